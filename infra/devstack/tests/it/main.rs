@@ -1,0 +1,10 @@
+//! The real servers, started, killed and started again.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails it by panicking"
+)]
+
+mod group;
+mod mongo;
+mod redis;
