@@ -1,0 +1,198 @@
+//! Hot path: a valid event as BSON bytes, in one pass; the field names of the stored document.
+//!
+//! Forbidden here: allocation per event. All documents of a request go one after another into one
+//! buffer.
+//!
+//! # Shape
+//! A document begins with 64 bytes that are the same for all events but for three values, so
+//! that a frame can patch them when it is sealed:
+//! ```text
+//!  0  i32 length
+//!  4  05 "_id" 00, i32 16, 04, ID_OFFSET (14): 16 bytes, the canonical id
+//! 30  07 "f" 00, FRAME_ID_OFFSET (33): 12 bytes, the frame id; zeros until the frame is sealed
+//! 45  09 "timestamp" 00, TIMESTAMP_OFFSET (56): i64 little endian, ms; 0 until then when absent
+//! 64  tenant, eventType, eventId?, userId?, sessionId?, priority? (int32), metadata?, payload?
+//!     00
+//! ```
+
+mod value;
+
+use self::value::ValueWriter;
+use crate::event::id::CanonicalId;
+use crate::event::reject::Rejection;
+use crate::event::{Event, EventRules, key_at};
+use crate::outcome::RejectReason;
+
+/// Where the 16 bytes of `_id` begin.
+pub const ID_OFFSET: usize = 14;
+/// Where the 12 bytes of the frame id `f` begin.
+pub const FRAME_ID_OFFSET: usize = 33;
+/// Where the 8 bytes of `timestamp` begin.
+pub const TIMESTAMP_OFFSET: usize = 56;
+/// Where the fields that differ in length begin.
+const PREFIX_BYTES: usize = 64;
+
+const PREFIX: &[u8; PREFIX_BYTES] = b"\0\0\0\0\
+    \x05_id\0\x10\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+    \x07f\0\0\0\0\0\0\0\0\0\0\0\0\0\
+    \x09timestamp\0\0\0\0\0\0\0\0\0";
+
+const STRING: u8 = 0x02;
+const INT32: u8 = 0x10;
+
+/// The accepted events of one request.
+#[derive(Debug, Default)]
+pub struct EventBatch {
+    /// Complete BSON documents, one after another.
+    pub documents: Vec<u8>,
+    /// One mark per document, in order.
+    pub events: Vec<EventMark>,
+    /// The distinct event types; [`EventMark::type_index`] points here.
+    pub types: Vec<Box<str>>,
+}
+
+/// Where one document ends, and what the frame must know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventMark {
+    /// The end of the document in [`EventBatch::documents`].
+    pub end: u32,
+    /// The event's type.
+    pub type_index: u16,
+    /// The event has no timestamp: received-at is written there when the frame is sealed.
+    pub undated: bool,
+}
+
+impl EventBatch {
+    /// The document at `index`.
+    #[must_use]
+    pub fn document(&self, index: usize) -> Option<&[u8]> {
+        let end = self.events.get(index)?.end as usize;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.events.get(before)?.end as usize,
+            None => 0,
+        };
+        self.documents.get(start..end)
+    }
+}
+
+/// The `eventId` of a document written here; `None` when the client sent none.
+#[must_use]
+pub fn event_id(document: &[u8]) -> Option<&str> {
+    let rest = document.get(PREFIX_BYTES..)?;
+    let (_, rest) = string_field(rest, b"tenant\0")?;
+    let (_, rest) = string_field(rest, b"eventType\0")?;
+    let (event_id, _) = string_field(rest, b"eventId\0")?;
+    Some(event_id)
+}
+
+fn string_field<'d>(bytes: &'d [u8], key: &[u8]) -> Option<(&'d str, &'d [u8])> {
+    let rest = bytes.strip_prefix(&[STRING])?.strip_prefix(key)?;
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    let len = usize::try_from(i32::from_le_bytes(*len)).ok()?;
+    let (text, rest) = rest.split_at_checked(len)?;
+    let text = std::str::from_utf8(text.strip_suffix(&[0])?).ok()?;
+    Some((text, rest))
+}
+
+/// Writes events as documents; its scratch is used again for every event.
+#[derive(Debug, Default)]
+pub struct DocumentWriter {
+    values: ValueWriter,
+}
+
+impl DocumentWriter {
+    /// Appends the document of `event` to `documents`; `kept` are the positions of its unknown
+    /// fields, as [`Event::parse`] gave them.
+    ///
+    /// # Errors
+    /// What is wrong inside `metadata`, `payload` or a kept field, or the document's size; then
+    /// `documents` is as before.
+    pub fn write(
+        &mut self,
+        documents: &mut Vec<u8>,
+        head: (CanonicalId, &str),
+        (event, kept): (&Event<'_>, &[usize]),
+        rules: &EventRules,
+    ) -> Result<(), Rejection> {
+        let start = documents.len();
+        let result = self.write_fields(documents, head, (event, kept), rules);
+        if result.is_err() {
+            documents.truncate(start);
+        }
+        result
+    }
+
+    fn write_fields(
+        &mut self,
+        out: &mut Vec<u8>,
+        (id, tenant): (CanonicalId, &str),
+        (event, kept): (&Event<'_>, &[usize]),
+        rules: &EventRules,
+    ) -> Result<(), Rejection> {
+        let start = out.len();
+        self.values.begin(rules, start);
+        out.extend_from_slice(PREFIX);
+        out[start + ID_OFFSET..][..16].copy_from_slice(id.as_bytes());
+        let timestamp_ms = event.timestamp_ms.unwrap_or(0);
+        out[start + TIMESTAMP_OFFSET..][..8].copy_from_slice(&timestamp_ms.to_le_bytes());
+
+        value::string(out, "tenant", tenant);
+        value::string(out, "eventType", event.event_type);
+        let optional = [
+            ("eventId", event.event_id),
+            ("userId", event.user_id),
+            ("sessionId", event.session_id),
+        ];
+        for (key, text) in optional {
+            if let Some(text) = text {
+                value::string(out, key, text);
+            }
+        }
+        if let Some(priority) = event.priority {
+            value::header(out, INT32, "priority");
+            out.extend_from_slice(&priority.to_le_bytes());
+        }
+        if !kept.is_empty() {
+            self.metadata_with_kept(out, event, kept)?;
+        } else if let Some(metadata) = event.metadata {
+            self.values.element(out, "metadata", metadata, 2)?;
+        }
+        if let Some(payload) = event.payload {
+            self.values.element(out, "payload", payload, 2)?;
+        }
+        out.push(0);
+        value::patch_len(out, start);
+        self.values.check_size(out)
+    }
+
+    /// Writes the client's metadata and, after it, the unknown fields.
+    fn metadata_with_kept(
+        &mut self,
+        out: &mut Vec<u8>,
+        event: &Event<'_>,
+        kept: &[usize],
+    ) -> Result<(), Rejection> {
+        const FIELD: &str = "metadata";
+        let nodes = event.nodes();
+        let metadata = event.metadata.unwrap_or_default();
+        self.values.check_kept_keys(nodes, kept, metadata)?;
+        let start = value::begin(out, FIELD);
+        self.values
+            .members(out, metadata, 2)
+            .map_err(|rejection| rejection.within(FIELD))?;
+        for &at in kept {
+            let value = nodes.get(at + 1..).unwrap_or_default();
+            self.values.element(out, key_at(nodes, at), value, 3)?;
+        }
+        out.push(0);
+        value::patch_len(out, start);
+        Ok(())
+    }
+}
+
+fn too_large() -> Rejection {
+    RejectReason::EventTooLarge.into()
+}
+
+#[cfg(test)]
+mod tests;
