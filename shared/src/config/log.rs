@@ -1,0 +1,90 @@
+//! `[log]`
+
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Choice, Key, Source, Value};
+
+/// How log lines look.
+pub const LOG_FORMAT: Key<LogFormat> = Key::new(
+    "log.format",
+    "json",
+    "`json` writes one object per line for machines; `pretty` writes text for people.",
+);
+
+/// Which log lines are written.
+pub const LOG_LEVEL: Key<LogLevel> = Key::new(
+    "log.level",
+    "info",
+    "Level, or levels by module: `info,evp_ingest=debug`. From `debug` on there is a line per \
+     batch, which costs CPU; below `warn` degraded states go unseen.",
+);
+
+/// How the service logs.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// See [`LOG_FORMAT`].
+    pub format: LogFormat,
+    /// See [`LOG_LEVEL`].
+    pub level: LogLevel,
+}
+
+/// See [`LOG_FORMAT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Text for people.
+    Pretty,
+}
+
+impl Choice for LogFormat {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("json", Self::Json), ("pretty", Self::Pretty)];
+}
+
+/// A filter that `tracing_subscriber::EnvFilter` accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLevel(String);
+
+impl LogLevel {
+    /// The filter as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        EnvFilter::try_new(text)
+            .map(|_| Self(text.to_owned()))
+            .map_err(|_| {
+                let like =
+                    "error, warn, info, debug or trace, or a list such as info,evp_ingest=debug";
+                format!("is {text:?}: write {like}")
+            })
+    }
+}
+
+impl Value for LogLevel {
+    fn kind() -> String {
+        "log filter".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl LogConfig {
+    /// Reads the section.
+    pub fn read(source: &mut Source) -> Self {
+        Self {
+            format: source.get(&LOG_FORMAT),
+            level: source.get(&LOG_LEVEL),
+        }
+    }
+}

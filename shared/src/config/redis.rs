@@ -1,0 +1,190 @@
+//! `[redis]`
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Choice, Key, SecretUrl, Source, Value};
+
+/// Where Redis is.
+pub const REDIS_URL: Key<SecretUrl> = Key::new(
+    "redis.url",
+    "redis://127.0.0.1:6379",
+    "Address of Redis; `rediss://` for TLS, `redis-cluster://` for a cluster. `REDIS_URL` in the \
+     environment sets it too.",
+);
+
+/// What all keys begin with.
+pub const REDIS_KEY_PREFIX: Key<KeyPrefix> = Key::new(
+    "redis.key_prefix",
+    "evp",
+    "What every key begins with. Services that belong together need the same one; two \
+     installations on one Redis need different ones. Changing it leaves the backlog behind.",
+);
+
+/// How many streams there are.
+pub const REDIS_PARTITIONS: Key<NonZeroU16> = Key::new(
+    "redis.partitions",
+    "1",
+    "Number of streams; the same for all services. 1 for one machine, 4 to 16 for each node of a \
+     cluster: fewer leave nodes idle, more cost memory and round trips. It may be raised while \
+     running, not lowered.",
+)
+.range("1", "1024");
+
+/// What an acknowledged event survives.
+pub const REDIS_DURABILITY: Key<Durability> = Key::new(
+    "redis.durability",
+    "fsync",
+    "What `202` promises: `fsync` is on disk, `replicated` also on a replica, `everysec` loses up \
+     to two seconds with the machine, `memory` loses everything with Redis. A Redis that promises \
+     less is refused. Weaker is faster.",
+);
+
+/// How long connecting may take.
+pub const REDIS_CONNECT_TIMEOUT: Key<Duration> = Key::new(
+    "redis.connect_timeout",
+    "3s",
+    "Longest time for one attempt to connect. Lower fails on slow networks; higher notices a dead \
+     host later.",
+)
+.range("100ms", "1m");
+
+/// How long a command may take.
+pub const REDIS_COMMAND_TIMEOUT: Key<Duration> = Key::new(
+    "redis.command_timeout",
+    "5s",
+    "Longest time for one command, after which its outcome is unknown and it is repeated. Lower \
+     repeats work while Redis rewrites its log; higher keeps clients waiting for a hung Redis.",
+)
+.range("100ms", "1m");
+
+/// Whom to trust.
+pub const REDIS_CA_FILE: Key<Option<PathBuf>> = Key::new(
+    "redis.ca_file",
+    "",
+    "PEM file of the authority that signed the certificate of a `rediss://` server. Without it the \
+     public authorities are trusted.",
+);
+
+/// How to reach Redis, and what is expected of it.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// See [`REDIS_URL`].
+    pub url: SecretUrl,
+    /// See [`REDIS_KEY_PREFIX`].
+    pub key_prefix: KeyPrefix,
+    /// See [`REDIS_PARTITIONS`].
+    pub partitions: NonZeroU16,
+    /// See [`REDIS_DURABILITY`].
+    pub durability: Durability,
+    /// See [`REDIS_CONNECT_TIMEOUT`].
+    pub connect_timeout: Duration,
+    /// See [`REDIS_COMMAND_TIMEOUT`].
+    pub command_timeout: Duration,
+    /// See [`REDIS_CA_FILE`].
+    pub ca_file: Option<PathBuf>,
+}
+
+/// See [`REDIS_DURABILITY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Written and fsynced before the answer: `appendfsync always`.
+    Fsync,
+    /// Fsynced, and acknowledged by a replica (WAIT).
+    Replicated,
+    /// Fsynced within about a second: `appendfsync everysec`.
+    Everysec,
+    /// Kept in memory only.
+    Memory,
+}
+
+impl Durability {
+    /// The name, as in the configuration and in the header `evp-durability`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Replicated => "replicated",
+            Self::Everysec => "everysec",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl Choice for Durability {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        (Self::Fsync.as_str(), Self::Fsync),
+        (Self::Replicated.as_str(), Self::Replicated),
+        (Self::Everysec.as_str(), Self::Everysec),
+        (Self::Memory.as_str(), Self::Memory),
+    ];
+}
+
+/// See [`REDIS_KEY_PREFIX`]; 1 to 64 of `a-z 0-9 : _ -`, so it can hold no hash tag of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// The prefix, without the colon that follows it in a key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Value for KeyPrefix {
+    fn kind() -> String {
+        "1 to 64 of `a-z0-9:_-`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b':' | b'_' | b'-');
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "is {text:?}: write 1 to 64 characters of a-z, 0-9, \":\", \"_\" and \"-\""
+        ))
+    }
+}
+
+impl RedisConfig {
+    /// Reads the section.
+    pub fn read(source: &mut Source) -> Self {
+        let config = Self {
+            url: source.get(&REDIS_URL),
+            key_prefix: source.get(&REDIS_KEY_PREFIX),
+            partitions: source.get(&REDIS_PARTITIONS),
+            durability: source.get(&REDIS_DURABILITY),
+            connect_timeout: source.get(&REDIS_CONNECT_TIMEOUT),
+            command_timeout: source.get(&REDIS_COMMAND_TIMEOUT),
+            ca_file: source.get(&REDIS_CA_FILE),
+        };
+        let schemes = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
+        if !schemes.contains(&config.url.scheme()) {
+            source.problem(REDIS_URL.name, "is no Redis URL: write redis://host:6379");
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_prefixes_hold_no_hash_tag() {
+        for good in ["evp", "a", "team-1:evp_x", &"x".repeat(64)] {
+            assert!(KeyPrefix::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "Evp", "a{b}", "a b", "ä", &"x".repeat(65)] {
+            assert!(KeyPrefix::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The reference of all keys, as Markdown.
+
+use super::key::AnyKey;
+
+/// Renders `docs/CONFIGURATION.md`'s tables: one per section, in the order in which sections come.
+pub fn reference(keys: &[&dyn AnyKey]) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for key in keys {
+        let (of_key, _) = key.name().split_once('.').unwrap_or((key.name(), ""));
+        if of_key != section {
+            section = of_key;
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!(
+                "{gap}### `[{section}]`\n\n| key | value | default | what it does |\n|---|---|---|---|\n"
+            ));
+        }
+        text.push_str(&row(*key));
+    }
+    text
+}
+
+/// Returns what is wrong with the defaults and ranges of these keys: a test asserts that nothing is.
+pub fn check_defaults(keys: &[&dyn AnyKey]) -> Vec<String> {
+    keys.iter()
+        .filter_map(|key| key.check_default().err())
+        .collect()
+}
+
+fn row(key: &dyn AnyKey) -> String {
+    let default = match key.default() {
+        "" => "-".to_owned(),
+        default => format!("`{default}`"),
+    };
+    let range = key.range().map_or_else(String::new, |(lowest, highest)| {
+        format!(", `{lowest}` to `{highest}`")
+    });
+    format!(
+        "| `{}` | {}{range} | {default} | {} |\n",
+        key.name(),
+        key.kind(),
+        key.doc()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::*;
+
+    const WAIT: Key<Duration> = Key::new("ingest.wait", "250ms", "Waits.").range("1ms", "1m");
+    const CA: Key<Option<String>> = Key::new("redis.ca", "", "Trusts.");
+
+    #[test]
+    fn keys_are_listed_by_section() {
+        let expected = "\
+### `[ingest]`
+
+| key | value | default | what it does |
+|---|---|---|---|
+| `ingest.wait` | duration such as `250ms`, `10s`, `5m`, `1ms` to `1m` | `250ms` | Waits. |
+
+### `[redis]`
+
+| key | value | default | what it does |
+|---|---|---|---|
+| `redis.ca` | text, optional | - | Trusts. |
+";
+        assert_eq!(reference(&[&WAIT, &CA]), expected);
+    }
+
+    #[test]
+    fn defaults_of_the_shared_keys_are_values_of_them() {
+        assert_eq!(check_defaults(SHARED_KEYS), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_default_outside_its_range_is_found() {
+        const BAD: Key<u16> = Key::new("a.b", "5", "").range("6", "9");
+        let expected = "a.b: is out of range: write a value from 6 to 9";
+        assert_eq!(check_defaults(&[&BAD]), [expected]);
+    }
+}

@@ -1,0 +1,315 @@
+//! Reads keys out of the layers, and remembers everything that was wrong.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::path::Path;
+
+use config::{Config, ConfigError, Environment, File, FileFormat, ValueKind};
+
+use super::key::Key;
+use super::problem::{ConfigProblems, Problem};
+use super::value::Value;
+
+const PREFIX: &str = "EVP";
+const SEPARATOR: &str = "__";
+
+/// Variables of other conventions, and the keys they set. `PORT` is read with the listener.
+const PLAIN: [(&str, &str); 2] = [("REDIS_URL", "redis.url"), ("MONGO_URI", "mongo.uri")];
+const PORT: &str = "PORT";
+
+/// Farther apart, two names are not a typo of each other.
+const TYPO_DISTANCE_MAX: usize = 3;
+
+/// The layers below one service's configuration, and the problems found while reading them.
+#[derive(Debug)]
+pub struct Source {
+    leaves: BTreeMap<String, Leaf>,
+    port: Option<String>,
+    taken: BTreeSet<String>,
+    ignored: &'static [&'static str],
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+struct Leaf {
+    text: String,
+    is_list: bool,
+    origin: String,
+}
+
+impl Source {
+    /// Reads the file, if there is one, and the environment of the process.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no TOML, or a variable is not UTF-8: nothing else can be
+    /// judged then.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigProblems> {
+        let mut problems = Vec::new();
+        let text = file
+            .map_or(Ok(String::new()), std::fs::read_to_string)
+            .unwrap_or_else(|error| {
+                problems.push(file_problem(file, format!("cannot be read: {error}")));
+                String::new()
+            });
+        let environment = read_environment(std::env::vars_os(), &mut problems);
+        if !problems.is_empty() {
+            return Err(ConfigProblems(problems));
+        }
+        Self::build(file, &text, environment)
+    }
+
+    /// As [`load`](Self::load), from the text of a file and given variables.
+    ///
+    /// # Errors
+    /// The text is no TOML.
+    pub fn from_text(toml: &str, environment: &[(&str, &str)]) -> Result<Self, ConfigProblems> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::build(None, toml, environment)
+    }
+
+    /// Reads one key. What is wrong with it is remembered, and its default returned instead, so
+    /// that the caller goes on and the rest is judged too.
+    pub fn get<T: Value>(&mut self, key: &Key<T>) -> T {
+        let file_value = if T::SECRET {
+            self.secret_file(key.name)
+        } else {
+            None
+        };
+        self.taken.insert(key.name.to_owned());
+        let parsed = match (self.leaves.get(key.name), file_value) {
+            (Some(_), Some(_)) => Err(format!("is set twice: remove it or {}", file_key(key.name))),
+            (Some(leaf), None) if leaf.is_list && !T::LIST => {
+                Err("is a list: write a single value".to_owned())
+            }
+            (Some(leaf), None) => key
+                .parse(&leaf.text)
+                .map_err(|fault| format!("{fault} (set in {})", leaf.origin)),
+            (None, Some(text)) => key.parse(&text),
+            (None, None) => return default(key),
+        };
+        parsed.unwrap_or_else(|fault| {
+            self.problem(key.name, fault);
+            default(key)
+        })
+    }
+
+    /// Adds a problem of the caller's own, such as two keys that contradict each other: `fault` is
+    /// the rest of a sentence that begins with the key, and ends with what to do.
+    pub fn problem(&mut self, key: &str, fault: impl Into<String>) {
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            fault: fault.into(),
+        });
+    }
+
+    /// Names the sections of other services, which share the file; their keys are not judged.
+    pub const fn ignore_sections(&mut self, sections: &'static [&'static str]) {
+        self.ignored = sections;
+    }
+
+    /// Returns the value built from what was read, if nothing was wrong with any of it.
+    ///
+    /// # Errors
+    /// All problems, including keys that nobody has read.
+    pub fn finish<T>(mut self, value: T) -> Result<T, ConfigProblems> {
+        let unknown: Vec<Problem> = self
+            .leaves
+            .keys()
+            .filter(|name| self.is_unknown(name))
+            .map(|n| self.unknown(n))
+            .collect();
+        self.problems.extend(unknown);
+        if self.problems.is_empty() {
+            Ok(value)
+        } else {
+            Err(ConfigProblems(self.problems))
+        }
+    }
+
+    /// Returns the port that `PORT` asks for, unless the listener `key` was set by its own name.
+    pub(super) fn plain_port(&mut self, key: &str) -> Option<u16> {
+        let text = self.port.clone()?;
+        if self
+            .leaves
+            .get(key)
+            .is_some_and(|leaf| leaf.origin != FILE_ORIGIN)
+        {
+            return None;
+        }
+        let port = u16::parse(&text).map_err(|fault| self.problem(PORT, fault));
+        port.ok()
+    }
+
+    fn build(
+        file: Option<&Path>,
+        toml: &str,
+        environment: HashMap<String, String>,
+    ) -> Result<Self, ConfigProblems> {
+        let layered = layers(toml, &environment)
+            .and_then(|config| config::Source::collect(&config))
+            .map_err(|error| ConfigProblems(vec![layer_problem(file, &error)]))?;
+        let mut leaves = BTreeMap::new();
+        for (name, value) in layered {
+            flatten(name, value, &mut leaves);
+        }
+        Ok(Self {
+            leaves,
+            port: environment
+                .get(PORT)
+                .filter(|port| !port.is_empty())
+                .cloned(),
+            taken: BTreeSet::new(),
+            ignored: &[],
+            problems: Vec::new(),
+        })
+    }
+
+    fn secret_file(&mut self, name: &str) -> Option<String> {
+        let file_key = file_key(name);
+        self.taken.insert(file_key.clone());
+        let path = self.leaves.get(&file_key)?.text.clone();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) => {
+                self.problem(
+                    &file_key,
+                    format!("names {path:?}, which cannot be read: {error}"),
+                );
+                None
+            }
+        }
+    }
+
+    fn is_unknown(&self, name: &str) -> bool {
+        let section = name.split('.').next().unwrap_or_default();
+        !self.taken.contains(name) && !self.ignored.contains(&section)
+    }
+
+    fn unknown(&self, name: &str) -> Problem {
+        let closest = self
+            .taken
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .filter(|(distance, _)| *distance <= TYPO_DISTANCE_MAX)
+            .min();
+        let advice = closest.map_or_else(
+            || "remove it; docs/CONFIGURATION.md lists all keys".to_owned(),
+            |(_, known)| format!("did you mean {known}?"),
+        );
+        let origin = self
+            .leaves
+            .get(name)
+            .map_or(FILE_ORIGIN, |leaf| leaf.origin.as_str());
+        Problem {
+            key: name.to_owned(),
+            fault: format!("is unknown (set in {origin}): {advice}"),
+        }
+    }
+}
+
+const FILE_ORIGIN: &str = "the configuration file";
+
+fn layers(toml: &str, environment: &HashMap<String, String>) -> Result<Config, ConfigError> {
+    let plain = PLAIN
+        .iter()
+        .filter_map(|(name, key)| Some(((*key).to_owned(), environment.get(*name)?.clone())))
+        .collect();
+    Config::builder()
+        .add_source(File::from_str(toml, FileFormat::Toml))
+        .add_source(
+            Environment::default()
+                .ignore_empty(true)
+                .source(Some(plain)),
+        )
+        .add_source(
+            Environment::with_prefix(PREFIX)
+                .prefix_separator(SEPARATOR)
+                .separator(SEPARATOR)
+                .ignore_empty(true)
+                .source(Some(environment.clone())),
+        )
+        .build()
+}
+
+fn flatten(name: String, value: config::Value, leaves: &mut BTreeMap<String, Leaf>) {
+    let origin = value.origin().unwrap_or(FILE_ORIGIN).to_owned();
+    let leaf = match value.kind {
+        ValueKind::Table(table) => {
+            for (key, inner) in table {
+                flatten(format!("{name}.{key}"), inner, leaves);
+            }
+            return;
+        }
+        ValueKind::Array(items) => {
+            let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+            Leaf {
+                text: texts.join(","),
+                is_list: true,
+                origin,
+            }
+        }
+        scalar => Leaf {
+            text: scalar.to_string(),
+            is_list: false,
+            origin,
+        },
+    };
+    leaves.insert(name, leaf);
+}
+
+fn read_environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+    problems: &mut Vec<Problem>,
+) -> HashMap<String, String> {
+    let mut environment = HashMap::new();
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        let is_ours = name.to_ascii_uppercase().starts_with("EVP__")
+            || name == PORT
+            || PLAIN.iter().any(|(plain, _)| *plain == name);
+        if !is_ours {
+            continue;
+        }
+        match value.into_string() {
+            Ok(value) => {
+                environment.insert(name, value);
+            }
+            Err(_) => problems.push(Problem {
+                key: name,
+                fault: "is not UTF-8: set it again".to_owned(),
+            }),
+        }
+    }
+    environment
+}
+
+fn layer_problem(file: Option<&Path>, error: &ConfigError) -> Problem {
+    let detail = error.to_string();
+    file_problem(file, format!("is no valid TOML: {}", detail.trim_end()))
+}
+
+fn file_problem(file: Option<&Path>, fault: String) -> Problem {
+    let key = file.map_or_else(|| FILE_ORIGIN.to_owned(), |path| path.display().to_string());
+    Problem { key, fault }
+}
+
+fn file_key(name: &str) -> String {
+    format!("{name}_file")
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "check_defaults proves it for every key in a test"
+)]
+fn default<T: Value>(key: &Key<T>) -> T {
+    key.parse(key.default)
+        .expect("invariant: the default of a key is a value of it")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! What a configuration value may be, and how each kind is read.
+
+use std::cmp::Ordering;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A type that a [`Key`](super::Key) can have.
+///
+/// There is no `bool` among them: an enum says at the call site what is chosen.
+pub trait Value: Sized + 'static {
+    /// A secret may also be given as the path of a file, and is not shown in problems.
+    const SECRET: bool = false;
+    /// A list may be written as a TOML array, or separated by commas.
+    const LIST: bool = false;
+
+    /// What a value looks like, for people.
+    fn kind() -> String;
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins with the key: what is wrong, and what to write.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// Compares two values of an ordered type.
+    fn compare(&self, _other: &Self) -> Option<Ordering> {
+        None
+    }
+}
+
+/// A closed enum, read by name.
+pub trait Choice: Copy + 'static {
+    /// All values with their names, as written in the configuration.
+    const CHOICES: &'static [(&'static str, Self)];
+}
+
+impl<C: Choice> Value for C {
+    fn kind() -> String {
+        names::<C>("`", " or ")
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        C::CHOICES
+            .iter()
+            .find_map(|(name, value)| (*name == text).then_some(*value))
+            .ok_or_else(|| format!("is {text:?}: write one of {}", names::<C>("\"", ", ")))
+    }
+}
+
+fn names<C: Choice>(quote: &str, separator: &str) -> String {
+    let quoted: Vec<String> = C::CHOICES
+        .iter()
+        .map(|(name, _)| format!("{quote}{name}{quote}"))
+        .collect();
+    quoted.join(separator)
+}
+
+macro_rules! whole_number {
+    ($($type:ty),+) => {$(
+        impl Value for $type {
+            fn kind() -> String {
+                "whole number".to_owned()
+            }
+
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| {
+                    format!(
+                        "is {text:?}: write a whole number from {} to {}, without a unit",
+                        <$type>::MIN,
+                        <$type>::MAX,
+                    )
+                })
+            }
+
+            fn compare(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+    )+};
+}
+
+whole_number!(
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i64,
+    NonZeroU16,
+    NonZeroU32,
+    NonZeroU64,
+    NonZeroUsize
+);
+
+impl Value for f64 {
+    fn kind() -> String {
+        "number".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+            .ok_or_else(|| format!("is {text:?}: write a number such as 0.75"))
+    }
+
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        self.partial_cmp(other)
+    }
+}
+
+impl Value for String {
+    fn kind() -> String {
+        "text".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("is empty: write a value, or leave the key out".to_owned());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+impl Value for PathBuf {
+    fn kind() -> String {
+        "path".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        String::parse(text).map(Self::from)
+    }
+}
+
+impl Value for SocketAddr {
+    fn kind() -> String {
+        "address such as `127.0.0.1:8080`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            format!("is {text:?}: write an IP address and a port, such as 127.0.0.1:8080")
+        })
+    }
+}
+
+impl Value for Duration {
+    fn kind() -> String {
+        "duration such as `250ms`, `10s`, `5m`".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, u64); 6] = [
+            ("us", 1),
+            ("ms", 1_000),
+            ("s", 1_000_000),
+            ("m", 60_000_000),
+            ("h", 3_600_000_000),
+            ("d", 86_400_000_000),
+        ];
+        with_unit(text, &UNITS)
+            .map(Self::from_micros)
+            .ok_or_else(|| {
+                let like =
+                    "a whole number with a unit of us, ms, s, m, h or d, such as 250ms or 10s";
+                format!("is {text:?}: write {like}")
+            })
+    }
+
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    const LIST: bool = true;
+
+    fn kind() -> String {
+        format!("list of {}", T::kind())
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(T::parse)
+            .collect()
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    const SECRET: bool = T::SECRET;
+    const LIST: bool = T::LIST;
+
+    fn kind() -> String {
+        format!("{}, optional", T::kind())
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            T::parse(text).map(Some)
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        self.as_ref()?.compare(other.as_ref()?)
+    }
+}
+
+/// Reads `number unit`, multiplied out; `None` when either is missing, unknown or too large.
+pub(super) fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = units
+        .iter()
+        .find_map(|(name, factor)| (*name == unit).then_some(*factor))?;
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Colour {
+        Red,
+        Blue,
+    }
+
+    impl Choice for Colour {
+        const CHOICES: &'static [(&'static str, Self)] =
+            &[("red", Self::Red), ("blue", Self::Blue)];
+    }
+
+    #[test]
+    fn durations_need_a_whole_number_and_a_known_unit() {
+        let table = [
+            ("250ms", Some(Duration::from_millis(250))),
+            ("10s", Some(Duration::from_secs(10))),
+            ("5m", Some(Duration::from_secs(300))),
+            ("0s", Some(Duration::ZERO)),
+            ("2d", Some(Duration::from_secs(172_800))),
+            ("10", None),
+            ("s", None),
+            ("", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("10 s", None),
+            ("10S", None),
+            ("99999999999999999999s", None),
+            ("999999999999999d", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(Duration::parse(text).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_choice_lists_the_known_ones() {
+        assert_eq!(Colour::parse("blue"), Ok(Colour::Blue));
+        let fault = Colour::parse("green").unwrap_err();
+        assert_eq!(fault, r#"is "green": write one of "red", "blue""#);
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas() {
+        assert_eq!(Vec::<u16>::parse("1, 2,3"), Ok(vec![1, 2, 3]));
+        assert_eq!(Vec::<u16>::parse(""), Ok(vec![]));
+        assert!(Vec::<u16>::parse("1,x").is_err());
+    }
+
+    #[test]
+    fn numbers_refuse_what_their_type_cannot_hold() {
+        assert!(
+            NonZeroU32::parse("0")
+                .unwrap_err()
+                .contains("from 1 to 4294967295")
+        );
+        assert!(u16::parse("65536").is_err());
+        assert!(u64::parse("10ms").unwrap_err().contains("without a unit"));
+        assert!(f64::parse("inf").is_err());
+    }
+
+    #[test]
+    fn an_optional_value_is_absent_when_empty() {
+        assert_eq!(Option::<u16>::parse(""), Ok(None));
+        assert_eq!(Option::<u16>::parse("7"), Ok(Some(7)));
+    }
+}

@@ -1,0 +1,256 @@
+//! Whether a service should get traffic, and if not, why not.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+
+/// What is ready and what is not; clones share one state.
+///
+/// Ready means: not draining, every condition is good, and every loop has beaten lately. A loop
+/// that hangs is thus seen from outside, though the process lives and answers.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    clock: Clock,
+    start: Instant,
+    draining: AtomicBool,
+    loops: Mutex<Vec<LoopState>>,
+    conditions: Mutex<Vec<Arc<ConditionState>>>,
+}
+
+#[derive(Debug)]
+struct LoopState {
+    name: &'static str,
+    max_age: Duration,
+    beaten_ms: Arc<AtomicU64>,
+}
+
+struct ConditionState {
+    name: &'static str,
+    /// `None` while the condition is good.
+    fault: Mutex<Option<String>>,
+}
+
+/// A loop's sign of life.
+#[derive(Debug)]
+pub struct Beat {
+    health: Health,
+    beaten_ms: Arc<AtomicU64>,
+}
+
+/// Something that must hold for the service to work, such as a connection; clones share it.
+#[derive(Debug, Clone)]
+pub struct Condition(Arc<ConditionState>);
+
+/// The answer of `/readyz`.
+///
+/// # Shape
+/// `{"ready":false,"reasons":[{"name":"redis","reason":"not connected"}]}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether the service should get traffic.
+    pub ready: bool,
+    /// Everything that speaks against it; empty when ready.
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that keeps a service from being ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The loop or condition, or `shutdown`.
+    pub name: &'static str,
+    /// What is wrong with it, for the operator.
+    pub reason: String,
+}
+
+impl Health {
+    /// Creates the health of one service: ready as long as nothing is registered.
+    pub fn new(clock: Clock) -> Self {
+        let start = clock.now();
+        Self(Arc::new(State {
+            clock,
+            start,
+            draining: AtomicBool::new(false),
+            loops: Mutex::default(),
+            conditions: Mutex::default(),
+        }))
+    }
+
+    /// Registers a loop, which from now on must beat at least every `max_age`.
+    pub fn loop_beat(&self, name: &'static str, max_age: Duration) -> Beat {
+        let beaten_ms = Arc::new(AtomicU64::new(self.elapsed_ms()));
+        lock(&self.0.loops).push(LoopState {
+            name,
+            max_age,
+            beaten_ms: Arc::clone(&beaten_ms),
+        });
+        Beat {
+            health: self.clone(),
+            beaten_ms,
+        }
+    }
+
+    /// Registers a condition, which does not hold until [`Condition::ok`] says so.
+    pub fn condition(&self, name: &'static str) -> Condition {
+        let fault = Mutex::new(Some("starting".to_owned()));
+        let condition = Arc::new(ConditionState { name, fault });
+        lock(&self.0.conditions).push(Arc::clone(&condition));
+        Condition(condition)
+    }
+
+    /// Ends readiness for good; the service finishes what it has.
+    pub fn set_draining(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Judges the service as of now.
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if self.0.draining.load(Ordering::SeqCst) {
+            reasons.push(Reason {
+                name: "shutdown",
+                reason: "draining".to_owned(),
+            });
+        }
+        reasons.extend(lock(&self.0.conditions).iter().filter_map(|condition| {
+            let reason = lock(&condition.fault).clone()?;
+            Some(Reason {
+                name: condition.name,
+                reason,
+            })
+        }));
+        let now_ms = self.elapsed_ms();
+        reasons.extend(
+            lock(&self.0.loops)
+                .iter()
+                .filter_map(|watched| watched.fault(now_ms)),
+        );
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        let elapsed = self.0.clock.now().saturating_duration_since(self.0.start);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl LoopState {
+    fn fault(&self, now_ms: u64) -> Option<Reason> {
+        let age =
+            Duration::from_millis(now_ms.saturating_sub(self.beaten_ms.load(Ordering::Relaxed)));
+        (age > self.max_age).then(|| Reason {
+            name: self.name,
+            reason: format!(
+                "no progress for {age:?}, at most {:?} expected",
+                self.max_age
+            ),
+        })
+    }
+}
+
+impl Beat {
+    /// Says that the loop has done useful work, or has seen for sure that there is none.
+    pub fn beat(&self) {
+        self.beaten_ms
+            .store(self.health.elapsed_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Condition {
+    /// Says that the condition holds.
+    pub fn ok(&self) {
+        *lock(&self.0.fault) = None;
+    }
+
+    /// Says that it does not, and why: for operators, without secrets.
+    pub fn fail(&self, reason: impl Into<String>) {
+        *lock(&self.0.fault) = Some(reason.into());
+    }
+}
+
+impl fmt::Debug for ConditionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A panic elsewhere must not take readiness with it: the state is valid after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(health: &Health) -> Vec<(&'static str, String)> {
+        health
+            .readiness()
+            .reasons
+            .into_iter()
+            .map(|r| (r.name, r.reason))
+            .collect()
+    }
+
+    #[test]
+    fn a_condition_counts_against_readiness_until_it_holds() {
+        let health = Health::new(Clock::manual(0));
+        let redis = health.condition("redis");
+        assert_eq!(reasons(&health), [("redis", "starting".to_owned())]);
+        redis.ok();
+        assert!(health.readiness().ready);
+        redis.fail("not connected");
+        assert_eq!(reasons(&health), [("redis", "not connected".to_owned())]);
+    }
+
+    #[test]
+    fn a_stale_beat_names_the_loop() {
+        let clock = Clock::manual(0);
+        let health = Health::new(clock.clone());
+        let reader = health.loop_beat("reader", Duration::from_secs(3));
+        clock.advance(Duration::from_secs(3));
+        assert!(health.readiness().ready);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(
+            reasons(&health),
+            [(
+                "reader",
+                "no progress for 4s, at most 3s expected".to_owned()
+            )]
+        );
+        reader.beat();
+        assert!(health.readiness().ready);
+    }
+
+    #[test]
+    fn a_loop_that_ended_without_a_word_goes_stale() {
+        let clock = Clock::manual(0);
+        let health = Health::new(clock.clone());
+        drop(health.loop_beat("claimer", Duration::from_secs(1)));
+        clock.advance(Duration::from_secs(2));
+        assert!(!health.readiness().ready);
+    }
+
+    #[test]
+    fn draining_is_a_reason_of_its_own() {
+        let health = Health::new(Clock::manual(0));
+        health.set_draining();
+        let readiness = serde_json::to_string(&health.readiness()).unwrap();
+        assert_eq!(
+            readiness,
+            r#"{"ready":false,"reasons":[{"name":"shutdown","reason":"draining"}]}"#
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! The admin port of every service: `/livez`, `/readyz`, `/metrics`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::net::TcpListener;
+
+use super::problem::Problem;
+use super::server::{self, ServerLimits};
+use crate::health::Health;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Telemetry;
+
+/// Scrapers and probes are few; more is a mistake or an attack.
+const CONNECTIONS: usize = 64;
+
+/// Answers are made at once, so what is open when the order comes is idle.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Serves the admin port until the shutdown, which comes after the service has drained: until
+/// then probes must see that it is not ready.
+///
+/// # Errors
+/// None: the type is what a task set asks for.
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+) -> Result<(), Infallible> {
+    let limits = ServerLimits {
+        connections: CONNECTIONS,
+        ..ServerLimits::named("admin")
+    };
+    let service = move |request: Request<_>| {
+        std::future::ready(respond(
+            request.method(),
+            request.uri().path(),
+            &health,
+            &telemetry,
+        ))
+    };
+    server::serve(listener, limits, service, shutdown, GRACE).await;
+    Ok(())
+}
+
+fn respond(
+    method: &Method,
+    path: &str,
+    health: &Health,
+    telemetry: &Telemetry,
+) -> Response<Full<Bytes>> {
+    let answer: fn(&Health, &Telemetry) -> Response<Full<Bytes>> = match path {
+        "/livez" => |_, _| livez(),
+        "/readyz" => |health, _| readyz(health),
+        "/metrics" => |_, telemetry| metrics(telemetry),
+        _ => return not_found(),
+    };
+    if method == Method::GET || method == Method::HEAD {
+        answer(health, telemetry)
+    } else {
+        method_not_allowed()
+    }
+}
+
+/// Answers `/livez`, on the public port too: the process runs and answers.
+pub fn livez() -> Response<Full<Bytes>> {
+    body(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(b"ok\n"),
+    )
+}
+
+fn readyz(health: &Health) -> Response<Full<Bytes>> {
+    let readiness = health.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let json = serde_json::to_vec(&readiness).unwrap_or_default();
+    body(status, "application/json", Bytes::from(json))
+}
+
+fn metrics(telemetry: &Telemetry) -> Response<Full<Bytes>> {
+    let text = Bytes::from(telemetry.render());
+    body(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        text,
+    )
+}
+
+fn body(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(bytes));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    Problem::new(StatusCode::NOT_FOUND, "no_route", "No such route")
+        .detail("the admin port has /livez, /readyz and /metrics")
+        .into_response()
+}
+
+fn method_not_allowed() -> Response<Full<Bytes>> {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "Method not allowed",
+    );
+    let mut response = problem
+        .detail("the admin port is read only")
+        .into_response();
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}

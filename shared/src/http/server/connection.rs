@@ -1,0 +1,263 @@
+//! One connection, from its first byte to its last answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::deadline::{Activity, Deadlines, Overdue, WatchedIo};
+use super::metrics::{Closed, ServerMetrics};
+use super::{Handler, Http2, Http2Limits, ServerLimits, refuse};
+use crate::shutdown::Shutdown;
+use crate::tasks::{Spawner, TaskPool};
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Refusals under way at once; they are short, and cost a descriptor each.
+const REFUSALS: usize = 128;
+
+/// Time for an idle connection to take its leave.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub(super) struct Connections<H> {
+    shared: Arc<Shared<H>>,
+    open: TaskPool,
+    refusals: TaskPool,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    handler: H,
+    shutdown: Shutdown,
+    metrics: ServerMetrics,
+    deadlines: Deadlines,
+    http1: http1::Builder,
+    http2: Option<http2::Builder<Spawner>>,
+}
+
+impl<H: Handler> Connections<H> {
+    pub(super) fn new(limits: ServerLimits, handler: H, shutdown: Shutdown) -> Self {
+        let open = TaskPool::new(limits.connections);
+        let shared = Arc::new(Shared {
+            handler,
+            shutdown,
+            metrics: ServerMetrics::resolve(limits.name),
+            deadlines: Deadlines {
+                header: limits.header_timeout,
+                idle: limits.keep_alive_idle,
+            },
+            http1: http1_builder(&limits),
+            http2: match limits.http2 {
+                Http2::Off => None,
+                Http2::On(http2) => Some(http2_builder(&limits, &http2, open.spawner())),
+            },
+        });
+        Self {
+            shared,
+            open,
+            refusals: TaskPool::new(REFUSALS),
+        }
+    }
+
+    /// Serves a connection, or refuses it when too many are open.
+    pub(super) fn take(&self, stream: TcpStream) {
+        let Some(slot) = self.open.try_slot() else {
+            self.shared.metrics.refused();
+            // With too many refusals under way too, the connection is just closed.
+            if let Some(slot) = self.refusals.try_slot() {
+                drop(slot.spawn(refuse::run(stream)));
+            }
+            return;
+        };
+        // Fails only for a connection that is already gone, which reading will tell.
+        let _: io::Result<()> = stream.set_nodelay(true);
+        drop(slot.spawn(serve_one(Arc::clone(&self.shared), stream)));
+    }
+
+    pub(super) fn count_accept_error(&self) {
+        self.shared.metrics.accept_error();
+    }
+
+    /// Waits for the connections to end, and cuts those that overstay; returns how many.
+    pub(super) async fn drain(&self, grace: Duration) -> usize {
+        let cut = self.open.drain(grace).await;
+        self.refusals.drain(Duration::ZERO).await;
+        cut
+    }
+}
+
+fn http1_builder(limits: &ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Our own deadlines take its place: see the module `deadline`. The number of headers stays
+        // at hyper's 100, which it parses on the stack; any other costs an allocation per request.
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.read_buffer_bytes)
+        .pipeline_flush(true);
+    builder
+}
+
+fn http2_builder(
+    limits: &ServerLimits,
+    http2: &Http2Limits,
+    spawner: Spawner,
+) -> http2::Builder<Spawner> {
+    let mut builder = http2::Builder::new(spawner);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(http2.streams)
+        .max_pending_accept_reset_streams(http2.pending_resets)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(http2.stream_window_bytes)
+        .initial_connection_window_size(http2.connection_window_bytes)
+        .keep_alive_interval(http2.ping_every)
+        .keep_alive_timeout(http2.ping_timeout);
+    builder
+}
+
+async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
+    let mut open = shared.metrics.opened();
+    let closed = match &shared.http2 {
+        None => serve_http1(&shared, stream, Bytes::new()).await,
+        Some(http2) => serve_either(&shared, http2, stream).await,
+    };
+    open.closed(closed);
+}
+
+async fn serve_either<H: Handler>(
+    shared: &Shared<H>,
+    http2: &http2::Builder<Spawner>,
+    mut stream: TcpStream,
+) -> Closed {
+    let detected = tokio::select! {
+        detected = timeout(shared.deadlines.header, read_ahead(&mut stream)) => detected,
+        () = shared.shutdown.triggered() => return Closed::Ended,
+    };
+    match detected {
+        Err(_) => Closed::Idle,
+        Ok(Err(_)) => Closed::Broken,
+        Ok(Ok(ahead)) if ahead.starts_with(HTTP2_PREFACE) => {
+            let activity = Arc::new(Activity::default());
+            let io = TokioIo::new(WatchedIo::new(stream, ahead, None));
+            let connection = http2.serve_connection(io, service(shared, &activity));
+            drive(shared, &activity, connection).await
+        }
+        Ok(Ok(ahead)) => serve_http1(shared, stream, ahead).await,
+    }
+}
+
+async fn serve_http1<H: Handler>(shared: &Shared<H>, stream: TcpStream, ahead: Bytes) -> Closed {
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(WatchedIo::new(stream, ahead, Some(Arc::clone(&activity))));
+    let connection = shared
+        .http1
+        .serve_connection(io, service(shared, &activity));
+    drive(shared, &activity, connection).await
+}
+
+/// Reads until the bytes are the preface of HTTP/2 or can no longer become it.
+async fn read_ahead(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut ahead = BytesMut::with_capacity(HTTP2_PREFACE.len());
+    while ahead.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&ahead) {
+        if stream.read_buf(&mut ahead).await? == 0 {
+            break;
+        }
+    }
+    Ok(ahead.freeze())
+}
+
+/// Makes hyper's service of the handler, and notes when each request begins and ends.
+fn service<H: Handler>(
+    shared: &Shared<H>,
+    activity: &Arc<Activity>,
+) -> impl HttpService<
+    hyper::body::Incoming,
+    ResBody: hyper::body::Body<Data = Bytes, Error = <H::Body as hyper::body::Body>::Error>
+                 + Send
+                 + 'static,
+    Error = Infallible,
+    Future: Send + 'static,
+> + use<H> {
+    let handler = shared.handler.clone();
+    let activity = Arc::clone(activity);
+    service_fn(move |request| {
+        let in_flight = activity.begin();
+        let answer = handler.answer(request);
+        async move {
+            let response = answer.await;
+            // The closure lives as long as the body, so the request ends with its last byte;
+            // unlike other wrappers, this one keeps the size hint and so the Content-Length.
+            Ok(response.map(|body| {
+                body.map_err(move |error| {
+                    let _until_here = &in_flight;
+                    error
+                })
+            }))
+        }
+    })
+}
+
+async fn drive<H, C>(shared: &Shared<H>, activity: &Activity, connection: C) -> Closed
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    // A child of its own: the order is looked at on every wake, and its lock then is not shared.
+    let shutdown = shared.shutdown.child();
+    let mut connection = pin!(connection);
+    let mut ordered = pin!(shutdown.triggered());
+    let mut missed = pin!(shared.deadlines.missed(activity));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return of_end(ended),
+            () = ordered.as_mut(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            overdue = missed.as_mut() => {
+                return close_overdue(overdue, connection).await;
+            }
+        }
+    }
+}
+
+fn of_end(ended: Result<(), hyper::Error>) -> Closed {
+    match ended {
+        Ok(()) => Closed::Ended,
+        Err(error) => {
+            tracing::debug!(%error, "connection broken");
+            Closed::Broken
+        }
+    }
+}
+
+/// Says goodbye to an idle connection, and drops one that is still sending its header.
+async fn close_overdue<C>(overdue: Overdue, mut connection: std::pin::Pin<&mut C>) -> Closed
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    match overdue {
+        Overdue::Header => Closed::SlowHeader,
+        Overdue::Idle => {
+            connection.as_mut().graceful_shutdown();
+            // A request may have come at the same moment: it is answered, if it is quick.
+            let _: Result<_, _> = timeout(GOODBYE, connection).await;
+            Closed::Idle
+        }
+    }
+}

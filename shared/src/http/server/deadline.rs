@@ -1,0 +1,269 @@
+//! Deadlines of a connection between its requests.
+//!
+//! hyper has one timer for both the idle time and the header, and allocates it anew for every
+//! request. Here a request costs two atomic additions, and one timer per connection looks at them
+//! a few times per deadline.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Looks per header deadline: it is exceeded by at most a quarter.
+const LOOKS: u32 = 4;
+
+/// What a connection has done, seen from outside of hyper.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    started: AtomicU64,
+    finished: AtomicU64,
+    header_begun: AtomicBool,
+}
+
+/// A request under way; it ends when it is dropped, with the last of its answer.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+/// What a connection is about. The number of requests tells one idle time from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle { requests: u64 },
+    Header { requests: u64 },
+    Request,
+}
+
+/// A deadline that was missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// No request came.
+    Idle,
+    /// A header began and did not end.
+    Header,
+}
+
+/// How long each phase may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    pub(super) header: Duration,
+    pub(super) idle: Duration,
+}
+
+/// A socket with what was read ahead of it, which notes when a header begins.
+#[derive(Debug)]
+pub(super) struct WatchedIo {
+    stream: TcpStream,
+    ahead: Bytes,
+    /// `None` for HTTP/2, whose pings are not headers.
+    watch: Option<Arc<Activity>>,
+}
+
+impl Activity {
+    /// Notes a request, whose header is therefore complete.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.header_begun.store(false, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    fn note_bytes(&self) {
+        if self.is_idle() {
+            self.header_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.finished.load(Ordering::Relaxed) == self.started.load(Ordering::Relaxed)
+    }
+
+    fn phase(&self) -> Phase {
+        let requests = self.started.load(Ordering::Relaxed);
+        if !self.is_idle() {
+            Phase::Request
+        } else if self.header_begun.load(Ordering::Relaxed) {
+            Phase::Header { requests }
+        } else {
+            Phase::Idle { requests }
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Deadlines {
+    /// Returns when the connection has missed a deadline.
+    ///
+    /// # Cancel safety
+    /// Not safe: begun again, the present phase counts from then on.
+    pub(super) async fn missed(self, activity: &Activity) -> Overdue {
+        let look_every = (self.header.min(self.idle) / LOOKS).max(Duration::from_millis(1));
+        let mut seen = activity.phase();
+        let mut lasted = Duration::ZERO;
+        loop {
+            tokio::time::sleep(look_every).await;
+            let phase = activity.phase();
+            lasted = if phase == seen {
+                lasted + look_every
+            } else {
+                Duration::ZERO
+            };
+            seen = phase;
+            if let Some(overdue) = self.judge(phase, lasted) {
+                return overdue;
+            }
+        }
+    }
+
+    fn judge(self, phase: Phase, lasted: Duration) -> Option<Overdue> {
+        let (limit, overdue) = match phase {
+            Phase::Request => return None,
+            Phase::Header { .. } => (self.header, Overdue::Header),
+            // Whoever connects has something to say.
+            Phase::Idle { requests: 0 } => (self.header.min(self.idle), Overdue::Idle),
+            Phase::Idle { .. } => (self.idle, Overdue::Idle),
+        };
+        (lasted >= limit).then_some(overdue)
+    }
+}
+
+impl WatchedIo {
+    pub(super) fn new(stream: TcpStream, ahead: Bytes, watch: Option<Arc<Activity>>) -> Self {
+        if let Some(activity) = watch.as_ref().filter(|_| !ahead.is_empty()) {
+            activity.note_bytes();
+        }
+        Self {
+            stream,
+            ahead,
+            watch,
+        }
+    }
+}
+
+impl AsyncRead for WatchedIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let taken = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..taken]);
+            self.ahead.advance(taken);
+            return Poll::Ready(Ok(()));
+        }
+        let filled = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if let Some(activity) = self.watch.as_ref().filter(|_| buf.filled().len() > filled) {
+            activity.note_bytes();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for WatchedIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINES: Deadlines = Deadlines {
+        header: Duration::from_secs(4),
+        idle: Duration::from_secs(20),
+    };
+
+    /// Seconds until a deadline is missed, with `change` made to the connection after the first.
+    async fn missed_after(activity: Arc<Activity>, change: impl FnOnce()) -> (Overdue, u64) {
+        let start = tokio::time::Instant::now();
+        let mut missed = std::pin::pin!(DEADLINES.missed(&activity));
+        let early = tokio::time::timeout(Duration::from_millis(1_500), missed.as_mut()).await;
+        assert!(early.is_err());
+        change();
+        let overdue = missed.await;
+        (overdue, start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_deadline() {
+        let fresh = Arc::new(Activity::default());
+        assert_eq!(
+            missed_after(Arc::clone(&fresh), || ()).await,
+            (Overdue::Idle, 4)
+        );
+
+        let sending = Arc::new(Activity::default());
+        sending.note_bytes();
+        assert_eq!(
+            missed_after(Arc::clone(&sending), || ()).await,
+            (Overdue::Header, 4)
+        );
+
+        let waiting = Arc::new(Activity::default());
+        drop(waiting.begin());
+        assert_eq!(
+            missed_after(Arc::clone(&waiting), || ()).await,
+            (Overdue::Idle, 20)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_request_starts_the_idle_time_again() {
+        let activity = Arc::new(Activity::default());
+        drop(activity.begin());
+        let other = Arc::clone(&activity);
+        let (overdue, seconds) = missed_after(activity, move || drop(other.begin())).await;
+        assert_eq!((overdue, seconds), (Overdue::Idle, 22));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_has_no_deadline_here() {
+        let activity = Arc::new(Activity::default());
+        activity.note_bytes();
+        let in_flight = activity.begin();
+        activity.note_bytes();
+        let hour = Duration::from_secs(3_600);
+        assert!(
+            tokio::time::timeout(hour, DEADLINES.missed(&activity))
+                .await
+                .is_err()
+        );
+        drop(in_flight);
+        assert_eq!(DEADLINES.missed(&activity).await, Overdue::Idle);
+    }
+}

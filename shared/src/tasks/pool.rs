@@ -1,0 +1,175 @@
+//! Short tasks, such as one per connection: bounded in number, waited for, cut after the grace.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Runs at most `bound` short tasks at once; clones share one pool.
+///
+/// A task gets in with a [`Slot`], so a full pool is seen *before* the work is taken on.
+#[derive(Debug, Clone)]
+pub struct TaskPool {
+    slots: Arc<Semaphore>,
+    spawner: Spawner,
+}
+
+/// Room for one task in a [`TaskPool`]; dropped unused, the room is free again.
+#[derive(Debug)]
+pub struct Slot {
+    permit: OwnedSemaphorePermit,
+    spawner: Spawner,
+}
+
+/// Starts tasks that a pool waits for but does not bound: HTTP/2 streams, whose number hyper
+/// bounds for each connection.
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    tracker: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl TaskPool {
+    /// Creates a pool with room for `bound` tasks.
+    pub fn new(bound: usize) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS))),
+            spawner: Spawner {
+                tracker: TaskTracker::new(),
+                cut: CancellationToken::new(),
+            },
+        }
+    }
+
+    /// Takes a slot if there is one.
+    pub fn try_slot(&self) -> Option<Slot> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(Slot {
+            permit,
+            spawner: self.spawner.clone(),
+        })
+    }
+
+    /// Waits for a slot; first come, first served.
+    ///
+    /// # Cancel safety
+    /// Safe, but the place in the queue is lost.
+    pub async fn slot(&self) -> Slot {
+        #[expect(clippy::expect_used, reason = "the pool never closes its semaphore")]
+        let permit = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .expect("invariant: never closed");
+        Slot {
+            permit,
+            spawner: self.spawner.clone(),
+        }
+    }
+
+    /// Returns the handle that starts unbounded but tracked tasks.
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
+    /// How many tasks run at this moment.
+    pub fn running(&self) -> usize {
+        self.spawner.tracker.len()
+    }
+
+    /// Waits until no task runs, for at most `grace`; then drops the rest where they stand and
+    /// returns how many that were. The pool takes no task afterwards.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.spawner.tracker.close();
+        if tokio::time::timeout(grace, self.spawner.tracker.wait())
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        let left = self.running();
+        self.spawner.cut.cancel();
+        self.spawner.tracker.wait().await;
+        left
+    }
+}
+
+impl Slot {
+    /// Starts the task; the slot is free again when it ends.
+    ///
+    /// The handle gives its result; dropping the handle leaves the task running and tracked.
+    /// `None` is the result of a task that was cut by [`TaskPool::drain`].
+    pub fn spawn<T: Send + 'static>(
+        self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let Self { permit, spawner } = self;
+        spawner.start(async move {
+            let result = task.await;
+            drop(permit);
+            result
+        })
+    }
+}
+
+impl Spawner {
+    fn start<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let cut = self.cut.child_token();
+        self.tracker
+            .spawn(async move { cut.run_until_cancelled_owned(task).await })
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        drop(self.start(task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_pool_refuses_until_a_task_ends() {
+        let pool = TaskPool::new(1);
+        let slot = pool.try_slot().unwrap();
+        assert!(pool.try_slot().is_none());
+        let task = slot.spawn(async { 7 });
+        assert_eq!(task.await.unwrap(), Some(7));
+        drop(pool.slot().await);
+        assert!(pool.try_slot().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_slot_dropped_unused_is_free_again() {
+        let pool = TaskPool::new(1);
+        drop(pool.try_slot().unwrap());
+        assert!(pool.try_slot().is_some());
+        assert_eq!(pool.running(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_waits_for_tasks_and_cuts_those_that_overstay() {
+        let pool = TaskPool::new(3);
+        let second = Duration::from_secs(1);
+        pool.slot().await.spawn(tokio::time::sleep(second));
+        let stuck = pool.slot().await.spawn(pending::<()>());
+        assert_eq!(pool.running(), 2);
+        assert_eq!(pool.drain(2 * second).await, 1);
+        assert_eq!(stuck.await.unwrap(), None);
+        assert_eq!(pool.running(), 0);
+    }
+}

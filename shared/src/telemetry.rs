@@ -1,0 +1,174 @@
+//! Logs on standard output, metrics as Prometheus text.
+
+use std::convert::Infallible;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use metrics::gauge;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::{LogConfig, LogFormat};
+use crate::shutdown::Shutdown;
+
+/// Buckets of `*_seconds` histograms: 0.5 ms to 10 s. The lower end resolves an append to a Redis
+/// on the same machine, the upper one is the insert deadline.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Buckets of `*_events` histograms: powers of two up to the events of one request, 10,000.
+const EVENTS_BUCKETS: [f64; 15] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
+    10000.0,
+];
+
+/// How often histograms are emptied into their buckets: the memory between two scrapes is bounded
+/// by it, also when nobody scrapes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` is no filter; configuration refuses it before it comes here.
+    #[error("log filter is invalid")]
+    Filter(#[source] ParseError),
+    /// Another recorder is installed, or a bucket list is empty.
+    #[error("metrics recorder cannot be installed")]
+    Recorder(#[source] BuildError),
+}
+
+/// Renders the metrics of this process; clones share them.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    handle: PrometheusHandle,
+    process: metrics_process::Collector,
+}
+
+/// Sends `tracing` events to standard output as `log` asks.
+///
+/// A second call in one process is ignored, so tests may call it freely.
+///
+/// # Errors
+/// [`TelemetryError::Filter`].
+pub fn init_tracing(log: &LogConfig) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(log.level.as_str()).map_err(TelemetryError::Filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let installed = match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => builder.try_init(),
+    };
+    if installed.is_err() {
+        tracing::debug!("tracing is installed already");
+    }
+    Ok(())
+}
+
+impl Telemetry {
+    /// Installs the recorder for the whole process, or finds the one installed before.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Recorder`].
+    pub fn install(version: &'static str) -> Result<Self, TelemetryError> {
+        let telemetry = Self {
+            handle: recorder()?,
+            process: metrics_process::Collector::default(),
+        };
+        telemetry.process.describe();
+        metrics::describe_gauge!("evp_build_info", "Always 1; the label names the version.");
+        gauge!("evp_build_info", "version" => version).set(1.0);
+        Ok(telemetry)
+    }
+
+    /// Returns all metrics in the Prometheus text format.
+    pub fn render(&self) -> String {
+        self.process.collect();
+        self.handle.render()
+    }
+
+    /// Keeps the recorder's memory bounded until the shutdown; belongs into the `TaskSet`.
+    ///
+    /// # Errors
+    /// None: the type is what a task set asks for.
+    pub async fn run_upkeep(self, shutdown: Shutdown) -> Result<(), Infallible> {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.handle.run_upkeep(),
+                () = shutdown.triggered() => return Ok(()),
+            }
+        }
+    }
+}
+
+fn recorder() -> Result<PrometheusHandle, TelemetryError> {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = INSTALLED.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), &EVENTS_BUCKETS)
+        })
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(TelemetryError::Recorder)?;
+    Ok(INSTALLED.get_or_init(|| handle).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::histogram;
+
+    use super::*;
+
+    #[test]
+    fn installing_twice_shares_one_recorder() {
+        let first = Telemetry::install("1.2.3").unwrap();
+        let second = Telemetry::install("1.2.3").unwrap();
+        gauge!("evp_test_twice").set(5.0);
+        for telemetry in [first, second] {
+            let text = telemetry.render();
+            assert!(text.contains("evp_test_twice 5"), "{text}");
+            assert!(
+                text.contains(r#"evp_build_info{version="1.2.3"} 1"#),
+                "{text}"
+            );
+            assert!(text.contains("process_resident_memory_bytes"), "{text}");
+        }
+    }
+
+    #[test]
+    fn histograms_have_the_buckets_of_their_unit() {
+        let telemetry = Telemetry::install("1.2.3").unwrap();
+        histogram!("evp_test_wait_seconds").record(0.0004);
+        histogram!("evp_test_frame_events").record(9_999.0);
+        let text = telemetry.render();
+        assert!(
+            text.contains(r#"evp_test_wait_seconds_bucket{le="0.0005"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"evp_test_frame_events_bucket{le="8192"} 0"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"evp_test_frame_events_bucket{le="10000"} 1"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn tracing_may_be_initialised_twice() {
+        let log = LogConfig {
+            format: LogFormat::Json,
+            level: "info".parse().unwrap(),
+        };
+        init_tracing(&log).unwrap();
+        init_tracing(&log).unwrap();
+    }
+}
