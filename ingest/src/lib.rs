@@ -1,1 +1,4 @@
-//! placeholder
+//! Takes events over HTTP and appends them to the stream.
+
+pub mod body;
+mod events;

@@ -1,0 +1,82 @@
+//! NDJSON bodies: each line is an event of its own, and a bad line costs only itself.
+
+use std::ops::Range;
+
+use evp_shared::outcome::RejectReason;
+use serde_json::value::RawValue;
+
+use super::parser::{Parser, reason_of};
+use super::{BodyProblem, Shape};
+use crate::events::EventSink;
+
+pub(super) fn decode(
+    parser: &mut Parser,
+    body: &[u8],
+    sink: &mut EventSink<'_>,
+) -> Result<(), BodyProblem> {
+    parser.load(body);
+    // The number of lines is not known before they are read; the sink counts them.
+    sink.begin(Shape::Many, 1)?;
+    for line in lines(body) {
+        match parser.parse(line.clone(), |nodes| sink.event(nodes)) {
+            Ok(result) => result?,
+            Err(error) => {
+                let reason = fault_of_line(body, &line, &error)?;
+                sink.reject_line(reason)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a first JSON value is followed by more on a new line.
+pub(super) fn has_more_lines(body: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
+    if !matches!(values.next(), Some(Ok(_))) {
+        return false;
+    }
+    let rest = &body[values.byte_offset()..];
+    let gap = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
+    gap < rest.len() && rest[..gap].contains(&b'\n')
+}
+
+/// The lines that are not blank, without their line ends.
+fn lines(body: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut rest = 0..body.len();
+    std::iter::from_fn(move || {
+        while rest.start < rest.end {
+            let end =
+                memchr::memchr(b'\n', &body[rest.clone()]).map_or(rest.end, |len| rest.start + len);
+            let line = &body[rest.start..end];
+            let start = end - line.trim_ascii_start().len();
+            rest.start = end + 1;
+            if start < end {
+                return Some(start..start + body[start..end].trim_ascii_end().len());
+            }
+        }
+        None
+    })
+}
+
+/// Why the parser refused a line. Text that is not UTF-8 is a fault of the whole body: nobody can
+/// say where its lines end.
+fn fault_of_line(
+    body: &[u8],
+    line: &Range<usize>,
+    error: &simd_json::Error,
+) -> Result<RejectReason, BodyProblem> {
+    let text = &body[line.clone()];
+    if let Err(error) = std::str::from_utf8(text) {
+        let offset = line.start + error.valid_up_to();
+        return Err(BodyProblem::at(RejectReason::InvalidUtf8, offset));
+    }
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    Ok(match values.next() {
+        Some(Ok(_)) if values.byte_offset() < text.len() => RejectReason::TrailingTokens,
+        Some(Ok(_)) => reason_of(error),
+        _ => RejectReason::MalformedJson,
+    })
+}
