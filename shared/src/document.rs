@@ -25,6 +25,8 @@ use crate::outcome::RejectReason;
 
 /// Where the 16 bytes of `_id` begin.
 pub const ID_OFFSET: usize = 14;
+/// Bytes of `_id`.
+pub const CANONICAL_ID_BYTES: usize = 16;
 /// Where the 12 bytes of the frame id `f` begin.
 pub const FRAME_ID_OFFSET: usize = 33;
 /// Where the 8 bytes of `timestamp` begin.
@@ -73,6 +75,23 @@ impl EventBatch {
         };
         self.documents.get(start..end)
     }
+}
+
+/// Whether `document` begins as documents written here do and belongs to frame `frame_id`.
+#[must_use]
+pub fn has_prefix(document: &[u8], frame_id: &[u8; 12]) -> bool {
+    let same = |from: usize, to: usize| document.get(from..to) == PREFIX.get(from..to);
+    document.len() > PREFIX_BYTES
+        && same(4, ID_OFFSET)
+        && same(ID_OFFSET + CANONICAL_ID_BYTES, FRAME_ID_OFFSET)
+        && document.get(FRAME_ID_OFFSET..FRAME_ID_OFFSET + 12) == Some(frame_id)
+        && same(FRAME_ID_OFFSET + 12, TIMESTAMP_OFFSET)
+}
+
+/// The `_id` of a document written here.
+#[must_use]
+pub fn canonical_id(document: &[u8]) -> Option<[u8; CANONICAL_ID_BYTES]> {
+    document.get(ID_OFFSET..)?.first_chunk().copied()
 }
 
 /// The `eventId` of a document written here; `None` when the client sent none.

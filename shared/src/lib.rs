@@ -1,14 +1,31 @@
 //! The contract between EVP's services, and the kit they are built with.
+//!
+//! The contract, in reading order: [`event`] (what an event is), [`document`] (how it is stored),
+//! [`frame`] (how events travel), [`keys`] and [`counters`] (where Redis keeps what), [`stream`]
+//! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
+//! event).
+//!
+//! The kit: [`config`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
+//! [`clock`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod counters;
 pub mod document;
 pub mod event;
+pub mod frame;
 pub mod health;
 pub mod http;
+pub mod keys;
 pub mod outcome;
+pub mod redis;
 pub mod shutdown;
+#[cfg(feature = "mongo")]
+pub mod store;
+pub mod stream;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(feature = "test-util")]
+pub mod testing;

@@ -1,6 +1,10 @@
 //! Closed enums of outcomes and reasons: one table for answers, metrics and docs.
 
+mod dead;
+
 use std::fmt;
+
+pub use dead::DeadReason;
 
 /// Why an event, a body or a request was refused.
 ///

@@ -1,0 +1,127 @@
+//! Every Redis key EVP uses, in one place.
+//!
+//! All keys of a partition carry the hash tag `{p}`, so that they lie in one slot of a Redis
+//! Cluster and one script may touch them together.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `evp:{p}:events` | stream | the frames; consumer group [`GROUP`] |
+//! | `evp:{p}:life` | hash | the life of this data, the replication id it was seen under, past cuts |
+//! | `evp:{p}:totals` | hash | events and bytes appended, acknowledged, counted, lost |
+//! | `evp:{p}:kept` | list | acknowledged entries still on the stream for live readers |
+//! | `evp:{p}:producer:<id>` | string | who registered a producer id |
+//! | `evp:{p}:settled:<producer>:<block>` | string | one bit per frame: its counts are in |
+//! | `evp:{p}:c:s:<second>`, `c:m:<minute>`, `c:h:<hour>` | hash | events per tenant and type |
+//! | `evp:{p}:c:total` | hash | the same over all time |
+//! | `evp:{p}:types:<tenant>` | set | the event types counted by name |
+//! | `evp:identity` | string | the fingerprint of what fixes identity |
+
+use std::sync::Arc;
+
+/// Name of the one consumer group of every partition's stream.
+pub const GROUP: &str = "evp";
+
+/// The prefix all keys of one deployment share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Keys {
+    /// Names the keys of the deployment called `prefix` (`evp` unless configured otherwise).
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+        }
+    }
+
+    /// The prefix itself.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The key of the fingerprint of what fixes identity. It belongs to no partition.
+    pub fn identity(&self) -> String {
+        format!("{}:identity", self.prefix)
+    }
+
+    /// The keys of partition `partition`.
+    pub fn partition(&self, partition: u16) -> PartitionKeys {
+        PartitionKeys::new(&self.prefix, partition)
+    }
+}
+
+/// The keys of one partition, formatted once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionKeys {
+    /// Start of every key of the partition, `evp:{p}:`.
+    pub base: Arc<str>,
+    /// Which partition this is.
+    pub partition: u16,
+    /// Stream of frames.
+    pub events: String,
+    /// Hash of the current life and the past cuts.
+    pub life: String,
+    /// Hash of totals.
+    pub totals: String,
+    /// List of acknowledged entries still on the stream.
+    pub kept: String,
+    /// A key that never exists: deleting it is a script's first write where memory may be full.
+    pub never: String,
+    /// Hash of counts over all time.
+    pub count_total: String,
+}
+
+impl PartitionKeys {
+    fn new(prefix: &str, partition: u16) -> Self {
+        let base = format!("{prefix}:{{{partition}}}:");
+        let key = |name: &str| format!("{base}{name}");
+        Self {
+            partition,
+            events: key("events"),
+            life: key("life"),
+            totals: key("totals"),
+            kept: key("kept"),
+            never: key("never"),
+            count_total: key("c:total"),
+            base: base.clone().into(),
+        }
+    }
+
+    /// Registration of a producer id, `producer` in its textual form.
+    pub fn producer(&self, producer: &str) -> String {
+        format!("{}producer:{producer}", self.base)
+    }
+
+    /// Bucket of counts, `unit` one of `s`, `m`, `h` and `start` the bucket's number.
+    pub fn count_bucket(&self, unit: char, start: u64) -> String {
+        format!("{}c:{unit}:{start}", self.base)
+    }
+
+    /// Block of settled bits.
+    pub fn settled(&self, producer: &str, block: u32) -> String {
+        format!("{}settled:{producer}:{block}", self.base)
+    }
+
+    /// Set of the types of `tenant` that are counted by name.
+    pub fn types(&self, tenant: &str) -> String {
+        format!("{}types:{tenant}", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_partition_share_its_hash_tag() {
+        let keys = Keys::new("evp").partition(3);
+        assert_eq!(keys.events, "evp:{3}:events");
+        assert_eq!(keys.count_bucket('s', 12), "evp:{3}:c:s:12");
+        assert_eq!(
+            keys.settled("0003abcdef", 1),
+            "evp:{3}:settled:0003abcdef:1"
+        );
+        assert_eq!(Keys::new("evp").identity(), "evp:identity");
+    }
+}

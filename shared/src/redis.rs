@@ -1,0 +1,327 @@
+//! Connections to Redis, and what is asked of the server before it is trusted.
+//!
+//! A service has one connection for commands that answer at once ([`connect`]) and, for blocking
+//! reads, exclusive ones out of a pool ([`reader_pool`]): fred sends everything over one socket
+//! in order, so one blocked XREADGROUP would hold up every commit behind it (ADR 0007).
+
+use std::time::Duration;
+
+use deadpool::managed;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, ConfigInterface};
+use fred::prelude::{Builder, Error as RedisError, Value};
+use fred::types::InfoKind;
+use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+
+use crate::config::{Durability, RedisConfig};
+
+/// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away
+/// producers are refused.
+const RECONNECT_MS: (u32, u32) = (50, 1_000);
+
+/// Commands fred may queue. Callers hold far fewer in flight; the bound is what turns a bug into
+/// an error instead of memory.
+const QUEUED_COMMANDS_MAX: usize = 10_000;
+
+/// How to connect.
+#[derive(Clone)]
+pub struct Connect {
+    /// `redis://`, `rediss://`, `redis-cluster://` or `redis-sentinel://` URL.
+    pub url: String,
+    /// Longest time to open a connection.
+    pub connect_timeout: Duration,
+    /// Longest silence of the server while a command waits; then the socket is closed.
+    pub command_timeout: Duration,
+}
+
+impl From<&RedisConfig> for Connect {
+    fn from(config: &RedisConfig) -> Self {
+        Self {
+            url: config.url.expose().to_owned(),
+            connect_timeout: config.connect_timeout,
+            command_timeout: config.command_timeout,
+        }
+    }
+}
+
+impl std::fmt::Debug for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("Connect")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("command_timeout", &self.command_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts a connection that is kept up for as long as the client lives, and returns at once:
+/// whether it is there, `is_connected` tells.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn connect(how: &Connect) -> Result<Client, RedisError> {
+    let client = build(how, Some(how.command_timeout))?;
+    // The handle is that of fred's own task, which ends with the client.
+    drop(client.connect());
+    Ok(client)
+}
+
+fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisError> {
+    let mut config = Config::from_url(&how.url)?;
+    config.fail_fast = false;
+    let mut builder = Builder::from_config(config);
+    builder
+        .with_connection_config(|connection| {
+            connection.connection_timeout = how.connect_timeout;
+            connection.internal_command_timeout = how.command_timeout;
+            connection.max_command_buffer_len = QUEUED_COMMANDS_MAX;
+            connection.tcp = TcpConfig {
+                nodelay: Some(true),
+                ..TcpConfig::default()
+            };
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: silence_max,
+                interval: Duration::from_secs(1),
+            };
+        })
+        .set_policy(ReconnectPolicy::new_exponential(
+            0,
+            RECONNECT_MS.0,
+            RECONNECT_MS.1,
+            2,
+        ));
+    builder.build()
+}
+
+/// Pool of exclusive connections for blocking reads.
+pub type ReaderPool = managed::Pool<ReaderManager>;
+
+/// A connection out of a [`ReaderPool`].
+pub type Reader = managed::Object<ReaderManager>;
+
+/// Makes the connections of a [`ReaderPool`].
+#[derive(Debug)]
+pub struct ReaderManager {
+    how: Connect,
+}
+
+impl managed::Manager for ReaderManager {
+    type Type = Client;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<Client, RedisError> {
+        // A blocking read is silent by design, so its own deadline watches it instead.
+        let client = build(&self.how, None)?;
+        client.init().await?;
+        Ok(client)
+    }
+
+    async fn recycle(
+        &self,
+        client: &mut Client,
+        _: &managed::Metrics,
+    ) -> managed::RecycleResult<RedisError> {
+        if !client.is_connected() {
+            return Err(managed::RecycleError::message("not connected"));
+        }
+        client.ping::<Value>(None).await?;
+        Ok(())
+    }
+}
+
+/// A pool of at most `size` exclusive connections.
+///
+/// # Errors
+/// The runtime has no timer.
+pub fn reader_pool(how: Connect, size: usize) -> Result<ReaderPool, managed::BuildError> {
+    let deadline = Some(how.connect_timeout + how.command_timeout);
+    managed::Pool::builder(ReaderManager { how })
+        .max_size(size)
+        .runtime(deadpool::Runtime::Tokio1)
+        .timeouts(managed::Timeouts {
+            wait: deadline,
+            create: deadline,
+            recycle: deadline,
+        })
+        .build()
+}
+
+/// What a server promises, as far as it lets itself be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerPromise {
+    /// `maxmemory-policy`.
+    pub eviction: Option<String>,
+    /// `appendonly`.
+    pub append_only: Option<String>,
+    /// `appendfsync`.
+    pub fsync: Option<String>,
+    /// `no-appendfsync-on-rewrite`.
+    pub no_fsync_on_rewrite: Option<String>,
+}
+
+impl ServerPromise {
+    /// Asks the server. Where CONFIG is not allowed nothing is known, and the declared value
+    /// stands as declared.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn ask(client: &Client) -> Result<Self, RedisError> {
+        Ok(Self {
+            eviction: config_value(client, "maxmemory-policy").await?,
+            append_only: config_value(client, "appendonly").await?,
+            fsync: config_value(client, "appendfsync").await?,
+            no_fsync_on_rewrite: config_value(client, "no-appendfsync-on-rewrite").await?,
+        })
+    }
+
+    /// What the server lacks for `declared`, each with the line that mends it; empty when it
+    /// keeps the promise.
+    pub fn shortfalls(&self, declared: Durability) -> Vec<String> {
+        let mut wanted = vec![("maxmemory-policy", &self.eviction, &["noeviction"][..])];
+        match declared {
+            Durability::Fsync => wanted.extend([
+                ("appendonly", &self.append_only, &["yes"][..]),
+                ("appendfsync", &self.fsync, &["always"]),
+                (
+                    "no-appendfsync-on-rewrite",
+                    &self.no_fsync_on_rewrite,
+                    &["no"],
+                ),
+            ]),
+            Durability::Everysec => wanted.extend([
+                ("appendonly", &self.append_only, &["yes"][..]),
+                ("appendfsync", &self.fsync, &["everysec", "always"]),
+            ]),
+            Durability::Replicated | Durability::Memory => {}
+        }
+        let short = |(name, found, enough): (&str, &Option<String>, &[&str])| {
+            let found = found.as_deref()?;
+            let needed = *enough.first()?;
+            (!enough.contains(&found)).then(|| {
+                format!(
+                    "redis has `{name} {found}`: durability {} needs `CONFIG SET {name} {needed}`",
+                    declared.as_str()
+                )
+            })
+        };
+        wanted.into_iter().filter_map(short).collect()
+    }
+}
+
+async fn config_value(client: &Client, name: &str) -> Result<Option<String>, RedisError> {
+    let reply: Result<Value, RedisError> = client.config_get(name).await;
+    let value = match reply {
+        Ok(value) => value,
+        // Managed servers rename or forbid CONFIG.
+        Err(error) if error.details().starts_with("NOPERM") => return Ok(None),
+        Err(error) if error.details().starts_with("ERR unknown command") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let pairs: Vec<String> = value.convert().unwrap_or_default();
+    Ok(pairs.into_iter().nth(1))
+}
+
+/// How much memory a server has and uses, in bytes; a limit of 0 is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// `used_memory`.
+    pub used: u64,
+    /// `maxmemory`.
+    pub limit: u64,
+}
+
+impl Memory {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn ask(client: &Client) -> Result<Self, RedisError> {
+        let info: String = client.info(Some(InfoKind::Memory)).await?;
+        let field = |name: &str| {
+            let line = info
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        Ok(Self {
+            used: field("used_memory"),
+            limit: field("maxmemory"),
+        })
+    }
+
+    /// Used share of the limit, 0 without a limit.
+    pub fn share(self) -> f64 {
+        if self.limit == 0 {
+            return 0.0;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share needs no more than 52 bits"
+        )]
+        let share = self.used as f64 / self.limit as f64;
+        share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise(eviction: &str, append_only: &str, fsync: &str) -> ServerPromise {
+        ServerPromise {
+            eviction: Some(eviction.into()),
+            append_only: Some(append_only.into()),
+            fsync: Some(fsync.into()),
+            no_fsync_on_rewrite: Some("no".into()),
+        }
+    }
+
+    #[test]
+    fn a_server_that_promises_less_than_declared_is_told_what_to_set() {
+        let cases = [
+            (
+                promise("noeviction", "yes", "always"),
+                Durability::Fsync,
+                "",
+            ),
+            (
+                promise("noeviction", "yes", "everysec"),
+                Durability::Fsync,
+                "appendfsync always",
+            ),
+            (
+                promise("noeviction", "no", "always"),
+                Durability::Everysec,
+                "appendonly yes",
+            ),
+            (
+                promise("noeviction", "yes", "everysec"),
+                Durability::Everysec,
+                "",
+            ),
+            (
+                promise("noeviction", "yes", "no"),
+                Durability::Everysec,
+                "appendfsync everysec",
+            ),
+            (
+                promise("allkeys-lru", "no", "no"),
+                Durability::Memory,
+                "maxmemory-policy noeviction",
+            ),
+            (ServerPromise::default(), Durability::Fsync, ""),
+        ];
+        for (found, declared, expected) in cases {
+            let shortfalls = found.shortfalls(declared).join("; ");
+            assert!(shortfalls.contains(expected), "{shortfalls}");
+            assert_eq!(shortfalls.is_empty(), expected.is_empty(), "{shortfalls}");
+        }
+    }
+
+    #[test]
+    fn without_a_limit_no_share_of_it_is_used() {
+        assert!(Memory { used: 5, limit: 0 }.share() < f64::EPSILON);
+        assert!((Memory { used: 5, limit: 10 }.share() - 0.5).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,184 @@
+//! MongoDB as EVP uses it: how to connect, which collections and indexes there are, and the
+//! fingerprint that keeps a service with another identity away.
+//!
+//! | collection | `_id` | holds |
+//! |---|---|---|
+//! | `events` | canonical id | the documents, once each |
+//! | `receipts` | frame id | what one frame added, for ever |
+//! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
+//! | `meta` | a name | the fingerprint of what fixes identity |
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use mongodb::error::{Error as MongoError, ErrorKind};
+use mongodb::options::{ClientOptions, ReadConcern, SelectionCriteria};
+use mongodb::{Client, Database};
+
+/// Collection of events.
+pub const EVENTS: &str = "events";
+/// Collection of receipts.
+pub const RECEIPTS: &str = "receipts";
+/// Collection of dead letters.
+pub const DEAD_LETTERS: &str = "dead_letters";
+/// Collection of what holds for the whole database.
+pub const META: &str = "meta";
+
+/// `_id` in [`META`] of the fingerprint.
+const IDENTITY: &str = "identity";
+
+/// Without answer from a server for this long, it counts as gone. Source: the driver's defaults
+/// (10 s and 10 s) notice a silent server after 20 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A secondary index, each owed to a query. One costs 2-4 CPU s per million events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// Lists by type: `{tenant, eventType, timestamp, _id}`.
+    Type,
+    /// Lists by user: `{tenant, userId, timestamp, _id}`.
+    User,
+    /// Lists by session: `{tenant, sessionId, timestamp, _id}`.
+    Session,
+}
+
+impl Index {
+    /// All indexes.
+    pub const ALL: [Self; 3] = [Self::Type, Self::User, Self::Session];
+
+    /// Its name in configuration and in MongoDB.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::User => "user",
+            Self::Session => "session",
+        }
+    }
+
+    /// The field it is there for.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Type => "eventType",
+            Self::User => "userId",
+            Self::Session => "sessionId",
+        }
+    }
+
+    fn specification(self) -> Document {
+        let mut specification = doc! {
+            "name": self.as_str(),
+            "key": { "tenant": 1, self.field(): 1, "timestamp": 1, "_id": 1 },
+        };
+        if self != Self::Type {
+            // Most events may lack the field, and a list by it never asks for those.
+            specification.insert(
+                "partialFilterExpression",
+                doc! { self.field(): { "$exists": true } },
+            );
+        }
+        specification
+    }
+}
+
+/// Why the database is not ready for EVP.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// MongoDB does not answer, or not as expected.
+    #[error("mongodb did not answer")]
+    Mongo(#[from] MongoError),
+    /// The events in it were given their identity in another way.
+    #[error(
+        "the database holds events of identity {stored:08x}, this service makes {own:08x}: \
+         dedupe.identity and storage.salt_bits can change only with a new database"
+    )]
+    Identity {
+        /// Fingerprint in the database.
+        stored: u32,
+        /// Fingerprint of this service.
+        own: u32,
+    },
+}
+
+/// Opens `database` at `uri` with bounded waits and without retryable writes: the deterministic
+/// `_id` is what makes a retry safe, and they double the cost of a duplicate.
+///
+/// # Errors
+/// The URI is malformed. Whether there is a server is seen at the first command.
+pub async fn connect(uri: &str, database: &str, connections: u32) -> Result<Database, MongoError> {
+    let mut options = ClientOptions::parse(uri).await?;
+    options.app_name.get_or_insert_with(|| "evp".to_owned());
+    options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+    options.heartbeat_freq.get_or_insert(HEARTBEAT);
+    options
+        .server_selection_timeout
+        .get_or_insert(SELECTION_TIMEOUT);
+    options.max_pool_size.get_or_insert(connections);
+    options.retry_writes = Some(false);
+    options.read_concern = Some(ReadConcern::majority());
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(
+        mongodb::options::ReadPreference::Primary,
+    ));
+    Ok(Client::with_options(options)?.database(database))
+}
+
+/// Makes the collections and indexes that are missing and checks the fingerprint, which the first
+/// service to come writes.
+///
+/// # Errors
+/// [`StoreError`]; repeating is harmless.
+pub async fn prepare(
+    database: &Database,
+    indexes: &[Index],
+    fingerprint: u32,
+) -> Result<(), StoreError> {
+    for name in [EVENTS, RECEIPTS, DEAD_LETTERS, META] {
+        create_collection(database, name).await?;
+    }
+    if !indexes.is_empty() {
+        let specifications: Vec<_> = indexes.iter().map(|index| index.specification()).collect();
+        database
+            .run_command(doc! { "createIndexes": EVENTS, "indexes": specifications })
+            .await?;
+    }
+    check_fingerprint(database, fingerprint).await
+}
+
+async fn create_collection(database: &Database, name: &str) -> Result<(), MongoError> {
+    const NAMESPACE_EXISTS: i32 = 48;
+    match database.run_command(doc! { "create": name }).await {
+        Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+async fn check_fingerprint(database: &Database, own: u32) -> Result<(), StoreError> {
+    let meta = database.collection::<Document>(META);
+    let found = meta
+        .find_one_and_update(
+            doc! { "_id": IDENTITY },
+            doc! { "$setOnInsert": { "fingerprint": i64::from(own) } },
+        )
+        .upsert(true)
+        .return_document(mongodb::options::ReturnDocument::After)
+        .await?;
+    let stored = found
+        .as_ref()
+        .and_then(|document| document.get("fingerprint"));
+    let stored = stored
+        .and_then(Bson::as_i64)
+        .and_then(|stored| u32::try_from(stored).ok());
+    match stored {
+        Some(stored) if stored != own => Err(StoreError::Identity { stored, own }),
+        _ => Ok(()),
+    }
+}
+
+/// The server's code of a command that failed as a whole.
+pub fn code_of(error: &MongoError) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}

@@ -1,0 +1,213 @@
+//! The only speaker of stream commands: greets a partition, appends frames, reads them as a
+//! member of the consumer group, and commits them.
+//!
+//! Every step is safe to repeat. Appending and committing are scripts that refuse to write when
+//! Redis lives another *life* than the caller knows ([`life`]); why, and what follows from it, is
+//! in docs/ARCHITECTURE.md.
+
+pub mod append;
+pub mod commit;
+pub mod counts;
+pub mod entry;
+pub mod group;
+pub mod life;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, LuaInterface};
+use fred::prelude::{Error as RedisError, ErrorKind, Value};
+use fred::types::config::Options;
+use fred::types::scripts::Script;
+
+use crate::keys::{Keys, PartitionKeys};
+
+pub use append::AppendError;
+pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
+pub use counts::{Bucket, Totals};
+pub use entry::{Entry, EntryId};
+pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
+pub use life::{Hello, Life, Made, ProducerState, Registration};
+
+/// Longest a script may take before its outcome counts as unknown. Above the connection's own
+/// limit, which closes a silent socket: this is the net under it.
+const SCRIPT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Why Redis did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Redis lives another life than the caller knows; nothing was written. Say hello first.
+    #[error("redis lives another life than the caller knows")]
+    NewLife,
+    /// The stream or its group is missing; nothing was done. Say hello first.
+    #[error("the stream or its group is missing")]
+    NoGroup,
+    /// Nothing was sent, because there is no connection.
+    #[error("not connected to redis")]
+    NotConnected,
+    /// Redis answered, and the answer is that it did not do it.
+    #[error("redis refused")]
+    Refused {
+        /// What Redis said.
+        #[source]
+        source: RedisError,
+    },
+    /// A key of EVP's holds something else; nothing was written.
+    #[error("key {key} holds another type than EVP keeps there")]
+    WrongType {
+        /// The key.
+        key: String,
+    },
+    /// No answer came: it may have been done or not.
+    #[error("no answer from redis")]
+    Unknown {
+        /// What went wrong, unless time ran out.
+        #[source]
+        source: Option<RedisError>,
+    },
+    /// An answer EVP does not understand.
+    #[error("unexpected answer from redis: {found}")]
+    Protocol {
+        /// What was found.
+        found: String,
+    },
+}
+
+impl StreamError {
+    /// Whether saying hello is what is to be done next.
+    pub fn wants_hello(&self) -> bool {
+        matches!(self, Self::NewLife | Self::NoGroup)
+    }
+
+    pub(crate) fn protocol(found: impl Into<String>) -> Self {
+        Self::Protocol {
+            found: found.into(),
+        }
+    }
+}
+
+impl From<RedisError> for StreamError {
+    fn from(source: RedisError) -> Self {
+        if source.details().starts_with("NOGROUP") {
+            return Self::NoGroup;
+        }
+        if is_refusal(&source) {
+            Self::Refused { source }
+        } else {
+            Self::Unknown {
+                source: Some(source),
+            }
+        }
+    }
+}
+
+/// Whether `error` is an answer of the server, so that the command is known not to have run.
+///
+/// Redis' error replies begin with a word in capitals. fred's own errors carry other kinds or
+/// texts, and count as unknown.
+fn is_refusal(error: &RedisError) -> bool {
+    let word = error.details().split([' ', ':']).next().unwrap_or_default();
+    let from_server = matches!(
+        error.kind(),
+        ErrorKind::Unknown
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidCommand
+            | ErrorKind::Auth
+            | ErrorKind::Cluster
+    );
+    from_server
+        && word.len() >= 3
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+#[derive(Debug)]
+struct Scripts {
+    append: Script,
+    hello: Script,
+    commit: Script,
+}
+
+/// The stream commands of one deployment over one connection that is never blocked by a read.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    client: Client,
+    partitions: Arc<[PartitionKeys]>,
+    scripts: Arc<Scripts>,
+}
+
+impl Stream {
+    /// Speaks for `partitions` partitions of the deployment named by `keys`.
+    pub fn new(client: Client, keys: &Keys, partitions: u16) -> Self {
+        Self {
+            client,
+            partitions: (0..partitions)
+                .map(|partition| keys.partition(partition))
+                .collect(),
+            scripts: Arc::new(Scripts {
+                append: Script::from_lua(include_str!("stream/append.lua")),
+                hello: Script::from_lua(include_str!("stream/hello.lua")),
+                commit: Script::from_lua(include_str!("stream/commit.lua")),
+            }),
+        }
+    }
+
+    /// The connection, for the commands that are no stream commands.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> u16 {
+        u16::try_from(self.partitions.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The keys of `partition`.
+    ///
+    /// # Errors
+    /// [`StreamError::Protocol`] when there is no such partition.
+    pub fn keys(&self, partition: u16) -> Result<&PartitionKeys, StreamError> {
+        self.partitions
+            .get(usize::from(partition))
+            .ok_or_else(|| StreamError::protocol(format!("partition {partition} does not exist")))
+    }
+
+    /// Runs a script once; loads it first when the server does not know it.
+    async fn run(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> Result<Vec<Value>, StreamError> {
+        if !self.client.is_connected() {
+            return Err(StreamError::NotConnected);
+        }
+        let options = Options {
+            max_attempts: Some(1),
+            fail_fast: true,
+            ..Options::default()
+        };
+        let client = self.client.with_options(&options);
+        let call = async {
+            let first: Result<Value, RedisError> = client
+                .evalsha(script.sha1().clone(), keys.clone(), args.clone())
+                .await;
+            match first {
+                Err(error) if error.details().starts_with("NOSCRIPT") => {
+                    let source = script.lua().cloned().unwrap_or_default();
+                    client.eval(source, keys, args).await
+                }
+                other => other,
+            }
+        };
+        match tokio::time::timeout(SCRIPT_DEADLINE, call).await {
+            Ok(Ok(Value::Array(reply))) => Ok(reply),
+            Ok(Ok(other)) => Err(StreamError::protocol(format!("{:?}", other.kind()))),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StreamError::Unknown { source: None }),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+-- Acknowledges entries, settles frames and drops what leaves the kept window, in one step.
+-- KEYS: 1 life, 2 stream, 3 totals, 4 kept, 5 a key that never exists, 6 counts over all time
+-- ARGV: 1 life the caller knew before it read the entries, 2 group, 3 base of the partition's keys,
+--       4 kept window in ms, 5 kept window in bytes, 6 '1' when memory is short, 7 types by name,
+--       8 number of entries, 9 number of frames to settle,
+--       per entry: id, events, bytes, stored bytes
+--       per frame: producer, block, bit, second, receipt's time in ms, duplicates, dead letters,
+--                  rows, per row: tenant, type, count
+-- Answers {'ok', acknowledged, settled frames, counted events, left to verify, dropped entries,
+--          lost events, backlog events, backlog bytes, failure, ...}, {'new_life'} or
+--         {'wrong_type', key}; the last two write nothing.
+-- Lua does not roll back, so types are checked before the first write and what can still fail
+-- runs under pcall and is reported.
+local DAY_MS = 86400000
+local SETTLED_TTL = 172800
+local TTL = {s = 7200, m = 172800, h = 34560000}
+
+local seen = redis.call('HMGET', KEYS[1], 'life', 'replid')
+local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if seen[1] ~= ARGV[1] or seen[2] ~= replid then
+  return {'new_life'}
+end
+local expected = {[KEYS[2]] = 'stream', [KEYS[3]] = 'hash', [KEYS[4]] = 'list', [KEYS[6]] = 'hash'}
+for key, kind in pairs(expected) do
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= 'none' and found ~= kind then
+    return {'wrong_type', key}
+  end
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local base, entries, frames = ARGV[3], tonumber(ARGV[8]), tonumber(ARGV[9])
+local failures = {}
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply['err'] then
+    failures[#failures + 1] = reply['err']
+    return nil
+  end
+  return reply
+end
+
+-- XACK first: also at maxmemory the rest of the script then works, so that a full Redis drains.
+local at = 10
+local acknowledged, events, bytes, kept_bytes = 0, 0, 0, 0
+local kept = {}
+if entries == 0 then
+  redis.call('DEL', KEYS[5])
+end
+for _ = 1, entries do
+  if redis.call('XACK', KEYS[2], ARGV[2], ARGV[at]) == 1 then
+    acknowledged = acknowledged + 1
+    events = events + tonumber(ARGV[at + 1])
+    bytes = bytes + tonumber(ARGV[at + 2])
+    kept_bytes = kept_bytes + tonumber(ARGV[at + 3])
+    kept[#kept + 1] = ARGV[at] .. ' ' .. ARGV[at + 3] .. ' ' .. string.format('%.0f', now)
+  end
+  at = at + 4
+end
+if acknowledged > 0 then
+  try('HINCRBY', KEYS[3], 'acknowledged_events', events)
+  try('HINCRBY', KEYS[3], 'acknowledged_bytes', bytes)
+  try('RPUSH', KEYS[4], unpack(kept))
+end
+
+-- Settle: a frame's counts go in when its bit was 0, and only then.
+local named = {}
+local function counted_as(tenant, kind)
+  local field = tenant .. '\31' .. kind
+  local known = named[field]
+  if not known then
+    local types = base .. 'types:' .. tenant
+    if try('SISMEMBER', types, kind) == 1 then
+      known = field
+    elseif (try('SCARD', types) or 0) < tonumber(ARGV[7]) then
+      try('SADD', types, kind)
+      known = field
+    else
+      known = tenant .. '\31__other__'
+    end
+    named[field] = known
+  end
+  return known
+end
+
+local settled, counted, duplicates, dead, stale = 0, 0, 0, 0, 0
+local sums, blocks = {}, {}
+local function add(key, field, count)
+  local cells = sums[key]
+  if not cells then
+    cells = {}
+    sums[key] = cells
+  end
+  cells[field] = (cells[field] or 0) + count
+end
+for _ = 1, frames do
+  local second, rows = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 7])
+  local fresh = now - tonumber(ARGV[at + 4]) < DAY_MS
+  local first = false
+  if fresh then
+    local block = base .. 'settled:' .. ARGV[at] .. ':' .. ARGV[at + 1]
+    first = try('SETBIT', block, ARGV[at + 2], 1) == 0
+    blocks[block] = true
+  else
+    stale = stale + 1
+  end
+  if first then
+    settled = settled + 1
+    duplicates = duplicates + tonumber(ARGV[at + 5])
+    dead = dead + tonumber(ARGV[at + 6])
+    for row = at + 8, at + 5 + rows * 3, 3 do
+      local field, count = counted_as(ARGV[row], ARGV[row + 1]), tonumber(ARGV[row + 2])
+      counted = counted + count
+      add(base .. 'c:s:' .. second, field, count)
+      add(base .. 'c:m:' .. math.floor(second / 60), field, count)
+      add(base .. 'c:h:' .. math.floor(second / 3600), field, count)
+      add(KEYS[6], field, count)
+    end
+  end
+  at = at + 8 + rows * 3
+end
+for block in pairs(blocks) do
+  try('EXPIRE', block, SETTLED_TTL)
+end
+for key, cells in pairs(sums) do
+  for field, count in pairs(cells) do
+    try('HINCRBY', key, field, count)
+  end
+  local unit = string.match(key, 'c:(%a):%d+$')
+  if unit then
+    try('EXPIRE', key, TTL[unit])
+  end
+end
+if settled > 0 then
+  try('HINCRBY', KEYS[3], 'settled_frames', settled)
+  try('HINCRBY', KEYS[3], 'counted_events', counted)
+  try('HINCRBY', KEYS[3], 'duplicate_events', duplicates)
+  try('HINCRBY', KEYS[3], 'dead_lettered_events', dead)
+end
+
+-- Acknowledged entries stay for live readers until they leave the window.
+local dropped = 0
+local t = redis.call('HMGET', KEYS[3], 'kept_bytes', 'appended_events', 'acknowledged_events',
+  'lost_events', 'appended_bytes', 'acknowledged_bytes', 'lost_bytes')
+local held = (tonumber(t[1]) or 0) + kept_bytes
+while dropped < 2000 do
+  local leaving = {}
+  for _, entry in ipairs(redis.call('LRANGE', KEYS[4], 0, 99)) do
+    local id, size, since = string.match(entry, '^(%S+) (%d+) (%d+)$')
+    local stays = id and ARGV[6] ~= '1' and held <= tonumber(ARGV[5])
+      and now - tonumber(since) <= tonumber(ARGV[4])
+    if stays then
+      break
+    end
+    leaving[#leaving + 1] = id or '0-0'
+    held = held - (tonumber(size) or 0)
+  end
+  if #leaving == 0 then
+    break
+  end
+  try('XDEL', KEYS[2], unpack(leaving))
+  try('LTRIM', KEYS[4], #leaving, -1)
+  dropped = dropped + #leaving
+end
+if kept_bytes > 0 or dropped > 0 then
+  try('HSET', KEYS[3], 'kept_bytes', held)
+end
+
+-- A tick also looks whether the backlog is what its totals say: with nothing pending and nothing
+-- undelivered it is zero, and what differs was lost.
+local backlog_events = (tonumber(t[2]) or 0) - (tonumber(t[3]) or 0) - (tonumber(t[4]) or 0)
+local backlog_bytes = (tonumber(t[5]) or 0) - (tonumber(t[6]) or 0) - (tonumber(t[7]) or 0)
+local lost = 0
+if entries == 0 and frames == 0 and (backlog_events ~= 0 or backlog_bytes ~= 0) then
+  local function field_of(reply, name)
+    for i = 1, #reply, 2 do
+      if reply[i] == name then
+        return reply[i + 1]
+      end
+    end
+  end
+  local stream = try('XINFO', 'STREAM', KEYS[2])
+  for _, group in ipairs(stream and try('XINFO', 'GROUPS', KEYS[2]) or {}) do
+    if field_of(group, 'name') == ARGV[2] and field_of(group, 'pending') == 0
+      and field_of(group, 'last-delivered-id') == field_of(stream, 'last-generated-id') then
+      lost = backlog_events
+      try('HINCRBY', KEYS[3], 'lost_events', backlog_events)
+      try('HINCRBY', KEYS[3], 'lost_bytes', backlog_bytes)
+      backlog_events, backlog_bytes = 0, 0
+    end
+  end
+end
+
+local answer = {'ok', acknowledged, settled, counted, stale, dropped, lost, backlog_events,
+  backlog_bytes}
+for i = 1, math.min(#failures, 10) do
+  answer[#answer + 1] = failures[i]
+end
+return answer
