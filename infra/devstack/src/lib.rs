@@ -5,8 +5,11 @@
 //! owner), [`Service`] (one process), [`RedisServer`] and [`MongoServer`] (a process that answers),
 //! [`Supervisor`] (a process that is started again).
 //!
+//! [`command`] is what the binary `evp-devstack` does with them.
+//!
 //! Deliberately absent: any other EVP crate, a Redis or MongoDB driver, containers.
 
+pub mod command;
 pub mod find;
 
 mod console;

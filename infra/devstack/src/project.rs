@@ -6,6 +6,11 @@ pub(crate) fn cache_dir() -> PathBuf {
     env::var_os("EVP_CACHE_DIR").map_or_else(|| root().join(".cache"), PathBuf::from)
 }
 
+/// Directory of the data that `make run` keeps: `EVP_DATA_DIR`, else `.data` of the project.
+pub(crate) fn data_dir() -> PathBuf {
+    env::var_os("EVP_DATA_DIR").map_or_else(|| root().join(".data"), PathBuf::from)
+}
+
 /// The project's root, seen from the current directory (tests run inside a crate's folder) or from
 /// the running binary; else the current directory.
 fn root() -> PathBuf {

@@ -122,7 +122,9 @@ async fn keep(
                             status,
                         });
                     }
-                    Ok(status) => format!("{} ended with {status}", spec.name),
+                    Ok(status) => {
+                        format!("{} ended with {status}{}", spec.name, service.last_line())
+                    }
                     Err(error) => format!("{} cannot be waited for: {error}", spec.name),
                 }
             }

@@ -1,4 +1,4 @@
-//! The real servers, started, killed and started again.
+//! The real servers and the binary, started, killed and started again.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,3 +8,6 @@
 mod group;
 mod mongo;
 mod redis;
+mod run;
+mod supervisor;
+mod test_command;

@@ -42,7 +42,7 @@ async fn a_set_of_three_elects_another_primary_when_one_is_killed() {
             if let Some(other) = mongo.primary().await {
                 return other;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     let second = tokio::time::timeout(std::time::Duration::from_secs(60), elected)

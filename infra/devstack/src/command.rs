@@ -1,0 +1,14 @@
+//! What the binary `evp-devstack` does, one function per subcommand.
+
+mod demo_data;
+mod ports;
+mod run;
+mod signals;
+mod test;
+mod tools;
+
+pub use demo_data::demo_data;
+pub use ports::Ports;
+pub use run::run;
+pub use test::test;
+pub use tools::{fetch, k6};

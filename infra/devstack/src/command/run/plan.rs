@@ -1,0 +1,95 @@
+use std::path::{Path, PathBuf};
+
+use super::super::ports::{Listener, Ports};
+use crate::{
+    Error, MongoOptions, Output, RedisOptions, Result, ServiceSpec, project, scratch::ScratchDir,
+};
+
+/// Services and the admin ports on which they say that they are ready.
+pub(super) const ADMIN_PORTS: [(&str, Listener); 3] = [
+    ("ingest", Listener::IngestAdmin),
+    ("processor", Listener::ProcessorAdmin),
+    ("aggregator", Listener::AggregatorAdmin),
+];
+
+/// What `make run` runs, and where.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) ports: Ports,
+    pub(super) data: PathBuf,
+    binaries: PathBuf,
+}
+
+impl Plan {
+    /// Settles the paths and checks that the services are built.
+    pub(super) fn new(ports: Ports, bin_dir: Option<PathBuf>) -> Result<Self> {
+        let own = std::env::current_exe().map_err(Error::io("find this binary"))?;
+        let own_folder = own.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
+        let plan = Self {
+            ports,
+            data: project::data_dir(),
+            binaries: bin_dir.unwrap_or(own_folder),
+        };
+        for (service, _) in ADMIN_PORTS {
+            let binary = plan.binary(service);
+            if !binary.is_file() {
+                return Err(Error::NotFound {
+                    program: binary.display().to_string(),
+                    fix: "build it with `cargo build --release --workspace --bins`, as make run \
+                          does, or name its folder with --bin-dir"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(plan)
+    }
+
+    /// redis-server and mongod, their data kept between runs.
+    pub(super) fn servers(&self, redis: &Path, mongod: &Path) -> Result<[ServiceSpec; 2]> {
+        let (redis_dir, _) = ScratchDir::or_given(Some(&self.data.join("redis")))?;
+        let (mongod_dir, _) = ScratchDir::or_given(Some(&self.data.join("mongod")))?;
+        Ok([
+            RedisOptions::default().spec(redis, self.ports.get(Listener::Redis), &redis_dir),
+            MongoOptions::default().spec(mongod, self.ports.get(Listener::Mongo), &mongod_dir),
+        ])
+    }
+
+    /// ingest, processor and aggregator, configured by environment.
+    pub(super) fn services(&self) -> Vec<ServiceSpec> {
+        ADMIN_PORTS
+            .into_iter()
+            .map(|(name, admin)| self.service(name, admin))
+            .collect()
+    }
+
+    pub(super) fn redis_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.ports.get(Listener::Redis))
+    }
+
+    pub(super) fn mongo_url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/", self.ports.get(Listener::Mongo))
+    }
+
+    fn binary(&self, service: &str) -> PathBuf {
+        self.binaries.join(format!("evp-{service}"))
+    }
+
+    fn service(&self, name: &str, admin: Listener) -> ServiceSpec {
+        let address = |listener| format!("127.0.0.1:{}", self.ports.get(listener));
+        let spec = ServiceSpec::new(name, self.binary(name))
+            .output(Output::Prefixed)
+            .env("REDIS_URL", self.redis_url())
+            .env("MONGO_URI", self.mongo_url())
+            .env("EVP__ADMIN__LISTEN", address(admin));
+        match name {
+            "ingest" => {
+                let port = self.ports.get(Listener::Aggregator);
+                let origins = format!("http://127.0.0.1:{port},http://localhost:{port}");
+                spec.env("EVP__SERVER__LISTEN", address(Listener::Ingest))
+                    .env("EVP__INGEST__CORS__ORIGINS", origins)
+            }
+            "aggregator" => spec.env("EVP__SERVER__LISTEN", address(Listener::Aggregator)),
+            _ => spec,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use super::super::ports::Listener;
+use super::plan::Plan;
+use crate::console;
+
+type Pids = [(String, Option<u32>)];
+
+/// Prints what runs, where, and how to try it.
+pub(super) fn print(plan: &Plan, servers: &Pids, services: &Pids) {
+    for line in lines(plan, servers, services) {
+        console::say("devstack", &line);
+    }
+}
+
+fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
+    let (ingest, aggregator) = (plan.ports.ingest_url(), plan.ports.aggregator_url());
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "EVP runs. Ctrl-C stops it; the data stays in {}.",
+            plan.data.display()
+        ),
+        String::new(),
+        row("what", "pid", "where", "metrics / log"),
+    ];
+    for (name, pid) in servers.iter().chain(services) {
+        let (place, more) = place(plan, name);
+        lines.push(row(name, &pid_text(*pid), &place, &more));
+    }
+    let processor = services
+        .iter()
+        .find(|(name, _)| name == "processor")
+        .and_then(|(_, pid)| *pid);
+    lines.extend([
+        String::new(),
+        "Try it in another shell:".to_owned(),
+        format!(r#"  curl -s {ingest}/events -d '{{"eventType":"click","userId":"alice"}}'"#),
+        format!("  curl -s {aggregator}/metrics"),
+        format!("  curl -s '{aggregator}/events?limit=5'"),
+        "  make demo-data".to_owned(),
+        format!(
+            "  kill -9 {}    # the processor: it comes back and nothing is lost",
+            pid_text(processor)
+        ),
+        String::new(),
+    ]);
+    lines
+}
+
+fn place(plan: &Plan, name: &str) -> (String, String) {
+    let metrics = |admin| format!("{}/metrics", plan.ports.url(admin));
+    let log = |path: &str| plan.data.join(path).display().to_string();
+    match name {
+        "redis" => (plan.redis_url(), log("redis/redis.log")),
+        "mongod" => (plan.mongo_url(), log("mongod/mongod.log")),
+        "ingest" => (plan.ports.ingest_url(), metrics(Listener::IngestAdmin)),
+        "aggregator" => (
+            plan.ports.aggregator_url(),
+            metrics(Listener::AggregatorAdmin),
+        ),
+        _ => ("-".to_owned(), metrics(Listener::ProcessorAdmin)),
+    }
+}
+
+fn pid_text(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())
+}
+
+fn row(what: &str, pid: &str, place: &str, more: &str) -> String {
+    format!("  {what:<11} {pid:<8} {place:<30} {more}")
+}

@@ -1,0 +1,40 @@
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use super::ports::Ports;
+use crate::{Error, Result, console, find};
+
+/// Finds or fetches all binaries and prints where they are.
+///
+/// # Errors
+/// Those of [`find`].
+pub async fn fetch() -> Result<()> {
+    console::say("redis", &find::redis_server().await?.display().to_string());
+    console::say("mongod", &find::mongod().await?.display().to_string());
+    console::say("k6", &find::k6().await?.display().to_string());
+    Ok(())
+}
+
+/// Becomes k6 with these arguments, aimed at `make run` unless `BASE_URL` and `AGGREGATOR_URL` say
+/// otherwise.
+///
+/// # Errors
+/// Those of [`find::k6`], and [`Error::Spawn`] when it cannot be run; else it does not return.
+pub async fn k6(ports: &Ports, args: &[String]) -> Result<()> {
+    let program = find::k6().await?;
+    let mut command = Command::new(&program);
+    command.args(args).env("K6_NO_USAGE_REPORT", "true");
+    for (variable, url) in [
+        ("BASE_URL", ports.ingest_url()),
+        ("AGGREGATOR_URL", ports.aggregator_url()),
+    ] {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, url);
+        }
+    }
+    Err(Error::Spawn {
+        name: "k6".to_owned(),
+        program,
+        source: command.exec(),
+    })
+}

@@ -1,0 +1,83 @@
+//! `evp-devstack`: real servers for `make run` and `make test`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use evp_devstack::Error;
+use evp_devstack::command::{self, Ports};
+
+/// Runs EVP and the real servers it needs on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "evp-devstack")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs redis-server, mongod and EVP's three services until Ctrl-C; data is kept in .data
+    Run {
+        /// Folder of evp-ingest, evp-processor and evp-aggregator [default: that of this binary]
+        #[arg(long)]
+        bin_dir: Option<PathBuf>,
+    },
+    /// Runs a command with a redis-server and a mongod of its own, and exits with its code
+    Test {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Finds or fetches redis-server, mongod and k6, and prints where they are
+    Fetch,
+    /// Runs k6 with its arguments
+    K6 {
+        /// Arguments of k6
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Loads the 336,776 flights of 2013 from New York as events
+    DemoData {
+        /// Base URL of ingest [default: that of make run]
+        #[arg(long)]
+        ingest: Option<String>,
+        /// Base URL of the aggregator [default: that of make run]
+        #[arg(long)]
+        aggregator: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("evp-devstack: {error:#}");
+            ExitCode::from(error.downcast_ref().map_or(1, Error::exit_code))
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let ports = Ports::from_environment()?;
+    match command {
+        Command::Run { bin_dir } => command::run(&ports, bin_dir).await?,
+        Command::Test { command } => return Ok(command::test(&command).await?),
+        Command::Fetch => command::fetch().await?,
+        Command::K6 { args } => command::k6(&ports, &args).await?,
+        Command::DemoData { ingest, aggregator } => {
+            let ingest = ingest.unwrap_or_else(|| ports.ingest_url());
+            let aggregator = aggregator.unwrap_or_else(|| ports.aggregator_url());
+            command::demo_data(&ingest, &aggregator).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
