@@ -1,0 +1,39 @@
+# The only entry point; `make` or `make help` lists the targets.
+.DEFAULT_GOAL := help
+DEVSTACK := evp-devstack
+
+.PHONY: help run test check fmt lint demo-data k6 doc clean
+
+help: ## lists the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data
+	cargo build --release --workspace --bins
+	./target/release/$(DEVSTACK) run
+
+test: ## runs all tests against a redis-server and a mongod started for them
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- cargo test --workspace
+
+check: fmt lint test doc ## everything that has to pass before a commit
+
+fmt: ## checks the formatting (cargo fmt mends it)
+	cargo fmt --all --check
+
+lint: ## runs clippy over everything; a warning is an error
+	cargo clippy --workspace --all-targets -- -D warnings
+
+demo-data: ## loads 336,776 real flights into a running make run
+	cargo build --release --workspace --bins
+	./target/release/$(DEVSTACK) demo-data
+
+k6: ## runs k6/smoke.js against a running make run
+	cargo build --release --workspace --bins
+	./target/release/$(DEVSTACK) k6 run k6/smoke.js
+
+doc: ## builds the documentation of all crates; a warning is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+
+clean: ## throws away the data of make run
+	@test ! -e .data/lock || flock --nonblock .data/lock true || { echo "stop make run first"; exit 64; }
+	rm -rf .data
