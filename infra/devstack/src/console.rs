@@ -4,7 +4,12 @@ use std::io::Write as _;
 ///
 /// A closed stdout (`evp-devstack run | head`) is no reason to end the servers.
 pub(crate) fn say(who: &str, line: &str) {
+    print(&format!("{who:>10} | {line}"));
+}
+
+/// Writes text to stdout as it is.
+pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let written = writeln!(out, "{who:>10} | {line}");
+    let written = writeln!(out, "{text}");
     drop(written.and_then(|()| out.flush()));
 }

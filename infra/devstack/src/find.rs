@@ -45,12 +45,13 @@ pub async fn redis_server() -> Result<PathBuf> {
     if let Some(found) = installed(PROGRAM, "REDIS_SERVER_BIN")? {
         return Ok(found);
     }
+    apt::require(PROGRAM, "REDIS_SERVER_BIN")?;
     let _lock = cache::lock().await?;
     // Another process may have installed it while this one waited.
     if let Some(found) = on_path(PROGRAM) {
         return Ok(found);
     }
-    apt::install("redis-server", "REDIS_SERVER_BIN").await?;
+    apt::install(PROGRAM, "REDIS_SERVER_BIN").await?;
     on_path(PROGRAM).ok_or_else(|| Error::NotFound {
         program: PROGRAM.to_owned(),
         fix: "the package redis-server was installed, but has no such binary on PATH; set REDIS_SERVER_BIN".to_owned(),

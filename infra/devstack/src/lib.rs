@@ -15,6 +15,7 @@ pub mod find;
 mod console;
 mod error;
 mod group;
+mod http;
 mod mongo;
 mod port;
 mod project;

@@ -86,8 +86,12 @@ impl RedisServer {
     /// Finds `redis-server`, starts it and waits until it answers PING.
     ///
     /// # Errors
-    /// Those of [`find::redis_server`]; [`Error::PortTaken`]; [`Error::Exited`] and
-    /// [`Error::NotReady`] with the last lines of its log.
+    /// Those of [`find::redis_server`]; [`PortTaken`]; [`Exited`] and [`NotReady`] with the last
+    /// lines of its log.
+    ///
+    /// [`PortTaken`]: crate::Error::PortTaken
+    /// [`Exited`]: crate::Error::Exited
+    /// [`NotReady`]: crate::Error::NotReady
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let binary = find::redis_server().await?;
         let mut attempt = 1;

@@ -177,15 +177,6 @@ impl Service {
         }
     }
 
-    /// The last line of its log in brackets, when it writes to a file.
-    pub(crate) fn last_line(&self) -> String {
-        self.log_tail()
-            .0
-            .last()
-            .map(|line| format!(" ({line})"))
-            .unwrap_or_default()
-    }
-
     fn signal(&self, signal: Signal) {
         if let Some(group) = &self.group {
             group.signal_program(signal);

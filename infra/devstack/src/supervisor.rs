@@ -122,9 +122,11 @@ async fn keep(
                             status,
                         });
                     }
-                    Ok(status) => {
-                        format!("{} ended with {status}{}", spec.name, service.last_line())
-                    }
+                    Ok(status) => format!(
+                        "{} ended with {status}{}",
+                        spec.name,
+                        said(&service, status)
+                    ),
                     Err(error) => format!("{} cannot be waited for: {error}", spec.name),
                 }
             }
@@ -147,6 +149,12 @@ async fn end_of(service: &mut Service, backoff: &mut Backoff) -> std::io::Result
             service.wait().await
         }
     }
+}
+
+/// The last words of a process that ended by itself; one that was killed had no reason to give.
+fn said(service: &Service, status: ExitStatus) -> String {
+    let last = status.code().and_then(|_| service.log_tail().0.pop());
+    last.map(|line| format!(" ({line})")).unwrap_or_default()
 }
 
 /// Waits for the order to stop and returns its grace; without a supervisor there is none.

@@ -5,7 +5,7 @@ mod totals;
 
 use std::time::Duration;
 
-use crate::{Error, Result, console};
+use crate::{Error, Result, console, http};
 use load::Sent;
 use totals::Totals;
 
@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// the aggregator does not answer, an event is rejected, or not all are accounted for in time.
 pub async fn demo_data(ingest: &str, aggregator: &str) -> Result<()> {
     let archive = source::archive().await?;
-    let client = reqwest::Client::new();
+    let client = http::client()?;
     let before = totals::read(&client, aggregator).await?;
     let sent = load::send(&client, ingest, archive).await?;
     let added = totals::await_growth(&client, aggregator, before, sent.accepted).await?;

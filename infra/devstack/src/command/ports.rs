@@ -139,7 +139,10 @@ impl Ports {
     }
 
     fn explain(&self, taken: &[Listener]) -> String {
-        let mut lines = vec!["nothing was started, because these ports are taken:".to_owned()];
+        let mut lines = vec![
+            "nothing was started: another make run or another program listens on these ports:"
+                .to_owned(),
+        ];
         lines.extend(taken.iter().map(|listener| {
             let (port, variable) = (self.get(*listener), listener.variable());
             format!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::ports::{Listener, Ports};
 use super::signals::Signals;
 use crate::supervisor::GaveUp;
-use crate::{Error, Result, Supervisor, console, find, mongo, redis};
+use crate::{Error, Result, Supervisor, console, find, http, mongo, redis};
 use plan::Plan;
 
 /// Design section 9: what a service may take to write out what it holds.
@@ -68,7 +68,7 @@ async fn serve(plan: &Plan, servers: &mut Supervisor, services: &mut Supervisor)
     for spec in plan.services() {
         services.keep(spec);
     }
-    let client = reqwest::Client::new();
+    let client = http::client()?;
     for (name, admin) in plan::ADMIN_PORTS {
         let url = format!("{}/readyz", plan.ports.url(admin));
         within(name, services, async || answers_ok(&client, &url).await).await?;

@@ -18,20 +18,26 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-apt-get -qq -y install --no-install-recommends "$1"
+apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$1"
 "#;
 
-/// Installs a Debian or Ubuntu package, which takes root; else says what to do by hand.
-pub(super) async fn install(package: &str, variable: &str) -> Result<()> {
-    if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/apt-get").exists() {
-        return Err(Error::NotFound {
-            program: package.to_owned(),
-            fix: format!(
-                "install it (Debian, Ubuntu: sudo apt-get install {package}) or set {variable} to \
-                 a binary that runs here"
-            ),
-        });
+/// Says what to do by hand when a package cannot be installed here: without root or apt.
+pub(super) fn require(package: &str, variable: &str) -> Result<()> {
+    if rustix::process::geteuid().is_root() && Path::new("/usr/bin/apt-get").exists() {
+        return Ok(());
     }
+    Err(Error::NotFound {
+        program: package.to_owned(),
+        fix: format!(
+            "install it (Debian, Ubuntu: sudo apt-get install {package}) or set {variable} to a \
+             binary that runs here"
+        ),
+    })
+}
+
+/// Installs a Debian or Ubuntu package.
+pub(super) async fn install(package: &str, variable: &str) -> Result<()> {
+    require(package, variable)?;
     console::say("devstack", &format!("installing {package} (apt-get, once)"));
     let what = format!("the package {package}");
     let output = Command::new("/bin/sh")

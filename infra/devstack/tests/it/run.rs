@@ -126,9 +126,7 @@ impl Drop for Running {
 
 /// Names and pids from the printed table.
 fn pids(table: &[String]) -> HashMap<String, u32> {
-    let rows = table
-        .iter()
-        .filter_map(|line| line.strip_prefix("  devstack |   "));
+    let rows = table.iter().filter_map(|line| line.strip_prefix("  "));
     rows.filter_map(|row| {
         let mut words = row.split_whitespace();
         Some((words.next()?.to_owned(), words.next()?.parse().ok()?))

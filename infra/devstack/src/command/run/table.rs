@@ -6,9 +6,7 @@ type Pids = [(String, Option<u32>)];
 
 /// Prints what runs, where, and how to try it.
 pub(super) fn print(plan: &Plan, servers: &Pids, services: &Pids) {
-    for line in lines(plan, servers, services) {
-        console::say("devstack", &line);
-    }
+    console::print(&lines(plan, servers, services).join("\n"));
 }
 
 fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
