@@ -1,3 +1,4 @@
+mod options;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -6,66 +7,16 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use crate::readiness::await_ready;
-use crate::{Error, Output, Result, ScratchDir, Service, ServiceSpec, find, port};
+use crate::{Error, Result, ScratchDir, Service, find, port};
+pub use options::MongoOptions;
+use options::REPLICA_SET;
 
-const REPLICA_SET: &str = "evp";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const PRIMARY_WITHIN: Duration = Duration::from_secs(60);
 const PRIMARY_POLL: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Another process may take a free port between finding and binding it.
 const PORT_ATTEMPTS: usize = 5;
-
-/// How to run `mongod`.
-#[derive(Debug, Clone)]
-pub struct MongoOptions {
-    /// Port on 127.0.0.1 (of the first member); `None` takes a free one.
-    pub port: Option<u16>,
-    /// Data directory, created if missing; `None` uses a temporary one, removed on drop.
-    pub dir: Option<PathBuf>,
-    /// WiredTiger's cache per member, GB; mongod's own minimum is 0.25.
-    pub cache_gb: f32,
-    /// `None` runs it standalone; `Some(n)` a replica set of `n` members.
-    pub replica_set: Option<u8>,
-    /// More arguments, as on the command line of `mongod`.
-    pub extra: Vec<String>,
-}
-
-impl Default for MongoOptions {
-    /// Standalone, journaled (mongod's default), 1 GB of cache.
-    fn default() -> Self {
-        Self {
-            port: None,
-            dir: None,
-            cache_gb: 1.0,
-            replica_set: None,
-            extra: Vec::new(),
-        }
-    }
-}
-
-impl MongoOptions {
-    /// Describes the process of one member; the log is `mongod.log` in `dir`.
-    pub(crate) fn spec(&self, binary: &Path, port: u16, dir: &Path) -> ServiceSpec {
-        let port = port.to_string();
-        let cache = self.cache_gb.to_string();
-        let data = dir.display().to_string();
-        let set = self.replica_set.map(|_| ["--replSet", REPLICA_SET]);
-        ServiceSpec::new("mongod", binary)
-            .args(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath", &data])
-            .args(["--wiredTigerCacheSizeGB", &cache, "--nounixsocket"])
-            // It costs CPU and disk every second, and nobody reads it here.
-            .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
-            // On SIGTERM a member would otherwise serve its clients for another 15 s.
-            .args([
-                "--setParameter",
-                "shutdownTimeoutMillisForSignaledShutdown=100",
-            ])
-            .args(set.into_iter().flatten())
-            .args(self.extra.iter().cloned())
-            .output(Output::File(dir.join("mongod.log")))
-    }
-}
 
 /// A running `mongod`, or a replica set of them; killed when dropped, and when we end in any way.
 #[derive(Debug)]

@@ -21,8 +21,11 @@ pub(crate) struct Package {
 pub(crate) async fn download(package: &'static Package) -> Result<PathBuf> {
     let kept = cache::dir()?.join(package.file);
     if kept.is_file() {
-        cache::verify(&kept, package.sha256)?;
-        return Ok(kept);
+        match cache::verify(&kept, package.sha256) {
+            // Damaged on disk, and removed by this check: it is downloaded again.
+            Err(Error::Checksum { .. }) => {}
+            result => return result.map(|()| kept),
+        }
     }
     let folder =
         tempfile::tempdir_in(cache::dir()?).map_err(Error::io("create a folder for downloads"))?;
