@@ -155,6 +155,57 @@ fn wait_of(headers: &HeaderMap) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Answers one request after the other, each on a connection of its own.
+    async fn answer(listener: &TcpListener, answers: &[(&str, &str)]) -> usize {
+        for (number, (status, body)) in answers.iter().enumerate() {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                return number;
+            };
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n\r\nbody") {
+                assert!(stream.read_buf(&mut received).await.unwrap() > 0);
+            }
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nretry-after: 0\r\nconnection: close\r\n");
+            let answer = format!("{head}content-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        answers.len()
+    }
+
+    async fn send_to(answers: &[(&str, &str)]) -> (Result<(u64, Answer)>, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/events", listener.local_addr().unwrap());
+        let request = Request {
+            events: 3,
+            body: "body".into(),
+        };
+        let sending = send_one(crate::http::client().unwrap(), url, request);
+        tokio::join!(sending, answer(&listener, answers))
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_sent_again_until_it_is_accepted() {
+        let accepted = r#"{"accepted":3,"duplicates":0,"rejected":[]}"#;
+        let refused = ("503 Service Unavailable", "{}");
+        let (sent, requests) = send_to(&[refused, refused, ("202 Accepted", accepted)]).await;
+        let (events, answer) = sent.unwrap();
+        assert_eq!((events, answer.accepted, requests), (3, 3, 3));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_wrong_is_not_repeated() {
+        let (sent, requests) = send_to(&[("413 Content Too Large", "too much")]).await;
+        let error = sent.unwrap_err().to_string();
+        assert!(
+            error.contains("413") && error.contains("too much"),
+            "{error}"
+        );
+        assert_eq!(requests, 1);
+    }
 
     #[test]
     fn the_wait_is_what_the_server_asks_for_within_reason() {

