@@ -21,6 +21,7 @@ pub mod http;
 pub mod keys;
 pub mod outcome;
 pub mod redis;
+pub mod service;
 pub mod shutdown;
 #[cfg(feature = "mongo")]
 pub mod store;

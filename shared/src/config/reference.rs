@@ -2,22 +2,21 @@
 
 use super::key::AnyKey;
 
-/// Renders `docs/CONFIGURATION.md`'s tables: one per section, in the order in which sections come.
+/// Renders the tables of `docs/CONFIGURATION.md`: one per section, in the order of first mention.
 pub fn reference(keys: &[&dyn AnyKey]) -> String {
-    let mut text = String::new();
-    let mut section = "";
+    let mut sections: Vec<(&str, String)> = Vec::new();
     for key in keys {
-        let (of_key, _) = key.name().split_once('.').unwrap_or((key.name(), ""));
-        if of_key != section {
-            section = of_key;
-            let gap = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!(
-                "{gap}### `[{section}]`\n\n| key | value | default | what it does |\n|---|---|---|---|\n"
-            ));
+        let name = key.name().split('.').next().unwrap_or_default();
+        match sections.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, rows)) => rows.push_str(&row(*key)),
+            None => sections.push((name, row(*key))),
         }
-        text.push_str(&row(*key));
     }
-    text
+    let tables: Vec<String> = sections
+        .iter()
+        .map(|(name, rows)| table(name, rows))
+        .collect();
+    tables.join("\n")
 }
 
 /// Returns what is wrong with the defaults and ranges of these keys: a test asserts that nothing is.
@@ -25,6 +24,11 @@ pub fn check_defaults(keys: &[&dyn AnyKey]) -> Vec<String> {
     keys.iter()
         .filter_map(|key| key.check_default().err())
         .collect()
+}
+
+fn table(section: &str, rows: &str) -> String {
+    let head = "| key | value | default | what it does |\n|---|---|---|---|";
+    format!("### `[{section}]`\n\n{head}\n{rows}")
 }
 
 fn row(key: &dyn AnyKey) -> String {
@@ -50,6 +54,7 @@ mod tests {
     use super::*;
     use crate::config::*;
 
+    const SPAN: Key<Duration> = Key::new("ingest.span", "1s", "Spans.");
     const WAIT: Key<Duration> = Key::new("ingest.wait", "250ms", "Waits.").range("1ms", "1m");
     const CA: Key<Option<String>> = Key::new("redis.ca", "", "Trusts.");
 
@@ -61,6 +66,7 @@ mod tests {
 | key | value | default | what it does |
 |---|---|---|---|
 | `ingest.wait` | duration such as `250ms`, `10s`, `5m`, `1ms` to `1m` | `250ms` | Waits. |
+| `ingest.span` | duration such as `250ms`, `10s`, `5m` | `1s` | Spans. |
 
 ### `[redis]`
 
@@ -68,7 +74,7 @@ mod tests {
 |---|---|---|---|
 | `redis.ca` | text, optional | - | Trusts. |
 ";
-        assert_eq!(reference(&[&WAIT, &CA]), expected);
+        assert_eq!(reference(&[&WAIT, &CA, &SPAN]), expected);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Source {
         if !problems.is_empty() {
             return Err(ConfigProblems(problems));
         }
-        Self::build(file, &text, environment)
+        Self::build(file, &text, &environment)
     }
 
     /// As [`load`](Self::load), from the text of a file and given variables.
@@ -67,7 +67,7 @@ impl Source {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        Self::build(None, toml, environment)
+        Self::build(None, toml, &environment)
     }
 
     /// Reads one key. What is wrong with it is remembered, and its default returned instead, so
@@ -146,9 +146,9 @@ impl Source {
     fn build(
         file: Option<&Path>,
         toml: &str,
-        environment: HashMap<String, String>,
+        environment: &HashMap<String, String>,
     ) -> Result<Self, ConfigProblems> {
-        let layered = layers(toml, &environment)
+        let layered = layers(toml, environment)
             .and_then(|config| config::Source::collect(&config))
             .map_err(|error| ConfigProblems(vec![layer_problem(file, &error)]))?;
         let mut leaves = BTreeMap::new();

@@ -1,6 +1,5 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -134,8 +133,7 @@ fn escape_control(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
-            // Writing to a String cannot fail.
-            let _: std::fmt::Result = write!(escaped, "{}", character.escape_default());
+            escaped.extend(character.escape_default());
         } else {
             escaped.push(character);
         }

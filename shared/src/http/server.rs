@@ -17,6 +17,7 @@ use crate::shutdown::Shutdown;
 mod accept;
 mod connection;
 mod deadline;
+mod io;
 mod metrics;
 mod refuse;
 

@@ -1,3 +1,6 @@
-//! Tests of the contract and the kit against real servers and sockets.
+//! Tests of `evp-shared` against real sockets and servers, in one binary.
+#![expect(clippy::unwrap_used, reason = "in a test, what cannot go on is a failure")]
 
+mod admin;
+mod http_server;
 mod stream;

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::Handler;
 use super::connection::Connections;
@@ -15,9 +15,20 @@ use crate::shutdown::Shutdown;
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// Where connections come from; a test scripts the errors.
+pub(super) trait Listener {
+    fn next(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
+}
+
+impl Listener for TcpListener {
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
 /// Accepts until the shutdown.
 pub(super) async fn run<H: Handler>(
-    listener: &TcpListener,
+    listener: &(impl Listener + Sync),
     connections: &Connections<H>,
     shutdown: &Shutdown,
 ) {
@@ -27,10 +38,10 @@ pub(super) async fn run<H: Handler>(
         let accepted = tokio::select! {
             biased;
             () = shutdown.triggered() => return,
-            accepted = listener.accept() => accepted,
+            accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 failing = false;
                 pause.reset();
                 connections.take(stream);
@@ -60,4 +71,65 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Full;
+    use tokio::io::AsyncReadExt;
+
+    use super::super::ServerLimits;
+    use super::*;
+
+    /// Fails a few times with each error, then gives one connection, then orders the shutdown.
+    struct Failing {
+        inner: TcpListener,
+        calls: AtomicU32,
+        shutdown: Shutdown,
+    }
+
+    const EMFILE: i32 = 24;
+    const ECONNABORTED: i32 = 103;
+
+    impl Listener for Failing {
+        async fn next(&self) -> io::Result<TcpStream> {
+            match self.calls.fetch_add(1, Ordering::SeqCst) {
+                0..20 => Err(io::Error::from_raw_os_error(EMFILE)),
+                20..40 => Err(io::Error::from_raw_os_error(ECONNABORTED)),
+                40 => self.inner.next().await,
+                _ => {
+                    self.shutdown.trigger();
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_goes_on_after_errors() {
+        let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(inner.local_addr().unwrap())
+            .await
+            .unwrap();
+        let shutdown = Shutdown::new();
+        let failing = Failing {
+            inner,
+            calls: AtomicU32::new(0),
+            shutdown: shutdown.clone(),
+        };
+        let handler = |_| std::future::ready(Response::new(Full::new(Bytes::new())));
+        let limits = ServerLimits {
+            connections: 0,
+            ..ServerLimits::named("failing")
+        };
+        let connections = Connections::new(limits, handler, shutdown.clone());
+        run(&failing, &connections, &shutdown).await;
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 503");
+    }
 }

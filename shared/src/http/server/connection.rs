@@ -16,7 +16,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::deadline::{Activity, Deadlines, Overdue, WatchedIo};
+use super::deadline::{Activity, Deadlines, Overdue};
+use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
 use super::{Handler, Http2, Http2Limits, ServerLimits, refuse};
 use crate::shutdown::Shutdown;
@@ -83,7 +84,7 @@ impl<H: Handler> Connections<H> {
             return;
         };
         // Fails only for a connection that is already gone, which reading will tell.
-        let _: io::Result<()> = stream.set_nodelay(true);
+        drop(stream.set_nodelay(true));
         drop(slot.spawn(serve_one(Arc::clone(&self.shared), stream)));
     }
 
@@ -107,7 +108,9 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.read_buffer_bytes)
-        .pipeline_flush(true);
+        // With it hyper 1.12 does not flush while unread bytes are there: a 400 or 431 for a broken
+        // header is lost, and an answer waits for the rest of the request after it.
+        .pipeline_flush(false);
     builder
 }
 
@@ -256,7 +259,7 @@ where
         Overdue::Idle => {
             connection.as_mut().graceful_shutdown();
             // A request may have come at the same moment: it is answered, if it is quick.
-            let _: Result<_, _> = timeout(GOODBYE, connection).await;
+            drop(timeout(GOODBYE, connection).await);
             Closed::Idle
         }
     }

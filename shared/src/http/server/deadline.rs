@@ -4,16 +4,9 @@
 //! request. Here a request costs two atomic additions, and one timer per connection looks at them
 //! a few times per deadline.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Looks per header deadline: it is exceeded by at most a quarter.
 const LOOKS: u32 = 4;
@@ -54,15 +47,6 @@ pub(super) struct Deadlines {
     pub(super) idle: Duration,
 }
 
-/// A socket with what was read ahead of it, which notes when a header begins.
-#[derive(Debug)]
-pub(super) struct WatchedIo {
-    stream: TcpStream,
-    ahead: Bytes,
-    /// `None` for HTTP/2, whose pings are not headers.
-    watch: Option<Arc<Activity>>,
-}
-
 impl Activity {
     /// Notes a request, whose header is therefore complete.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
@@ -71,7 +55,8 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
-    fn note_bytes(&self) {
+    /// Notes that bytes came: between requests, they begin a header.
+    pub(super) fn note_bytes(&self) {
         if self.is_idle() {
             self.header_begun.store(true, Ordering::Relaxed);
         }
@@ -132,70 +117,6 @@ impl Deadlines {
             Phase::Idle { .. } => (self.idle, Overdue::Idle),
         };
         (lasted >= limit).then_some(overdue)
-    }
-}
-
-impl WatchedIo {
-    pub(super) fn new(stream: TcpStream, ahead: Bytes, watch: Option<Arc<Activity>>) -> Self {
-        if let Some(activity) = watch.as_ref().filter(|_| !ahead.is_empty()) {
-            activity.note_bytes();
-        }
-        Self {
-            stream,
-            ahead,
-            watch,
-        }
-    }
-}
-
-impl AsyncRead for WatchedIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let taken = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead[..taken]);
-            self.ahead.advance(taken);
-            return Poll::Ready(Ok(()));
-        }
-        let filled = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if let Some(activity) = self.watch.as_ref().filter(|_| buf.filled().len() > filled) {
-            activity.note_bytes();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for WatchedIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\n\
     retry-after: 1\r\n\
-    content-length: 141\r\n\
+    content-length: 136\r\n\
     connection: close\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
     \"code\":\"too_many_connections\",\"retryable\":true,\"retryAfterSeconds\":1}\n";
@@ -23,7 +23,7 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// Answers 503 and closes.
 pub(super) async fn run(mut stream: TcpStream) {
     // A client that is gone before its refusal has lost nothing.
-    let _: Result<_, _> = timeout(LINGER, answer(&mut stream)).await;
+    drop(timeout(LINGER, answer(&mut stream)).await);
 }
 
 async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {

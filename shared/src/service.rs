@@ -1,0 +1,407 @@
+//! What the three `main`s have in common: from the arguments to the exit code.
+//!
+//! The order is fixed here: TLS provider, configuration, logs, metrics, listeners, signals, work,
+//! drain. Nothing is bound before the configuration is known to be good, and nothing works before
+//! everything is bound.
+//!
+//! ```no_run
+//! # use evp_shared::config::{AdminConfig, LogConfig, ServerConfig, ShutdownConfig, Source};
+//! use evp_shared::service::{self, Launch, Left, Service, ServiceConfig};
+//!
+//! # #[derive(Debug)] struct Config { log: LogConfig, admin: AdminConfig, shutdown: ShutdownConfig }
+//! # impl ServiceConfig for Config {
+//! #     fn read(source: &mut Source) -> Self { todo!() }
+//! #     fn log(&self) -> &LogConfig { &self.log }
+//! #     fn shutdown(&self) -> ShutdownConfig { self.shutdown }
+//! #     fn admin(&self) -> AdminConfig { self.admin }
+//! # }
+//! async fn run(config: Config, service: Service) -> Result<Left, std::io::Error> {
+//!     service.shutdown.triggered().await;
+//!     Ok(Left::NOTHING)
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let launch = Launch {
+//!         name: "evp-ingest",
+//!         version: env!("CARGO_PKG_VERSION"),
+//!         config_file: None,
+//!         check_config: false,
+//!     };
+//!     service::main(&launch, run)
+//! }
+//! ```
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::{
+    AdminConfig, ConfigProblems, EXIT_CODE, LogConfig, ServerConfig, ShutdownConfig, Source,
+};
+use crate::health::Health;
+use crate::http::admin;
+use crate::shutdown::Shutdown;
+use crate::tasks::{TaskError, TaskSet};
+use crate::telemetry::{self, Telemetry, TelemetryError};
+
+mod bind;
+
+pub use bind::{BindError, bind};
+
+/// What the command line asked for.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Name of the binary.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// `--config FILE`.
+    pub config_file: Option<PathBuf>,
+    /// `--check-config`: judge the configuration and exit.
+    pub check_config: bool,
+}
+
+/// A service's configuration, as far as starting it needs to know.
+pub trait ServiceConfig: Debug + Send + Sync + 'static {
+    /// Reads all keys of the service, and names the sections that it leaves to others.
+    fn read(source: &mut Source) -> Self;
+    /// How to log.
+    fn log(&self) -> &LogConfig;
+    /// How to end.
+    fn shutdown(&self) -> ShutdownConfig;
+    /// The admin port.
+    fn admin(&self) -> AdminConfig;
+    /// The public port, if the service has one.
+    fn server(&self) -> Option<&ServerConfig> {
+        None
+    }
+}
+
+/// What a service is given to run with.
+#[derive(Debug)]
+pub struct Service {
+    /// The public listener, bound, where [`ServiceConfig::server`] asks for one.
+    pub listener: Option<TcpListener>,
+    /// Where loops and conditions are registered; `/readyz` shows it.
+    pub health: Health,
+    /// The metrics of the process.
+    pub telemetry: Telemetry,
+    /// The time.
+    pub clock: Clock,
+    /// The order to stop, given after `shutdown.delay`; the service then drains and returns within
+    /// [`grace`](Self::grace).
+    pub shutdown: Shutdown,
+    /// How long draining may take; who exceeds it is cut.
+    pub grace: Duration,
+}
+
+/// What a service could not finish: requests cut, frames not appended, bulks not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left(pub usize);
+
+impl Left {
+    /// Everything was finished.
+    pub const NOTHING: Self = Self(0);
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigProblems),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("telemetry cannot be started")]
+    Telemetry(#[from] TelemetryError),
+    #[error("the operating system refuses what every service needs")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs a service and returns its exit code: 0 when all was finished, 1 when something failed or
+/// was left, 64 when it could not start as configured.
+pub fn main<C, R, E>(launch: &Launch, run: impl FnOnce(C, Service) -> R) -> ExitCode
+where
+    C: ServiceConfig,
+    R: Future<Output = Result<Left, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    // Fails only when a provider is installed already, and there is none but ring in the tree.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match start(launch, run) {
+        Ok(code) => code,
+        Err(error) => {
+            // Not by tracing: it may not be there yet, and a person is waiting for the answer.
+            drop(writeln!(
+                std::io::stderr(),
+                "{}: {}",
+                launch.name,
+                Chain(&error)
+            ));
+            match error {
+                StartError::Config(_) | StartError::Bind(_) => ExitCode::from(EXIT_CODE),
+                StartError::Telemetry(_) | StartError::System(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn start<C, R, E>(
+    launch: &Launch,
+    run: impl FnOnce(C, Service) -> R,
+) -> Result<ExitCode, StartError>
+where
+    C: ServiceConfig,
+    R: Future<Output = Result<Left, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut source = Source::load(launch.config_file.as_deref())?;
+    let config = C::read(&mut source);
+    let config = source.finish(config)?;
+    if launch.check_config {
+        writeln!(
+            std::io::stdout(),
+            "{}: the configuration is good",
+            launch.name
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init_tracing(config.log())?;
+    tracing::info!(
+        service = launch.name,
+        version = launch.version,
+        ?config,
+        "starting"
+    );
+    let telemetry = Telemetry::install(launch.version)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(serve(config, telemetry, run))?;
+    // A blocking call that hangs (name resolution) must not hold the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(code)
+}
+
+async fn serve<C, R, E>(
+    config: C,
+    telemetry: Telemetry,
+    run: impl FnOnce(C, Service) -> R,
+) -> Result<ExitCode, StartError>
+where
+    C: ServiceConfig,
+    R: Future<Output = Result<Left, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let admin_listener = bind("admin.listen", config.admin().listen).await?;
+    let listener = match config.server() {
+        Some(server) => Some(bind("server.listen", server.listen).await?),
+        None => None,
+    };
+    let clock = Clock::system();
+    let health = Health::new(clock.clone());
+    let signals = Shutdown::on_signals()?;
+    let (drain, closing) = (Shutdown::new(), Shutdown::new());
+    let ShutdownConfig { grace, delay } = config.shutdown();
+
+    let mut tasks = TaskSet::new();
+    let admin = admin::serve(
+        admin_listener,
+        health.clone(),
+        telemetry.clone(),
+        closing.clone(),
+    );
+    tasks.spawn("admin", admin);
+    tasks.spawn("upkeep", telemetry.clone().run_upkeep(closing.clone()));
+    tasks.spawn(
+        "shutdown",
+        pass_on(signals, health.clone(), delay, drain.clone()),
+    );
+
+    let service = Service {
+        listener,
+        health: health.clone(),
+        telemetry,
+        clock,
+        shutdown: drain.clone(),
+        grace,
+    };
+    let outcome = watch(run(config, service), &mut tasks, &drain, grace).await;
+    health.set_draining();
+    drain.trigger();
+    closing.trigger();
+    Ok(report(outcome))
+}
+
+/// Readiness ends first, so that the load balancer stops sending before connections are refused.
+async fn pass_on(
+    signals: Shutdown,
+    health: Health,
+    delay: Duration,
+    drain: Shutdown,
+) -> Result<(), Infallible> {
+    signals.triggered().await;
+    health.set_draining();
+    tokio::time::sleep(delay).await;
+    drain.trigger();
+    Ok(())
+}
+
+enum Outcome<E> {
+    Returned(Result<Left, E>),
+    TaskDied(TaskError),
+    GraceOver,
+}
+
+/// Waits for the service's own end, a death among the kit's tasks, or the end of the grace period.
+async fn watch<R, E>(run: R, tasks: &mut TaskSet, drain: &Shutdown, grace: Duration) -> Outcome<E>
+where
+    R: Future<Output = Result<Left, E>>,
+{
+    let grace_over = async {
+        drain.triggered().await;
+        tokio::time::sleep(grace + GRACE_SLACK).await;
+    };
+    let task_died = async {
+        match tasks.join().await {
+            Err(error) => error,
+            Ok(()) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = run => Outcome::Returned(result),
+        error = task_died => Outcome::TaskDied(error),
+        () = grace_over => Outcome::GraceOver,
+    }
+}
+
+/// The service cuts what is left when the grace period is over; this is for the service that does
+/// not even manage that.
+const GRACE_SLACK: Duration = Duration::from_secs(1);
+
+fn report<E: Into<Box<dyn Error + Send + Sync>>>(outcome: Outcome<E>) -> ExitCode {
+    match outcome {
+        Outcome::Returned(Ok(Left::NOTHING)) => {
+            tracing::info!("drained, nothing left");
+            return ExitCode::SUCCESS;
+        }
+        Outcome::Returned(Ok(Left(left))) => {
+            tracing::warn!(left, "the grace period was over before all was finished");
+        }
+        Outcome::Returned(Err(error)) => {
+            let error: Box<dyn Error + Send + Sync> = error.into();
+            tracing::error!(error = %Chain(error.as_ref()), "the service failed");
+        }
+        Outcome::TaskDied(error) => tracing::error!(error = %Chain(&error), "the service failed"),
+        Outcome::GraceOver => tracing::warn!("the service did not end within the grace period"),
+    }
+    ExitCode::FAILURE
+}
+
+/// An error and its causes, each printing its own level only, in one line.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    async fn outcome_of<R>(
+        run: R,
+        tasks: &mut TaskSet,
+        drain: &Shutdown,
+    ) -> (&'static str, ExitCode)
+    where
+        R: Future<Output = Result<Left, io::Error>>,
+    {
+        let outcome = watch(run, tasks, drain, GRACE).await;
+        let name = match &outcome {
+            Outcome::Returned(Ok(_)) => "returned",
+            Outcome::Returned(Err(_)) => "failed",
+            Outcome::TaskDied(_) => "task died",
+            Outcome::GraceOver => "grace over",
+        };
+        (name, report(outcome))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_exit_code_says_whether_anything_was_left() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        let table = [
+            (Ok(Left::NOTHING), ("returned", ExitCode::SUCCESS)),
+            (Ok(Left(3)), ("returned", ExitCode::FAILURE)),
+            (Err(io::Error::other("x")), ("failed", ExitCode::FAILURE)),
+        ];
+        for (result, expected) in table {
+            let outcome = outcome_of(async { result }, &mut tasks, &drain).await;
+            assert_eq!(format!("{outcome:?}"), format!("{expected:?}"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_drain_is_ended() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        tasks.spawn("admin", async { Ok::<(), io::Error>(()) });
+        drain.trigger();
+        let (name, _) = outcome_of(std::future::pending(), &mut tasks, &drain).await;
+        assert_eq!(name, "grace over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_death_of_a_task_of_the_kit_ends_the_service() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        tasks.spawn("admin", async { Err(io::Error::other("x")) });
+        let (name, _) = outcome_of(std::future::pending(), &mut tasks, &drain).await;
+        assert_eq!(name, "task died");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_ends_before_the_drain_begins() {
+        let (signals, drain) = (Shutdown::new(), Shutdown::new());
+        let health = Health::new(Clock::manual(0));
+        let delay = Duration::from_secs(5);
+        let mut passing = std::pin::pin!(pass_on(
+            signals.clone(),
+            health.clone(),
+            delay,
+            drain.clone()
+        ));
+        signals.trigger();
+        let early = tokio::time::timeout(Duration::from_secs(4), passing.as_mut()).await;
+        assert!(early.is_err());
+        assert!(!health.readiness().ready && !drain.is_triggered());
+        passing.await.unwrap();
+        assert!(drain.is_triggered());
+    }
+
+    #[test]
+    fn a_chain_shows_every_cause_once() {
+        let error = StartError::System(io::Error::other("no more threads"));
+        let text = Chain(&error).to_string();
+        assert_eq!(
+            text,
+            "the operating system refuses what every service needs: no more threads"
+        );
+    }
+}

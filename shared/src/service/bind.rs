@@ -1,0 +1,83 @@
+//! Binds a listener, or says how to get one.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+/// A listener could not be bound; displayed with the fix.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} is {address}, which cannot be bound: {fix}")]
+pub struct BindError {
+    /// The key that names the address.
+    pub key: &'static str,
+    /// The address.
+    pub address: SocketAddr,
+    fix: String,
+    #[source]
+    source: io::Error,
+}
+
+/// Binds the address that `key` names, and logs what was bound (port 0 takes a free one).
+///
+/// # Errors
+/// The port is taken, reserved, or the address is not of this machine.
+pub async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bound = TcpListener::bind(address)
+        .await
+        .map_err(|source| BindError {
+            key,
+            address,
+            fix: fix(key, &source),
+            source,
+        })?;
+    tracing::info!(key, address = ?bound.local_addr().ok(), "listening");
+    Ok(bound)
+}
+
+fn fix(key: &str, error: &io::Error) -> String {
+    let variable = format!("EVP__{}", key.replace('.', "__").to_uppercase());
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("stop the process that holds the port, or set {variable} to another one")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("set {variable} to a port above 1023, or grant CAP_NET_BIND_SERVICE")
+        }
+        _ => format!("set {variable} to an address of this machine"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_says_how_to_get_another() {
+        let held = bind("server.listen", "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let address = held.local_addr().unwrap();
+        let error = bind("server.listen", address).await.unwrap_err();
+        let expected = format!(
+            "server.listen is {address}, which cannot be bound: stop the process that holds the \
+             port, or set EVP__SERVER__LISTEN to another one"
+        );
+        assert_eq!(error.to_string(), expected);
+        assert!(error.source().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_refused() {
+        let error = bind("admin.listen", "192.0.2.1:0".parse().unwrap())
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("set EVP__ADMIN__LISTEN to an address of this machine")
+        );
+    }
+}

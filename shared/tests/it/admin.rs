@@ -1,0 +1,111 @@
+//! The admin port, as a probe and as Prometheus see it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use evp_shared::clock::Clock;
+use evp_shared::health::Health;
+use evp_shared::http::admin;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::telemetry::Telemetry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn with_admin<T: Future<Output = ()>>(test: impl FnOnce(SocketAddr, Health) -> T) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let health = Health::new(Clock::system());
+    let telemetry = Telemetry::install("0.0.0-test").unwrap();
+    let shutdown = Shutdown::new();
+    let serving = admin::serve(listener, health.clone(), telemetry, shutdown.clone());
+    let testing = async {
+        test(address, health).await;
+        shutdown.trigger();
+    };
+    let (served, ()) = tokio::join!(serving, testing);
+    served.unwrap();
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_process_lives_and_tells_its_metrics() {
+    with_admin(|address, _| async move {
+        let answer = ask(address, "GET", "/livez").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"),
+            "{answer}"
+        );
+        let answer = ask(address, "GET", "/metrics").await;
+        assert!(
+            answer.contains("content-type: text/plain; version=0.0.4"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("evp_build_info{version=\"0.0.0-test\"} 1"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("evp_http_open_connections{listener=\"admin\"} 1"),
+            "{answer}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    with_admin(|address, health| async move {
+        let answer = ask(address, "GET", "/readyz").await;
+        assert!(
+            answer.ends_with(r#"{"ready":true,"reasons":[]}"#),
+            "{answer}"
+        );
+        let redis = health.condition("redis");
+        redis.fail("not connected");
+        let answer = ask(address, "GET", "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(
+            answer.contains(r#"{"name":"redis","reason":"not connected"}"#),
+            "{answer}"
+        );
+        redis.ok();
+        health.set_draining();
+        let answer = ask(address, "GET", "/readyz").await;
+        assert!(
+            answer.contains(r#"{"name":"shutdown","reason":"draining"}"#),
+            "{answer}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_routes_and_methods_are_problems() {
+    with_admin(|address, _| async move {
+        let answer = ask(address, "GET", "/").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 404 ") && answer.contains("no_route"),
+            "{answer}"
+        );
+        assert!(answer.contains("application/problem+json"), "{answer}");
+        let answer = ask(address, "POST", "/metrics").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET"),
+            "{answer}"
+        );
+        let answer = ask(address, "HEAD", "/livez").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+    })
+    .await;
+}
