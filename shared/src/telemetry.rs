@@ -1,6 +1,7 @@
 //! Logs on standard output, metrics as Prometheus text.
 
 use std::convert::Infallible;
+use std::io::IsTerminal;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +58,9 @@ pub struct Telemetry {
 /// [`TelemetryError::Filter`].
 pub fn init_tracing(log: &LogConfig) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(log.level.as_str()).map_err(TelemetryError::Filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stdout().is_terminal());
     let installed = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Pretty => builder.try_init(),

@@ -43,22 +43,21 @@ impl<T: Value> Key<T> {
     /// # Errors
     /// What is wrong with the text, and what would be right.
     pub(super) fn parse(&self, text: &str) -> Result<T, String> {
-        let value = T::parse(text)?;
+        let value = T::parse(text);
         let Some((lowest, highest)) = self.range else {
-            return Ok(value);
+            return value;
         };
-        let below = value
-            .compare(&T::parse(lowest)?)
-            .is_some_and(std::cmp::Ordering::is_lt);
-        let above = value
-            .compare(&T::parse(highest)?)
-            .is_some_and(std::cmp::Ordering::is_gt);
-        if below || above {
-            return Err(format!(
-                "is out of range: write a value from {lowest} to {highest}"
-            ));
-        }
-        Ok(value)
+        let (low, high) = (T::parse(lowest)?, T::parse(highest)?);
+        let in_range = |value: &T| {
+            let above = value.compare(&low).is_none_or(std::cmp::Ordering::is_ge);
+            above && value.compare(&high).is_none_or(std::cmp::Ordering::is_le)
+        };
+        value.ok().filter(in_range).ok_or_else(|| {
+            format!(
+                "is {text:?}: write a {} from {lowest} to {highest}",
+                T::kind()
+            )
+        })
     }
 }
 

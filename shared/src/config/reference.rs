@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_default_outside_its_range_is_found() {
         const BAD: Key<u16> = Key::new("a.b", "5", "").range("6", "9");
-        let expected = "a.b: is out of range: write a value from 6 to 9";
+        let expected = r#"a.b: is "5": write a whole number from 6 to 9"#;
         assert_eq!(check_defaults(&[&BAD]), [expected]);
     }
 }

@@ -1,21 +1,16 @@
 //! Reads keys out of the layers, and remembers everything that was wrong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::path::Path;
 
-use config::{Config, ConfigError, Environment, File, FileFormat, ValueKind};
+use config::ConfigError;
 
 use super::key::Key;
 use super::problem::{ConfigProblems, Problem};
 use super::value::Value;
+use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
 
-const PREFIX: &str = "EVP";
-const SEPARATOR: &str = "__";
-
-/// Variables of other conventions, and the keys they set. `PORT` is read with the listener.
-const PLAIN: [(&str, &str); 2] = [("REDIS_URL", "redis.url"), ("MONGO_URI", "mongo.uri")];
-const PORT: &str = "PORT";
+mod layers;
 
 /// Farther apart, two names are not a typo of each other.
 const TYPO_DISTANCE_MAX: usize = 3;
@@ -28,13 +23,6 @@ pub struct Source {
     taken: BTreeSet<String>,
     ignored: &'static [&'static str],
     problems: Vec<Problem>,
-}
-
-#[derive(Debug)]
-struct Leaf {
-    text: String,
-    is_list: bool,
-    origin: String,
 }
 
 impl Source {
@@ -148,13 +136,8 @@ impl Source {
         toml: &str,
         environment: &HashMap<String, String>,
     ) -> Result<Self, ConfigProblems> {
-        let layered = layers(toml, environment)
-            .and_then(|config| config::Source::collect(&config))
+        let leaves = layers::collect(toml, environment)
             .map_err(|error| ConfigProblems(vec![layer_problem(file, &error)]))?;
-        let mut leaves = BTreeMap::new();
-        for (name, value) in layered {
-            flatten(name, value, &mut leaves);
-        }
         Ok(Self {
             leaves,
             port: environment
@@ -208,84 +191,6 @@ impl Source {
             fault: format!("is unknown (set in {origin}): {advice}"),
         }
     }
-}
-
-const FILE_ORIGIN: &str = "the configuration file";
-
-fn layers(toml: &str, environment: &HashMap<String, String>) -> Result<Config, ConfigError> {
-    let plain = PLAIN
-        .iter()
-        .filter_map(|(name, key)| Some(((*key).to_owned(), environment.get(*name)?.clone())))
-        .collect();
-    Config::builder()
-        .add_source(File::from_str(toml, FileFormat::Toml))
-        .add_source(
-            Environment::default()
-                .ignore_empty(true)
-                .source(Some(plain)),
-        )
-        .add_source(
-            Environment::with_prefix(PREFIX)
-                .prefix_separator(SEPARATOR)
-                .separator(SEPARATOR)
-                .ignore_empty(true)
-                .source(Some(environment.clone())),
-        )
-        .build()
-}
-
-fn flatten(name: String, value: config::Value, leaves: &mut BTreeMap<String, Leaf>) {
-    let origin = value.origin().unwrap_or(FILE_ORIGIN).to_owned();
-    let leaf = match value.kind {
-        ValueKind::Table(table) => {
-            for (key, inner) in table {
-                flatten(format!("{name}.{key}"), inner, leaves);
-            }
-            return;
-        }
-        ValueKind::Array(items) => {
-            let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-            Leaf {
-                text: texts.join(","),
-                is_list: true,
-                origin,
-            }
-        }
-        scalar => Leaf {
-            text: scalar.to_string(),
-            is_list: false,
-            origin,
-        },
-    };
-    leaves.insert(name, leaf);
-}
-
-fn read_environment(
-    variables: impl Iterator<Item = (OsString, OsString)>,
-    problems: &mut Vec<Problem>,
-) -> HashMap<String, String> {
-    let mut environment = HashMap::new();
-    for (name, value) in variables {
-        let Ok(name) = name.into_string() else {
-            continue;
-        };
-        let is_ours = name.to_ascii_uppercase().starts_with("EVP__")
-            || name == PORT
-            || PLAIN.iter().any(|(plain, _)| *plain == name);
-        if !is_ours {
-            continue;
-        }
-        match value.into_string() {
-            Ok(value) => {
-                environment.insert(name, value);
-            }
-            Err(_) => problems.push(Problem {
-                key: name,
-                fault: "is not UTF-8: set it again".to_owned(),
-            }),
-        }
-    }
-    environment
 }
 
 fn layer_problem(file: Option<&Path>, error: &ConfigError) -> Problem {

@@ -87,7 +87,6 @@ whole_number!(
     u32,
     u64,
     usize,
-    i64,
     NonZeroU16,
     NonZeroU32,
     NonZeroU64,

@@ -128,7 +128,8 @@ where
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were still busy when the grace period was over, and were cut.
+    /// Connections (and requests of HTTP/2 connections) that were still busy when the grace period
+    /// was over, and were cut.
     pub cut: usize,
 }
 

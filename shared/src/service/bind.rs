@@ -23,16 +23,16 @@ pub struct BindError {
 /// # Errors
 /// The port is taken, reserved, or the address is not of this machine.
 pub async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    let bound = TcpListener::bind(address)
-        .await
-        .map_err(|source| BindError {
-            key,
-            address,
-            fix: fix(key, &source),
-            source,
-        })?;
-    tracing::info!(key, address = ?bound.local_addr().ok(), "listening");
-    Ok(bound)
+    let refused = |source| BindError {
+        key,
+        address,
+        fix: fix(key, &source),
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    tracing::info!(key, address = %bound, "listening");
+    Ok(listener)
 }
 
 fn fix(key: &str, error: &io::Error) -> String {

@@ -1,5 +1,8 @@
 //! Tests of `evp-shared` against real sockets and servers, in one binary.
-#![expect(clippy::unwrap_used, reason = "in a test, what cannot go on is a failure")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what cannot go on is a failure"
+)]
 
 mod admin;
 mod http_server;

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -47,9 +48,9 @@ fn all_problems_are_reported_together() {
     source.problem("ingest.wait", "contradicts another key: change it");
     let problems = source.finish(()).unwrap_err();
     let expected = "the configuration cannot be used:
-  ingest.frame.events is \"0\": write a whole number from 1 to 4294967295, without a unit (set in the configuration file)
+  ingest.frame.events is \"0\": write a whole number from 1 to 10000 (set in the configuration file)
   ingest.frame.bytes is \"4096\": write a whole number with a unit of B, KiB, MiB or GiB, such as 512KiB (set in the environment)
-  ingest.wait is out of range: write a value from 1ms to 1m (set in the configuration file)
+  ingest.wait is \"2h\": write a duration such as `250ms`, `10s`, `5m` from 1ms to 1m (set in the configuration file)
   ingest.wait contradicts another key: change it
   ingest.frame.bytez is unknown (set in the configuration file): did you mean ingest.frame.bytes?
   nonsense.a is unknown (set in the configuration file): remove it; docs/CONFIGURATION.md lists all keys";

@@ -1,0 +1,152 @@
+//! How a service ends, and what its exit code says about it.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::Left;
+use crate::shutdown::Shutdown;
+use crate::tasks::{TaskError, TaskSet};
+
+/// The service cuts what is left when the grace period is over; this is for the service that does
+/// not even manage that.
+const GRACE_SLACK: Duration = Duration::from_secs(1);
+
+/// How a service ended.
+pub(super) enum Outcome<E> {
+    Returned(Result<Left, E>),
+    TaskDied(TaskError),
+    GraceOver,
+}
+
+/// Waits for the service's own end, a death among the kit's tasks, or the end of the grace period.
+pub(super) async fn watch<R, E>(
+    run: R,
+    tasks: &mut TaskSet,
+    drain: &Shutdown,
+    grace: Duration,
+) -> Outcome<E>
+where
+    R: Future<Output = Result<Left, E>>,
+{
+    let grace_over = async {
+        drain.triggered().await;
+        tokio::time::sleep(grace + GRACE_SLACK).await;
+    };
+    let task_died = async {
+        match tasks.join().await {
+            Err(error) => error,
+            Ok(()) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        result = run => Outcome::Returned(result),
+        error = task_died => Outcome::TaskDied(error),
+        () = grace_over => Outcome::GraceOver,
+    }
+}
+
+/// Logs how the service ended, and returns the exit code that says whether anything was left.
+pub(super) fn report<E: Into<Box<dyn Error + Send + Sync>>>(outcome: Outcome<E>) -> ExitCode {
+    match outcome {
+        Outcome::Returned(Ok(Left::NOTHING)) => {
+            tracing::info!("drained, nothing left");
+            return ExitCode::SUCCESS;
+        }
+        Outcome::Returned(Ok(Left(left))) => {
+            tracing::warn!(left, "the grace period was over before all was finished");
+        }
+        Outcome::Returned(Err(error)) => {
+            let error: Box<dyn Error + Send + Sync> = error.into();
+            tracing::error!(error = %Chain(error.as_ref()), "the service failed");
+        }
+        Outcome::TaskDied(error) => tracing::error!(error = %Chain(&error), "the service failed"),
+        Outcome::GraceOver => tracing::warn!("the service did not end within the grace period"),
+    }
+    ExitCode::FAILURE
+}
+
+/// An error and its causes, each printing its own level only, in one line.
+pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    async fn outcome_of<R>(
+        run: R,
+        tasks: &mut TaskSet,
+        drain: &Shutdown,
+    ) -> (&'static str, ExitCode)
+    where
+        R: Future<Output = Result<Left, io::Error>>,
+    {
+        let outcome = watch(run, tasks, drain, GRACE).await;
+        let name = match &outcome {
+            Outcome::Returned(Ok(_)) => "returned",
+            Outcome::Returned(Err(_)) => "failed",
+            Outcome::TaskDied(_) => "task died",
+            Outcome::GraceOver => "grace over",
+        };
+        (name, report(outcome))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_exit_code_says_whether_anything_was_left() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        let table = [
+            (Ok(Left::NOTHING), ("returned", ExitCode::SUCCESS)),
+            (Ok(Left(3)), ("returned", ExitCode::FAILURE)),
+            (Err(io::Error::other("x")), ("failed", ExitCode::FAILURE)),
+        ];
+        for (result, expected) in table {
+            let outcome = outcome_of(async { result }, &mut tasks, &drain).await;
+            assert_eq!(format!("{outcome:?}"), format!("{expected:?}"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_drain_is_ended() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        tasks.spawn("admin", async { Ok::<(), io::Error>(()) });
+        drain.trigger();
+        let (name, _) = outcome_of(std::future::pending(), &mut tasks, &drain).await;
+        assert_eq!(name, "grace over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_death_of_a_task_of_the_kit_ends_the_service() {
+        let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        tasks.spawn("admin", async { Err(io::Error::other("x")) });
+        let (name, _) = outcome_of(std::future::pending(), &mut tasks, &drain).await;
+        assert_eq!(name, "task died");
+    }
+
+    #[test]
+    fn a_chain_shows_every_cause_once() {
+        let error = super::super::StartError::System(io::Error::other("no more threads"));
+        let text = Chain(&error).to_string();
+        assert_eq!(
+            text,
+            "the operating system refuses what every service needs: no more threads"
+        );
+    }
+}
