@@ -20,6 +20,7 @@
 //! secret, `EVP__REDIS__URL_FILE` (or `redis.url_file`) names a file that holds the value.
 
 mod auth;
+mod identity;
 mod key;
 mod log;
 mod mongo;
@@ -34,6 +35,7 @@ mod source;
 mod value;
 
 pub use auth::{AUTH_MODE, AuthConfig, AuthMode};
+pub use identity::{IDENTITY_MODE, SALT_BITS, identity};
 pub use key::{AnyKey, Key};
 pub use log::{LOG_FORMAT, LOG_LEVEL, LogConfig, LogFormat, LogLevel};
 pub use mongo::{MONGO_CA_FILE, MONGO_DATABASE, MONGO_URI, MongoConfig};
@@ -69,6 +71,8 @@ pub const SHARED_KEYS: &[&dyn AnyKey] = &[
     &MONGO_URI,
     &MONGO_DATABASE,
     &MONGO_CA_FILE,
+    &IDENTITY_MODE,
+    &SALT_BITS,
     &LOG_FORMAT,
     &LOG_LEVEL,
     &SHUTDOWN_GRACE,

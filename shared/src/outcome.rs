@@ -73,20 +73,32 @@ pub enum RejectReason {
     InvalidIdempotencyKey,
     /// Every event of the request was rejected.
     AllEventsRejected,
-    /// A query parameter is unknown or has a wrong value.
+    /// The resource takes no query parameter of that name.
+    UnknownParameter,
+    /// A query parameter has a wrong value.
     InvalidParameter,
+    /// The cursor is damaged, or belongs to a query with other filters.
+    CursorInvalid,
     /// The request carries no valid credentials.
     Unauthorized,
     /// The credentials do not allow this.
     Forbidden,
     /// No such resource.
     NotFound,
+    /// No event of this id is stored or among the dead letters.
+    EventNotFound,
     /// The resource does not take this method.
     MethodNotAllowed,
     /// The caller is over its rate.
     RateLimited,
     /// The service has more work than it can take.
     Overloaded,
+    /// MongoDB does not answer.
+    StoreUnavailable,
+    /// Redis does not answer.
+    CountersUnavailable,
+    /// The query found nothing within its time limit.
+    QueryTimeout,
     /// The service is stopping.
     ShuttingDown,
     /// Nothing of the request was stored.
@@ -97,7 +109,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for docs, metric registration and tests.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 45] = [
         Self::NotAnObject,
         Self::MissingField,
         Self::UnknownField,
@@ -127,13 +139,19 @@ impl RejectReason {
         Self::UnsupportedContentType,
         Self::InvalidIdempotencyKey,
         Self::AllEventsRejected,
+        Self::UnknownParameter,
         Self::InvalidParameter,
+        Self::CursorInvalid,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
+        Self::EventNotFound,
         Self::MethodNotAllowed,
         Self::RateLimited,
         Self::Overloaded,
+        Self::StoreUnavailable,
+        Self::CountersUnavailable,
+        Self::QueryTimeout,
         Self::ShuttingDown,
         Self::NotAccepted,
         Self::NotConfirmed,
@@ -164,6 +182,9 @@ impl RejectReason {
                 | Self::TruncatedBody
                 | Self::RateLimited
                 | Self::Overloaded
+                | Self::StoreUnavailable
+                | Self::CountersUnavailable
+                | Self::QueryTimeout
                 | Self::ShuttingDown
                 | Self::NotAccepted
                 | Self::NotConfirmed
@@ -260,14 +281,29 @@ impl RejectReason {
                 400,
                 "see the list of rejected events",
             ),
+            Self::UnknownParameter => (
+                "unknown_parameter",
+                400,
+                "send only parameters this resource takes",
+            ),
             Self::InvalidParameter => (
                 "invalid_parameter",
                 400,
-                "send only parameters this resource takes",
+                "send the parameter with a value it takes",
+            ),
+            Self::CursorInvalid => (
+                "cursor_invalid",
+                400,
+                "send the nextCursor of an answer to the same query, or start without one",
             ),
             Self::Unauthorized => ("unauthorized", 401, "send a valid API key"),
             Self::Forbidden => ("forbidden", 403, "use an API key that allows this"),
             Self::NotFound => ("not_found", 404, "there is nothing at this path"),
+            Self::EventNotFound => (
+                "event_not_found",
+                404,
+                "what was accepted before storedThrough is stored; look again once it has passed",
+            ),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
                 405,
@@ -278,6 +314,21 @@ impl RejectReason {
                 "overloaded",
                 503,
                 "nothing was accepted; come back after Retry-After",
+            ),
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                503,
+                "the event store does not answer; come back after Retry-After",
+            ),
+            Self::CountersUnavailable => (
+                "counters_unavailable",
+                503,
+                "the counters cannot be read; come back after Retry-After",
+            ),
+            Self::QueryTimeout => (
+                "query_timeout",
+                503,
+                "nothing was found within the time limit; narrow the query",
             ),
             Self::ShuttingDown => (
                 "shutting_down",

@@ -12,6 +12,7 @@ pub mod entry;
 pub mod group;
 pub mod life;
 mod reply;
+pub mod uncommitted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
+pub use uncommitted::Uncommitted;
 
 /// Longest a script may take before its outcome counts as unknown. Above the connection's own
 /// limit, which closes a silent socket: this is the net under it.

@@ -7,3 +7,4 @@
 mod admin;
 mod http_server;
 mod stream;
+mod uncommitted;

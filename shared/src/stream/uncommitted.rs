@@ -1,0 +1,97 @@
+//! The oldest entry that is not committed: what delay is measured by, and up to when everything
+//! accepted is stored.
+
+use std::collections::HashMap;
+
+use fred::interfaces::StreamsInterface;
+use fred::prelude::Value;
+
+use super::{Entry, EntryId, Stream, StreamError, entry};
+use crate::keys::GROUP;
+
+/// The oldest entry of a partition that is not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uncommitted {
+    /// Its id.
+    pub id: EntryId,
+    /// When its frame was received, in Unix ms by the clock of its ingest; the ms of `id` where
+    /// the entry does not tell (it is poison, or was deleted while pending).
+    pub received_at_ms: u64,
+}
+
+impl Stream {
+    /// The oldest entry of `partition` that is pending or was never delivered; `None` when
+    /// everything on the stream is committed, or there is no stream.
+    ///
+    /// A frame is received before it is appended, and accepted after that. So whatever was
+    /// accepted before the answer's `received_at_ms` was appended before this entry, and is
+    /// committed. Asked while a processor works, the answer may be an entry that has been
+    /// committed meanwhile, never one that is younger than the oldest uncommitted.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    ///
+    /// # Ordering
+    /// The group's position is read before the pending entries: an entry that is delivered in
+    /// between is then found in either place, where the other order would miss it.
+    pub async fn oldest_uncommitted(
+        &self,
+        partition: u16,
+    ) -> Result<Option<Uncommitted>, StreamError> {
+        let Some(delivered) = self.last_delivered(partition).await? else {
+            return Ok(None);
+        };
+        let undelivered = self.first_after(partition, delivered).await?;
+        if let Some(oldest) = self.oldest_pending(partition).await? {
+            let pending = self.entry(partition, oldest).await?;
+            return Ok(Some(describe(oldest, pending.as_ref())));
+        }
+        Ok(undelivered.map(|entry| describe(entry.id, Some(&entry))))
+    }
+
+    /// The group's position; [`EntryId::ZERO`] without a group, `None` without a stream.
+    async fn last_delivered(&self, partition: u16) -> Result<Option<EntryId>, StreamError> {
+        let key = self.keys(partition)?.events.clone();
+        let groups: Vec<HashMap<String, Value>> = match self.client.xinfo_groups(key).await {
+            Ok(groups) => groups,
+            Err(error) if error.details().starts_with("ERR no such key") => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let text = |group: &HashMap<String, Value>, field: &str| {
+            group.get(field).and_then(Value::as_string)
+        };
+        let ours = groups
+            .iter()
+            .find(|group| text(group, "name").as_deref() == Some(GROUP));
+        let Some(group) = ours else {
+            return Ok(Some(EntryId::ZERO));
+        };
+        let id = text(group, "last-delivered-id").unwrap_or_default();
+        let id = id.parse().map_err(|_| StreamError::protocol(id))?;
+        Ok(Some(id))
+    }
+
+    async fn first_after(&self, partition: u16, id: EntryId) -> Result<Option<Entry>, StreamError> {
+        let key = self.keys(partition)?.events.clone();
+        let after = format!("({id}");
+        let reply: Value = self.client.xrange(key, after, "+", Some(1)).await?;
+        Ok(entry::parse_all(partition, reply)?.pop())
+    }
+
+    async fn oldest_pending(&self, partition: u16) -> Result<Option<EntryId>, StreamError> {
+        match self.pending(partition).await {
+            Ok(summary) => Ok(summary.oldest),
+            Err(StreamError::NoGroup) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn describe(id: EntryId, entry: Option<&Entry>) -> Uncommitted {
+    let frame = entry.and_then(|entry| entry.frame.as_ref());
+    let header = frame.and_then(|frame| frame.header().ok());
+    Uncommitted {
+        id,
+        received_at_ms: header.map_or(id.ms, |header| header.received_at_ms),
+    }
+}
