@@ -354,6 +354,12 @@ pub enum FrameError {
         /// Documents in the payload.
         found: u32,
     },
+    /// The entry lies on another partition than its frame belongs to.
+    #[error("frame {id} belongs to another partition")]
+    Partition {
+        /// The frame.
+        id: FrameId,
+    },
     /// The header's counts do not add up to the events.
     #[error("{events} events claimed, {counted} counted by type")]
     Counts {

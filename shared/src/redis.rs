@@ -66,6 +66,25 @@ pub fn connect(how: &Connect) -> Result<Client, RedisError> {
     Ok(client)
 }
 
+/// Whether the connection is there.
+pub fn is_connected(client: &Client) -> bool {
+    client.is_connected()
+}
+
+/// Waits until the connection is there, for at most `patience`.
+///
+/// # Errors
+/// It did not come.
+pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisError> {
+    match tokio::time::timeout(patience, client.wait_for_connect()).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(RedisError::new(
+            fred::error::ErrorKind::Timeout,
+            format!("redis does not answer within {patience:?}"),
+        )),
+    }
+}
+
 fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisError> {
     let mut config = Config::from_url(&how.url)?;
     config.fail_fast = false;

@@ -15,6 +15,8 @@ use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::options::{ClientOptions, ReadConcern, SelectionCriteria};
 use mongodb::{Client, Database};
 
+use crate::config::Choice;
+
 /// Collection of events.
 pub const EVENTS: &str = "events";
 /// Collection of receipts.
@@ -80,6 +82,14 @@ impl Index {
         }
         specification
     }
+}
+
+impl Choice for Index {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        (Self::Type.as_str(), Self::Type),
+        (Self::User.as_str(), Self::User),
+        (Self::Session.as_str(), Self::Session),
+    ];
 }
 
 /// Why the database is not ready for EVP.

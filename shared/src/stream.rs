@@ -131,6 +131,7 @@ struct Scripts {
     append: Script,
     hello: Script,
     commit: Script,
+    leave: Script,
 }
 
 /// The stream commands of one deployment over one connection that is never blocked by a read.
@@ -153,6 +154,7 @@ impl Stream {
                 append: Script::from_lua(include_str!("stream/append.lua")),
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
+                leave: Script::from_lua(include_str!("stream/leave.lua")),
             }),
         }
     }

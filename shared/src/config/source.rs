@@ -1,6 +1,7 @@
 //! Reads keys out of the layers, and remembers everything that was wrong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::path::Path;
 
 use config::ConfigError;
@@ -16,13 +17,23 @@ mod layers;
 const TYPO_DISTANCE_MAX: usize = 3;
 
 /// The layers below one service's configuration, and the problems found while reading them.
-#[derive(Debug)]
 pub struct Source {
     leaves: BTreeMap<String, Leaf>,
     port: Option<String>,
     taken: BTreeSet<String>,
     ignored: &'static [&'static str],
     problems: Vec<Problem>,
+}
+
+/// The values may be secrets: which of them are is known only when they are read.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("set", &self.leaves.keys())
+            .field("taken", &self.taken)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Source {

@@ -6,9 +6,9 @@
 --       per entry: id, events, bytes, stored bytes
 --       per frame: producer, block, bit, second, receipt's time in ms, duplicates, dead letters,
 --                  rows, per row: tenant, type, count
--- Answers {'ok', acknowledged, settled frames, counted events, left to verify, dropped entries,
---          lost events, backlog events, backlog bytes, failure, ...}, {'new_life'} or
---         {'wrong_type', key}; the last two write nothing.
+-- Answers {'ok', acknowledged, settled frames, counted events, duplicates, dead letters,
+--          left to verify, dropped entries, lost events, backlog events, backlog bytes,
+--          failure, ...}, {'new_life'} or {'wrong_type', key}; the last two write nothing.
 -- Lua does not roll back, so types are checked before the first write and what can still fail
 -- runs under pcall and is reported.
 local DAY_MS = 86400000
@@ -192,8 +192,8 @@ if entries == 0 and frames == 0 and (backlog_events ~= 0 or backlog_bytes ~= 0) 
   end
 end
 
-local answer = {'ok', acknowledged, settled, counted, stale, dropped, lost, backlog_events,
-  backlog_bytes}
+local answer = {'ok', acknowledged, settled, counted, duplicates, dead, stale, dropped, lost,
+  backlog_events, backlog_bytes}
 for i = 1, math.min(#failures, 10) do
   answer[#answer + 1] = failures[i]
 end

@@ -86,6 +86,10 @@ pub struct Committed {
     pub settled: u64,
     /// Events added to the counters.
     pub counted: u64,
+    /// Duplicates in the frames settled.
+    pub duplicates: u64,
+    /// Dead letters in the frames settled.
+    pub dead_letters: u64,
     /// Frames not counted because their receipt is older than a day: left to `verify`.
     pub left_to_verify: u64,
     /// Entries that left the kept window.
@@ -184,6 +188,8 @@ fn parse(reply: Vec<Value>) -> Result<Committed, StreamError> {
         acknowledged: reply::number(&mut values)?,
         settled: reply::number(&mut values)?,
         counted: reply::number(&mut values)?,
+        duplicates: reply::number(&mut values)?,
+        dead_letters: reply::number(&mut values)?,
         left_to_verify: reply::number(&mut values)?,
         dropped: reply::number(&mut values)?,
         lost_events: reply::number(&mut values)?,

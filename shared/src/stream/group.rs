@@ -179,6 +179,18 @@ impl Stream {
         })
     }
 
+    /// Takes `consumer` out of the group of `partition` if nothing is pending under it; says
+    /// whether it is out.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn leave(&self, partition: u16, consumer: &str) -> Result<bool, StreamError> {
+        let key = self.keys(partition)?.events.clone();
+        let args = vec![GROUP.into(), consumer.into()];
+        let reply = self.run(&self.scripts.leave, vec![key], args).await?;
+        Ok(reply::text(&mut reply.into_iter())? != "pending")
+    }
+
     /// The pending entries list of `partition` in short.
     ///
     /// # Errors

@@ -17,8 +17,7 @@ pub(super) const PORT: &str = "PORT";
 /// Where a value comes from when it is not from the environment.
 pub(super) const FILE_ORIGIN: &str = "the configuration file";
 
-/// One value as written.
-#[derive(Debug)]
+/// One value as written; it may be a secret.
 pub(super) struct Leaf {
     pub(super) text: String,
     pub(super) is_list: bool,

@@ -176,6 +176,16 @@ fn a_bad_secret_is_not_repeated_in_the_problem() {
 }
 
 #[test]
+fn a_source_shows_names_and_not_values() {
+    let source = Source::from_text("", &[("REDIS_URL", "redis://:hunter2@h:1")]).unwrap();
+    let shown = format!("{source:?}");
+    assert!(
+        shown.contains("redis.url") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn an_unreadable_or_broken_file_is_named() {
     let problems = Source::load(Some(Path::new("/nowhere/evp.toml"))).unwrap_err();
     assert!(

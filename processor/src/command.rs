@@ -1,0 +1,3 @@
+//! The tools for those who run EVP.
+
+pub mod inspect;

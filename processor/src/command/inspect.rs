@@ -1,0 +1,119 @@
+//! `evp-processor inspect ENTRY-ID`: a binary format owes its user a reader.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bson::{Bson, Document, RawDocument};
+use clap::Args;
+use evp_shared::config::{EXIT_CODE, Source};
+use evp_shared::frame::RawFrame;
+use evp_shared::keys::Keys;
+use evp_shared::redis::{Connect, connect, connected};
+use evp_shared::service::ServiceConfig as _;
+use evp_shared::stream::{Entry, EntryId, Stream};
+use serde_json::{Value, json};
+
+use crate::config::ProcessorConfig;
+
+/// Which entry to print.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Id of the entry, such as 1700000000000-0
+    entry: EntryId,
+    /// Partition whose stream holds it
+    #[arg(long, default_value_t = 0)]
+    partition: u16,
+}
+
+/// Prints the entry as JSON; exit code 1 when it is not there or is poison.
+pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
+    let config = Source::load(config_file).and_then(|mut source| {
+        let config = ProcessorConfig::read(&mut source);
+        source.finish(config)
+    });
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => {
+            complain(&problems);
+            return ExitCode::from(EXIT_CODE);
+        }
+    };
+    match run(&config, inspect) {
+        Ok(text) => match writeln!(std::io::stdout(), "{text}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(error: &impl std::fmt::Display) {
+    // Nothing is left to say it with when stderr is closed.
+    drop(writeln!(std::io::stderr(), "evp-processor: {error:#}"));
+}
+
+fn run(config: &ProcessorConfig, inspect: &Inspect) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let entry = runtime.block_on(async {
+        let how = Connect::from(&config.redis);
+        let client = connect(&how)?;
+        connected(&client, how.connect_timeout).await?;
+        let keys = Keys::new(config.redis.key_prefix.as_str());
+        let stream = Stream::new(client, &keys, config.redis.partitions.get());
+        anyhow::Ok(stream.entry(inspect.partition, inspect.entry).await?)
+    })?;
+    let entry = entry.ok_or_else(|| {
+        anyhow::anyhow!(
+            "partition {} has no entry {}: it was committed and has left the kept window, or it \
+             is on another partition (--partition)",
+            inspect.partition,
+            inspect.entry
+        )
+    })?;
+    Ok(serde_json::to_string_pretty(&describe(&entry)?)?)
+}
+
+/// The entry as JSON: header, then events in MongoDB's extended JSON.
+///
+/// # Errors
+/// What makes the entry poison.
+pub fn describe(entry: &Entry) -> anyhow::Result<Value> {
+    let raw: &RawFrame = entry
+        .frame
+        .as_ref()
+        .ok_or_else(|| anyhow::anyhow!("the entry has no fields"))?;
+    let frame = raw.open()?;
+    let counts: Vec<Value> = frame
+        .header
+        .counts
+        .iter()
+        .map(|row| json!({ "tenant": row.tenant, "type": row.event_type, "count": row.count }))
+        .collect();
+    let events = frame
+        .iter()
+        .map(|document| {
+            let document = Document::try_from(RawDocument::from_bytes(document)?)?;
+            Ok(Bson::Document(document).into_relaxed_extjson())
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(json!({
+        "entry": entry.id.to_string(),
+        "partition": entry.partition,
+        "frame": frame.header.id.to_string(),
+        "producer": frame.header.id.producer().to_string(),
+        "number": frame.header.id.number(),
+        "receivedAtMs": frame.header.received_at_ms,
+        "codec": frame.header.codec.as_str(),
+        "fingerprint": format!("{:08x}", frame.header.fingerprint),
+        "bytes": frame.documents.len(),
+        "storedBytes": entry.stored_bytes(),
+        "counts": counts,
+        "events": events,
+    }))
+}

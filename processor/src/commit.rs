@@ -1,0 +1,190 @@
+//! Committing a bulk: what goes into which call of the commit script.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use evp_shared::stream::commit::{CELLS_MAX, CELLS_PER_ROW, ENTRIES_MAX};
+use evp_shared::stream::{Commit, EntryAck, KeptWindow, Life, Settle, StreamError};
+
+use crate::context::Context;
+use crate::receipt::Receipts;
+
+/// Entries whose work is done, by partition and the life they were read in.
+#[derive(Debug, Default)]
+pub struct Batch(BTreeMap<(u16, Life), Vec<EntryAck>>);
+
+/// What the commits of one partition did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Events added to the counters.
+    pub counted: u64,
+    /// Duplicates.
+    pub duplicates: u64,
+    /// Events among the dead letters.
+    pub dead_letters: u64,
+    /// Frames left to verify.
+    pub left_to_verify: u64,
+    /// Events appended and not acknowledged, after the last of them.
+    pub backlog_events: i64,
+    /// Writes that failed midway.
+    pub failures: Vec<String>,
+}
+
+impl Batch {
+    /// Adds an entry to acknowledge.
+    pub fn acknowledge(&mut self, partition: u16, life: Life, ack: EntryAck) {
+        self.0.entry((partition, life)).or_default().push(ack);
+    }
+
+    /// Settles `receipts` and acknowledges the entries.
+    ///
+    /// # Errors
+    /// [`StreamError`]; what was committed before it stays so, and repeating is harmless.
+    pub async fn commit(
+        &self,
+        context: &Context,
+        receipts: &Receipts,
+    ) -> Result<BTreeMap<u16, Sum>, StreamError> {
+        let mut settles: BTreeMap<u16, Vec<Settle>> = BTreeMap::new();
+        for settle in receipts.settles() {
+            settles
+                .entry(settle.frame.producer().partition())
+                .or_default()
+                .push(settle.clone());
+        }
+        let mut sums = BTreeMap::new();
+        for ((partition, life), acks) in &self.0 {
+            // The first group of a partition settles all of its frames; a bit is a bit whoever
+            // sets it.
+            let settles = settles.remove(partition).unwrap_or_default();
+            let sum = commit_all(context, *partition, *life, (acks, &settles)).await?;
+            sums.insert(*partition, sum);
+        }
+        for (partition, settles) in &settles {
+            let life = context.lives.known(*partition);
+            let sum = commit_all(context, *partition, life, (&[], settles)).await?;
+            sums.insert(*partition, sum);
+        }
+        Ok(sums)
+    }
+}
+
+/// Commits in as many calls as the script's bounds ask for. Frames are settled before the last
+/// entry is acknowledged, so that a crash in between leaves an entry to settle the rest by.
+///
+/// # Errors
+/// [`StreamError`]; repeating is harmless.
+pub async fn commit_all(
+    context: &Context,
+    partition: u16,
+    life: Life,
+    (acks, settles): (&[EntryAck], &[Settle]),
+) -> Result<Sum, StreamError> {
+    let mut sum = Sum::default();
+    for (acks, settles) in calls(acks, settles) {
+        let commit = Commit {
+            life,
+            entries: acks,
+            settles,
+            kept: kept(context),
+        };
+        let done = context.stream.commit(partition, &commit).await?;
+        sum.counted += done.counted;
+        sum.duplicates += done.duplicates;
+        sum.dead_letters += done.dead_letters;
+        sum.left_to_verify += done.left_to_verify;
+        sum.backlog_events = done.backlog_events;
+        sum.failures.extend(done.failures);
+    }
+    Ok(sum)
+}
+
+/// The kept window as of now.
+pub fn kept(context: &Context) -> KeptWindow {
+    KeptWindow {
+        age: context.config.kept_age,
+        bytes: context.config.kept_bytes,
+        none: context.memory_short.load(Ordering::Relaxed),
+    }
+}
+
+/// Splits a commit at the script's bounds: settles first, entries with the last of them.
+fn calls<'a>(acks: &'a [EntryAck], settles: &'a [Settle]) -> Vec<(&'a [EntryAck], &'a [Settle])> {
+    let mut calls: Vec<(&[EntryAck], &[Settle])> = Vec::new();
+    let mut rest = settles;
+    while !rest.is_empty() {
+        let mut cells = 0;
+        let fit = rest.iter().take(ENTRIES_MAX).take_while(|settle| {
+            cells += settle.counts.len() * CELLS_PER_ROW;
+            cells <= CELLS_MAX
+        });
+        let (now, later) = rest.split_at(fit.count().max(1));
+        calls.push((&[], now));
+        rest = later;
+    }
+    let mut parts = acks.chunks(ENTRIES_MAX);
+    if let Some(first) = parts.next() {
+        let last_settles = calls.pop().map_or(&[][..], |(_, settles)| settles);
+        calls.push((first, last_settles));
+    }
+    calls.extend(parts.map(|part| (part, &[][..])));
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use evp_shared::counters::CountRow;
+    use evp_shared::frame::{FrameId, ProducerId};
+    use evp_shared::stream::EntryId;
+
+    use super::*;
+
+    fn settle(rows: usize) -> Settle {
+        let row = CountRow {
+            tenant: "t".into(),
+            event_type: "e".into(),
+            count: 1,
+        };
+        Settle {
+            frame: FrameId::new(1, ProducerId::new(0, 1), 1),
+            receipt_at_ms: 0,
+            counts: vec![row; rows],
+            duplicates: 0,
+            dead_letters: 0,
+        }
+    }
+
+    fn acks(count: usize) -> Vec<EntryAck> {
+        vec![
+            EntryAck {
+                id: EntryId::ZERO,
+                events: 1,
+                bytes: 1,
+                stored_bytes: 1
+            };
+            count
+        ]
+    }
+
+    #[test]
+    fn a_call_keeps_the_bounds_of_the_script() {
+        let sizes = |acks: &[EntryAck], settles: &[Settle]| -> Vec<(usize, usize)> {
+            calls(acks, settles)
+                .iter()
+                .map(|(acks, settles)| (acks.len(), settles.len()))
+                .collect()
+        };
+        assert_eq!(sizes(&acks(2), &[settle(1), settle(1)]), [(2, 2)]);
+        assert_eq!(
+            sizes(&acks(1), &[settle(900), settle(900)]),
+            [(0, 1), (1, 1)]
+        );
+        assert_eq!(
+            sizes(&acks(2_500), &[settle(1)]),
+            [(1_000, 1), (1_000, 0), (500, 0)]
+        );
+        assert_eq!(sizes(&[], &[settle(1)]), [(0, 1)]);
+        assert_eq!(sizes(&acks(1), &[]), [(1, 0)]);
+        assert!(sizes(&[], &[]).is_empty());
+    }
+}

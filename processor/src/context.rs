@@ -1,0 +1,91 @@
+//! What all loops of a processor share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use evp_shared::clock::Clock;
+use evp_shared::stream::{Entry, Life, Stream};
+use tokio::sync::Notify;
+
+use crate::breaker::Breaker;
+use crate::config::ProcessorConfig;
+use crate::delivery::Delivery;
+use crate::in_flight::InFlight;
+use crate::insert::Inserter;
+use crate::lives::Lives;
+use crate::metrics::Metrics;
+
+/// What all loops of a processor share.
+#[derive(Debug)]
+pub struct Context {
+    /// The resolved configuration.
+    pub config: ProcessorConfig,
+    /// Name of this member of the consumer group.
+    pub consumer: String,
+    /// The stream commands.
+    pub stream: Stream,
+    /// The lives of the partitions.
+    pub lives: Lives,
+    /// The way to MongoDB.
+    pub inserter: Inserter,
+    /// Entries being worked on.
+    pub in_flight: InFlight,
+    /// Pauses reading.
+    pub breaker: Breaker,
+    /// Says that entries were left pending under this consumer.
+    pub left_overs: LeftOvers,
+    /// Redis is short of memory: no acknowledged entry is kept.
+    pub memory_short: AtomicBool,
+    /// The metric handles.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Context {
+    /// The entries nobody here works on, noted as worked on.
+    pub fn deliver(&self, entries: Vec<Entry>, life: &[Life], redelivered: bool) -> Vec<Delivery> {
+        entries
+            .into_iter()
+            .filter(|entry| self.in_flight.enter(entry.partition, entry.id))
+            .map(|entry| {
+                let life = life
+                    .get(usize::from(entry.partition))
+                    .copied()
+                    .unwrap_or_default();
+                Delivery {
+                    entry,
+                    life,
+                    redelivered,
+                }
+            })
+            .collect()
+    }
+
+    /// The lives known now, by partition: to be taken before entries are read.
+    pub fn lives_now(&self) -> Vec<Life> {
+        (0..self.stream.partitions())
+            .map(|partition| self.lives.known(partition))
+            .collect()
+    }
+}
+
+/// Whether entries were left pending under this consumer: nobody else takes them up while it
+/// lives, so its reader does.
+#[derive(Debug, Default)]
+pub struct LeftOvers {
+    some: AtomicBool,
+    news: Notify,
+}
+
+impl LeftOvers {
+    /// Says that there are some.
+    pub fn signal(&self) {
+        self.some.store(true, Ordering::SeqCst);
+        self.news.notify_one();
+    }
+
+    /// Whether there were some since the last call.
+    pub fn take(&self) -> bool {
+        self.some.swap(false, Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,115 @@
+//! Dead letters: what could not be stored, kept whole with the reason, before its entry is
+//! acknowledged.
+//!
+//! # Shape
+//! Collection `dead_letters`. An event: `{_id: {id: <canonical id>, f: <frame id>}, p, reason,
+//! detail, at, tenant, eventType, raw: <BSON document>}`. An undecodable entry: `{_id: {life,
+//! p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`.
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, Document, doc, oid::ObjectId};
+use evp_shared::frame::RawFrame;
+use evp_shared::outcome::DeadReason;
+use evp_shared::store::DEAD_LETTERS;
+use evp_shared::stream::{Entry, Life};
+
+use crate::classify::{EventFacts, Written};
+use crate::insert::{Inserter, StoreFailure};
+use crate::lookup::uuid;
+
+/// One dead letter on its way into the collection.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    reason: DeadReason,
+    document: Document,
+}
+
+impl DeadLetter {
+    /// An event MongoDB will not take.
+    pub fn of_event(
+        frame: [u8; 12],
+        partition: u16,
+        (facts, bytes): (&EventFacts, &[u8]),
+        (reason, detail): (DeadReason, &str),
+    ) -> Self {
+        let document = doc! {
+            "_id": { "id": uuid(&facts.id), "f": ObjectId::from_bytes(frame) },
+            "p": i32::from(partition),
+            "reason": reason.as_str(),
+            "detail": detail,
+            "at": DateTime::now(),
+            "tenant": &facts.tenant,
+            "eventType": &facts.event_type,
+            "raw": binary(bytes),
+        };
+        Self { reason, document }
+    }
+
+    /// An entry that does not decode.
+    pub fn of_entry(entry: &Entry, frame: &RawFrame, life: Life, detail: &str) -> Self {
+        let mut raw = Document::new();
+        let fields = [
+            ("v", &frame.version),
+            ("n", &frame.events),
+            ("b", &frame.bytes),
+            ("m", &frame.meta),
+            ("d", &frame.payload),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                raw.insert(name, binary(value));
+            }
+        }
+        let partition = i32::from(entry.partition);
+        let life = i64::try_from(life.0).unwrap_or(i64::MAX);
+        let document = doc! {
+            "_id": { "life": life, "p": partition, "entry": entry.id.to_string() },
+            "p": partition,
+            "reason": DeadReason::Undecodable.as_str(),
+            "detail": detail,
+            "at": DateTime::now(),
+            "raw": raw,
+        };
+        Self {
+            reason: DeadReason::Undecodable,
+            document,
+        }
+    }
+
+    /// Why it is one.
+    pub fn reason(&self) -> DeadReason {
+        self.reason
+    }
+}
+
+impl Inserter {
+    /// Keeps `letters`; one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]; repeating is harmless.
+    pub async fn keep_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreFailure> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let bytes = letters
+            .iter()
+            .map(|letter| {
+                bson::serialize_to_vec(&letter.document).map_err(|_| StoreFailure::Protocol)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let written = self.insert(DEAD_LETTERS, &slices).await?;
+        let refused = written.into_iter().find_map(|written| match written {
+            Written::Refused { code, message } => Some(StoreFailure::Systemic { code, message }),
+            Written::Inserted | Written::DuplicateKey => None,
+        });
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+fn binary(bytes: &[u8]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    }
+}

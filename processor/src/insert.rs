@@ -1,0 +1,330 @@
+//! The insert command: documents go to MongoDB as the bytes they are.
+//!
+//! Hot path: one copy of the documents into the command, no re-encoding, nothing per event.
+//!
+//! The driver has no deadline for an operation and warns against dropping its futures. So a
+//! command runs in a task of its own, and a missed deadline means *unknown*: the documents may be
+//! stored or not.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Document, RawDocumentBuf};
+use mongodb::Database;
+use mongodb::error::Error as MongoError;
+use tokio::sync::Semaphore;
+
+use crate::classify::Written;
+
+/// MongoDB's code for a key that is there already.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// Codes that say: this document will never be taken. The list is closed; every other code is a
+/// failure of the system, above all the ones a step-down puts into `writeErrors`.
+/// Source: MongoDB's error_codes.yml; 10334 BSONObjectTooLarge, 17280 key too long for an index.
+const PERMANENT: [i32; 12] = [2, 9, 14, 15, 22, 52, 53, 56, 57, 121, 10_334, 17_280];
+
+/// Codes with which the server refuses a whole command because of one document in it: nested too
+/// deeply (15), malformed (22), too large (10334). Fewer than [`PERMANENT`]: a command that is
+/// refused for its own sake must not send every document to the dead letters.
+const PERMANENT_FOR_COMMAND: [i32; 3] = [15, 22, 10_334];
+
+/// Why a command to MongoDB has no usable answer. Nothing of it may be acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFailure {
+    /// No answer within the deadline: it may have been done.
+    #[error("mongodb gave no answer within {0:?}")]
+    Deadline(Duration),
+    /// Too many earlier commands have no answer yet.
+    #[error("too many commands without an answer")]
+    Stuck,
+    /// The connection or the server failed: it may have been done.
+    #[error("mongodb failed")]
+    Mongo(#[from] MongoError),
+    /// Written, but not yet where a fail-over cannot undo it.
+    #[error("write concern not met: {0}")]
+    WriteConcern(String),
+    /// The server refused a document for a reason that is not the document's.
+    #[error("mongodb failed with code {code}: {message}")]
+    Systemic {
+        /// MongoDB's code.
+        code: i32,
+        /// MongoDB's words.
+        message: String,
+    },
+    /// An answer that does not fit the command.
+    #[error("unexpected answer from mongodb")]
+    Protocol,
+}
+
+/// What the server said of a document it did not insert.
+struct Fault {
+    index: usize,
+    written: Written,
+}
+
+/// Runs commands under a deadline.
+#[derive(Debug, Clone)]
+pub struct Inserter {
+    database: Database,
+    deadline: Duration,
+    unanswered: Arc<Semaphore>,
+}
+
+impl Inserter {
+    /// Inserts into `database`; at most `unanswered_max` commands may be without an answer.
+    pub fn new(database: Database, deadline: Duration, unanswered_max: usize) -> Self {
+        Self {
+            database,
+            deadline,
+            unanswered: Arc::new(Semaphore::new(unanswered_max)),
+        }
+    }
+
+    /// The database inserted into.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Inserts `documents` with one unordered, journaled majority write, and says of each what
+    /// became of it, in input order.
+    ///
+    /// A command the server refuses as a whole because of one document is halved until that
+    /// document is alone.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: any of the documents may be stored or not; nothing may be acknowledged.
+    pub async fn insert(
+        &self,
+        collection: &str,
+        documents: &[&[u8]],
+    ) -> Result<Vec<Written>, StoreFailure> {
+        let mut written = vec![Written::Inserted; documents.len()];
+        let mut parts = vec![(0, documents.len())];
+        while let Some((from, to)) = parts.pop() {
+            let Some(part) = documents.get(from..to).filter(|part| !part.is_empty()) else {
+                continue;
+            };
+            match self.insert_part(collection, part).await {
+                Ok(faults) => {
+                    for fault in faults {
+                        let slot = written.get_mut(from + fault.index);
+                        *slot.ok_or(StoreFailure::Protocol)? = fault.written;
+                    }
+                }
+                Err(StoreFailure::Mongo(error)) => {
+                    let refusal = permanent(&error).ok_or(StoreFailure::Mongo(error))?;
+                    if part.len() == 1 {
+                        written[from] = refusal;
+                    } else {
+                        let middle = from + part.len() / 2;
+                        parts.extend([(from, middle), (middle, to)]);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(written)
+    }
+
+    async fn insert_part(
+        &self,
+        collection: &str,
+        documents: &[&[u8]],
+    ) -> Result<Vec<Fault>, StoreFailure> {
+        let command = insert_command(collection, documents)?;
+        let database = self.database.clone();
+        let run = async move { database.run_raw_command(command).await };
+        let reply = self.within(run).await??;
+        parse_reply(&reply, documents.len())
+    }
+
+    /// Runs `command` in a task of its own, and waits for it no longer than the deadline.
+    ///
+    /// # Errors
+    /// [`StoreFailure::Deadline`], [`StoreFailure::Stuck`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver's futures must not be dropped; the semaphore bounds how many run on"
+    )]
+    pub async fn within<T: Send + 'static>(
+        &self,
+        command: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StoreFailure> {
+        let permit = self.unanswered.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| StoreFailure::Stuck)?;
+        let task = tokio::spawn(async move {
+            let answer = command.await;
+            drop(permit);
+            answer
+        });
+        match tokio::time::timeout(self.deadline, task).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(StoreFailure::Protocol),
+            Err(_) => Err(StoreFailure::Deadline(self.deadline)),
+        }
+    }
+}
+
+/// What a command that failed as a whole says of its one document, when it is the document's
+/// fault.
+fn permanent(error: &MongoError) -> Option<Written> {
+    let mongodb::error::ErrorKind::Command(command) = error.kind.as_ref() else {
+        return None;
+    };
+    PERMANENT_FOR_COMMAND
+        .contains(&command.code)
+        .then(|| Written::Refused {
+            code: command.code,
+            message: command.message.clone(),
+        })
+}
+
+fn insert_command(collection: &str, documents: &[&[u8]]) -> Result<RawDocumentBuf, StoreFailure> {
+    let bytes: usize = documents.iter().map(|document| document.len() + 8).sum();
+    let mut out = Vec::with_capacity(bytes + collection.len() + 128);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(b"\x02insert\0");
+    let name_bytes = i32::try_from(collection.len() + 1).unwrap_or(i32::MAX);
+    out.extend_from_slice(&name_bytes.to_le_bytes());
+    out.extend_from_slice(collection.as_bytes());
+    out.push(0);
+    out.extend_from_slice(b"\x08ordered\0\0");
+    // writeConcern: { w: "majority", j: true }
+    out.extend_from_slice(b"\x03writeConcern\0\x19\0\0\0\x02w\0\x09\0\0\0majority\0\x08j\0\x01\0");
+    out.extend_from_slice(b"\x04documents\0");
+    let array = out.len();
+    out.extend_from_slice(&[0; 4]);
+    for (index, document) in documents.iter().enumerate() {
+        out.push(0x03);
+        // Writing into a Vec cannot fail.
+        if write!(out, "{index}\0").is_err() {
+            return Err(StoreFailure::Protocol);
+        }
+        out.extend_from_slice(document);
+    }
+    out.push(0);
+    close(&mut out, array)?;
+    out.push(0);
+    close(&mut out, 0)?;
+    RawDocumentBuf::from_bytes(out).map_err(|_| StoreFailure::Protocol)
+}
+
+/// Writes the length of the document that begins at `start` and ends where `out` does.
+fn close(out: &mut [u8], start: usize) -> Result<(), StoreFailure> {
+    let length = i32::try_from(out.len() - start).map_err(|_| StoreFailure::Protocol)?;
+    let field = out
+        .get_mut(start..start + 4)
+        .ok_or(StoreFailure::Protocol)?;
+    field.copy_from_slice(&length.to_le_bytes());
+    Ok(())
+}
+
+fn parse_reply(reply: &Document, documents: usize) -> Result<Vec<Fault>, StoreFailure> {
+    if let Ok(error) = reply.get_document("writeConcernError") {
+        return Err(StoreFailure::WriteConcern(error.to_string()));
+    }
+    let faults = match reply.get_array("writeErrors") {
+        Ok(errors) => errors
+            .iter()
+            .map(parse_fault)
+            .collect::<Result<Vec<_>, _>>()?,
+        Err(_) => Vec::new(),
+    };
+    let inserted = reply.get_i32("n").map_err(|_| StoreFailure::Protocol)?;
+    let accounted = usize::try_from(inserted)
+        .ok()
+        .map(|inserted| inserted + faults.len());
+    if accounted == Some(documents) {
+        Ok(faults)
+    } else {
+        Err(StoreFailure::Protocol)
+    }
+}
+
+fn parse_fault(error: &bson::Bson) -> Result<Fault, StoreFailure> {
+    let error = error.as_document().ok_or(StoreFailure::Protocol)?;
+    let index = error
+        .get_i32("index")
+        .ok()
+        .and_then(|index| usize::try_from(index).ok());
+    let index = index.ok_or(StoreFailure::Protocol)?;
+    let code = error.get_i32("code").map_err(|_| StoreFailure::Protocol)?;
+    if code == DUPLICATE_KEY {
+        return Ok(Fault {
+            index,
+            written: Written::DuplicateKey,
+        });
+    }
+    let message = error.get_str("errmsg").unwrap_or_default().to_owned();
+    if PERMANENT.contains(&code) {
+        Ok(Fault {
+            index,
+            written: Written::Refused { code, message },
+        })
+    } else {
+        Err(StoreFailure::Systemic { code, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_what_the_driver_would_have_encoded() {
+        let documents = [doc! { "_id": 1, "a": "b" }, doc! { "_id": 2 }];
+        let bytes: Vec<Vec<u8>> = documents
+            .iter()
+            .map(|one| bson::serialize_to_vec(one).unwrap())
+            .collect();
+        let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let command = insert_command("events", &slices).unwrap();
+        let expected = doc! {
+            "insert": "events",
+            "ordered": false,
+            "writeConcern": { "w": "majority", "j": true },
+            "documents": documents.to_vec(),
+        };
+        assert_eq!(
+            command.as_bytes(),
+            bson::serialize_to_vec(&expected).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_write_concern_error_voids_the_whole_answer() {
+        let reply = doc! {
+            "n": 1,
+            "writeErrors": [{ "index": 0, "code": 11_000, "errmsg": "dup" }],
+            "writeConcernError": { "code": 64 },
+        };
+        assert!(matches!(
+            parse_reply(&reply, 2),
+            Err(StoreFailure::WriteConcern(_))
+        ));
+    }
+
+    #[test]
+    fn a_code_outside_the_closed_list_is_systemic() {
+        let reply = |code: i32| {
+            doc! { "n": 0, "writeErrors": [{ "index": 0, "code": code, "errmsg": "no" }] }
+        };
+        assert!(matches!(
+            parse_reply(&reply(189), 1),
+            Err(StoreFailure::Systemic { code: 189, .. })
+        ));
+        let refused = parse_reply(&reply(121), 1).unwrap();
+        assert!(matches!(
+            refused[0].written,
+            Written::Refused { code: 121, .. }
+        ));
+        assert!(matches!(
+            parse_reply(&doc! { "n": 1 }, 2),
+            Err(StoreFailure::Protocol)
+        ));
+    }
+}

@@ -1,0 +1,87 @@
+//! Which life each partition is known to live, and which cuts are still to be reconciled.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use evp_shared::stream::{EntryId, Life, Made, Stream, StreamError};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+/// What this processor knows of the partitions' lives.
+#[derive(Debug)]
+pub struct Lives {
+    stream: Stream,
+    known: Box<[AtomicU64]>,
+    cuts: Mutex<BTreeMap<u16, EntryId>>,
+    news: Notify,
+}
+
+impl Lives {
+    /// Knows nothing yet.
+    pub fn new(stream: Stream) -> Self {
+        let known = (0..stream.partitions())
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        Self {
+            stream,
+            known,
+            cuts: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    /// The life `partition` is known to live. What is read afterwards is committed with this.
+    pub fn known(&self, partition: u16) -> Life {
+        let known = self.known.get(usize::from(partition));
+        Life(known.map_or(0, |known| known.load(Ordering::SeqCst)))
+    }
+
+    /// Says hello to `partition`, and notes the cut of every life that was not known.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn greet(&self, partition: u16) -> Result<(), StreamError> {
+        let known = self.known(partition);
+        let hello = self.stream.hello(partition, known, None).await?;
+        if let Some(cut) = hello.cut_since(known) {
+            info!(partition, life = hello.life.0, %cut, "redis lives a life not known before");
+            let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+            let lowest = cuts.entry(partition).or_insert(cut);
+            *lowest = cut.min(*lowest);
+            self.news.notify_one();
+        }
+        if hello.made != Made::Nothing && known != Life::UNKNOWN {
+            warn!(
+                partition,
+                made = ?hello.made,
+                lost_events = hello.lost_events,
+                "stream or group was missing"
+            );
+        }
+        if let Some(slot) = self.known.get(usize::from(partition)) {
+            slot.fetch_max(hello.life.0, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Says hello to every partition.
+    ///
+    /// # Errors
+    /// The first [`StreamError`].
+    pub async fn greet_all(&self) -> Result<(), StreamError> {
+        for partition in 0..self.stream.partitions() {
+            self.greet(partition).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for cuts to reconcile from, and takes them.
+    ///
+    /// # Cancel safety
+    /// Safe: cuts are taken after the last await.
+    pub async fn cuts(&self) -> BTreeMap<u16, EntryId> {
+        self.news.notified().await;
+        std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,82 @@
+//! What is stored under an `_id`, for the events an insert did not insert.
+
+use std::collections::HashMap;
+
+use bson::{Binary, Document, doc, spec::BinarySubtype};
+use evp_shared::document::CANONICAL_ID_BYTES;
+use evp_shared::store::EVENTS;
+use futures::TryStreamExt as _;
+
+use crate::classify::{EventFacts, Id, StoredFacts};
+use crate::insert::{Inserter, StoreFailure};
+
+/// Ids per query: its answer stays far below one batch of a cursor.
+const IDS_MAX: usize = 1_000;
+
+impl Inserter {
+    /// The facts stored under `ids`; what is not there is left out. Read on the primary with
+    /// majority read concern: a deposed primary may show what will be rolled back.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub async fn look_up(&self, ids: &[Id]) -> Result<HashMap<Id, StoredFacts>, StoreFailure> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for part in ids.chunks(IDS_MAX) {
+            let filter = doc! { "_id": { "$in": part.iter().map(uuid).collect::<Vec<_>>() } };
+            let events = self.database().collection::<Document>(EVENTS);
+            let query = async move {
+                let fields = doc! { "f": 1, "tenant": 1, "eventId": 1, "eventType": 1 };
+                events
+                    .find(filter)
+                    .projection(fields)
+                    .await?
+                    .try_collect::<Vec<_>>()
+                    .await
+            };
+            for document in self.within(query).await?? {
+                let (id, facts) = stored_facts(&document).ok_or(StoreFailure::Protocol)?;
+                found.insert(id, facts);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A canonical id as MongoDB keeps it.
+pub fn uuid(id: &Id) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: id.to_vec(),
+    }
+}
+
+fn stored_facts(document: &Document) -> Option<(Id, StoredFacts)> {
+    let id = document.get("_id").and_then(|id| match id {
+        bson::Bson::Binary(id) => <Id>::try_from(id.bytes.as_slice()).ok(),
+        _ => None,
+    })?;
+    let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
+    let frame = document.get_object_id("f").ok()?.bytes();
+    let (tenant, event_type) = (text("tenant")?, text("eventType")?);
+    Some((
+        id,
+        StoredFacts {
+            frame,
+            tenant,
+            event_id: text("eventId"),
+            event_type,
+        },
+    ))
+}
+
+/// What identifies the event in a document of a frame.
+pub fn event_facts(document: &[u8]) -> Option<EventFacts> {
+    let id: [u8; CANONICAL_ID_BYTES] = evp_shared::document::canonical_id(document)?;
+    let document = bson::RawDocument::from_bytes(document).ok()?;
+    Some(EventFacts {
+        id,
+        tenant: document.get_str("tenant").ok()?.to_owned(),
+        event_id: document.get_str("eventId").ok().map(str::to_owned),
+        event_type: document.get_str("eventType").ok()?.to_owned(),
+    })
+}

@@ -1,0 +1,47 @@
+//! `evp-processor`: the service, and the tools for those who run it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use evp_processor::command::inspect::{self, Inspect};
+use evp_shared::service::{self, Launch};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stores the events of the stream exactly once and counts them exactly.
+#[derive(Debug, Parser)]
+#[command(name = "evp-processor", version)]
+struct Arguments {
+    /// Configuration file (TOML); the environment overrides it
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Judge the configuration and exit
+    #[arg(long)]
+    check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print an entry of the stream: its header and its events
+    Inspect(Inspect),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Inspect(inspect)) => inspect::main(arguments.config.as_deref(), &inspect),
+        None => service::main(
+            &Launch {
+                name: "evp-processor",
+                version: env!("CARGO_PKG_VERSION"),
+                config_file: arguments.config,
+                check_config: arguments.check_config,
+            },
+            evp_processor::run,
+        ),
+    }
+}

@@ -1,0 +1,276 @@
+//! One bulk on its way: open, insert, classify, dead letters, receipts, commit.
+//!
+//! Each step is safe to repeat, and each proves to the next that it is done: only the insert's
+//! answer makes a receipt, only written receipts are committed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use evp_shared::frame::FrameId;
+use evp_shared::store::EVENTS;
+use evp_shared::stream::{EntryAck, Life, StreamError};
+use tracing::{error, warn};
+
+use crate::classify::{Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up};
+use crate::commit::Batch;
+use crate::context::Context;
+use crate::dead_letter::DeadLetter;
+use crate::delivery::Delivery;
+use crate::insert::StoreFailure;
+use crate::lookup::event_facts;
+use crate::metrics::Stage;
+use crate::open::{OpenEntry, Opened, ack_of, open_all};
+use crate::receipt::{Receipt, known};
+
+/// Why a bulk was not committed. Its entries stay pending.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkFailure {
+    /// MongoDB.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// Redis, or another life.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+/// What became of a bulk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// Frames that stay pending because an event of theirs is unknown.
+    pub unknown: usize,
+    /// Entries that stay pending because they were made under another identity.
+    pub foreign: usize,
+}
+
+/// Brings the events of `deliveries` into MongoDB and the counters, and acknowledges them.
+///
+/// # Errors
+/// [`BulkFailure`]: everything stays pending; repeating is harmless.
+pub async fn process(
+    context: &Context,
+    deliveries: Vec<Delivery>,
+) -> Result<Processed, BulkFailure> {
+    let opened = open_all(deliveries, context.config.fingerprint());
+    let mut batch = Batch::default();
+    let Opened {
+        frames,
+        poison,
+        gone,
+        foreign,
+    } = opened;
+
+    let (settled_before, fresh) = find_receipts(context, frames, &mut batch).await?;
+    let mut letters = Vec::new();
+    for poison in &poison {
+        let detail = error_chain(&poison.error);
+        warn!(partition = poison.entry.partition, entry = %poison.entry.id, detail, "poison entry");
+        letters.push(DeadLetter::of_entry(
+            &poison.entry,
+            &poison.raw,
+            poison.life,
+            &detail,
+        ));
+        let mut whole = poison.entry.clone();
+        whole.frame = Some(poison.raw.clone());
+        batch.acknowledge(whole.partition, poison.life, ack_of(&whole));
+    }
+
+    let started = context.clock.now();
+    let outcomes = store(context, &fresh).await?;
+    let stored = context.clock.now();
+    context.metrics.stage(Stage::Insert, stored - started);
+
+    let mut receipts = Vec::with_capacity(fresh.len());
+    let mut unknown = 0;
+    for (entry, outcome) in fresh.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Unknown => unknown += 1,
+            Outcome::Done { receipt, dead } => {
+                letters.extend(dead_letters(entry, &dead));
+                batch.acknowledge(entry.partition, entry.life, entry.ack);
+                receipts.push(receipt);
+            }
+        }
+    }
+    context.inserter.keep_dead_letters(&letters).await?;
+    context.metrics.dead_letters(&letters);
+    let mut receipts = context
+        .inserter
+        .write_receipts(receipts, context.clock.now_ms())
+        .await?;
+    context
+        .metrics
+        .stage(Stage::Receipt, context.clock.now() - stored);
+    receipts.extend(settled_before);
+    acknowledge_gone(context, &gone, &mut batch);
+
+    let committing = context.clock.now();
+    let committed = batch.commit(context, &receipts).await?;
+    record(context, &committed, committing);
+    Ok(Processed { unknown, foreign })
+}
+
+/// Sorts out the redelivered frames whose receipt exists: their documents were safe before it was
+/// written, so they go straight to commit.
+async fn find_receipts(
+    context: &Context,
+    frames: Vec<OpenEntry>,
+    batch: &mut Batch,
+) -> Result<(crate::receipt::Receipts, Vec<OpenEntry>), StoreFailure> {
+    let redelivered: Vec<FrameId> = frames
+        .iter()
+        .filter(|entry| entry.redelivered)
+        .map(|entry| entry.frame.header.id)
+        .collect();
+    let mut found = context.inserter.find_receipts(&redelivered).await?;
+    let mut fresh = Vec::with_capacity(frames.len());
+    let mut settles = Vec::with_capacity(found.len());
+    for entry in frames {
+        let receipt = entry
+            .redelivered
+            .then(|| found.get(&entry.frame.header.id))
+            .flatten();
+        if receipt.is_some() {
+            batch.acknowledge(entry.partition, entry.life, entry.ack);
+            settles.extend(found.remove(&entry.frame.header.id));
+        } else {
+            fresh.push(entry);
+        }
+    }
+    Ok((known(settles), fresh))
+}
+
+enum Outcome {
+    Done {
+        receipt: Receipt,
+        dead: Vec<(DeadEvent, EventFacts)>,
+    },
+    Unknown,
+}
+
+/// Inserts every document of `entries` with one command, and decides what became of each frame.
+async fn store(context: &Context, entries: &[OpenEntry]) -> Result<Vec<Outcome>, StoreFailure> {
+    let documents: Vec<&[u8]> = entries
+        .iter()
+        .flat_map(|entry| entry.frame.iter())
+        .collect();
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bulk is far smaller than 2^52"
+    )]
+    context.metrics.bulk_events.record(documents.len() as f64);
+    let written = context.inserter.insert(EVENTS, &documents).await?;
+    let mut rest = written.as_slice();
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (own, after) = rest
+            .split_at_checked(entry.frame.events as usize)
+            .ok_or(StoreFailure::Protocol)?;
+        rest = after;
+        outcomes.push(decide(context, entry, own).await?);
+    }
+    Ok(outcomes)
+}
+
+async fn decide(
+    context: &Context,
+    entry: &OpenEntry,
+    written: &[Written],
+) -> Result<Outcome, StoreFailure> {
+    let frame = entry.frame.header.id;
+    if is_clean(written) {
+        let counts = entry.frame.header.counts.clone();
+        let receipt = Receipt {
+            frame,
+            counts,
+            duplicates: 0,
+            dead_letters: 0,
+        };
+        return Ok(Outcome::Done {
+            receipt,
+            dead: Vec::new(),
+        });
+    }
+    let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
+    // Opening the frame checked where its documents begin, and MongoDB has read them.
+    let facts = facts.ok_or(StoreFailure::Protocol)?;
+    let stored = context
+        .inserter
+        .look_up(&to_look_up(&facts, written))
+        .await?;
+    Ok(match classify(&frame.bytes(), &facts, written, &stored) {
+        Classified::Unknown => Outcome::Unknown,
+        Classified::Done {
+            counts,
+            duplicates,
+            dead,
+        } => {
+            let dead_letters = u32::try_from(dead.len()).unwrap_or(u32::MAX);
+            let receipt = Receipt {
+                frame,
+                counts,
+                duplicates,
+                dead_letters,
+            };
+            let dead = dead
+                .into_iter()
+                .filter_map(|event| Some((facts.get(event.index)?.clone(), event)))
+                .map(|(facts, event)| (event, facts))
+                .collect();
+            Outcome::Done { receipt, dead }
+        }
+    })
+}
+
+fn dead_letters(entry: &OpenEntry, dead: &[(DeadEvent, EventFacts)]) -> Vec<DeadLetter> {
+    let frame = entry.frame.header.id.bytes();
+    dead.iter()
+        .filter_map(|(event, facts)| {
+            let document = entry.frame.iter().nth(event.index)?;
+            let why = (event.reason, event.detail.as_str());
+            Some(DeadLetter::of_event(
+                frame,
+                entry.partition,
+                (facts, document),
+                why,
+            ))
+        })
+        .collect()
+}
+
+fn acknowledge_gone(context: &Context, gone: &[(u16, Life, EntryAck)], batch: &mut Batch) {
+    for (partition, life, ack) in gone {
+        batch.acknowledge(*partition, *life, *ack);
+    }
+    if !gone.is_empty() {
+        context.metrics.entries_lost.increment(gone.len() as u64);
+        error!(entries = gone.len(), "pending entries were deleted");
+    }
+}
+
+fn record(context: &Context, committed: &BTreeMap<u16, crate::commit::Sum>, since: Instant) {
+    context
+        .metrics
+        .stage(Stage::Commit, context.clock.now() - since);
+    for (partition, sum) in committed {
+        context.metrics.committed(*partition, sum);
+        for failure in &sum.failures {
+            error!(partition, failure, "counter not written: run verify");
+        }
+    }
+}
+
+/// An error with its causes, for a dead letter's detail.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! The reader: first what is pending under this consumer, then what nobody was given yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::backoff::Backoff;
+use evp_shared::health::Beat;
+use evp_shared::redis::{Reader, ReaderPool};
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::{EntryId, GroupReader, StreamError};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::breaker::Admit;
+use crate::bulk::ReadCount;
+use crate::context::Context;
+use crate::delivery::Delivery;
+
+/// Entries per page of the own pending list.
+const PAGE: u64 = 100;
+
+/// Bounds of the entries asked for at once, per partition: few when frames are large, many when
+/// they are small.
+const COUNT_BOUNDS: (u64, u64) = (16, 1_000);
+
+/// Reads for one processor until the shutdown.
+#[derive(Debug)]
+pub struct ReadLoop {
+    /// What the loops share.
+    pub context: Arc<Context>,
+    /// Exclusive connections: a blocked read holds up everything behind it.
+    pub pool: ReaderPool,
+    /// Where deliveries go; full, it holds the reader back.
+    pub deliveries: mpsc::Sender<Vec<Delivery>>,
+    /// Sign of life.
+    pub beat: Beat,
+}
+
+/// Why a reader stopped reading.
+enum Stopped {
+    /// The worker is gone.
+    Closed,
+    /// Redis failed, or lives another life.
+    Redis(StreamError),
+}
+
+impl From<StreamError> for Stopped {
+    fn from(error: StreamError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl ReadLoop {
+    /// Runs until `shutdown`.
+    ///
+    /// # Errors
+    /// None: what fails is tried again.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), 2, Duration::from_secs(2));
+        while !shutdown.is_triggered() {
+            match self.read_on(&shutdown).await {
+                Ok(()) | Err(Stopped::Closed) => break,
+                Err(Stopped::Redis(error)) => {
+                    // A reply may have been lost with the connection: its entries are pending.
+                    self.context.left_overs.signal();
+                    debug!(%error, "reading stopped");
+                    let wait = tokio::time::sleep(backoff.next_delay());
+                    tokio::select! {
+                        () = wait => {}
+                        () = shutdown.triggered() => {}
+                    }
+                    if self.context.lives.greet_all().await.is_ok() {
+                        backoff.reset();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads over one connection until it fails.
+    async fn read_on(&self, shutdown: &Shutdown) -> Result<(), Stopped> {
+        let context = &*self.context;
+        context.lives.greet_all().await?;
+        context.left_overs.signal();
+        let connection = self.pool.get().await.map_err(|error| {
+            warn!(%error, "no connection to read over");
+            StreamError::NotConnected
+        })?;
+        let outcome = self.read_over(&connection, shutdown).await;
+        if outcome.is_err() {
+            // It may still be blocked in a read: it goes, instead of back into the pool.
+            drop(Reader::take(connection));
+        }
+        outcome
+    }
+
+    async fn read_over(&self, connection: &Reader, shutdown: &Shutdown) -> Result<(), Stopped> {
+        let context = &*self.context;
+        let group = GroupReader::new(connection, &context.stream, &context.consumer);
+        let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1);
+        while !shutdown.is_triggered() {
+            let entries = match context.breaker.admit(context.clock.now()) {
+                Admit::Read => count.entries(),
+                Admit::Probe => 1,
+                Admit::Wait(pause) => {
+                    self.beat.beat();
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = shutdown.triggered() => {}
+                    }
+                    continue;
+                }
+            };
+            if context.left_overs.take() && !context.breaker.is_open() {
+                self.read_pending(&group, shutdown).await?;
+            } else if context.breaker.is_open() {
+                // What failed is pending here: it is the probe.
+                self.probe(&group).await?;
+            } else {
+                let lives = context.lives_now();
+                let block = context.config.read_block;
+                let read = group.read_new(entries, block).await?;
+                let deliveries = context.deliver(read, &lives, false);
+                count.learn(&deliveries, context.config.bulk);
+                self.send(deliveries).await?;
+            }
+            self.beat.beat();
+        }
+        Ok(())
+    }
+
+    /// Takes up everything that is pending under this consumer and not being worked on.
+    async fn read_pending(
+        &self,
+        group: &GroupReader<'_>,
+        shutdown: &Shutdown,
+    ) -> Result<(), Stopped> {
+        let context = &*self.context;
+        for partition in 0..context.stream.partitions() {
+            let mut after = EntryId::ZERO;
+            while !shutdown.is_triggered() && !context.breaker.is_open() {
+                let lives = context.lives_now();
+                let page = group.read_pending(partition, after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                self.send(context.deliver(page, &lives, true)).await?;
+                self.beat.beat();
+            }
+        }
+        if context.breaker.is_open() {
+            context.left_overs.signal();
+        }
+        Ok(())
+    }
+
+    /// Takes up the oldest pending entry of each partition, or a new one where none is pending.
+    async fn probe(&self, group: &GroupReader<'_>) -> Result<(), Stopped> {
+        let context = &*self.context;
+        let lives = context.lives_now();
+        for partition in 0..context.stream.partitions() {
+            let page = group.read_pending(partition, EntryId::ZERO, 1).await?;
+            if !page.is_empty() {
+                context.left_overs.signal();
+                return self.send(context.deliver(page, &lives, true)).await;
+            }
+        }
+        let read = group.read_new(1, context.config.read_block).await?;
+        self.send(context.deliver(read, &lives, false)).await
+    }
+
+    async fn send(&self, deliveries: Vec<Delivery>) -> Result<(), Stopped> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        self.deliveries
+            .send(deliveries)
+            .await
+            .map_err(|_| Stopped::Closed)
+    }
+}

@@ -1,0 +1,217 @@
+//! Starting and ending a processor: what is asked of Redis and MongoDB first, which loops run,
+//! and in which order they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::backoff::Backoff;
+use evp_shared::keys::Keys;
+use evp_shared::redis::{Connect, ServerPromise, connect, reader_pool};
+use evp_shared::service::{Left, Service};
+use evp_shared::shutdown::Shutdown;
+use evp_shared::store::{self, StoreError};
+use evp_shared::stream::Stream;
+use evp_shared::tasks::{TaskError, TaskSet};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::breaker::Breaker;
+use crate::claimer::ClaimLoop;
+use crate::config::ProcessorConfig;
+use crate::context::{Context, LeftOvers};
+use crate::in_flight::InFlight;
+use crate::insert::Inserter;
+use crate::lives::Lives;
+use crate::metrics::Metrics;
+use crate::reader::ReadLoop;
+use crate::reconcile::ReconcileLoop;
+use crate::ticker::TickLoop;
+use crate::worker::WorkLoop;
+
+/// Batches of deliveries between the readers and the worker. One is being joined to bulks, one
+/// waits; more would only grow idle here.
+const DELIVERIES: usize = 2;
+
+/// Commands to MongoDB that may be without an answer: those of the bulks in flight, and as many
+/// again whose deadline is over.
+const UNANSWERED_FACTOR: usize = 2;
+
+/// Connections to MongoDB besides those of the bulks: look-ups, reconcile.
+const CONNECTIONS_BESIDES: usize = 4;
+
+/// Readers block at most for a read and its slack; claims and reconciles wait in between.
+const LOOP_AGE_MAX: Duration = Duration::from_secs(30);
+const MINUTES_LOOP_AGE_MAX: Duration = Duration::from_secs(300);
+
+/// Why a processor ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The connection to Redis cannot be made as configured.
+    #[error("redis.url cannot be used")]
+    Redis(#[from] fred::error::Error),
+    /// The pool of readers cannot be made.
+    #[error("no pool of redis connections")]
+    Pool(#[from] deadpool::managed::BuildError),
+    /// Redis promises less than `redis.durability` declares.
+    #[error("redis keeps less than redis.durability declares: {0}")]
+    Durability(String),
+    /// MongoDB is not what EVP needs.
+    #[error("mongodb cannot be used")]
+    Store(#[from] StoreError),
+    /// A loop ended that must not.
+    #[error("a loop failed")]
+    Task(#[from] TaskError),
+}
+
+/// Runs a processor until the shutdown; what it has read by then is stored and committed.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunError> {
+    let redis = service.health.condition("redis");
+    let mongo = service.health.condition("mongo");
+    let identity = service.health.condition("identity");
+    let shutdown = service.shutdown.clone();
+    let Some(context) = prepare(config, &service).await? else {
+        return Ok(Left::NOTHING);
+    };
+    let context = Arc::new(context);
+    mongo.ok();
+    info!(consumer = context.consumer, "processing");
+
+    let pool = reader_pool(Connect::from(&context.config.redis), 1)?;
+    let (sender, deliveries) = mpsc::channel(DELIVERIES);
+    let beat = |name, age| service.health.loop_beat(name, age);
+    let reader = ReadLoop {
+        context: context.clone(),
+        pool,
+        deliveries: sender.clone(),
+        beat: beat("reader", LOOP_AGE_MAX),
+    };
+    let claimer = ClaimLoop {
+        context: context.clone(),
+        deliveries: sender,
+        beat: beat("claimer", LOOP_AGE_MAX + context.config.claim_interval),
+    };
+    let worker = WorkLoop {
+        context: context.clone(),
+        deliveries,
+        mongo,
+        identity,
+    };
+    let ticker = TickLoop {
+        context: context.clone(),
+        redis,
+        beat: beat("ticker", LOOP_AGE_MAX),
+    };
+    let reconcile = ReconcileLoop {
+        context: context.clone(),
+        beat: beat("reconcile", MINUTES_LOOP_AGE_MAX),
+    };
+
+    // The worker ends by itself when both senders of deliveries have ended and all is committed.
+    let mut tasks = TaskSet::new();
+    tasks.spawn("reader", reader.run(shutdown.clone()));
+    tasks.spawn("claimer", claimer.run(shutdown.clone()));
+    tasks.spawn("worker", worker.run());
+    tasks.spawn("ticker", ticker.run(shutdown.clone()));
+    tasks.spawn("reconcile", reconcile.run(shutdown));
+    tasks.join().await?;
+    leave_group(&context).await;
+    Ok(Left(context.in_flight.len()))
+}
+
+/// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.
+async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Context>, RunError> {
+    let client = connect(&Connect::from(&config.redis))?;
+    let keys = Keys::new(config.redis.key_prefix.as_str());
+    let partitions = config.redis.partitions.get();
+    let stream = Stream::new(client.clone(), &keys, partitions);
+    let connections =
+        u32::try_from(config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES);
+    let database = store::connect(
+        config.mongo.uri.expose(),
+        &config.mongo.database,
+        connections.unwrap_or(u32::MAX),
+    )
+    .await
+    .map_err(StoreError::from)?;
+
+    let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
+    loop {
+        match ready(&config, &stream, &database).await {
+            Ok(()) => break,
+            Err(NotReady::Never(error)) => return Err(error),
+            Err(NotReady::Yet(reason)) => warn!(reason, "waiting"),
+        }
+        if !pause(backoff.next_delay(), &service.shutdown).await {
+            return Ok(None);
+        }
+    }
+    let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
+    let inserter = Inserter::new(database, config.insert_deadline, unanswered);
+    Ok(Some(Context {
+        consumer: config.name.clone().unwrap_or_else(default_name),
+        lives: Lives::new(stream.clone()),
+        stream,
+        inserter,
+        in_flight: InFlight::default(),
+        breaker: Breaker::default(),
+        left_overs: LeftOvers::default(),
+        memory_short: false.into(),
+        metrics: Metrics::new(partitions),
+        clock: service.clock.clone(),
+        config,
+    }))
+}
+
+enum NotReady {
+    Yet(String),
+    Never(RunError),
+}
+
+async fn ready(
+    config: &ProcessorConfig,
+    stream: &Stream,
+    database: &mongodb::Database,
+) -> Result<(), NotReady> {
+    if !evp_shared::redis::is_connected(stream.client()) {
+        return Err(NotReady::Yet("redis is not connected".to_owned()));
+    }
+    let promise = ServerPromise::ask(stream.client())
+        .await
+        .map_err(|error| NotReady::Yet(error.to_string()))?;
+    let shortfalls = promise.shortfalls(config.redis.durability);
+    if !shortfalls.is_empty() {
+        return Err(NotReady::Never(RunError::Durability(shortfalls.join("; "))));
+    }
+    match store::prepare(database, &config.indexes, config.fingerprint()).await {
+        Ok(()) => Ok(()),
+        Err(error @ StoreError::Identity { .. }) => Err(NotReady::Never(error.into())),
+        Err(error @ StoreError::Mongo(_)) => Err(NotReady::Yet(error.to_string())),
+    }
+}
+
+/// Waits; `false` when the shutdown comes first.
+async fn pause(delay: Duration, shutdown: &Shutdown) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => true,
+        () = shutdown.triggered() => false,
+    }
+}
+
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "processor" } else { host };
+    format!("{host}-{}", std::process::id())
+}
+
+/// Takes this consumer out of the group, unless entries are pending under it.
+async fn leave_group(context: &Context) {
+    for partition in 0..context.stream.partitions() {
+        if let Err(error) = context.stream.leave(partition, &context.consumer).await {
+            info!(partition, %error, "consumer stays in the group");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The worker: joins deliveries to bulks and keeps a bounded number of them in flight.
+
+use std::sync::Arc;
+
+use evp_shared::health::Condition;
+use evp_shared::stream::{EntryId, StreamError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::bulk::{BulkLimits, Queue};
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::insert::StoreFailure;
+use crate::pipeline::{BulkFailure, Processed, process};
+
+/// Stores for one processor until the deliveries end.
+#[derive(Debug)]
+pub struct WorkLoop {
+    /// What the loops share.
+    pub context: Arc<Context>,
+    /// Where deliveries come from.
+    pub deliveries: mpsc::Receiver<Vec<Delivery>>,
+    /// Whether MongoDB takes what it is given.
+    pub mongo: Condition,
+    /// Whether all frames were made under this service's identity.
+    pub identity: Condition,
+}
+
+/// A bulk that is over: which entries were in it, and what became of them.
+struct Concluded {
+    entries: Vec<(u16, EntryId)>,
+    result: Result<Processed, BulkFailure>,
+}
+
+impl WorkLoop {
+    /// Runs until every sender of deliveries is gone and what they sent is committed.
+    ///
+    /// # Errors
+    /// A bulk panicked.
+    pub async fn run(mut self) -> Result<(), tokio::task::JoinError> {
+        let whole = self.context.config.bulk;
+        let mut limits = whole;
+        let mut queue = Queue::default();
+        let mut bulks: JoinSet<Concluded> = JoinSet::new();
+        let mut open = true;
+        self.identity.ok();
+        while open || !queue.is_empty() || !bulks.is_empty() {
+            tokio::select! {
+                Some(concluded) = bulks.join_next(), if !bulks.is_empty() => {
+                    limits = self.conclude(concluded?, limits, whole);
+                }
+                received = self.deliveries.recv(), if open && !queue.is_full(limits) => {
+                    match received {
+                        Some(deliveries) => queue.extend(deliveries),
+                        None => open = false,
+                    }
+                }
+            }
+            while let Some(bulk) = queue.next(limits, bulks.len()) {
+                let context = Arc::clone(&self.context);
+                bulks.spawn(async move {
+                    let entries = bulk
+                        .iter()
+                        .map(|one| (one.entry.partition, one.entry.id))
+                        .collect();
+                    let result = process(&context, bulk).await;
+                    Concluded { entries, result }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from a bulk that is over, and returns the limits of the next ones.
+    fn conclude(&self, concluded: Concluded, limits: BulkLimits, whole: BulkLimits) -> BulkLimits {
+        let context = &*self.context;
+        for (partition, id) in concluded.entries {
+            context.in_flight.leave(partition, id);
+        }
+        match concluded.result {
+            Ok(processed) => {
+                self.mongo.ok();
+                context.breaker.succeed();
+                if processed.unknown > 0 {
+                    context.left_overs.signal();
+                }
+                if processed.foreign > 0 {
+                    error!(
+                        entries = processed.foreign,
+                        "frames of another identity stay pending"
+                    );
+                    self.identity.fail("frames of another identity are pending");
+                }
+                limits.doubled_up_to(whole)
+            }
+            Err(BulkFailure::Stream(failure)) => {
+                if !matches!(failure, StreamError::NewLife) {
+                    warn!(error = %failure, "bulk not committed");
+                    context.breaker.fail(context.clock.now());
+                }
+                context.left_overs.signal();
+                limits
+            }
+            Err(BulkFailure::Store(failure)) => {
+                warn!(error = chain(&failure), "bulk not stored");
+                self.mongo.fail(failure.to_string());
+                context.metrics.store_failures.increment(1);
+                context.breaker.fail(context.clock.now());
+                context.left_overs.signal();
+                match failure {
+                    StoreFailure::Deadline(_) => limits.halved(),
+                    _ => limits,
+                }
+            }
+        }
+    }
+}
+
+fn chain(failure: &StoreFailure) -> String {
+    match std::error::Error::source(failure) {
+        Some(source) => format!("{failure}: {source}"),
+        None => failure.to_string(),
+    }
+}
