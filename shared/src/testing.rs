@@ -5,6 +5,8 @@
 //! process. Tests run in parallel, so each takes a random key prefix and database, removed when
 //! the test is over. A missing server is a failure with a hint, never a skip.
 
+pub mod events;
+
 use std::time::Duration;
 
 use evp_devstack::{MongoOptions, MongoServer, RedisOptions, RedisServer};

@@ -1,0 +1,74 @@
+//! What cannot be stored is kept with its reason, and its neighbours are stored.
+
+use bson::doc;
+use evp_shared::store::prepare;
+use fred::interfaces::StreamsInterface as _;
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn a_poison_entry_is_kept_whole_and_blocks_nothing() {
+    let world = World::new().await;
+    world.append(&[world.frame(1, &[("a", "click")])]).await;
+    let events = world.redis.keys().partition(0).events;
+    let fields = vec![
+        ("v", "1"),
+        ("n", "1"),
+        ("b", "10"),
+        ("m", "garbage"),
+        ("d", "more"),
+    ];
+    let entry: String = world
+        .redis
+        .client()
+        .xadd(events, false, None::<()>, "*", fields)
+        .await
+        .unwrap();
+    world.append(&[world.frame(2, &[("b", "click")])]).await;
+    let running = world.start("p");
+    evp_shared::testing::wait_for("nothing is pending", async || {
+        world.counts().await.get("click") == Some(&2)
+            && world.stream.pending(0).await.unwrap().entries == 0
+    })
+    .await;
+    world.assert_counts(&[("click", 2)]).await;
+    let letters = world.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].get_str("reason").unwrap(), "undecodable");
+    assert_eq!(
+        letters[0]
+            .get_document("_id")
+            .unwrap()
+            .get_str("entry")
+            .unwrap(),
+        entry
+    );
+    let raw = letters[0].get_document("raw").unwrap();
+    assert_eq!(raw.get_binary_generic("m").unwrap(), b"garbage");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_mongodb_refuses_is_a_dead_letter_and_its_neighbours_are_stored() {
+    let world = World::new().await;
+    let database = world.mongo.database();
+    prepare(&database, &[], world.config("x").fingerprint())
+        .await
+        .unwrap();
+    let validator = doc! { "collMod": "events", "validator": { "eventType": { "$ne": "bad" } } };
+    database.run_command(validator).await.unwrap();
+    let frame = world.frame(1, &[("a", "click"), ("b", "bad"), ("c", "click")]);
+    world.append(&[frame]).await;
+    let running = world.start("p");
+    world.settled().await;
+    world.assert_counts(&[("click", 2)]).await;
+    let letters = world.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].get_str("reason").unwrap(), "refused_by_store");
+    assert_eq!(letters[0].get_str("eventType").unwrap(), "bad");
+    assert_eq!(
+        world.stream.totals(0).await.unwrap().dead_lettered_events,
+        1
+    );
+    running.stop().await;
+}

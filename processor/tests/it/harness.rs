@@ -1,0 +1,177 @@
+//! A processor of one test's own, and what the test looks at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bson::{Document, doc};
+use evp_processor::config::ProcessorConfig;
+use evp_processor::run;
+use evp_shared::clock::Clock;
+use evp_shared::config::Source;
+use evp_shared::frame::{Frame, ProducerId};
+use evp_shared::health::Health;
+use evp_shared::service::{Left, Service, ServiceConfig as _};
+use evp_shared::shutdown::Shutdown;
+use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
+use evp_shared::stream::{Life, Stream};
+use evp_shared::telemetry::Telemetry;
+use evp_shared::testing::{TestMongo, TestRedis, events, wait_for};
+use futures::TryStreamExt as _;
+use tokio::task::JoinHandle;
+
+/// Redis, MongoDB, and what a test does with them.
+pub(crate) struct World {
+    pub(crate) redis: TestRedis,
+    pub(crate) mongo: TestMongo,
+    pub(crate) stream: Stream,
+    pub(crate) life: Life,
+    pub(crate) now_ms: u64,
+}
+
+/// A running processor.
+pub(crate) struct Running {
+    pub(crate) health: Health,
+    shutdown: Shutdown,
+    task: JoinHandle<Left>,
+}
+
+impl Running {
+    /// Orders the shutdown and returns what was left.
+    pub(crate) async fn stop(self) -> Left {
+        self.shutdown.trigger();
+        self.task.await.unwrap()
+    }
+}
+
+pub(crate) fn producer() -> ProducerId {
+    ProducerId::new(0, 7)
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let redis = TestRedis::new().await;
+        let mongo = TestMongo::new().await;
+        let stream = redis.stream(1);
+        let life = stream.hello(0, Life::UNKNOWN, None).await.unwrap().life;
+        Self {
+            redis,
+            mongo,
+            stream,
+            life,
+            now_ms: Clock::system().now_ms(),
+        }
+    }
+
+    pub(crate) fn config(&self, name: &str) -> ProcessorConfig {
+        let text = format!(
+            "[redis]\nurl = \"{}\"\nkey_prefix = \"{}\"\n\
+             [mongo]\nuri = \"{}\"\ndatabase = \"{}\"\n\
+             [processor]\nname = \"{name}\"\nclaim_idle = \"1s\"\nclaim_interval = \"50ms\"\n\
+             insert_deadline = \"900ms\"\nread_block = \"50ms\"\n",
+            self.redis.url(),
+            self.redis.keys().prefix(),
+            self.mongo.uri(),
+            self.mongo.database_name(),
+        );
+        let mut source = Source::from_text(&text, &[]).unwrap();
+        let config = ProcessorConfig::read(&mut source);
+        source.finish(config).unwrap()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test owns the task and joins it"
+    )]
+    pub(crate) fn start(&self, name: &str) -> Running {
+        let clock = Clock::system();
+        let health = Health::new(clock.clone());
+        let shutdown = Shutdown::new();
+        let service = Service {
+            listener: None,
+            health: health.clone(),
+            telemetry: Telemetry::install("test").unwrap(),
+            clock,
+            shutdown: shutdown.clone(),
+            grace: Duration::from_secs(10),
+        };
+        let config = self.config(name);
+        let task = tokio::spawn(async move { run(config, service).await.unwrap() });
+        Running {
+            health,
+            shutdown,
+            task,
+        }
+    }
+
+    pub(crate) fn frame(&self, number: u32, list: &[(&str, &str)]) -> Frame {
+        events::frame(producer(), number, self.now_ms, list)
+    }
+
+    pub(crate) async fn append(&self, frames: &[Frame]) {
+        self.stream.append(0, self.life, frames).await.unwrap();
+    }
+
+    /// Waits until everything appended is acknowledged.
+    pub(crate) async fn settled(&self) {
+        wait_for("everything is acknowledged", async || {
+            let totals = self.stream.totals(0).await.unwrap();
+            totals.appended_events > 0
+                && totals.backlog_events() == 0
+                && self.stream.pending(0).await.unwrap().entries == 0
+        })
+        .await;
+    }
+
+    /// Counts over all time, by type.
+    pub(crate) async fn counts(&self) -> BTreeMap<String, i64> {
+        let total = self.stream.count_total(0).await.unwrap();
+        total
+            .into_iter()
+            .map(|(field, count)| (field.split_once('\u{1f}').unwrap().1.to_owned(), count))
+            .collect()
+    }
+
+    /// Events stored.
+    pub(crate) async fn stored(&self) -> u64 {
+        let events = self.mongo.database().collection::<Document>(EVENTS);
+        events.count_documents(doc! {}).await.unwrap()
+    }
+
+    /// New events as the receipts have them.
+    pub(crate) async fn receipted(&self) -> i64 {
+        let receipts = self.all(RECEIPTS).await;
+        let of_one = |receipt: &Document| -> i64 {
+            let rows = receipt.get_array("n").unwrap().iter();
+            rows.map(|row| row.as_array().unwrap()[2].as_i64().unwrap())
+                .sum()
+        };
+        receipts.iter().map(of_one).sum()
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<Document> {
+        self.all(DEAD_LETTERS).await
+    }
+
+    pub(crate) async fn all(&self, collection: &str) -> Vec<Document> {
+        let collection = self.mongo.database().collection::<Document>(collection);
+        collection
+            .find(doc! {})
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap()
+    }
+
+    /// Asserts that events, receipts and counters agree on `counts`.
+    pub(crate) async fn assert_counts(&self, counts: &[(&str, i64)]) {
+        let expected: BTreeMap<_, _> = counts
+            .iter()
+            .map(|(kind, count)| ((*kind).to_owned(), *count))
+            .collect();
+        let sum: i64 = expected.values().sum();
+        assert_eq!(self.counts().await, expected);
+        assert_eq!(self.stored().await, u64::try_from(sum).unwrap());
+        assert_eq!(self.receipted().await, sum);
+    }
+}

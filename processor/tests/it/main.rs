@@ -1,0 +1,11 @@
+//! The processor against a real Redis and a real MongoDB.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what cannot go on is a failure"
+)]
+
+mod dead_letters;
+mod harness;
+mod once;
+mod redelivery;
+mod redis_forgets;

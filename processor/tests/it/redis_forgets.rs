@@ -1,0 +1,96 @@
+//! A Redis that comes back without its newest part: the counts are right again, nothing twice.
+
+use evp_shared::stream::Life;
+use evp_shared::testing::wait_for;
+use fred::interfaces::{HashesInterface as _, KeysInterface as _};
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn counts_that_redis_forgot_are_settled_again_from_receipts() {
+    let world = World::new().await;
+    world
+        .append(&[world.frame(1, &[("a", "click"), ("b", "view")])])
+        .await;
+    let running = world.start("p");
+    world.settled().await;
+    world.assert_counts(&[("click", 1), ("view", 1)]).await;
+
+    // As FLUSHALL does to one deployment: entries, counts, bits and life are gone.
+    let prefix = world.redis.keys().prefix().to_owned();
+    let script = "for _, key in ipairs(redis.call('KEYS', ARGV[1] .. ':*')) do \
+                  redis.call('DEL', key) end return 0";
+    let no_keys = Vec::<String>::new();
+    let client = world.redis.client();
+    let gone: i64 = fred::interfaces::LuaInterface::eval(client, script, no_keys, prefix)
+        .await
+        .unwrap();
+    assert_eq!(gone, 0);
+    wait_for("the counts are in again", async || {
+        world.counts().await.values().sum::<i64>() == 2
+    })
+    .await;
+    world.assert_counts(&[("click", 1), ("view", 1)]).await;
+
+    // The frame comes again, as from an ingest that replays: nothing is counted twice.
+    let life = world
+        .stream
+        .hello(0, Life::UNKNOWN, None)
+        .await
+        .unwrap()
+        .life;
+    assert!(life > world.life);
+    let frame = world.frame(1, &[("a", "click"), ("b", "view")]);
+    world.stream.append(0, life, &[frame]).await.unwrap();
+    world.settled().await;
+    world.assert_counts(&[("click", 1), ("view", 1)]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_read_in_an_older_life_is_read_again() {
+    let world = World::new().await;
+    let running = world.start("p");
+    let life = world.redis.keys().partition(0).life;
+    let client = world.redis.client();
+    for number in 0..20 {
+        let id = format!("e{number}");
+        // As a restart does between any two appends: the replication id is another one.
+        client
+            .hset::<i64, _, _>(&life, ("replid", "another"))
+            .await
+            .unwrap();
+        let now = world
+            .stream
+            .hello(0, Life::UNKNOWN, None)
+            .await
+            .unwrap()
+            .life;
+        let frame = world.frame(number, &[(&id, "click")]);
+        world.stream.append(0, now, &[frame]).await.unwrap();
+    }
+    world.settled().await;
+    world.assert_counts(&[("click", 20)]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_deleted_by_hand_is_made_again_and_its_loss_reported() {
+    let world = World::new().await;
+    let running = world.start("p");
+    world.append(&[world.frame(1, &[("a", "click")])]).await;
+    world.settled().await;
+    let events = world.redis.keys().partition(0).events;
+    world.redis.client().del::<i64, _>(events).await.unwrap();
+    wait_for("the group is back", async || {
+        world
+            .stream
+            .append(0, world.life, &[world.frame(2, &[("b", "click")])])
+            .await
+            .is_ok()
+    })
+    .await;
+    world.settled().await;
+    world.assert_counts(&[("click", 2)]).await;
+    running.stop().await;
+}
