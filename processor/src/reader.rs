@@ -83,7 +83,7 @@ impl ReadLoop {
         let context = &*self.context;
         context.lives.greet_all().await?;
         context.left_overs.signal();
-        let connection = Box::pin(self.pool.get()).await.map_err(|error| {
+        let connection = self.pool.get().await.map_err(|error| {
             warn!(%error, "no connection to read over");
             StreamError::NotConnected
         })?;

@@ -131,7 +131,8 @@ impl managed::Manager for ReaderManager {
     async fn create(&self) -> Result<Client, RedisError> {
         // A blocking read is silent by design, so its own deadline watches it instead.
         let client = build(&self.how, None)?;
-        client.init().await?;
+        // Boxed: fred's future is 20 KB, and every caller of the pool would carry it.
+        Box::pin(client.init()).await?;
         Ok(client)
     }
 
@@ -143,7 +144,7 @@ impl managed::Manager for ReaderManager {
         if !client.is_connected() {
             return Err(managed::RecycleError::message("not connected"));
         }
-        client.ping::<Value>(None).await?;
+        Box::pin(client.ping::<Value>(None)).await?;
         Ok(())
     }
 }

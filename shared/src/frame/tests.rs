@@ -121,7 +121,8 @@ fn a_payload_that_does_not_shrink_is_left_as_it_is() {
 #[test]
 fn every_field_that_is_wrong_is_named() {
     let good = RawFrame::from(&sealed(Codec::Lz4, &[300, 300]));
-    let cases: [(&str, fn(&mut RawFrame)); 8] = [
+    type Spoil = fn(&mut RawFrame);
+    let cases: [(&str, Spoil); 8] = [
         ("format version 2 is not known", |raw| {
             raw.version = Some(Bytes::from("2"))
         }),
