@@ -29,6 +29,8 @@ pub struct PoisonEntry {
     pub raw: RawFrame,
     /// The life that was known before it was read.
     pub life: Life,
+    /// What acknowledges it.
+    pub ack: EntryAck,
     /// What is wrong with it.
     pub error: FrameError,
 }
@@ -102,6 +104,7 @@ pub fn open_all(deliveries: Vec<Delivery>, fingerprint: u32) -> Opened {
                 entry,
                 raw,
                 life,
+                ack,
                 error,
             }),
         }

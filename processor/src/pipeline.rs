@@ -3,9 +3,6 @@
 //! Each step is safe to repeat, and each proves to the next that it is done: only the insert's
 //! answer makes a receipt, only written receipts are committed.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use evp_shared::frame::FrameId;
 use evp_shared::store::EVENTS;
 use evp_shared::stream::{EntryAck, Life, StreamError};
@@ -19,8 +16,8 @@ use crate::delivery::Delivery;
 use crate::insert::StoreFailure;
 use crate::lookup::event_facts;
 use crate::metrics::Stage;
-use crate::open::{OpenEntry, Opened, ack_of, open_all};
-use crate::receipt::{Receipt, known};
+use crate::open::{OpenEntry, Opened, PoisonEntry, open_all};
+use crate::receipt::{Receipt, Receipts, known};
 
 /// Why a bulk was not committed. Its entries stay pending.
 #[derive(Debug, thiserror::Error)]
@@ -50,30 +47,15 @@ pub async fn process(
     context: &Context,
     deliveries: Vec<Delivery>,
 ) -> Result<Processed, BulkFailure> {
-    let opened = open_all(deliveries, context.config.fingerprint());
-    let mut batch = Batch::default();
     let Opened {
         frames,
         poison,
         gone,
         foreign,
-    } = opened;
-
+    } = open_all(deliveries, context.config.fingerprint());
+    let mut batch = Batch::default();
     let (settled_before, fresh) = find_receipts(context, frames, &mut batch).await?;
-    let mut letters = Vec::new();
-    for poison in &poison {
-        let detail = error_chain(&poison.error);
-        warn!(partition = poison.entry.partition, entry = %poison.entry.id, detail, "poison entry");
-        letters.push(DeadLetter::of_entry(
-            &poison.entry,
-            &poison.raw,
-            poison.life,
-            &detail,
-        ));
-        let mut whole = poison.entry.clone();
-        whole.frame = Some(poison.raw.clone());
-        batch.acknowledge(whole.partition, poison.life, ack_of(&whole));
-    }
+    let mut letters = poison_letters(&poison, &mut batch);
 
     let started = context.clock.now();
     let outcomes = store(context, &fresh).await?;
@@ -103,11 +85,51 @@ pub async fn process(
         .stage(Stage::Receipt, context.clock.now() - stored);
     receipts.extend(settled_before);
     acknowledge_gone(context, &gone, &mut batch);
-
-    let committing = context.clock.now();
-    let committed = batch.commit(context, &receipts).await?;
-    record(context, &committed, committing);
+    commit(context, &batch, &receipts).await?;
     Ok(Processed { unknown, foreign })
+}
+
+/// The dead letters of entries that do not decode, which are then acknowledged without a receipt.
+fn poison_letters(poison: &[PoisonEntry], batch: &mut Batch) -> Vec<DeadLetter> {
+    poison
+        .iter()
+        .map(
+            |PoisonEntry {
+                 entry,
+                 raw,
+                 life,
+                 ack,
+                 error,
+             }| {
+                let detail = error_chain(error);
+                warn!(partition = entry.partition, entry = %entry.id, detail, "poison entry");
+                batch.acknowledge(entry.partition, *life, *ack);
+                DeadLetter::of_entry(entry, raw, *life, &detail)
+            },
+        )
+        .collect()
+}
+
+/// Commits, and says hello before the entries, which are then pending, are read again.
+async fn commit(context: &Context, batch: &Batch, receipts: &Receipts) -> Result<(), StreamError> {
+    let since = context.clock.now();
+    let committed = match batch.commit(context, receipts).await {
+        Err(error) if error.wants_hello() => {
+            context.lives.greet_all().await?;
+            return Err(error);
+        }
+        committed => committed?,
+    };
+    context
+        .metrics
+        .stage(Stage::Commit, context.clock.now() - since);
+    for (partition, sum) in &committed {
+        context.metrics.committed(*partition, sum);
+        for failure in &sum.failures {
+            error!(partition, failure, "counter not written: run verify");
+        }
+    }
+    Ok(())
 }
 
 /// Sorts out the redelivered frames whose receipt exists: their documents were safe before it was
@@ -116,25 +138,23 @@ async fn find_receipts(
     context: &Context,
     frames: Vec<OpenEntry>,
     batch: &mut Batch,
-) -> Result<(crate::receipt::Receipts, Vec<OpenEntry>), StoreFailure> {
+) -> Result<(Receipts, Vec<OpenEntry>), StoreFailure> {
     let redelivered: Vec<FrameId> = frames
         .iter()
         .filter(|entry| entry.redelivered)
         .map(|entry| entry.frame.header.id)
         .collect();
-    let mut found = context.inserter.find_receipts(&redelivered).await?;
+    let found = context.inserter.find_receipts(&redelivered).await?;
     let mut fresh = Vec::with_capacity(frames.len());
     let mut settles = Vec::with_capacity(found.len());
     for entry in frames {
-        let receipt = entry
-            .redelivered
-            .then(|| found.get(&entry.frame.header.id))
-            .flatten();
-        if receipt.is_some() {
-            batch.acknowledge(entry.partition, entry.life, entry.ack);
-            settles.extend(found.remove(&entry.frame.header.id));
-        } else {
-            fresh.push(entry);
+        let receipt = found.get(&entry.frame.header.id);
+        match receipt.filter(|_| entry.redelivered) {
+            Some(receipt) => {
+                batch.acknowledge(entry.partition, entry.life, entry.ack);
+                settles.push(receipt.clone());
+            }
+            None => fresh.push(entry),
         }
     }
     Ok((known(settles), fresh))
@@ -248,18 +268,6 @@ fn acknowledge_gone(context: &Context, gone: &[(u16, Life, EntryAck)], batch: &m
     if !gone.is_empty() {
         context.metrics.entries_lost.increment(gone.len() as u64);
         error!(entries = gone.len(), "pending entries were deleted");
-    }
-}
-
-fn record(context: &Context, committed: &BTreeMap<u16, crate::commit::Sum>, since: Instant) {
-    context
-        .metrics
-        .stage(Stage::Commit, context.clock.now() - since);
-    for (partition, sum) in committed {
-        context.metrics.committed(*partition, sum);
-        for failure in &sum.failures {
-            error!(partition, failure, "counter not written: run verify");
-        }
     }
 }
 

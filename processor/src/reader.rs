@@ -19,6 +19,10 @@ use crate::delivery::Delivery;
 /// Entries per page of the own pending list.
 const PAGE: u64 = 100;
 
+/// Shortest time between two passes over the own pending list: a frame that stays unknown must
+/// not be worked on without a pause.
+const PASS_EVERY: Duration = Duration::from_millis(250);
+
 /// Bounds of the entries asked for at once, per partition: few when frames are large, many when
 /// they are small.
 const COUNT_BOUNDS: (u64, u64) = (16, 1_000);
@@ -99,6 +103,7 @@ impl ReadLoop {
         let context = &*self.context;
         let group = GroupReader::new(connection, &context.stream, &context.consumer);
         let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1);
+        let mut pass_due = context.clock.now();
         while !shutdown.is_triggered() {
             let entries = match context.breaker.admit(context.clock.now()) {
                 Admit::Read => count.entries(),
@@ -112,11 +117,12 @@ impl ReadLoop {
                     continue;
                 }
             };
-            if context.left_overs.take() && !context.breaker.is_open() {
-                self.read_pending(&group, shutdown).await?;
-            } else if context.breaker.is_open() {
+            if context.breaker.is_open() {
                 // What failed is pending here: it is the probe.
                 self.probe(&group).await?;
+            } else if context.clock.now() >= pass_due && context.left_overs.take() {
+                pass_due = context.clock.now() + PASS_EVERY;
+                self.read_pending(&group, shutdown).await?;
             } else {
                 let lives = context.lives_now();
                 let block = context.config.read_block;
