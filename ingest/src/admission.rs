@@ -1,0 +1,264 @@
+//! Whether to take a request, decided before its body is read: refusing early is cheap, and
+//! nothing queues without a bound.
+
+mod load;
+
+use std::time::Duration;
+
+pub(crate) use self::load::{Load, Reservation};
+
+/// What Redis is good for at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RedisState {
+    /// Appends go through.
+    Ready = 0,
+    /// It is at maxmemory, and refuses them.
+    Full = 1,
+    /// It is away, not greeted yet, or promises less than configured.
+    Unavailable = 2,
+}
+
+/// From where on requests are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionLimits {
+    /// Bytes of bodies and documents that are not yet appended.
+    pub in_flight_bytes: usize,
+    /// Events appended and not yet committed, over all partitions.
+    pub backlog_events: u64,
+    /// Their bytes, uncompressed.
+    pub backlog_bytes: u64,
+    /// Used share of Redis' memory limit, in thousandths.
+    pub memory_permille: u32,
+    /// Age of the oldest request that still waits for its append.
+    pub append_wait: Duration,
+}
+
+/// The load at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSnapshot {
+    /// The service is stopping.
+    pub is_draining: bool,
+    /// What Redis is good for.
+    pub redis: RedisState,
+    /// See [`AdmissionLimits::in_flight_bytes`].
+    pub in_flight_bytes: usize,
+    /// See [`AdmissionLimits::backlog_events`].
+    pub backlog_events: u64,
+    /// See [`AdmissionLimits::backlog_bytes`].
+    pub backlog_bytes: u64,
+    /// See [`AdmissionLimits::memory_permille`].
+    pub memory_permille: u32,
+    /// See [`AdmissionLimits::append_wait`].
+    pub append_wait: Duration,
+}
+
+/// Why a request is refused for load; a label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShedReason {
+    /// The service is stopping.
+    Draining,
+    /// Redis is away.
+    RedisUnavailable,
+    /// Redis is at, or close to, its memory limit.
+    RedisMemory,
+    /// Too many bytes wait to be appended.
+    InFlightBytes,
+    /// The processors are too far behind.
+    Backlog,
+    /// Appends take too long.
+    AppendWait,
+    /// The queue of the batcher is full.
+    QueueFull,
+}
+
+impl ShedReason {
+    /// All reasons.
+    pub const ALL: [Self; 7] = [
+        Self::Draining,
+        Self::RedisUnavailable,
+        Self::RedisMemory,
+        Self::InFlightBytes,
+        Self::Backlog,
+        Self::AppendWait,
+        Self::QueueFull,
+    ];
+
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::RedisUnavailable => "redis_unavailable",
+            Self::RedisMemory => "redis_memory",
+            Self::InFlightBytes => "in_flight_bytes",
+            Self::Backlog => "backlog",
+            Self::AppendWait => "append_wait",
+            Self::QueueFull => "queue_full",
+        }
+    }
+}
+
+/// Decides over one request; `Err` is the reason to refuse it.
+///
+/// # Errors
+/// The first bound that is exceeded, the ones a client can do least about first.
+pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedReason> {
+    let bounds = [
+        (load.is_draining, ShedReason::Draining),
+        (
+            load.redis == RedisState::Unavailable,
+            ShedReason::RedisUnavailable,
+        ),
+        (load.redis == RedisState::Full, ShedReason::RedisMemory),
+        (
+            load.memory_permille >= limits.memory_permille,
+            ShedReason::RedisMemory,
+        ),
+        (
+            load.backlog_events >= limits.backlog_events,
+            ShedReason::Backlog,
+        ),
+        (
+            load.backlog_bytes >= limits.backlog_bytes,
+            ShedReason::Backlog,
+        ),
+        (
+            load.append_wait >= limits.append_wait,
+            ShedReason::AppendWait,
+        ),
+        (
+            load.in_flight_bytes >= limits.in_flight_bytes,
+            ShedReason::InFlightBytes,
+        ),
+    ];
+    bounds
+        .into_iter()
+        .find(|(is_exceeded, _)| *is_exceeded)
+        .map_or(Ok(()), |(_, reason)| Err(reason))
+}
+
+/// When to come back: the time the backlog takes to drain, 1 s to 60 s, and up to a quarter more,
+/// so that those refused together do not come back together.
+///
+/// `jitter` is a number from 0 to 1.
+#[must_use]
+pub fn retry_after(backlog_events: u64, drained_per_s: u64, jitter: f64) -> Duration {
+    let seconds = match (backlog_events, drained_per_s) {
+        (0, _) => 1,
+        (_, 0) => 60,
+        (backlog, rate) => (backlog / rate).clamp(1, 60),
+    };
+    Duration::from_secs(seconds).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: AdmissionLimits = AdmissionLimits {
+        in_flight_bytes: 100,
+        backlog_events: 1_000,
+        backlog_bytes: 10_000,
+        memory_permille: 900,
+        append_wait: Duration::from_secs(2),
+    };
+
+    const CALM: LoadSnapshot = LoadSnapshot {
+        is_draining: false,
+        redis: RedisState::Ready,
+        in_flight_bytes: 99,
+        backlog_events: 999,
+        backlog_bytes: 9_999,
+        memory_permille: 899,
+        append_wait: Duration::from_millis(1_999),
+    };
+
+    #[expect(clippy::too_many_lines, reason = "a table: one row per case")]
+    #[test]
+    fn each_bound_sheds_alone() {
+        use ShedReason as S;
+        assert_eq!(decide(&CALM, &LIMITS), Ok(()));
+        let cases = [
+            (
+                LoadSnapshot {
+                    is_draining: true,
+                    ..CALM
+                },
+                S::Draining,
+            ),
+            (
+                LoadSnapshot {
+                    redis: RedisState::Unavailable,
+                    ..CALM
+                },
+                S::RedisUnavailable,
+            ),
+            (
+                LoadSnapshot {
+                    redis: RedisState::Full,
+                    ..CALM
+                },
+                S::RedisMemory,
+            ),
+            (
+                LoadSnapshot {
+                    memory_permille: 900,
+                    ..CALM
+                },
+                S::RedisMemory,
+            ),
+            (
+                LoadSnapshot {
+                    backlog_events: 1_000,
+                    ..CALM
+                },
+                S::Backlog,
+            ),
+            (
+                LoadSnapshot {
+                    backlog_bytes: 10_000,
+                    ..CALM
+                },
+                S::Backlog,
+            ),
+            (
+                LoadSnapshot {
+                    append_wait: Duration::from_secs(2),
+                    ..CALM
+                },
+                S::AppendWait,
+            ),
+            (
+                LoadSnapshot {
+                    in_flight_bytes: 100,
+                    ..CALM
+                },
+                S::InFlightBytes,
+            ),
+        ];
+        for (load, reason) in cases {
+            assert_eq!(decide(&load, &LIMITS), Err(reason), "{load:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_the_time_to_drain() {
+        let cases = [
+            (0, 0, 0.0, 1_000),
+            (10, 0, 0.0, 60_000),
+            (10, 1_000, 0.0, 1_000),
+            (20_000, 1_000, 0.0, 20_000),
+            (20_000, 1_000, 1.0, 25_000),
+            (1_000_000, 10, 0.0, 60_000),
+        ];
+        for (backlog, rate, jitter, expected_ms) in cases {
+            let wait = retry_after(backlog, rate, jitter);
+            assert_eq!(
+                wait,
+                Duration::from_millis(expected_ms),
+                "{backlog} {rate} {jitter}"
+            );
+        }
+    }
+}

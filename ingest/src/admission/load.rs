@@ -1,0 +1,161 @@
+//! The load as its owners report it, and as admission reads it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use super::{LoadSnapshot, RedisState, ShedReason, retry_after};
+
+/// The load as its owners report it; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Load(Arc<Gauges>);
+
+#[derive(Debug)]
+struct Gauges {
+    is_draining: AtomicBool,
+    redis: AtomicU8,
+    in_flight_bytes: AtomicUsize,
+    backlog_events: AtomicI64,
+    backlog_bytes: AtomicI64,
+    drained_per_s: AtomicU64,
+    memory_permille: AtomicU32,
+    /// When the oldest waiting request came, in ms of the reporter's clock; 0 is none.
+    oldest_ms: AtomicU64,
+}
+
+impl Load {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Gauges {
+            is_draining: AtomicBool::new(false),
+            redis: AtomicU8::new(RedisState::Unavailable as u8),
+            in_flight_bytes: AtomicUsize::new(0),
+            backlog_events: AtomicI64::new(0),
+            backlog_bytes: AtomicI64::new(0),
+            drained_per_s: AtomicU64::new(0),
+            memory_permille: AtomicU32::new(0),
+            oldest_ms: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn snapshot(&self, now_ms: u64) -> LoadSnapshot {
+        let gauges = &self.0;
+        let oldest_ms = match gauges.oldest_ms.load(Relaxed) {
+            0 => now_ms,
+            oldest_ms => oldest_ms,
+        };
+        LoadSnapshot {
+            is_draining: gauges.is_draining.load(Relaxed),
+            redis: self.redis(),
+            in_flight_bytes: gauges.in_flight_bytes.load(Relaxed),
+            backlog_events: unsigned(gauges.backlog_events.load(Relaxed)),
+            backlog_bytes: unsigned(gauges.backlog_bytes.load(Relaxed)),
+            memory_permille: gauges.memory_permille.load(Relaxed),
+            append_wait: Duration::from_millis(now_ms.saturating_sub(oldest_ms)),
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Duration {
+        let backlog = unsigned(self.0.backlog_events.load(Relaxed));
+        retry_after(backlog, self.0.drained_per_s.load(Relaxed), rand::random())
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.0.is_draining.store(true, Relaxed);
+    }
+
+    pub(crate) fn redis(&self) -> RedisState {
+        match self.0.redis.load(Relaxed) {
+            0 => RedisState::Ready,
+            1 => RedisState::Full,
+            _ => RedisState::Unavailable,
+        }
+    }
+
+    pub(crate) fn set_redis(&self, state: RedisState) {
+        self.0.redis.store(state as u8, Relaxed);
+    }
+
+    pub(crate) fn set_backlog(&self, events: i64, bytes: i64) {
+        self.0.backlog_events.store(events, Relaxed);
+        self.0.backlog_bytes.store(bytes, Relaxed);
+    }
+
+    pub(crate) fn set_drained_per_s(&self, events: u64) {
+        self.0.drained_per_s.store(events, Relaxed);
+    }
+
+    pub(crate) fn set_memory_permille(&self, permille: u32) {
+        self.0.memory_permille.store(permille, Relaxed);
+    }
+
+    pub(crate) fn set_oldest_ms(&self, oldest_ms: Option<u64>) {
+        self.0.oldest_ms.store(oldest_ms.unwrap_or(0), Relaxed);
+    }
+
+    /// Starts counting the bytes of one request.
+    pub(crate) fn reserve(&self) -> Reservation {
+        Reservation {
+            load: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+/// The counters may be read between two of Redis' writes, and then differ by a little.
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// The bytes one request holds; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    load: Load,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Holds `bytes` more, unless all requests together would then hold more than `limit`.
+    pub(crate) fn grow(&mut self, bytes: usize, limit: usize) -> Result<(), ShedReason> {
+        let before = self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        if before.saturating_add(bytes) > limit {
+            Err(ShedReason::InFlightBytes)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Holds exactly `bytes` from here on, whatever the limit: they are in memory already.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed);
+        self.load.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.load.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_are_given_back() {
+        let load = Load::new();
+        let mut first = load.reserve();
+        assert_eq!(first.grow(60, 100), Ok(()));
+        let mut second = load.reserve();
+        assert_eq!(second.grow(60, 100), Err(ShedReason::InFlightBytes));
+        drop(second);
+        assert_eq!(load.snapshot(0).in_flight_bytes, 60);
+        first.set(10);
+        assert_eq!(load.snapshot(0).in_flight_bytes, 10);
+        drop(first);
+        assert_eq!(load.snapshot(0).in_flight_bytes, 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! What was acknowledged lately: the frames held for a Redis that forgets, and how many events
+//! that may have cost. Pure.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use evp_shared::frame::Frame;
+use evp_shared::stream::EntryId;
+
+/// Seconds of acknowledged events that are remembered by number. A Redis that comes back older
+/// than this was restored by hand, and what it lacks is `verify`'s to find.
+const SECONDS_REMEMBERED: usize = 3_600;
+
+/// How much is held for replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLimits {
+    /// Age; zero holds nothing.
+    pub age: Duration,
+    /// Bytes as appended.
+    pub bytes: usize,
+}
+
+/// The acknowledged frames of one partition.
+#[derive(Debug)]
+pub(super) struct Held {
+    limits: HeldLimits,
+    frames: VecDeque<HeldFrame>,
+    bytes: usize,
+    /// Events by second of their entry ids, held or not.
+    seconds: VecDeque<Second>,
+}
+
+#[derive(Debug)]
+struct HeldFrame {
+    frame: Frame,
+    entry: EntryId,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Second {
+    last: EntryId,
+    events: u64,
+}
+
+impl Held {
+    pub(super) fn new(limits: HeldLimits) -> Self {
+        Self {
+            limits,
+            frames: VecDeque::new(),
+            bytes: 0,
+            seconds: VecDeque::new(),
+        }
+    }
+
+    /// Notes an acknowledged frame.
+    pub(super) fn add(&mut self, frame: &Frame, entry: EntryId, now: Instant) {
+        self.count(entry, u64::from(frame.events));
+        if !self.limits.age.is_zero() {
+            self.bytes += size(frame);
+            self.frames.push_back(HeldFrame {
+                frame: frame.clone(),
+                entry,
+                since: now,
+            });
+        }
+        self.let_go(now);
+    }
+
+    /// Lets go of what is too old or too much.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        let limits = self.limits;
+        while self.frames.front().is_some_and(|held| {
+            self.bytes > limits.bytes || now.saturating_duration_since(held.since) > limits.age
+        }) {
+            if let Some(held) = self.frames.pop_front() {
+                self.bytes -= size(&held.frame);
+            }
+        }
+    }
+
+    /// The frames to append again in a new life, oldest first. All of them: repeating is harmless.
+    pub(super) fn frames(&self) -> Vec<Frame> {
+        self.frames.iter().map(|held| held.frame.clone()).collect()
+    }
+
+    /// Enters a new life that begins after `cut`, with the held frames appended again under
+    /// `entries`. Returns how many acknowledged events may be lost: those after the cut that were
+    /// not held. It is an upper bound, by less than a second's events.
+    pub(super) fn enter_life(&mut self, cut: EntryId, entries: &[EntryId]) -> u64 {
+        let is_after = |entry: EntryId| entry > cut;
+        let held: u64 = self
+            .frames
+            .iter()
+            .filter(|held| is_after(held.entry))
+            .map(|held| u64::from(held.frame.events))
+            .sum();
+        let mut acknowledged = 0;
+        while self
+            .seconds
+            .back()
+            .is_some_and(|second| is_after(second.last))
+        {
+            acknowledged += self.seconds.pop_back().map_or(0, |second| second.events);
+        }
+        let mut again = Vec::with_capacity(entries.len());
+        for (held, entry) in self.frames.iter_mut().zip(entries) {
+            held.entry = *entry;
+            again.push((*entry, u64::from(held.frame.events)));
+        }
+        for (entry, events) in again {
+            self.count(entry, events);
+        }
+        acknowledged.saturating_sub(held)
+    }
+
+    fn count(&mut self, entry: EntryId, events: u64) {
+        match self.seconds.back_mut() {
+            Some(second) if second.last.ms / 1_000 == entry.ms / 1_000 => {
+                second.last = second.last.max(entry);
+                second.events += events;
+            }
+            _ => self.seconds.push_back(Second {
+                last: entry,
+                events,
+            }),
+        }
+        if self.seconds.len() > SECONDS_REMEMBERED {
+            self.seconds.pop_front();
+        }
+    }
+}
+
+fn size(frame: &Frame) -> usize {
+    frame.meta.len() + frame.payload.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use evp_shared::clock::Clock;
+    use evp_shared::frame::{FrameId, ProducerId};
+
+    use super::*;
+
+    const WINDOW: HeldLimits = HeldLimits {
+        age: Duration::from_secs(5),
+        bytes: 1_000,
+    };
+    const NOTHING: HeldLimits = HeldLimits {
+        age: Duration::ZERO,
+        bytes: 1_000,
+    };
+
+    fn frame(number: u32, events: u32) -> Frame {
+        Frame {
+            id: FrameId::new(1, ProducerId::new(0, 1), number),
+            events,
+            bytes: 100,
+            meta: Bytes::from_static(&[0; 50]),
+            payload: Bytes::from_static(&[0; 50]),
+        }
+    }
+
+    fn at(ms: u64) -> EntryId {
+        EntryId { ms, seq: 0 }
+    }
+
+    #[test]
+    fn what_is_not_held_after_the_cut_may_be_lost() {
+        let clock = Clock::manual(0);
+        let cases = [
+            // (window, cut, lost)
+            (NOTHING, at(9_999), 0),
+            (NOTHING, at(3_000), 0),
+            (NOTHING, at(2_000), 4),
+            (NOTHING, EntryId::ZERO, 7),
+            (WINDOW, EntryId::ZERO, 0),
+        ];
+        for (limits, cut, lost) in cases {
+            let mut held = Held::new(limits);
+            for (number, ms) in [(1, 1_000), (2, 2_000), (4, 3_000)] {
+                held.add(&frame(number, number), at(ms), clock.now());
+            }
+            let entries: Vec<_> = (0..3).map(|n| at(20_000 + n)).collect();
+            assert_eq!(held.enter_life(cut, &entries), lost, "{limits:?} {cut}");
+            // Told once: the next life begins after everything that is remembered.
+            assert_eq!(held.enter_life(at(30_000), &entries), 0);
+        }
+    }
+
+    #[test]
+    fn frames_leave_by_age_and_by_bytes() {
+        let clock = Clock::manual(0);
+        let mut held = Held::new(WINDOW);
+        for number in 0..12 {
+            held.add(&frame(number, 1), at(u64::from(number)), clock.now());
+        }
+        assert_eq!(held.frames().len(), 10, "ten of a hundred bytes fit");
+        // What left the window is what may be lost.
+        assert_eq!(held.enter_life(EntryId::ZERO, &[at(50); 10]), 2);
+        clock.advance(Duration::from_secs(6));
+        held.let_go(clock.now());
+        assert!(held.frames().is_empty());
+        assert_eq!(held.bytes, 0);
+    }
+
+    #[test]
+    fn frames_appended_again_are_known_by_their_new_entries() {
+        let clock = Clock::manual(0);
+        let mut held = Held::new(WINDOW);
+        held.add(&frame(0, 5), at(1_000), clock.now());
+        assert_eq!(held.enter_life(EntryId::ZERO, &[at(2_000)]), 0);
+        clock.advance(Duration::from_secs(6));
+        held.let_go(clock.now());
+        assert_eq!(held.enter_life(at(1_999), &[]), 5);
+    }
+}

@@ -1,0 +1,361 @@
+//! One partition as this instance sees it: the life it knows, the producer it is, the frames it
+//! holds, and what is wrong.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use evp_shared::clock::Clock;
+use evp_shared::config::Durability;
+use evp_shared::frame::{FRAME_NUMBER_MAX, Frame, FrameId, ProducerId};
+use evp_shared::redis::ServerPromise;
+use evp_shared::stream::{
+    AppendError, EntryId, Hello, Life, ProducerState, Registration, Stream, StreamError,
+};
+
+use super::AppenderConfig;
+use super::held::Held;
+use crate::metrics::AppendMetrics;
+
+/// Producer ids tried in one greeting; of 2^24 few are taken.
+const REGISTRATIONS_MAX: usize = 8;
+
+/// Frames appended in one call of a replay.
+const REPLAYED_AT_ONCE: usize = 16;
+
+/// Why a partition takes no new frames at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It was not greeted yet.
+    Starting,
+    /// Redis is at maxmemory.
+    Full,
+    /// Redis is away, or refuses.
+    Away,
+    /// Redis promises less than configured; the lines say how to mend that.
+    Weak(Vec<String>),
+}
+
+/// A greeting did not work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GreetError {
+    /// Redis promises less than configured.
+    #[error("redis promises less than configured")]
+    Weak(Vec<String>),
+    /// Redis did not answer, or not as it should.
+    #[error("greeting redis failed")]
+    Stream(#[from] StreamError),
+    /// The frames held for replay could not be appended.
+    #[error("replay failed")]
+    Replay(#[source] AppendError),
+    /// Every producer id tried was taken.
+    #[error("no producer id is free")]
+    NoProducer,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    number: u16,
+    clock: Clock,
+    /// Held by the one who greets; the others wait for what it finds.
+    greeting: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The life that appends go to: what this instance holds is on its stream.
+    life: Life,
+    /// The highest life heard of. While it is above `life`, a replay is under way or due, and an
+    /// answer to an append counts for nothing.
+    heard: Life,
+    wants_hello: bool,
+    producer: Option<Producer>,
+    held: Held,
+    fault: Option<Fault>,
+    last_hello: Instant,
+    last_answer: Instant,
+}
+
+#[derive(Debug)]
+struct Producer {
+    registration: Registration,
+    next_number: u32,
+}
+
+impl Partition {
+    pub(super) fn new(number: u16, config: &AppenderConfig, clock: &Clock) -> Self {
+        let now = clock.now();
+        let state = State {
+            life: Life::UNKNOWN,
+            heard: Life::UNKNOWN,
+            wants_hello: true,
+            producer: None,
+            held: Held::new(config.held),
+            fault: Some(Fault::Starting),
+            last_hello: now,
+            last_answer: now,
+        };
+        let greeting = tokio::sync::Mutex::new(());
+        Self {
+            number,
+            clock: clock.clone(),
+            greeting,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) const fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.state().fault.clone()
+    }
+
+    /// Whether hello is due: something went wrong, or nothing was heard for `idle`, or the last
+    /// one was `busy` ago.
+    pub(crate) fn wants_hello(&self, idle: Duration, busy: Duration) -> bool {
+        let now = self.clock.now();
+        let state = self.state();
+        state.wants_hello || now - state.last_answer >= idle || now - state.last_hello >= busy
+    }
+
+    /// Memory has become free.
+    pub(crate) fn clear_full(&self) {
+        let mut state = self.state();
+        if state.fault == Some(Fault::Full) {
+            state.fault = None;
+        }
+    }
+
+    /// Lets go of frames held longer than the replay window.
+    pub(crate) fn let_go(&self) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if state.heard == state.life {
+            state.held.let_go(now);
+        }
+    }
+
+    /// The life to append in; says hello first where that is due.
+    pub(super) async fn greeted(
+        &self,
+        stream: &Stream,
+        config: &AppenderConfig,
+        metrics: &AppendMetrics,
+    ) -> Result<Life, GreetError> {
+        if let Some(life) = self.known_life() {
+            return Ok(life);
+        }
+        let _greeting = self.greeting.lock().await;
+        match self.known_life() {
+            Some(life) => Ok(life),
+            None => self.say_hello(stream, config, metrics).await,
+        }
+    }
+
+    /// As [`greeted`](Self::greeted), but says hello in any case.
+    pub(super) async fn greet(
+        &self,
+        stream: &Stream,
+        config: &AppenderConfig,
+        metrics: &AppendMetrics,
+    ) -> Result<Life, GreetError> {
+        let _greeting = self.greeting.lock().await;
+        self.say_hello(stream, config, metrics).await
+    }
+
+    fn known_life(&self) -> Option<Life> {
+        let state = self.state();
+        (!state.wants_hello && state.producer.is_some()).then_some(state.life)
+    }
+
+    async fn say_hello(
+        &self,
+        stream: &Stream,
+        config: &AppenderConfig,
+        metrics: &AppendMetrics,
+    ) -> Result<Life, GreetError> {
+        let result = self.try_hello(stream, config.durability, metrics).await;
+        let mut state = self.state();
+        match &result {
+            Ok(_) => {
+                let now = self.clock.now();
+                (state.last_hello, state.last_answer) = (now, now);
+                state.wants_hello = false;
+                // Hello works at maxmemory too, so it says nothing about memory.
+                if state.fault != Some(Fault::Full) {
+                    state.fault = None;
+                }
+            }
+            Err(error) => {
+                state.wants_hello = true;
+                state.fault = Some(match error {
+                    GreetError::Weak(shortfalls) => Fault::Weak(shortfalls.clone()),
+                    GreetError::Replay(AppendError::Full) => Fault::Full,
+                    _ => Fault::Away,
+                });
+            }
+        }
+        result
+    }
+
+    async fn try_hello(
+        &self,
+        stream: &Stream,
+        durability: Durability,
+        metrics: &AppendMetrics,
+    ) -> Result<Life, GreetError> {
+        let heard = self.state().heard;
+        for _ in 0..REGISTRATIONS_MAX {
+            let registration = self.registration();
+            let hello = stream
+                .hello(self.number, heard, Some(&registration))
+                .await?;
+            if hello.producer == ProducerState::Taken {
+                self.state().producer = None;
+                continue;
+            }
+            // After every hello that follows a fault the server may be another one.
+            check_promise(stream, durability).await?;
+            if self.hears(hello.life) {
+                self.enter_life(stream, &hello, metrics).await?;
+            }
+            metrics.backlog_lost(hello.lost_events);
+            let mut state = self.state();
+            if state.producer.is_none() {
+                state.producer = Some(Producer {
+                    registration,
+                    next_number: 0,
+                });
+            }
+            return Ok(hello.life);
+        }
+        Err(GreetError::NoProducer)
+    }
+
+    /// Notes the life a hello found; whether it is still to be entered.
+    fn hears(&self, life: Life) -> bool {
+        let mut state = self.state();
+        state.heard = state.heard.max(life);
+        state.life != life
+    }
+
+    /// Appends what is held again, before anybody appends anything new, and only then knows the
+    /// life: a replay that fails is begun again by the next greeting.
+    async fn enter_life(
+        &self,
+        stream: &Stream,
+        hello: &Hello,
+        metrics: &AppendMetrics,
+    ) -> Result<(), GreetError> {
+        let (known, frames) = {
+            let state = self.state();
+            (state.life, state.held.frames())
+        };
+        let mut entries: Vec<EntryId> = Vec::with_capacity(frames.len());
+        for some in frames.chunks(REPLAYED_AT_ONCE) {
+            let appended = stream.append(self.number, hello.life, some).await;
+            entries.extend(appended.map_err(GreetError::Replay)?);
+        }
+        let mut state = self.state();
+        let lost = match hello.cut_since(known) {
+            Some(cut) => state.held.enter_life(cut, &entries),
+            None => 0,
+        };
+        state.life = hello.life;
+        drop(state);
+        metrics.new_life(frames.len(), lost);
+        tracing::warn!(
+            partition = self.number,
+            life = hello.life.0,
+            frames_replayed = frames.len(),
+            events_possibly_lost = lost,
+            "redis lives a new life"
+        );
+        Ok(())
+    }
+
+    fn registration(&self) -> Registration {
+        if let Some(producer) = &self.state().producer {
+            return producer.registration.clone();
+        }
+        let token = format!("{:032x}", rand::random::<u128>());
+        Registration {
+            id: ProducerId::new(self.number, rand::random()),
+            token,
+        }
+    }
+
+    /// The next `count` frame ids; `None` when the producer is missing or has not so many left:
+    /// then it is given up, and the next greeting registers another one.
+    pub(super) fn frame_ids(
+        &self,
+        second: u32,
+        count: usize,
+    ) -> Option<impl Iterator<Item = FrameId> + use<>> {
+        let mut state = self.state();
+        let producer = state.producer.as_mut()?;
+        let first = producer.next_number;
+        let after = u32::try_from(count)
+            .ok()
+            .and_then(|count| first.checked_add(count));
+        let Some(after) = after.filter(|after| *after <= FRAME_NUMBER_MAX) else {
+            state.producer = None;
+            return None;
+        };
+        producer.next_number = after;
+        let id = producer.registration.id;
+        Some((first..after).map(move |number| FrameId::new(second, id, number)))
+    }
+
+    /// Notes acknowledged frames; `false` when a new life has begun since they were sent.
+    pub(super) fn acknowledge(&self, life: Life, frames: &[Frame], entries: &[EntryId]) -> bool {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if (state.life, state.heard) != (life, life) || entries.len() != frames.len() {
+            return false;
+        }
+        for (frame, entry) in frames.iter().zip(entries) {
+            state.held.add(frame, *entry, now);
+        }
+        state.last_answer = now;
+        true
+    }
+
+    /// Notes what a failed append says about the partition. After anything but a full memory,
+    /// hello comes before the next append: the connection, or the server behind it, may be another.
+    pub(super) fn failed(&self, error: &AppendError) {
+        let mut state = self.state();
+        match error {
+            AppendError::Full => state.fault = Some(Fault::Full),
+            AppendError::SayHello | AppendError::Refused(_) | AppendError::Unknown(_) => {
+                state.wants_hello = true;
+            }
+        }
+    }
+
+    /// An append had no answer within its deadline.
+    pub(crate) fn mark_silent(&self) {
+        let mut state = self.state();
+        state.wants_hello = true;
+        state.fault = Some(Fault::Away);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn check_promise(stream: &Stream, durability: Durability) -> Result<(), GreetError> {
+    let promise = ServerPromise::ask(stream.client())
+        .await
+        .map_err(StreamError::from)?;
+    let shortfalls = promise.shortfalls(durability);
+    if shortfalls.is_empty() {
+        Ok(())
+    } else {
+        Err(GreetError::Weak(shortfalls))
+    }
+}

@@ -1,0 +1,180 @@
+//! Hot path: joins the events of concurrent requests into frames, and hands them on: group commit.
+//!
+//! While fewer than `appends_in_flight` appends are under way, what has come is appended at once;
+//! else it waits and grows. So frames are small when idle, and grow by themselves under load,
+//! without a timer. (A fixed wait of 1 ms capped 64 connections at 21,000 events/s with the CPU
+//! idle.)
+
+mod pending;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evp_shared::clock::Clock;
+use evp_shared::tasks::TaskPool;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub(crate) use self::pending::Call;
+pub(crate) use self::pending::FrameLimits;
+use self::pending::Pending;
+use crate::admission::{Load, Reservation};
+use crate::appender::{AppendOutcome, Appender};
+use crate::body::DecodedRequest;
+
+/// Submissions taken from the queue between two looks at the appends.
+const TAKEN_AT_ONCE: usize = 256;
+
+/// One decoded request on its way to the stream.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) request: Arc<DecodedRequest>,
+    pub(crate) waiter: Waiter,
+}
+
+/// Who is told what became of a request.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) answer: oneshot::Sender<AppendOutcome>,
+    /// The request's bytes count as in flight until it is answered.
+    pub(crate) reserved: Reservation,
+}
+
+impl Waiter {
+    pub(crate) fn tell(self, outcome: AppendOutcome) {
+        if self.answer.send(outcome).is_err() {
+            tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
+        }
+        drop(self.reserved);
+    }
+}
+
+/// How the batcher works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatcherConfig {
+    pub(crate) limits: FrameLimits,
+    pub(crate) appends_in_flight: usize,
+    /// How long a request may wait for its append, from its submission.
+    pub(crate) deadline: Duration,
+}
+
+/// The one task that forms frames.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    config: BatcherConfig,
+    submissions: mpsc::Receiver<Submission>,
+    pending: Pending<Waiter>,
+    appender: Appender,
+    appends: TaskPool,
+    in_flight: FuturesUnordered<JoinHandle<Option<()>>>,
+    load: Load,
+    clock: Clock,
+}
+
+impl Batcher {
+    pub(crate) fn new(
+        config: BatcherConfig,
+        submissions: mpsc::Receiver<Submission>,
+        appender: Appender,
+        load: Load,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            config,
+            submissions,
+            pending: Pending::new(config.limits),
+            appender,
+            appends: TaskPool::new(config.appends_in_flight),
+            in_flight: FuturesUnordered::new(),
+            load,
+            clock,
+        }
+    }
+
+    /// Works until every sender of submissions is gone and every request is answered.
+    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
+        let mut is_open = true;
+        while is_open || !self.pending.is_empty() || !self.in_flight.is_empty() {
+            self.dispatch();
+            let expiry = self.expiry();
+            tokio::select! {
+                biased;
+                Some(_) = self.in_flight.next() => {}
+                submission = self.submissions.recv(), if is_open => match submission {
+                    Some(submission) => self.take(submission),
+                    None => is_open = false,
+                },
+                () = tokio::time::sleep_until(expiry.into()), if !self.pending.is_empty() => {
+                    self.expire();
+                }
+            }
+            self.report();
+        }
+        self.load.set_oldest_ms(None);
+        Ok(())
+    }
+
+    fn take(&mut self, first: Submission) {
+        let now = self.clock.now();
+        self.add(first, now);
+        for _ in 0..TAKEN_AT_ONCE {
+            let Ok(next) = self.submissions.try_recv() else {
+                break;
+            };
+            self.add(next, now);
+        }
+    }
+
+    fn add(&mut self, submission: Submission, now: Instant) {
+        let Submission {
+            tenant,
+            request,
+            waiter,
+        } = submission;
+        self.pending.add(&tenant, &request.batch, waiter, now);
+    }
+
+    fn dispatch(&mut self) {
+        while !self.pending.is_empty()
+            && let Some(slot) = self.appends.try_slot()
+            && let Some(call) = self.pending.pop()
+        {
+            let deadline = call.opened + self.config.deadline;
+            let appender = self.appender.clone();
+            self.in_flight
+                .push(slot.spawn(async move { appender.append(call, deadline).await }));
+        }
+    }
+
+    fn expiry(&self) -> Instant {
+        self.pending.oldest().unwrap_or_else(|| self.clock.now()) + self.config.deadline
+    }
+
+    /// Answers what waited for its turn until its deadline: nothing of it was ever sent.
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        while self
+            .pending
+            .oldest()
+            .is_some_and(|opened| opened + self.config.deadline <= now)
+        {
+            for waiter in self.pending.pop().into_iter().flat_map(|call| call.waiters) {
+                waiter.tell(AppendOutcome::NotAccepted);
+            }
+        }
+    }
+
+    /// Only what waits for its turn counts: an append under way that takes long makes others wait.
+    fn report(&self) {
+        let oldest = self.pending.oldest().map(|opened| {
+            let age = self.clock.now().saturating_duration_since(opened);
+            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            self.clock.now_ms().saturating_sub(age_ms)
+        });
+        self.load.set_oldest_ms(oldest);
+    }
+}

@@ -1,0 +1,66 @@
+//! Cross-origin requests: which origins' pages may send events. None by default.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue};
+
+use crate::response::Answer;
+
+const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("content-type, content-encoding, idempotency-key");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("evp-durability, retry-after");
+/// How long browsers may remember a preflight, in seconds.
+const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Cors {
+    origins: Vec<HeaderValue>,
+}
+
+impl Cors {
+    pub(crate) fn new(origins: &[String]) -> Self {
+        let origins = origins
+            .iter()
+            .filter_map(|origin| HeaderValue::from_str(origin).ok());
+        Self {
+            origins: origins.collect(),
+        }
+    }
+
+    /// The origin of a request, when its pages may send events.
+    pub(crate) fn allows(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(ORIGIN)?;
+        self.origins
+            .iter()
+            .find(|allowed| *allowed == origin)
+            .cloned()
+    }
+
+    /// Completes the answer to OPTIONS.
+    pub(crate) fn preflight(&self, mut answer: Answer, is_allowed: bool) -> Answer {
+        let headers = answer.headers_mut();
+        headers.insert(ALLOW, METHODS);
+        if is_allowed {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_S);
+        }
+        answer
+    }
+
+    /// Lets the page of an allowed origin read the answer.
+    pub(crate) fn mark(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+        if self.origins.is_empty() {
+            return;
+        }
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Keeps this instance in touch with Redis: greets what is away or idle, renews producers, and
+//! reports the load that admission decides by.
+
+use std::time::{Duration, Instant};
+
+use evp_shared::clock::Clock;
+use evp_shared::health::{Beat, Condition, Health};
+use evp_shared::redis::Memory;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::Totals;
+use tokio::time::timeout;
+
+use crate::admission::Load;
+use crate::appender::{Appender, Fault, GreetError};
+use crate::error::RunError;
+use crate::metrics::AppendMetrics;
+
+/// Pace of probes while Redis is away.
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+/// Pace of load reports.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// An idle partition is greeted this often: its life stays known, and its absence is noticed.
+const IDLE_MAX: Duration = Duration::from_secs(3);
+/// A busy one is greeted this often: what it promises is looked at again, and its producer's
+/// registration, which holds 48 hours, is renewed.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+/// Longest one question to Redis may take here.
+const QUESTION_MAX: Duration = Duration::from_secs(5);
+/// Longest time without a round: the time all questions of a round may take.
+const BEAT_MAX: Duration = Duration::from_secs(60);
+/// Below this share of its limit, in thousandths, a Redis that was full takes appends again.
+const FULL_UNTIL_PERMILLE: u32 = 980;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    appender: Appender,
+    load: Load,
+    metrics: AppendMetrics,
+    condition: Condition,
+    beat: Beat,
+    clock: Clock,
+    drained: Drained,
+    has_greeted: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        appender: Appender,
+        load: Load,
+        metrics: AppendMetrics,
+        health: &Health,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            appender,
+            load,
+            metrics,
+            condition: health.condition("redis"),
+            beat: health.loop_beat("keeper", BEAT_MAX),
+            clock,
+            drained: Drained::default(),
+            has_greeted: false,
+        }
+    }
+
+    /// Works until the shutdown.
+    ///
+    /// # Errors
+    /// [`RunError::WeakRedis`] when the first Redis that answers promises less than configured:
+    /// that is a mistake in the set-up, not an outage.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
+        let mut polled: Option<Instant> = None;
+        loop {
+            self.greet_where_due().await?;
+            let now = self.clock.now();
+            if polled.is_none_or(|polled| now - polled >= POLL_EVERY) {
+                polled = Some(now);
+                self.poll().await;
+            }
+            self.beat.beat();
+            tokio::select! {
+                () = tokio::time::sleep(PROBE_EVERY) => {}
+                () = shutdown.triggered() => return Ok(()),
+            }
+        }
+    }
+
+    async fn greet_where_due(&mut self) -> Result<(), RunError> {
+        let appender = self.appender.clone();
+        for partition in appender.partitions() {
+            partition.let_go();
+            if !partition.wants_hello(IDLE_MAX, BUSY_MAX) {
+                continue;
+            }
+            match timeout(QUESTION_MAX, appender.greet(partition)).await {
+                Ok(Ok(())) => self.has_greeted = true,
+                Ok(Err(GreetError::Weak(shortfalls))) if !self.has_greeted => {
+                    return Err(RunError::WeakRedis { shortfalls });
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(partition = partition.number(), error = ?error, "no greeting");
+                }
+                Err(_) => partition.mark_silent(),
+            }
+        }
+        appender.report();
+        self.report_health();
+        Ok(())
+    }
+
+    fn report_health(&self) {
+        let faults = self
+            .appender
+            .partitions()
+            .iter()
+            .map(|partition| partition.fault());
+        match faults.collect::<Option<Vec<_>>>().as_deref() {
+            None => self.condition.ok(),
+            Some(faults) => self
+                .condition
+                .fail(faults.first().map(text_of).unwrap_or_default()),
+        }
+    }
+
+    async fn poll(&mut self) {
+        let appender = self.appender.clone();
+        let stream = appender.stream();
+        let mut sum = Totals::default();
+        for partition in appender.partitions() {
+            if partition.fault().is_some_and(|fault| fault != Fault::Full) {
+                return;
+            }
+            let Ok(Ok(totals)) = timeout(QUESTION_MAX, stream.totals(partition.number())).await
+            else {
+                return;
+            };
+            sum.add(&totals);
+        }
+        self.load
+            .set_backlog(sum.backlog_events(), sum.backlog_bytes());
+        self.metrics.backlog(sum.backlog_events());
+        let per_s = self
+            .drained
+            .per_second(sum.acknowledged_events, self.clock.now());
+        self.load.set_drained_per_s(per_s);
+        if let Ok(Ok(memory)) = timeout(QUESTION_MAX, Memory::ask(stream.client())).await {
+            self.report_memory(memory);
+        }
+    }
+
+    fn report_memory(&self, memory: Memory) {
+        let used = u128::from(memory.used) * 1_000;
+        let permille = used.checked_div(u128::from(memory.limit)).unwrap_or(0);
+        let permille = u32::try_from(permille).unwrap_or(u32::MAX);
+        self.load.set_memory_permille(permille);
+        if permille < FULL_UNTIL_PERMILLE {
+            for partition in self.appender.partitions() {
+                partition.clear_full();
+            }
+            self.appender.report();
+        }
+    }
+}
+
+fn text_of(fault: &Fault) -> String {
+    match fault {
+        Fault::Starting => "not connected yet".to_owned(),
+        Fault::Full => "at its memory limit".to_owned(),
+        Fault::Away => "not answering, or refusing".to_owned(),
+        Fault::Weak(shortfalls) => shortfalls.join("; "),
+    }
+}
+
+/// How many events the processors commit per second, over about the last ten seconds.
+#[derive(Debug, Default)]
+struct Drained {
+    last: Option<(i64, Instant)>,
+    per_second: f64,
+}
+
+impl Drained {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate: rounded, and never negative"
+    )]
+    fn per_second(&mut self, acknowledged: i64, now: Instant) -> u64 {
+        const WEIGHT: f64 = 0.2;
+        if let Some((before, then)) = self.last {
+            let seconds = now.saturating_duration_since(then).as_secs_f64().max(0.001);
+            let rate = (acknowledged - before).max(0) as f64 / seconds;
+            self.per_second += WEIGHT * (rate - self.per_second);
+        }
+        self.last = Some((acknowledged, now));
+        self.per_second.round() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drain_rate_follows_what_is_acknowledged() {
+        let clock = Clock::manual(0);
+        let mut drained = Drained::default();
+        assert_eq!(
+            drained.per_second(1_000_000, clock.now()),
+            0,
+            "one reading has no slope"
+        );
+        let mut acknowledged = 1_000_000;
+        let mut rate = 0;
+        for _ in 0..40 {
+            clock.advance(Duration::from_secs(1));
+            acknowledged += 500;
+            rate = drained.per_second(acknowledged, clock.now());
+        }
+        assert_eq!(rate, 500);
+        // A Redis that forgot its totals drains nothing, rather than backwards.
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(drained.per_second(0, clock.now()), 400);
+    }
+}

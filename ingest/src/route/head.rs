@@ -1,0 +1,197 @@
+//! What the head of a POST /events says: query, content type, encoding, idempotency key.
+
+use evp_shared::outcome::RejectReason;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+
+use crate::body::Format;
+use crate::body::decompress::Encoding;
+use crate::response::Ids;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// See the module.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head<'r> {
+    pub(super) ids: Ids,
+    pub(super) format: Format,
+    pub(super) encoding: Option<Encoding>,
+    pub(super) idempotency_key: Option<&'r str>,
+}
+
+impl<'r> Head<'r> {
+    pub(super) fn parse(parts: &'r Parts) -> Result<Self, RejectReason> {
+        Ok(Self {
+            ids: ids(parts.uri.query().unwrap_or_default())?,
+            format: format(&parts.headers)?,
+            encoding: encoding(&parts.headers)?,
+            idempotency_key: idempotency_key(&parts.headers)?,
+        })
+    }
+}
+
+/// Reads the query. An unknown parameter is refused: it may be one that a client relies on.
+fn ids(query: &str) -> Result<Ids, RejectReason> {
+    let mut ids = Ids::Listed;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter {
+            "ids=none" => ids = Ids::LeftOut,
+            "ack=stream" => {}
+            _ => return Err(RejectReason::InvalidParameter),
+        }
+    }
+    Ok(ids)
+}
+
+/// Without a type, or with one that a tool sets by itself, the bytes decide.
+fn format(headers: &HeaderMap) -> Result<Format, RejectReason> {
+    let unsupported = RejectReason::UnsupportedContentType;
+    let Some(value) = single(headers, &CONTENT_TYPE, unsupported)? else {
+        return Ok(Format::Sniff);
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    if is("application/json") {
+        Ok(Format::Json)
+    } else if is("application/x-ndjson") || is("application/ndjson") {
+        Ok(Format::Ndjson)
+    } else if is("") || is("text/plain") || is("application/x-www-form-urlencoded") {
+        Ok(Format::Sniff)
+    } else {
+        Err(unsupported)
+    }
+}
+
+/// One layer at most.
+fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, RejectReason> {
+    let unsupported = RejectReason::UnsupportedEncoding;
+    let Some(value) = single(headers, &CONTENT_ENCODING, unsupported)? else {
+        return Ok(None);
+    };
+    let is = |name: &str| value.trim().eq_ignore_ascii_case(name);
+    if is("identity") || is("") {
+        Ok(None)
+    } else if is("gzip") || is("x-gzip") {
+        Ok(Some(Encoding::Gzip))
+    } else if is("zstd") {
+        Ok(Some(Encoding::Zstd))
+    } else {
+        Err(unsupported)
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, RejectReason> {
+    let name = HeaderName::from_static(IDEMPOTENCY_KEY);
+    let Some(value) = headers.get(&name) else {
+        return Ok(None);
+    };
+    let invalid = RejectReason::InvalidIdempotencyKey;
+    if headers.get_all(&name).iter().count() > 1 {
+        return Err(invalid);
+    }
+    // Like `eventId`, it may hold any characters; headers carry them as UTF-8 or not at all.
+    std::str::from_utf8(value.as_bytes())
+        .map(Some)
+        .map_err(|_| invalid)
+}
+
+fn single<'r>(
+    headers: &'r HeaderMap,
+    name: &HeaderName,
+    refusal: RejectReason,
+) -> Result<Option<&'r str>, RejectReason> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| refusal),
+        (Some(_), Some(_)) => Err(refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parse(
+        uri: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Ids, Format, Option<Encoding>), RejectReason> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        Head::parse(&parts).map(|head| (head.ids, head.format, head.encoding))
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table: one row per case")]
+    #[test]
+    fn heads_follow_the_table() {
+        use RejectReason as R;
+        let ct = "content-type";
+        let ce = "content-encoding";
+        let plain = Ok((Ids::Listed, Format::Sniff, None));
+        let cases: [(&str, &[(&str, &str)], _); 16] = [
+            ("/events", &[], plain),
+            ("/events?", &[], plain),
+            ("/events?ack=stream", &[], plain),
+            (
+                "/events?ids=none&ack=stream",
+                &[],
+                Ok((Ids::LeftOut, Format::Sniff, None)),
+            ),
+            ("/events?ack=stored", &[], Err(R::InvalidParameter)),
+            ("/events?x=1", &[], Err(R::InvalidParameter)),
+            (
+                "/events",
+                &[(ct, "application/json; charset=utf-8")],
+                Ok((Ids::Listed, Format::Json, None)),
+            ),
+            (
+                "/events",
+                &[(ct, "Application/X-NDJSON")],
+                Ok((Ids::Listed, Format::Ndjson, None)),
+            ),
+            (
+                "/events",
+                &[(ct, "application/x-www-form-urlencoded")],
+                plain,
+            ),
+            ("/events", &[(ct, "text/plain")], plain),
+            (
+                "/events",
+                &[(ct, "application/xml")],
+                Err(R::UnsupportedContentType),
+            ),
+            (
+                "/events",
+                &[(ct, "text/plain"), (ct, "text/plain")],
+                Err(R::UnsupportedContentType),
+            ),
+            (
+                "/events",
+                &[(ce, "GZIP")],
+                Ok((Ids::Listed, Format::Sniff, Some(Encoding::Gzip))),
+            ),
+            (
+                "/events",
+                &[(ce, "zstd")],
+                Ok((Ids::Listed, Format::Sniff, Some(Encoding::Zstd))),
+            ),
+            (
+                "/events",
+                &[(ce, "gzip, gzip")],
+                Err(R::UnsupportedEncoding),
+            ),
+            ("/events", &[(ce, "br")], Err(R::UnsupportedEncoding)),
+        ];
+        for (uri, headers, expected) in cases {
+            assert_eq!(parse(uri, headers), expected, "{uri} {headers:?}");
+        }
+        let twice = [(IDEMPOTENCY_KEY, "a"), (IDEMPOTENCY_KEY, "a")];
+        assert_eq!(parse("/events", &twice), Err(R::InvalidIdempotencyKey));
+    }
+}

@@ -1,0 +1,51 @@
+//! What a `202` promises is what Redis is configured for.
+
+use evp_devstack::{RedisOptions, RedisServer};
+use evp_ingest::RunError;
+use evp_shared::testing::{TestRedis, wait_for};
+use fred::interfaces::ConfigInterface;
+
+use crate::support::{TestIngest, list, own_redis};
+
+#[tokio::test]
+async fn a_redis_that_promises_less_is_refused_at_the_start_with_the_fix() {
+    let options = RedisOptions {
+        appendfsync: "everysec",
+        ..RedisOptions::default()
+    };
+    let server = RedisServer::start(options).await.expect("a redis-server");
+    let redis = TestRedis::at(server.url()).await;
+    let mut ingest = TestIngest::start(&redis, "").await;
+    let error = ingest.ended().await.expect_err("refuses to start");
+    assert!(matches!(error, RunError::WeakRedis { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("CONFIG SET appendfsync always"),
+        "{error}"
+    );
+
+    let declared = TestIngest::ready(&redis, "[redis]\ndurability = \"everysec\"").await;
+    let answer = declared.request("").body(list(1)).send().await.unwrap();
+    assert_eq!(answer.headers()["evp-durability"], "everysec");
+    declared.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_promises_less_later_takes_nothing_more() {
+    let (_server, redis) = own_redis("64mb").await;
+    let ingest = TestIngest::ready(&redis, "").await;
+    redis
+        .client()
+        .config_set("appendfsync", "no")
+        .await
+        .unwrap();
+    // An idle partition is greeted, and its promise checked, every few seconds.
+    wait_for("noticed", || async { !ingest.is_ready().await }).await;
+    assert_eq!(ingest.post(list(1)).await.0, 503);
+    redis
+        .client()
+        .config_set("appendfsync", "always")
+        .await
+        .unwrap();
+    wait_for("taken", || async { ingest.post(list(1)).await.0 == 202 }).await;
+    ingest.stop().await;
+}

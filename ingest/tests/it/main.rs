@@ -1,0 +1,12 @@
+//! The service against a real Redis.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test, a panic is the report"
+)]
+
+mod contract;
+mod durability;
+mod group_commit;
+mod outage;
+mod support;

@@ -1,0 +1,258 @@
+//! What becomes of requests when Redis goes away, is full, or forgets.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use evp_shared::event::id::CanonicalId;
+use evp_shared::testing::{TestRedis, unique, wait_for};
+use fred::interfaces::{KeysInterface, LuaInterface, StreamsInterface};
+use fred::prelude::Value as RedisValue;
+use reqwest::Client;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list, own_redis};
+
+/// Sends 150 requests of five events; returns what was acknowledged, and how many were refused.
+async fn send_many(http: Client, address: String) -> (Vec<CanonicalId>, usize) {
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    for _ in 0..150 {
+        let request = http.post(format!("http://{address}/events")).body(list(5));
+        let (status, body) = answer_of(request.send().await.expect("an answer")).await;
+        if status == 202 {
+            acknowledged.extend(ids_of(&body));
+            continue;
+        }
+        assert_eq!(status, 503, "{body}");
+        assert!(body["retryAfterSeconds"].as_u64() >= Some(1), "{body}");
+        let is_unconfirmed = body["code"] == "not_confirmed";
+        assert_eq!(body["eventIds"].is_array(), is_unconfirmed, "{body}");
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    (acknowledged, refused)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_event_survives_killed_redis() {
+    let (mut server, redis) = own_redis("256mb").await;
+    let ingest = TestIngest::ready(&redis, "").await;
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        clients.spawn(send_many(ingest.http.clone(), ingest.address.clone()));
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        server.kill().await;
+        server.restart().await.expect("restarts");
+    }
+    let mut acknowledged = HashSet::new();
+    let mut refused = 0;
+    while let Some(client) = clients.join_next().await {
+        let (ids, refusals) = client.expect("no panic");
+        acknowledged.extend(ids);
+        refused += refusals;
+    }
+    let stored = ids_in(&frames(&redis).await);
+    assert!(
+        acknowledged.is_subset(&stored),
+        "an acknowledged event is missing"
+    );
+    assert!(
+        acknowledged.len() > 100,
+        "{} acknowledged, {refused} refused",
+        acknowledged.len()
+    );
+    wait_for("ready again", || ingest.is_ready()).await;
+    let (status, _) = ingest.post(list(1)).await;
+    assert_eq!(status, 202);
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_redis_leaves_requests_unconfirmed() {
+    let (server, redis) = own_redis("64mb").await;
+    let ingest = TestIngest::ready(&redis, "[ingest.append]\ndeadline = \"300ms\"").await;
+    server.pause();
+    let (status, body) = ingest
+        .post(r#"[{"type":"a","eventId":"mine"},{"type":"a"},7]"#)
+        .await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("not_confirmed")),
+        "{body}"
+    );
+    assert_eq!(body["retryable"], true);
+    let ids = body["eventIds"].as_array().unwrap().clone();
+    assert_eq!((&ids[0], &ids[2]), (&json!("mine"), &json!(null)));
+    // Known to be away by now: refused at once, and for certain.
+    let (status, body) = ingest.post(list(1)).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("not_accepted")),
+        "{body}"
+    );
+
+    server.resume();
+    ingest.wait_until_ready().await;
+    wait_for("admitted again", || async {
+        ingest.post(list(1)).await.0 == 202
+    })
+    .await;
+    // Sent again with the ids it was given, the request is the same events.
+    let again = format!(
+        r#"[{{"type":"a","eventId":"mine"}},{{"type":"a","eventId":{}}}]"#,
+        ids[1]
+    );
+    let (status, body) = ingest.post(again).await;
+    assert_eq!(status, 202);
+    let stored = ids_in(&frames(&redis).await);
+    assert!(ids_of(&body).iter().all(|id| stored.contains(id)));
+    assert_eq!(
+        stored.len() - ids_of(&body).len(),
+        1,
+        "nothing beside the one admitted again"
+    );
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_and_keeps_what_it_took() {
+    let (_server, redis) = own_redis("8mb").await;
+    let toml = "[ingest.frame]\ncodec = \"none\"\n[ingest.append]\ndeadline = \"300ms\"\n\
+                [ingest.admission]\nmemory_share = 1";
+    let ingest = TestIngest::ready(&redis, toml).await;
+    let payload = "x".repeat(100_000);
+    let body = format!(r#"{{"type":"a","payload":{{"p":"{payload}"}}}}"#);
+    let mut acknowledged = HashSet::new();
+    let refusal = loop {
+        let (status, answer) = ingest.post(body.clone()).await;
+        if status != 202 {
+            break (status, answer);
+        }
+        acknowledged.extend(ids_of(&answer));
+        assert!(
+            acknowledged.len() < 200,
+            "8 MiB hold no 200 events of 100 kB"
+        );
+    };
+    assert_eq!(
+        (refusal.0, &refusal.1["code"]),
+        (503, &json!("not_accepted")),
+        "{}",
+        refusal.1
+    );
+    assert_eq!(ids_in(&frames(&redis).await), acknowledged);
+
+    // Room is made: it takes events again.
+    let stream = redis.keys().partition(0).events;
+    let _: u64 = redis
+        .client()
+        .xtrim(stream, ("MAXLEN", "=", 1_i64))
+        .await
+        .unwrap();
+    wait_for("admitted again", || async {
+        ingest.post(list(1)).await.0 == 202
+    })
+    .await;
+    ingest.stop().await;
+}
+
+async fn flush_all(redis: &TestRedis) {
+    let flush = "return redis.call('FLUSHALL')";
+    let keys = Vec::<String>::new();
+    let _: RedisValue = redis
+        .client()
+        .eval(flush, keys.clone(), keys)
+        .await
+        .expect("flushed");
+}
+
+#[tokio::test]
+async fn a_redis_that_forgot_everything_is_greeted_anew() {
+    let (_server, redis) = own_redis("64mb").await;
+    let ingest = TestIngest::ready(&redis, "").await;
+    assert_eq!(ingest.post(list(3)).await.0, 202);
+    flush_all(&redis).await;
+    let (status, body) = ingest.post(list(2)).await;
+    assert_eq!(status, 202);
+    assert_eq!(
+        ids_in(&frames(&redis).await),
+        ids_of(&body).into_iter().collect()
+    );
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn frames_are_replayed_to_a_redis_that_promised_less_and_forgot() {
+    let (_server, redis) = own_redis("64mb").await;
+    let toml = "[redis]\ndurability = \"everysec\"\n[ingest.append]\nreplay_window = \"5m\"";
+    let ingest = TestIngest::ready(&redis, toml).await;
+    let (_, first) = ingest.post(list(3)).await;
+    flush_all(&redis).await;
+    let (status, second) = ingest.post(list(2)).await;
+    assert_eq!(status, 202);
+    let expected: HashSet<_> = ids_of(&first).into_iter().chain(ids_of(&second)).collect();
+    assert_eq!(ids_in(&frames(&redis).await), expected);
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_deleted_is_made_again() {
+    let (_server, redis) = own_redis("64mb").await;
+    let ingest = TestIngest::ready(&redis, "").await;
+    assert_eq!(ingest.post(list(3)).await.0, 202);
+    let _: u64 = redis
+        .client()
+        .del(redis.keys().partition(0).events)
+        .await
+        .unwrap();
+    let (status, body) = ingest.post(list(2)).await;
+    assert_eq!(status, 202);
+    assert_eq!(
+        ids_in(&frames(&redis).await),
+        ids_of(&body).into_iter().collect()
+    );
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_backlog_beyond_its_bound_is_refused_until_it_drains() {
+    let (_server, redis) = own_redis("64mb").await;
+    let ingest = TestIngest::ready(&redis, "[ingest.admission]\nbacklog_events = 10").await;
+    assert_eq!(ingest.post(list(20)).await.0, 202);
+    wait_for("refused", || async {
+        let (status, body) = ingest.post(list(1)).await;
+        status == 503 && body["code"] == "overloaded"
+    })
+    .await;
+    let drain = "return redis.call('HSET', KEYS[1], 'acknowledged_events', \
+                 redis.call('HGET', KEYS[1], 'appended_events'))";
+    let totals = redis.keys().partition(0).totals;
+    let _: RedisValue = redis
+        .client()
+        .eval(drain, totals, Vec::<String>::new())
+        .await
+        .unwrap();
+    wait_for("admitted again", || async {
+        ingest.post(list(1)).await.0 == 202
+    })
+    .await;
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_at_the_start_is_waited_for() {
+    let (mut server, redis) = own_redis("64mb").await;
+    server.stop().await;
+    let ingest = TestIngest::start_at(&server.url(), &unique("t"), "").await;
+    let (status, body) = ingest.post(list(1)).await;
+    assert_eq!((status, &body["code"]), (503, &json!("not_accepted")));
+    assert!(!ingest.is_ready().await);
+    server.restart().await.unwrap();
+    ingest.wait_until_ready().await;
+    assert_eq!(ingest.post(list(1)).await.0, 202);
+    ingest.stop().await;
+    drop(redis);
+}

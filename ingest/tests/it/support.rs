@@ -1,0 +1,181 @@
+//! One ingest in this process, on free ports, and a look at what it has put on its stream.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use evp_devstack::{RedisOptions, RedisServer};
+use evp_ingest::{IngestConfig, Listeners, RunError, run};
+use evp_shared::config::Source;
+use evp_shared::document::ID_OFFSET;
+use evp_shared::event::id::CanonicalId;
+use evp_shared::frame::OpenFrame;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::GroupReader;
+use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub(crate) struct TestIngest {
+    pub(crate) http: Client,
+    pub(crate) address: String,
+    admin: String,
+    shutdown: Shutdown,
+    running: JoinSet<Result<(), RunError>>,
+}
+
+impl TestIngest {
+    /// Starts an ingest and waits until it is ready.
+    pub(crate) async fn ready(redis: &TestRedis, toml: &str) -> Self {
+        let ingest = Self::start(redis, toml).await;
+        ingest.wait_until_ready().await;
+        ingest
+    }
+
+    pub(crate) async fn start(redis: &TestRedis, toml: &str) -> Self {
+        Self::start_at(redis.url(), redis.keys().prefix(), toml).await
+    }
+
+    pub(crate) async fn start_at(url: &str, prefix: &str, toml: &str) -> Self {
+        let environment = [
+            ("EVP__REDIS__URL", url),
+            ("EVP__REDIS__KEY_PREFIX", prefix),
+            ("EVP__REDIS__COMMAND_TIMEOUT", "1s"),
+            ("EVP__SHUTDOWN__GRACE", "10s"),
+        ];
+        let source = Source::from_text(toml, &environment).expect("TOML");
+        let config = IngestConfig::read(source).expect("a valid configuration");
+        let listeners = Listeners {
+            public: listener().await,
+            admin: listener().await,
+        };
+        let address = listeners.public.local_addr().expect("bound").to_string();
+        let admin = listeners.admin.local_addr().expect("bound").to_string();
+        let shutdown = Shutdown::new();
+        let mut running = JoinSet::new();
+        running.spawn(run(config, listeners, shutdown.clone()));
+        Self {
+            http: Client::new(),
+            address,
+            admin,
+            shutdown,
+            running,
+        }
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        wait_for("ingest is ready", || async { self.is_ready().await }).await;
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self
+            .http
+            .get(format!("http://{}/readyz", self.admin))
+            .send()
+            .await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub(crate) fn request(&self, query: &str) -> RequestBuilder {
+        self.http
+            .post(format!("http://{}/events{query}", self.address))
+    }
+
+    /// Posts a body and returns its status and JSON.
+    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        answer_of(self.request("").body(body).send().await.expect("an answer")).await
+    }
+
+    pub(crate) fn order_shutdown(&self) {
+        self.shutdown.trigger();
+    }
+
+    /// Waits for the end of the service.
+    pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
+        let ended = tokio::time::timeout(PATIENCE, self.running.join_next()).await;
+        ended
+            .expect("ends in time")
+            .expect("one task")
+            .expect("no panic")
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.order_shutdown();
+        self.ended().await.expect("a clean end");
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+pub(crate) async fn answer_of(answer: Response) -> (u16, Value) {
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a body");
+    let json = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).expect("JSON")
+    };
+    (status, json)
+}
+
+/// A Redis of the test's own, to be killed, filled and emptied.
+pub(crate) async fn own_redis(maxmemory: &str) -> (RedisServer, TestRedis) {
+    let options = RedisOptions {
+        maxmemory: maxmemory.to_owned(),
+        ..RedisOptions::default()
+    };
+    let server = RedisServer::start(options).await.expect("a redis-server");
+    let redis = TestRedis::at(server.url()).await;
+    (server, redis)
+}
+
+/// Everything on the stream that no test reader has seen yet, frame by frame.
+pub(crate) async fn frames(redis: &TestRedis) -> Vec<OpenFrame> {
+    let stream = redis.stream(1);
+    let mut frames = Vec::new();
+    loop {
+        let reader = GroupReader::new(redis.client(), &stream, "test");
+        let entries = reader
+            .read_new(1_000, Duration::from_millis(1))
+            .await
+            .expect("the stream is there");
+        if entries.is_empty() {
+            return frames;
+        }
+        for entry in entries {
+            frames.push(
+                entry
+                    .frame
+                    .expect("not deleted")
+                    .open()
+                    .expect("a whole frame"),
+            );
+        }
+    }
+}
+
+pub(crate) fn ids_in(frames: &[OpenFrame]) -> HashSet<CanonicalId> {
+    let id_of = |document: &[u8]| {
+        CanonicalId::from_bytes(document[ID_OFFSET..][..16].try_into().expect("16 bytes"))
+    };
+    frames.iter().flat_map(OpenFrame::iter).map(id_of).collect()
+}
+
+/// The canonical ids of an answer, without the nulls.
+pub(crate) fn ids_of(answer: &Value) -> Vec<CanonicalId> {
+    let ids = answer["ids"].as_array().expect("ids");
+    ids.iter()
+        .filter_map(Value::as_str)
+        .map(|id| id.parse().expect("a canonical id"))
+        .collect()
+}
+
+pub(crate) fn list(events: usize) -> String {
+    format!(
+        "[{}]",
+        vec![r#"{"eventType":"a","metadata":{"k":"v"}}"#; events].join(",")
+    )
+}
