@@ -129,13 +129,9 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
     let stream = Stream::new(client.clone(), &keys, partitions);
     let connections =
         u32::try_from(config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES);
-    let database = store::connect(
-        config.mongo.uri.expose(),
-        &config.mongo.database,
-        connections.unwrap_or(u32::MAX),
-    )
-    .await
-    .map_err(StoreError::from)?;
+    let database = store::connect(&config.mongo, connections.unwrap_or(u32::MAX))
+        .await
+        .map_err(StoreError::from)?;
 
     let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
     loop {

@@ -4,14 +4,21 @@
 //! reads, exclusive ones out of a pool ([`reader_pool`]): fred sends everything over one socket
 //! in order, so one blocked XREADGROUP would hold up every commit behind it (ADR 0007).
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deadpool::managed;
 use fred::clients::Client;
+use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, ConfigInterface};
 use fred::prelude::{Builder, Error as RedisError, Value};
 use fred::types::InfoKind;
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::types::config::{
+    Config, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector, UnresponsiveConfig,
+};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::{Durability, RedisConfig};
 
@@ -32,6 +39,8 @@ pub struct Connect {
     pub connect_timeout: Duration,
     /// Longest silence of the server while a command waits; then the socket is closed.
     pub command_timeout: Duration,
+    /// PEM file of the only authority to trust, for `rediss://` URLs.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl From<&RedisConfig> for Connect {
@@ -40,6 +49,7 @@ impl From<&RedisConfig> for Connect {
             url: config.url.expose().to_owned(),
             connect_timeout: config.connect_timeout,
             command_timeout: config.command_timeout,
+            ca_file: config.ca_file.clone(),
         }
     }
 }
@@ -79,7 +89,7 @@ pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisE
     match tokio::time::timeout(patience, client.wait_for_connect()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(RedisError::new(
-            fred::error::ErrorKind::Timeout,
+            ErrorKind::Timeout,
             format!("redis does not answer within {patience:?}"),
         )),
     }
@@ -88,6 +98,9 @@ pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisE
 fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisError> {
     let mut config = Config::from_url(&how.url)?;
     config.fail_fast = false;
+    if let Some(file) = &how.ca_file {
+        config.tls = Some(trusting(file)?);
+    }
     let mut builder = Builder::from_config(config);
     builder
         .with_connection_config(|connection| {
@@ -110,6 +123,27 @@ fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisEr
             2,
         ));
     builder.build()
+}
+
+/// TLS that trusts the authority in `file` and no other.
+fn trusting(file: &Path) -> Result<TlsConfig, RedisError> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        let text = format!("redis.ca_file {}: {error}", file.display());
+        RedisError::new(ErrorKind::Config, text)
+    };
+    let mut roots = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))?;
+    for certificate in found {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"holds no certificate"));
+    }
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(config).into())
 }
 
 /// Pool of exclusive connections for blocking reads.
@@ -336,6 +370,20 @@ mod tests {
             let shortfalls = found.shortfalls(declared).join("; ");
             assert!(shortfalls.contains(expected), "{shortfalls}");
             assert_eq!(shortfalls.is_empty(), expected.is_empty(), "{shortfalls}");
+        }
+    }
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_refused_with_its_name() {
+        for name in ["/dev/null", "/nowhere.pem"] {
+            let how = Connect {
+                url: "rediss://localhost".to_owned(),
+                connect_timeout: Duration::from_secs(1),
+                command_timeout: Duration::from_secs(1),
+                ca_file: Some(name.into()),
+            };
+            let error = connect(&how).map(drop).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
         }
     }
 

@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use mongodb::error::{Error as MongoError, ErrorKind};
-use mongodb::options::{ClientOptions, ReadConcern, SelectionCriteria};
+use mongodb::options::{
+    ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls, TlsOptions,
+};
 use mongodb::{Client, Database};
 
-use crate::config::Choice;
+use crate::config::{Choice, MongoConfig};
 
 /// Collection of events.
 pub const EVENTS: &str = "events";
@@ -111,13 +113,14 @@ pub enum StoreError {
     },
 }
 
-/// Opens `database` at `uri` with bounded waits and without retryable writes: the deterministic
-/// `_id` is what makes a retry safe, and they double the cost of a duplicate.
+/// Opens the configured database over at most `connections` connections, with bounded waits and
+/// without retryable writes: the deterministic `_id` is what makes a retry safe, and they double
+/// the cost of a duplicate.
 ///
 /// # Errors
 /// The URI is malformed. Whether there is a server is seen at the first command.
-pub async fn connect(uri: &str, database: &str, connections: u32) -> Result<Database, MongoError> {
-    let mut options = ClientOptions::parse(uri).await?;
+pub async fn connect(config: &MongoConfig, connections: u32) -> Result<Database, MongoError> {
+    let mut options = ClientOptions::parse(config.uri.expose()).await?;
     options.app_name.get_or_insert_with(|| "evp".to_owned());
     options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
     options.heartbeat_freq.get_or_insert(HEARTBEAT);
@@ -127,10 +130,12 @@ pub async fn connect(uri: &str, database: &str, connections: u32) -> Result<Data
     options.max_pool_size.get_or_insert(connections);
     options.retry_writes = Some(false);
     options.read_concern = Some(ReadConcern::majority());
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(
-        mongodb::options::ReadPreference::Primary,
-    ));
-    Ok(Client::with_options(options)?.database(database))
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+    if let Some(file) = &config.ca_file {
+        let tls = TlsOptions::builder().ca_file_path(file.clone()).build();
+        options.tls = Some(Tls::Enabled(tls));
+    }
+    Ok(Client::with_options(options)?.database(&config.database))
 }
 
 /// Makes the collections and indexes that are missing and checks the fingerprint, which the first

@@ -83,6 +83,7 @@ impl TestRedis {
             url: url.clone(),
             connect_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
+            ca_file: None,
         };
         let client = connect(&how).expect("redis url");
         client.wait_for_connect().await.expect("redis");
@@ -101,6 +102,7 @@ impl TestRedis {
             url: self.url.clone(),
             connect_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
+            ca_file: None,
         }
     }
 
