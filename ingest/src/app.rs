@@ -177,15 +177,13 @@ async fn drain(
     tokio::time::sleep(config.shutdown.delay).await;
     stop.serving.trigger();
     // The public task gives the last order when it has answered everybody.
-    let left = tasks
-        .join_within(config.shutdown.grace + config.append_deadline)
-        .await?;
+    let left = tasks.join_within(config.shutdown.grace).await?;
     if left.is_empty() {
         tracing::info!("drained");
+        Ok(())
     } else {
-        tracing::warn!(tasks = ?left, "the grace period ended before everything was done");
+        Err(RunError::Overstayed { tasks: left })
     }
-    Ok(())
 }
 
 fn appender(
@@ -234,7 +232,7 @@ fn app(
     }
 }
 
-/// Serves the public port; then lets the batcher end, by dropping the last way to submit.
+/// Serves the public port, and leaves the last fifth of the grace period to the rest; then lets the batcher end, by dropping the last way to submit.
 async fn serve(
     app: Arc<App>,
     listener: TcpListener,
@@ -252,7 +250,7 @@ async fn serve(
         ..ServerLimits::named("public")
     };
     let handler = move |request: Request<Incoming>| route::handle(Arc::clone(&app), request);
-    let grace = config.shutdown.grace;
+    let grace = config.shutdown.grace * 4 / 5;
     let drained = server::serve(listener, limits, handler, stop.serving, grace).await;
     stop.rest.trigger();
     if drained.cut > 0 {

@@ -158,9 +158,8 @@ impl Appender {
         let mut backoff = Backoff::new(RETRY_FIRST, 2, RETRY_MAX);
         loop {
             match timeout_at(deadline.into(), self.attempt(&mut attempts)).await {
-                Ok(Ok(())) => return AppendOutcome::Appended,
-                Ok(Err(Again::AtOnce)) => continue,
-                Ok(Err(Again::Later)) => {}
+                Ok(Attempt::Appended) => return AppendOutcome::Appended,
+                Ok(Attempt::Failed) => {}
                 Err(_) => partition.mark_silent(),
             }
             self.report();
@@ -194,39 +193,35 @@ impl Appender {
     ///
     /// # Cancel safety
     /// Safe: `is_unknown` is set before anything is sent, and taken back only by an answer.
-    async fn attempt(&self, attempts: &mut Attempts<'_>) -> Result<(), Again> {
+    async fn attempt(&self, attempts: &mut Attempts<'_>) -> Attempt {
         let inner = &*self.0;
         let partition = attempts.partition;
-        let life = partition
-            .greeted(&inner.stream, &inner.config, &inner.metrics)
-            .await
-            .map_err(|_| Again::Later)?;
+        let greeted = partition.greeted(&inner.stream, &inner.config, &inner.metrics);
+        let Ok(life) = greeted.await else {
+            return Attempt::Failed;
+        };
         if let Cargo::Drafts(drafts) = &mut attempts.cargo {
             let Some(frames) = self.seal(partition, drafts) else {
-                return Err(Again::AtOnce);
+                return Attempt::Failed;
             };
             attempts.cargo = Cargo::Sealed(frames);
         }
         let Cargo::Sealed(frames) = &attempts.cargo else {
-            return Err(Again::Later);
+            return Attempt::Failed;
         };
         let was_unknown = attempts.is_unknown;
         attempts.is_unknown = true;
         match inner.stream.append(partition.number(), life, frames).await {
-            Ok(entries) if partition.acknowledge(life, frames, &entries) => Ok(()),
+            Ok(entries) if partition.acknowledge(life, frames, &entries) => Attempt::Appended,
             // It was sent in an older life, whose answers count for nothing.
-            Ok(_) => Err(Again::AtOnce),
+            Ok(_) => Attempt::Failed,
             Err(error) => {
                 if !matches!(error, AppendError::Unknown(_)) {
                     attempts.is_unknown = was_unknown;
                 }
                 partition.failed(&error);
                 inner.metrics.attempt_failed(&error);
-                Err(if matches!(error, AppendError::SayHello) {
-                    Again::AtOnce
-                } else {
-                    Again::Later
-                })
+                Attempt::Failed
             }
         }
     }
@@ -258,8 +253,8 @@ impl Appender {
     }
 }
 
-/// When to try again.
-enum Again {
-    AtOnce,
-    Later,
+/// What one attempt came to.
+enum Attempt {
+    Appended,
+    Failed,
 }

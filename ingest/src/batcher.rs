@@ -7,7 +7,6 @@
 
 mod pending;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use evp_shared::tasks::TaskPool;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 pub(crate) use self::pending::Call;
 pub(crate) use self::pending::FrameLimits;
@@ -96,14 +95,17 @@ impl Batcher {
     }
 
     /// Works until every sender of submissions is gone and every request is answered.
-    pub(crate) async fn run(mut self) -> Result<(), Infallible> {
+    ///
+    /// # Errors
+    /// An append panicked.
+    pub(crate) async fn run(mut self) -> Result<(), JoinError> {
         let mut is_open = true;
         while is_open || !self.pending.is_empty() || !self.in_flight.is_empty() {
             self.dispatch();
             let expiry = self.expiry();
             tokio::select! {
                 biased;
-                Some(_) = self.in_flight.next() => {}
+                Some(appended) = self.in_flight.next() => drop(appended?),
                 submission = self.submissions.recv(), if is_open => match submission {
                     Some(submission) => self.take(submission),
                     None => is_open = false,

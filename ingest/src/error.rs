@@ -49,6 +49,12 @@ pub enum RunError {
         /// Requests whose clients got no answer.
         requests: usize,
     },
+    /// The grace period was over before every task had ended.
+    #[error("the grace period ended before {} did", .tasks.join(", "))]
+    Overstayed {
+        /// Tasks that were cut.
+        tasks: Vec<&'static str>,
+    },
 }
 
 impl RunError {
@@ -59,9 +65,11 @@ impl RunError {
             Self::Config(_) | Self::Bind { .. } | Self::RedisUrl | Self::WeakRedis { .. } => {
                 ExitCode::from(EXIT_CODE)
             }
-            Self::Telemetry(_) | Self::Signals(_) | Self::Task(_) | Self::Unfinished { .. } => {
-                ExitCode::FAILURE
-            }
+            Self::Telemetry(_)
+            | Self::Signals(_)
+            | Self::Task(_)
+            | Self::Unfinished { .. }
+            | Self::Overstayed { .. } => ExitCode::FAILURE,
         }
     }
 }

@@ -13,6 +13,9 @@ use simd_json::Node;
 
 use crate::body::{BodyProblem, DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape};
 
+/// What a document has and its JSON does not: a single event shall not grow its buffer.
+const FIRST_DOCUMENT_EXTRA: usize = 128;
+
 /// Up to this many distinct types of one request are searched one by one.
 const FEW_TYPES: usize = 16;
 
@@ -43,7 +46,7 @@ impl<'a> EventSink<'a> {
         scratch.first_of.clear();
         scratch.type_indexes.clear();
         let batch = EventBatch {
-            documents: Vec::with_capacity(body_bytes),
+            documents: Vec::with_capacity(body_bytes + FIRST_DOCUMENT_EXTRA),
             ..Default::default()
         };
         let request = DecodedRequest {

@@ -42,6 +42,8 @@ pub(crate) struct Keeper {
     clock: Clock,
     drained: Drained,
     has_greeted: bool,
+    /// What was last said to be wrong; told once, not at every look.
+    told: Option<String>,
 }
 
 impl Keeper {
@@ -61,6 +63,7 @@ impl Keeper {
             clock,
             drained: Drained::default(),
             has_greeted: false,
+            told: None,
         }
     }
 
@@ -109,17 +112,25 @@ impl Keeper {
         Ok(())
     }
 
-    fn report_health(&self) {
+    fn report_health(&mut self) {
         let faults = self
             .appender
             .partitions()
             .iter()
             .map(|partition| partition.fault());
-        match faults.collect::<Option<Vec<_>>>().as_deref() {
+        // One good partition is enough to take events.
+        let faults = faults.collect::<Option<Vec<_>>>();
+        let fault = faults.map(|faults| faults.first().map(text_of).unwrap_or_default());
+        match &fault {
             None => self.condition.ok(),
-            Some(faults) => self
-                .condition
-                .fail(faults.first().map(text_of).unwrap_or_default()),
+            Some(text) => self.condition.fail(text.as_str()),
+        }
+        if fault != self.told {
+            match &fault {
+                None => tracing::info!("redis takes events"),
+                Some(text) => tracing::warn!(reason = text.as_str(), "redis takes no events"),
+            }
+            self.told = fault;
         }
     }
 

@@ -4,7 +4,7 @@ use evp_shared::testing::TestRedis;
 use futures::future::join_all;
 use serde_json::json;
 
-use crate::support::{TestIngest, frames, ids_in, ids_of, list, own_redis};
+use crate::support::{TestIngest, frames, frames_of, ids_in, ids_of, list, own_redis};
 
 #[tokio::test]
 async fn concurrent_requests_share_frames() {
@@ -14,7 +14,7 @@ async fn concurrent_requests_share_frames() {
     server.pause();
     let posts = async { join_all((0..200).map(|_| ingest.post(r#"{"type":"a"}"#))).await };
     let resume = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        ingest.wait_until_in_flight(200).await;
         server.resume();
     };
     let (answers, ()) = tokio::join!(posts, resume);
@@ -52,25 +52,37 @@ async fn a_request_larger_than_a_frame_lies_in_frames_of_its_own() {
 
 #[tokio::test]
 async fn a_drain_answers_everybody() {
-    let redis = TestRedis::new().await;
+    let (server, redis) = own_redis("64mb").await;
     let mut ingest = TestIngest::ready(&redis, "").await;
-    let posts =
-        async { join_all((0..50).map(|_| ingest.request("").body(list(100)).send())).await };
+    server.pause();
+    let posts = async { join_all((0..600).map(|_| ingest.post(list(2)))).await };
     let stop = async {
-        // The order comes while requests are under way.
-        tokio::task::yield_now().await;
+        ingest.wait_until_in_flight(600).await;
         ingest.order_shutdown();
+        server.resume();
     };
     let (answers, ()) = tokio::join!(posts, stop);
-    let mut acknowledged = 0;
-    for answer in answers.into_iter().flatten() {
-        assert_eq!(answer.status(), 202);
-        acknowledged += 100;
-    }
-    ingest.ended().await.expect("a clean end");
-    let stored = ids_in(&frames(&redis).await).len();
     assert!(
-        stored >= acknowledged,
-        "{stored} stored, {acknowledged} acknowledged"
+        answers.iter().all(|(status, _)| *status == 202),
+        "{answers:?}"
     );
+    ingest.ended().await.expect("a clean end");
+    assert_eq!(ids_in(&frames(&redis).await).len(), 1_200);
+}
+
+#[tokio::test]
+async fn partitions_are_taken_in_turn() {
+    let redis = TestRedis::new().await;
+    let ingest = TestIngest::ready(&redis, "[redis]\npartitions = 4").await;
+    for _ in 0..8 {
+        assert_eq!(ingest.post(list(2)).await.0, 202);
+    }
+    let frames = frames_of(&redis, 4).await;
+    let mut taken: Vec<_> = frames
+        .iter()
+        .map(|frame| frame.header.id.producer().partition())
+        .collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [0, 0, 1, 1, 2, 2, 3, 3]);
+    ingest.stop().await;
 }

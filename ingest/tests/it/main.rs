@@ -9,4 +9,5 @@ mod contract;
 mod durability;
 mod group_commit;
 mod outage;
+mod process;
 mod support;

@@ -77,6 +77,28 @@ impl TestIngest {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
+    /// Waits until `requests` are under way. The gauge is the process's, so other tests' requests
+    /// count too: ask for more than they have.
+    pub(crate) async fn wait_until_in_flight(&self, requests: u32) {
+        wait_for("requests are under way", || async {
+            let url = format!("http://{}/metrics", self.admin);
+            let text = self
+                .http
+                .get(url)
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap();
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("evp_ingest_in_flight_requests "));
+            line.is_some_and(|value| value.parse::<f64>().unwrap() >= f64::from(requests))
+        })
+        .await;
+    }
+
     pub(crate) fn request(&self, query: &str) -> RequestBuilder {
         self.http
             .post(format!("http://{}/events{query}", self.address))
@@ -134,7 +156,12 @@ pub(crate) async fn own_redis(maxmemory: &str) -> (RedisServer, TestRedis) {
 
 /// Everything on the stream that no test reader has seen yet, frame by frame.
 pub(crate) async fn frames(redis: &TestRedis) -> Vec<OpenFrame> {
-    let stream = redis.stream(1);
+    frames_of(redis, 1).await
+}
+
+/// As [`frames`], of the first `partitions` partitions.
+pub(crate) async fn frames_of(redis: &TestRedis, partitions: u16) -> Vec<OpenFrame> {
+    let stream = redis.stream(partitions);
     let mut frames = Vec::new();
     loop {
         let reader = GroupReader::new(redis.client(), &stream, "test");
