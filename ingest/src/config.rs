@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evp_shared::config::{
     AdminConfig, AuthConfig, ByteSize, ConfigProblems, Durability, LogConfig, RedisConfig,
-    ServerConfig, ShutdownConfig, Source,
+    ServerConfig, ShutdownConfig, Source, identity,
 };
 use evp_shared::event::EventRules;
 use evp_shared::event::id::IdentityConfig;
@@ -16,9 +16,8 @@ use evp_shared::http::body::BodyLimits as WireLimits;
 pub use self::keys::{
     ADMIN_LISTEN, APPEND_DEADLINE, APPEND_IN_FLIGHT, APPEND_REPLAY_BYTES, APPEND_REPLAY_WINDOW,
     BACKLOG_BYTES, BACKLOG_EVENTS, BODY_BYTES, BODY_DECODED_BYTES, BODY_EVENTS, BODY_IDLE,
-    BODY_TOTAL, CORS_ORIGINS, DEDUPE_IDENTITY, EVENT_BYTES, EVENT_DEPTH, FRAME_BYTES, FRAME_CODEC,
-    FRAME_EVENTS, HTTP2, Http2Mode, IN_FLIGHT_BYTES, KEYS, MEMORY_SHARE, SALT_BITS, SERVER_LISTEN,
-    UNKNOWN_FIELDS,
+    BODY_TOTAL, CORS_ORIGINS, EVENT_BYTES, EVENT_DEPTH, FRAME_BYTES, FRAME_CODEC, FRAME_EVENTS,
+    HTTP2, Http2Mode, IN_FLIGHT_BYTES, KEYS, MEMORY_SHARE, SERVER_LISTEN, UNKNOWN_FIELDS,
 };
 use crate::admission::AdmissionLimits;
 use crate::appender::HeldLimits;
@@ -26,7 +25,14 @@ use crate::batcher::FrameLimits;
 use crate::body::BodyLimits;
 
 /// Sections of the other services, which may share the file.
-const OTHERS: &[&str] = &["mongo", "processor", "aggregator", "dashboard"];
+const OTHERS: &[&str] = &[
+    "mongo",
+    "processor",
+    "live",
+    "storage",
+    "dead_letters",
+    "aggregator",
+];
 /// Frames of one call, together: bounds what one script holds Redis up for.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
 /// How long acknowledged frames are held where Redis may forget them.
@@ -112,10 +118,7 @@ impl IngestConfig {
                 depth_max: source.get(&EVENT_DEPTH),
                 unknown_fields: source.get(&UNKNOWN_FIELDS).0,
             },
-            identity: IdentityConfig {
-                salt_bits: source.get(&SALT_BITS),
-                mode: source.get(&DEDUPE_IDENTITY).0,
-            },
+            identity: identity(&mut source),
             frame: FrameLimits {
                 events: source.get(&FRAME_EVENTS),
                 bytes: size(&mut source, &FRAME_BYTES),

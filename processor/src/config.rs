@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evp_shared::config::{
     AdminConfig, AnyKey, AuthConfig, ByteSize, IDENTITY_MODE, Key, LogConfig, MongoConfig,
-    RedisConfig, SALT_BITS, SHARED_KEYS, ShutdownConfig, Source, admin_listen, identity,
+    RedisConfig, SALT_BITS, ShutdownConfig, Source, admin_listen, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -115,28 +115,23 @@ pub const INDEXES: Key<Vec<Index>> = Key::new(
      that exist already are not dropped.",
 );
 
-/// Every key of this service.
-pub fn keys() -> Vec<&'static dyn AnyKey> {
-    let mut keys: Vec<&'static dyn AnyKey> = SHARED_KEYS.to_vec();
-    let own: [&'static dyn AnyKey; 14] = [
-        &ADMIN_LISTEN,
-        &NAME,
-        &BULK_EVENTS,
-        &BULK_BYTES,
-        &BULKS_IN_FLIGHT,
-        &INSERT_DEADLINE,
-        &CLAIM_IDLE,
-        &CLAIM_INTERVAL,
-        &READ_BLOCK,
-        &KEPT_AGE,
-        &KEPT_BYTES,
-        &INDEXES,
-        &IDENTITY_MODE,
-        &SALT_BITS,
-    ];
-    keys.extend(own);
-    keys
-}
+/// The keys that are the processor's own, for the reference.
+pub const KEYS: &[&dyn AnyKey] = &[
+    &ADMIN_LISTEN,
+    &NAME,
+    &BULK_EVENTS,
+    &BULK_BYTES,
+    &BULKS_IN_FLIGHT,
+    &INSERT_DEADLINE,
+    &CLAIM_IDLE,
+    &CLAIM_INTERVAL,
+    &READ_BLOCK,
+    &KEPT_AGE,
+    &KEPT_BYTES,
+    &INDEXES,
+    &IDENTITY_MODE,
+    &SALT_BITS,
+];
 
 /// The resolved configuration.
 #[derive(Debug, Clone)]
@@ -185,14 +180,7 @@ const EAGER_BULKS: usize = 2;
 
 impl ServiceConfig for ProcessorConfig {
     fn read(source: &mut Source) -> Self {
-        source.ignore_sections(&[
-            "server",
-            "ingest",
-            "append",
-            "admission",
-            "query",
-            "aggregator",
-        ]);
+        source.ignore_sections(&["server", "ingest", "append", "aggregator"]);
         let admin = AdminConfig::read(source, &ADMIN_LISTEN);
         AuthConfig::read(source, &[(ADMIN_LISTEN.name, admin.listen)]);
         let in_flight = source.get(&BULKS_IN_FLIGHT).get();
@@ -256,7 +244,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_design() {
         assert_eq!(
-            evp_shared::config::check_defaults(&keys()),
+            evp_shared::config::check_defaults(KEYS),
             Vec::<String>::new()
         );
         let config = read("").unwrap();

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evp_shared::config::{AnyKey, ByteSize, Choice, Key, admin_listen, server_listen};
+use evp_shared::config::{
+    AnyKey, ByteSize, Choice, IDENTITY_MODE, Key, SALT_BITS, admin_listen, server_listen,
+};
 use evp_shared::event::UnknownFields;
-use evp_shared::event::id::IdentityMode;
 use evp_shared::frame::Codec;
 
 /// The public listener.
@@ -166,24 +167,6 @@ pub const MEMORY_SHARE: Key<f64> = Key::new(
      itself refuses.",
 )
 .range("0.1", "1");
-/// Identity.
-pub const DEDUPE_IDENTITY: Key<IdentityChoice> = Key::new(
-    "dedupe.identity",
-    "time",
-    "What makes two events with an `eventId` but no time in it one: `time` is tenant, `eventId` \
-     and `timestamp`; `id` leaves the timestamp out, and costs MongoDB more. The same for all \
-     services; it may change only with a new storage partition.",
-);
-/// Identity.
-pub const SALT_BITS: Key<u8> = Key::new(
-    "storage.salt_bits",
-    "0",
-    "Leading bits of `_id` taken from its hash, to spread inserts over shards: about log2 of four \
-     times their number. The same for all services; it may change only with a new storage \
-     partition.",
-)
-.range("0", "12");
-
 /// All of them, for the reference.
 pub const KEYS: &[&dyn AnyKey] = &[
     &SERVER_LISTEN,
@@ -209,7 +192,7 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &BACKLOG_EVENTS,
     &BACKLOG_BYTES,
     &MEMORY_SHARE,
-    &DEDUPE_IDENTITY,
+    &IDENTITY_MODE,
     &SALT_BITS,
 ];
 
@@ -246,16 +229,5 @@ impl Choice for CodecChoice {
         (Codec::None.as_str(), Self(Codec::None)),
         (Codec::Lz4.as_str(), Self(Codec::Lz4)),
         (Codec::Zstd.as_str(), Self(Codec::Zstd)),
-    ];
-}
-
-/// See [`DEDUPE_IDENTITY`].
-#[derive(Clone, Copy, Debug)]
-pub struct IdentityChoice(pub(super) IdentityMode);
-
-impl Choice for IdentityChoice {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        ("time", Self(IdentityMode::TenantIdTime)),
-        ("id", Self(IdentityMode::TenantId)),
     ];
 }
