@@ -181,6 +181,17 @@ async fn ready(
     if !shortfalls.is_empty() {
         return Err(NotReady::Never(RunError::Durability(shortfalls.join("; "))));
     }
+    let (own, stored) = (
+        config.fingerprint(),
+        stream.claim_identity(config.fingerprint()).await,
+    );
+    match stored {
+        Ok(stored) if stored != own => {
+            return Err(NotReady::Never(StoreError::Identity { stored, own }.into()));
+        }
+        Ok(_) => {}
+        Err(error) => return Err(NotReady::Yet(error.to_string())),
+    }
     match store::prepare(database, &config.indexes, config.fingerprint()).await {
         Ok(()) => Ok(()),
         Err(error @ StoreError::Identity { .. }) => Err(NotReady::Never(error.into())),

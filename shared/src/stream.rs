@@ -10,6 +10,7 @@ pub mod commit;
 pub mod counts;
 pub mod entry;
 pub mod group;
+mod identity;
 pub mod life;
 mod reply;
 pub mod uncommitted;
@@ -138,6 +139,7 @@ struct Scripts {
 #[derive(Debug, Clone)]
 pub struct Stream {
     client: Client,
+    identity: Arc<String>,
     partitions: Arc<[PartitionKeys]>,
     scripts: Arc<Scripts>,
 }
@@ -147,6 +149,7 @@ impl Stream {
     pub fn new(client: Client, keys: &Keys, partitions: u16) -> Self {
         Self {
             client,
+            identity: Arc::new(keys.identity()),
             partitions: (0..partitions)
                 .map(|partition| keys.partition(partition))
                 .collect(),

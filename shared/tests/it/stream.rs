@@ -464,3 +464,12 @@ async fn a_flushed_script_cache_is_filled_again() {
     flushed.unwrap();
     stream.append(0, hello.life, &[frame(1)]).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_first_identity_stands() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    for (claimed, expected) in [(0xabcd, 0xabcd), (0xabcd, 0xabcd), (7, 0xabcd)] {
+        assert_eq!(stream.claim_identity(claimed).await.unwrap(), expected);
+    }
+}
