@@ -81,6 +81,15 @@ pub fn is_connected(client: &Client) -> bool {
     client.is_connected()
 }
 
+/// Asks the server for a sign of life; a server that hangs keeps its connection.
+///
+/// # Errors
+/// No answer came.
+pub async fn ping(client: &Client) -> Result<(), RedisError> {
+    let _pong: Value = Box::pin(client.ping(None)).await?;
+    Ok(())
+}
+
 /// Waits until the connection is there, for at most `patience`.
 ///
 /// # Errors
