@@ -1,1 +1,25 @@
-//! placeholder
+//! Answers queries over the events and their counters; reads both, writes neither.
+//!
+//! In reading order: [`config`], [`app`] (starts and ends the service), [`auth`] (whose data a
+//! request may see), `routes` (one module per resource), [`params`] (query parameters),
+//! [`counters`] with [`counts`] and [`cache`] (Redis), [`query`] (MongoDB), [`error`] (what a
+//! client is told), [`metrics`], [`probe`] (readiness).
+//!
+//! Counters never come from MongoDB and events never from Redis: a slow store does not slow
+//! `/metrics`, and `/events` works while Redis is away.
+
+pub mod app;
+pub mod auth;
+pub mod cache;
+pub mod config;
+pub mod counters;
+pub mod counts;
+pub mod error;
+pub mod metrics;
+pub mod params;
+pub mod probe;
+pub mod query;
+mod routes;
+
+pub use app::run;
+pub use config::AggregatorConfig;

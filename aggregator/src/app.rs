@@ -1,0 +1,123 @@
+//! Starts the aggregator, and ends it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use evp_shared::clock::Clock;
+use evp_shared::event::id::Identity;
+use evp_shared::http::server::{self, Drained, ServerLimits};
+use evp_shared::keys::Keys;
+use evp_shared::redis::{Connect, connect};
+use evp_shared::service::{Left, Service};
+use evp_shared::store;
+use evp_shared::stream::Stream;
+use evp_shared::tasks::{TaskError, TaskSet};
+use http::Request;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use crate::config::AggregatorConfig;
+use crate::counters::Counters;
+use crate::metrics::{RequestMetrics, Route};
+use crate::probe::Probe;
+use crate::query::Events;
+use crate::routes;
+
+/// What every handler works with.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) clock: Clock,
+}
+
+/// Why the aggregator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The address of Redis cannot be used.
+    #[error("redis.url cannot be used")]
+    Redis(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection string of MongoDB cannot be used.
+    #[error("mongo.uri cannot be used")]
+    Mongo(#[source] mongodb::error::Error),
+    /// The service was started without its public port.
+    #[error("there is no public listener")]
+    Listener,
+    /// A task failed.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+/// Serves queries until the shutdown, then finishes those under way.
+///
+/// Redis and MongoDB may be away when it starts: it is then not ready, and says which.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, RunError> {
+    let listener = service.listener.ok_or(RunError::Listener)?;
+    let redis =
+        connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()))?;
+    let keys = Keys::new(config.redis.key_prefix.as_str());
+    let stream = Stream::new(redis, &keys, config.redis.partitions.get());
+    let database = store::connect(&config.mongo, config.query.connections.get())
+        .await
+        .map_err(RunError::Mongo)?;
+
+    let probe = Probe::new(&service.health, stream.clone(), database.clone());
+    let clock = service.clock;
+    let app = App {
+        counters: Arc::new(Counters::new(stream, clock.clone(), config.query.cache_ttl)),
+        events: Arc::new(Events::new(
+            database,
+            clock.clone(),
+            config.query.time_limit,
+        )),
+        identity: Arc::new(Identity::new(config.identity)),
+        clock,
+    };
+    let mut tasks = TaskSet::new();
+    tasks.spawn("probe", probe.run(service.shutdown.clone()));
+    let serving = serve(listener, &config, app, (service.shutdown, service.grace));
+    tokio::pin!(serving);
+    tokio::select! {
+        drained = &mut serving => Ok(Left(drained.cut)),
+        ended = tasks.join() => {
+            ended?;
+            Ok(Left(serving.await.cut))
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    config: &AggregatorConfig,
+    app: App,
+    (shutdown, grace): (evp_shared::shutdown::Shutdown, std::time::Duration),
+) -> Drained {
+    let limits = ServerLimits {
+        connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
+        header_timeout: config.server.header_timeout,
+        keep_alive_idle: config.server.keep_alive_idle,
+        ..ServerLimits::named("public")
+    };
+    let clock = app.clock.clone();
+    let router = routes::router(app);
+    let metrics = RequestMetrics::resolve();
+    let handler = move |request: Request<_>| {
+        let (router, metrics, clock) = (router.clone(), metrics.clone(), clock.clone());
+        async move {
+            let route = Route::of(request.uri().path());
+            let began = clock.now();
+            let response: Response<Body> = match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            metrics.record(route, response.status(), clock.now() - began);
+            response
+        }
+    };
+    server::serve(listener, limits, handler, shutdown, grace).await
+}

@@ -1,0 +1,166 @@
+//! The configuration of the aggregator.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use evp_shared::config::{
+    AdminConfig, AnyKey, AuthConfig, Key, LogConfig, MongoConfig, RedisConfig, ServerConfig,
+    ShutdownConfig, Source, admin_listen, identity, server_listen,
+};
+use evp_shared::event::id::IdentityConfig;
+use evp_shared::service::ServiceConfig;
+
+/// The public port.
+pub const SERVER_LISTEN: Key<SocketAddr> = server_listen("127.0.0.1:8090");
+
+/// The admin port.
+pub const ADMIN_LISTEN: Key<SocketAddr> = admin_listen("127.0.0.1:9182");
+
+/// How long reading events may take.
+pub const QUERY_TIME_LIMIT: Key<Duration> = Key::new(
+    "query.time_limit",
+    "2s",
+    "Longest time MongoDB may work on one request. A list that runs out of it answers what it has \
+     and a cursor to go on. Lower gives shorter pages for filters without an index; higher lets \
+     one client keep MongoDB busy for longer.",
+)
+.range("100ms", "1m");
+
+/// How old a counter in an answer may be.
+pub const QUERY_CACHE_TTL: Key<Duration> = Key::new(
+    "query.cache_ttl",
+    "1s",
+    "How long counters read from Redis are answered from memory; `asOf` says when they were read. \
+     Lower reads Redis more often; higher answers older counts.",
+)
+.range("10ms", "1m");
+
+/// How many reads of events run at once.
+pub const QUERY_CONNECTIONS: Key<NonZeroU32> = Key::new(
+    "query.connections",
+    "32",
+    "Connections to MongoDB, which is how many reads run at once; more wait. Lower protects the \
+     inserts of a small machine; higher serves more clients.",
+)
+.range("1", "1000");
+
+/// The keys that only the aggregator has.
+pub const KEYS: &[&dyn AnyKey] = &[
+    &SERVER_LISTEN,
+    &ADMIN_LISTEN,
+    &QUERY_TIME_LIMIT,
+    &QUERY_CACHE_TTL,
+    &QUERY_CONNECTIONS,
+];
+
+/// Sections that other services read.
+const OTHERS: &[&str] = &["ingest", "append", "processor", "storage"];
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub struct AggregatorConfig {
+    /// The public port.
+    pub server: ServerConfig,
+    /// The admin port.
+    pub admin: AdminConfig,
+    /// Where the counters are.
+    pub redis: RedisConfig,
+    /// Where the events are.
+    pub mongo: MongoConfig,
+    /// How an `eventId` becomes a canonical id.
+    pub identity: IdentityConfig,
+    /// Bounds of queries.
+    pub query: QueryConfig,
+    /// How to log.
+    pub log: LogConfig,
+    /// How to end.
+    pub shutdown: ShutdownConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
+}
+
+/// Bounds of queries.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryConfig {
+    /// See [`QUERY_TIME_LIMIT`].
+    pub time_limit: Duration,
+    /// See [`QUERY_CACHE_TTL`].
+    pub cache_ttl: Duration,
+    /// See [`QUERY_CONNECTIONS`].
+    pub connections: NonZeroU32,
+}
+
+impl ServiceConfig for AggregatorConfig {
+    fn read(source: &mut Source) -> Self {
+        source.ignore_sections(OTHERS);
+        let server = ServerConfig::read(source, &SERVER_LISTEN);
+        let admin = AdminConfig::read(source, &ADMIN_LISTEN);
+        let listeners = [
+            (SERVER_LISTEN.name, server.listen),
+            (ADMIN_LISTEN.name, admin.listen),
+        ];
+        Self {
+            server,
+            admin,
+            redis: RedisConfig::read(source),
+            mongo: MongoConfig::read(source),
+            identity: identity(source),
+            query: QueryConfig {
+                time_limit: source.get(&QUERY_TIME_LIMIT),
+                cache_ttl: source.get(&QUERY_CACHE_TTL),
+                connections: source.get(&QUERY_CONNECTIONS),
+            },
+            log: LogConfig::read(source),
+            shutdown: ShutdownConfig::read(source),
+            auth: AuthConfig::read(source, &listeners),
+        }
+    }
+
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    fn shutdown(&self) -> ShutdownConfig {
+        self.shutdown
+    }
+
+    fn admin(&self) -> AdminConfig {
+        self.admin
+    }
+
+    fn server(&self) -> Option<&ServerConfig> {
+        Some(&self.server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evp_shared::config::check_defaults;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_values_of_their_keys() {
+        assert_eq!(check_defaults(KEYS), Vec::<String>::new());
+    }
+
+    #[test]
+    fn sections_of_other_services_are_left_alone() {
+        let text = "[ingest]\nx = 1\n[storage]\nsalt_bits = 2\nindexes = [\"type\"]";
+        let mut source = Source::from_text(text, &[]).unwrap();
+        let config = AggregatorConfig::read(&mut source);
+        let config = source.finish(config).unwrap();
+        assert_eq!(config.identity.salt_bits, 2);
+        assert_eq!(config.server.listen.port(), 8090);
+        assert_eq!(config.admin.listen.port(), 9182);
+    }
+
+    #[test]
+    fn a_listener_that_others_can_reach_is_refused() {
+        let mut source = Source::from_text("[server]\nlisten = \"0.0.0.0:8090\"", &[]).unwrap();
+        let config = AggregatorConfig::read(&mut source);
+        let problems = source.finish(config).unwrap_err();
+        assert_eq!(problems.problems()[0].key, "server.listen");
+    }
+}

@@ -1,0 +1,233 @@
+//! Counters out of Redis, each read once for everybody who asks within a moment.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::clock::Clock;
+use evp_shared::counters::Step;
+use evp_shared::redis::is_connected;
+use evp_shared::stream::{Bucket, Stream, StreamError, Totals};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
+
+use crate::auth::Tenant;
+use crate::cache::Cache;
+use crate::counts::ByTenant;
+use crate::counts::series::{SeriesAnswer, SeriesFold, SeriesRequest};
+use crate::error::QueryError;
+use crate::metrics::CacheMetrics;
+
+/// Seconds of the last minute.
+pub const WINDOW_S: u64 = 60;
+
+/// Longest an answer waits for Redis.
+const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest a series waits: it may be 3,600 buckets of each partition.
+const SERIES_DEADLINE: Duration = Duration::from_secs(10);
+/// Partitions that are read at the same time.
+const PARTITIONS_AT_ONCE: usize = 16;
+/// Buckets of one pipeline: what Redis does between two commands of the pipeline's other users.
+const BUCKETS_AT_ONCE: u64 = 240;
+/// Series that are read at the same time: each may hold 58 MB.
+const SERIES_AT_ONCE: usize = 4;
+/// Answers of series that are kept.
+const SERIES_KEPT: u64 = 100;
+
+/// What was read, and when.
+#[derive(Debug, Clone)]
+pub struct Reading<T> {
+    /// Unix ms just before it was read.
+    pub as_of_ms: u64,
+    /// What was read.
+    pub value: T,
+}
+
+/// Counts and totals over all time.
+#[derive(Debug, Clone, Default)]
+pub struct AllTime {
+    /// Events by tenant and type.
+    pub counts: ByTenant,
+    /// What became of all events, of all tenants together.
+    pub totals: Totals,
+}
+
+type SeriesKey = (Tenant, SeriesRequest);
+
+/// Reads counters, and answers from memory what was just read.
+#[derive(Debug)]
+pub struct Counters {
+    stream: Stream,
+    clock: Clock,
+    last_minute: Cache<(), Reading<ByTenant>>,
+    all_time: Cache<(), Reading<AllTime>>,
+    stored_through: Cache<(), u64>,
+    series: Cache<SeriesKey, SeriesAnswer>,
+    series_slots: Semaphore,
+}
+
+impl Counters {
+    /// Reads over `stream` and keeps each answer for `ttl`.
+    pub fn new(stream: Stream, clock: Clock, ttl: Duration) -> Self {
+        let metrics = CacheMetrics::resolve();
+        Self {
+            last_minute: Cache::new(1, ttl, metrics.clone()),
+            all_time: Cache::new(1, ttl, metrics.clone()),
+            stored_through: Cache::new(1, ttl, metrics.clone()),
+            series: Cache::new(SERIES_KEPT, ttl, metrics),
+            series_slots: Semaphore::new(SERIES_AT_ONCE),
+            stream,
+            clock,
+        }
+    }
+
+    /// Events that arrived in the current second and the 59 before it.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`].
+    pub async fn last_minute(&self) -> Result<Arc<Reading<ByTenant>>, QueryError> {
+        let read = self.bounded(READ_DEADLINE, async {
+            let as_of_ms = self.clock.now_ms();
+            let end = as_of_ms / 1_000 + 1;
+            let buckets = end.saturating_sub(WINDOW_S)..end;
+            let value = self
+                .of_partitions(|partition| {
+                    let read = self
+                        .stream
+                        .count_buckets(partition, Step::Second, buckets.clone());
+                    async { Ok(read.await?.iter().fold(ByTenant::default(), added)) }
+                })
+                .try_fold(ByTenant::default(), |sum, part| async {
+                    Ok(merged(sum, part))
+                })
+                .await?;
+            Ok(Reading { as_of_ms, value })
+        });
+        self.last_minute.get((), read).await
+    }
+
+    /// Counts and totals over all time.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`].
+    pub async fn all_time(&self) -> Result<Arc<Reading<AllTime>>, QueryError> {
+        let read = self.bounded(READ_DEADLINE, async {
+            let as_of_ms = self.clock.now_ms();
+            let value = self
+                .of_partitions(|partition| async move {
+                    let counts = self.stream.count_total(partition).await?;
+                    Ok((counts, self.stream.totals(partition).await?))
+                })
+                .try_fold(AllTime::default(), |mut sum, (counts, totals)| async move {
+                    sum.counts.add(&counts);
+                    sum.totals.add(&totals);
+                    Ok(sum)
+                })
+                .await?;
+            Ok(Reading { as_of_ms, value })
+        });
+        self.all_time.get((), read).await
+    }
+
+    /// Counts of `tenant` over time.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`].
+    pub async fn series(
+        &self,
+        tenant: &Tenant,
+        request: &SeriesRequest,
+    ) -> Result<Arc<SeriesAnswer>, QueryError> {
+        let read = self.bounded(SERIES_DEADLINE, async {
+            // Closed only with the service.
+            let _slot = self.series_slots.acquire().await;
+            let parts = (0..self.stream.partitions()).flat_map(|partition| {
+                parts_of(request.buckets.clone()).map(move |part| (partition, part))
+            });
+            let fold = stream::iter(parts)
+                .map(|(partition, part)| async move {
+                    let (step, start) = (request.step, part.start);
+                    let buckets = self.stream.count_buckets(partition, step, part).await?;
+                    Ok::<_, StreamError>((start, buckets))
+                })
+                .buffer_unordered(SERIES_AT_ONCE)
+                .try_fold(
+                    SeriesFold::new(request, tenant),
+                    |mut fold, (start, buckets)| async move {
+                        for (bucket, counts) in (start..).zip(&buckets) {
+                            fold.add(bucket, counts);
+                        }
+                        Ok(fold)
+                    },
+                )
+                .await?;
+            Ok(fold.finish())
+        });
+        self.series
+            .get((tenant.clone(), request.clone()), read)
+            .await
+    }
+
+    /// Unix ms before which everything accepted is stored.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`].
+    pub async fn stored_through_ms(&self) -> Result<u64, QueryError> {
+        let read = self.bounded(READ_DEADLINE, async {
+            // Read first: what is accepted while the partitions are asked is not promised.
+            let now_ms = self.clock.now_ms();
+            self.of_partitions(|partition| self.stream.oldest_uncommitted(partition))
+                .try_fold(now_ms, |earliest, oldest| async move {
+                    let received = oldest.map_or(now_ms, |oldest| oldest.received_at_ms);
+                    Ok(earliest.min(received))
+                })
+                .await
+        });
+        Ok(*self.stored_through.get((), read).await?)
+    }
+
+    /// What `read` answers for each partition, in any order.
+    fn of_partitions<'a, T, R>(
+        &'a self,
+        read: impl Fn(u16) -> R + 'a,
+    ) -> impl stream::Stream<Item = Result<T, StreamError>> + 'a
+    where
+        R: Future<Output = Result<T, StreamError>> + 'a,
+    {
+        stream::iter((0..self.stream.partitions()).map(read)).buffer_unordered(PARTITIONS_AT_ONCE)
+    }
+
+    /// Runs a read only while there is a connection, and not for longer than `deadline`.
+    async fn bounded<T>(
+        &self,
+        deadline: Duration,
+        read: impl Future<Output = Result<T, StreamError>>,
+    ) -> Result<T, QueryError> {
+        if !is_connected(self.stream.client()) {
+            return Err(StreamError::NotConnected.into());
+        }
+        match tokio::time::timeout(deadline, read).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(QueryError::Counters { source: None }),
+        }
+    }
+}
+
+fn added(mut sum: ByTenant, bucket: &Bucket) -> ByTenant {
+    sum.add(bucket);
+    sum
+}
+
+fn merged(mut sum: ByTenant, part: ByTenant) -> ByTenant {
+    sum.merge(part);
+    sum
+}
+
+/// Cuts `buckets` into pipelines.
+fn parts_of(buckets: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = buckets.end;
+    let size = usize::try_from(BUCKETS_AT_ONCE).unwrap_or(usize::MAX);
+    buckets
+        .step_by(size)
+        .map(move |start| start..end.min(start + BUCKETS_AT_ONCE))
+}

@@ -1,0 +1,33 @@
+//! `evp-aggregator`: from the command line to the service.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use evp_shared::service::{self, Launch};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Answers queries over the events and their counters.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration file, in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the configuration and exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let launch = Launch {
+        name: "evp-aggregator",
+        version: env!("CARGO_PKG_VERSION"),
+        config_file: arguments.config,
+        check_config: arguments.check_config,
+    };
+    service::main(&launch, evp_aggregator::run)
+}

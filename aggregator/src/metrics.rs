@@ -1,0 +1,144 @@
+//! What the aggregator measures. Names here, handles resolved once.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+
+/// Counter reads by how they were answered: `hit` from memory, `miss` from Redis, `error`.
+pub const CACHE_REQUESTS: &str = "evp_aggregator_cache_requests_total";
+/// Requests on the public port and how long they took, by route and class of status.
+pub const REQUEST_DURATION: &str = "evp_aggregator_request_duration_seconds";
+
+/// A resource of the public port: a closed list, a label of [`REQUEST_DURATION`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `/events`
+    Events,
+    /// `/events/{id}`
+    Event,
+    /// `/metrics`
+    Metrics,
+    /// `/metrics/series`
+    Series,
+    /// `/livez`
+    Livez,
+    /// Everything else.
+    Other,
+}
+
+impl Route {
+    /// All routes.
+    pub const ALL: [Self; 6] = [
+        Self::Events,
+        Self::Event,
+        Self::Metrics,
+        Self::Series,
+        Self::Livez,
+        Self::Other,
+    ];
+
+    /// The route of a path.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "/events" => Self::Events,
+            "/metrics" => Self::Metrics,
+            "/metrics/series" => Self::Series,
+            "/livez" => Self::Livez,
+            _ => match path.strip_prefix("/events/") {
+                Some(id) if !id.is_empty() && !id.contains('/') => Self::Event,
+                _ => Self::Other,
+            },
+        }
+    }
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "/events",
+            Self::Event => "/events/{id}",
+            Self::Metrics => "/metrics",
+            Self::Series => "/metrics/series",
+            Self::Livez => "/livez",
+            Self::Other => "other",
+        }
+    }
+}
+
+const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
+
+/// Handles of [`REQUEST_DURATION`].
+#[derive(Debug, Clone)]
+pub struct RequestMetrics([[Histogram; 3]; 6]);
+
+impl RequestMetrics {
+    /// Resolves the handles.
+    pub fn resolve() -> Self {
+        describe_histogram!(REQUEST_DURATION, "Requests by route and status class.");
+        Self(Route::ALL.map(|route| {
+            STATUS_CLASSES.map(|class| {
+                histogram!(REQUEST_DURATION, "route" => route.as_str(), "status_class" => class)
+            })
+        }))
+    }
+
+    /// Records one request.
+    pub fn record(&self, route: Route, status: StatusCode, took: Duration) {
+        let class = match status.as_u16() {
+            500.. => 2,
+            400.. => 1,
+            _ => 0,
+        };
+        let at = Route::ALL.iter().position(|known| *known == route);
+        let handle = at.and_then(|at| self.0.get(at)?.get(class));
+        if let Some(handle) = handle {
+            handle.record(took);
+        }
+    }
+}
+
+/// Handles of [`CACHE_REQUESTS`].
+#[derive(Debug, Clone)]
+pub struct CacheMetrics {
+    /// Answered from memory, or by the read another request had begun.
+    pub hit: Counter,
+    /// Read.
+    pub miss: Counter,
+    /// Could not be read.
+    pub error: Counter,
+}
+
+impl CacheMetrics {
+    /// Resolves the handles.
+    pub fn resolve() -> Self {
+        describe_counter!(CACHE_REQUESTS, "Counter reads by how they were answered.");
+        let result = |result: &'static str| counter!(CACHE_REQUESTS, "result" => result);
+        Self {
+            hit: result("hit"),
+            miss: result("miss"),
+            error: result("error"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_of_the_labels() {
+        let table = [
+            ("/events", Route::Events),
+            ("/events/abc", Route::Event),
+            ("/events/", Route::Other),
+            ("/events/a/b", Route::Other),
+            ("/metrics", Route::Metrics),
+            ("/metrics/series", Route::Series),
+            ("/metrics/x", Route::Other),
+            ("/", Route::Other),
+        ];
+        for (path, route) in table {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which indexes and event types there are, asked of MongoDB and remembered for a second.
+//!
+//! The types come from the type index, not from the counters: a Redis that forgot them must not
+//! hide stored events. With the index it is one seek per type.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Bson, doc};
+use evp_shared::store::{EVENTS, Index};
+use moka::future::Cache;
+
+use super::filter::TYPES_MAX;
+use super::plan::Catalogue;
+use super::{Deadline, Events, answer};
+use crate::auth::Tenant;
+use crate::error::QueryError;
+
+/// An event of a type nobody sent before is listed without a type filter at most this much later.
+const TTL: Duration = Duration::from_secs(1);
+const TENANTS_MAX: u64 = 10_000;
+
+/// The catalogues of the tenants that ask.
+#[derive(Debug, Clone)]
+pub struct Catalogues(Cache<Tenant, Arc<Catalogue>>);
+
+impl Catalogues {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder().max_capacity(TENANTS_MAX).time_to_live(TTL);
+        Self(cache.build())
+    }
+}
+
+impl Events {
+    pub(super) async fn catalogue(
+        &self,
+        tenant: &Tenant,
+        deadline: &Deadline,
+    ) -> Result<Arc<Catalogue>, QueryError> {
+        let read = async {
+            let indexes = self.indexes(deadline).await?;
+            let types = if indexes.contains(&Index::Type) {
+                self.types(tenant, deadline).await?
+            } else {
+                None
+            };
+            Ok::<_, QueryError>(Arc::new(Catalogue { indexes, types }))
+        };
+        let found = self.catalogues.0.try_get_with(tenant.clone(), read).await;
+        found.map_err(|error| QueryError::clone(&error))
+    }
+
+    async fn indexes(&self, deadline: &Deadline) -> Result<Vec<Index>, QueryError> {
+        let list = self.events.list_index_names();
+        let names: Vec<String> = match answer(deadline.left()?, list).await {
+            Ok(names) => names,
+            Err(QueryError::Store {
+                source: Some(error),
+            }) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let exists = |index: &Index| names.iter().any(|name| name == index.as_str());
+        Ok(Index::ALL.into_iter().filter(exists).collect())
+    }
+
+    /// The types of `tenant`; `None` when there are more than a query can merge.
+    async fn types(
+        &self,
+        tenant: &Tenant,
+        deadline: &Deadline,
+    ) -> Result<Option<Vec<String>>, QueryError> {
+        let limit = deadline.left()?;
+        let command = doc! {
+            "distinct": EVENTS,
+            "key": Index::Type.field(),
+            "query": { "tenant": tenant.as_str() },
+            "maxTimeMS": i64::try_from(limit.as_millis()).unwrap_or(i64::MAX),
+        };
+        let reply = answer(limit, self.database.run_command(command)).await?;
+        let values = reply
+            .get_array("values")
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if values.len() > TYPES_MAX {
+            return Ok(None);
+        }
+        let types = values.iter().filter_map(Bson::as_str).map(str::to_owned);
+        Ok(Some(types.collect()))
+    }
+}
+
+/// Whether there are no events yet.
+fn is_missing(error: &mongodb::error::Error) -> bool {
+    const NAMESPACE_NOT_FOUND: i32 = 26;
+    evp_shared::store::code_of(error) == Some(NAMESPACE_NOT_FOUND)
+}

@@ -1,0 +1,159 @@
+//! Which events a list is of, out of query parameters. Pure.
+
+use bson::{Document, doc};
+use evp_shared::store::Index;
+
+use super::time::{INSTANT_HINT, parse_instant};
+use crate::auth::Tenant;
+use crate::params::{BadParameter, Params};
+
+/// Types one query may name. Source: mongod merges up to 200 index scans without sorting.
+pub const TYPES_MAX: usize = 200;
+
+/// Which events a list is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Whose events.
+    pub tenant: Tenant,
+    /// Of these types; of any when empty. Sorted.
+    pub types: Vec<String>,
+    /// Of this user.
+    pub user_id: Option<String>,
+    /// Of this session.
+    pub session_id: Option<String>,
+    /// With a `timestamp` in this window.
+    pub window: Window,
+    /// `from` and `to` as the client wrote them: the same on every page, where a relative window
+    /// moves.
+    pub written_window: [String; 2],
+}
+
+/// Unix ms, from the first that is in to the first that is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// [`i64::MIN`] without a bound.
+    pub from_ms: i64,
+    /// [`i64::MAX`] without a bound.
+    pub to_ms: i64,
+}
+
+impl Window {
+    /// Without bounds.
+    pub const ALL: Self = Self {
+        from_ms: i64::MIN,
+        to_ms: i64::MAX,
+    };
+
+    /// As a condition on `timestamp`; empty without bounds.
+    pub fn condition(self) -> Document {
+        let mut bounds = Document::new();
+        if self.from_ms != i64::MIN {
+            bounds.insert("$gte", bson::DateTime::from_millis(self.from_ms));
+        }
+        if self.to_ms != i64::MAX {
+            bounds.insert("$lt", bson::DateTime::from_millis(self.to_ms));
+        }
+        if bounds.is_empty() {
+            bounds
+        } else {
+            doc! { "timestamp": bounds }
+        }
+    }
+}
+
+impl Filter {
+    /// Reads `type`, `userId`, `sessionId`, `from` and `to`.
+    ///
+    /// # Errors
+    /// The first parameter with a value it does not take.
+    pub fn parse(tenant: Tenant, params: &Params, now_ms: u64) -> Result<Self, BadParameter> {
+        let instant = |name: &str| {
+            let Some(text) = params.single(name)? else {
+                return Ok(None);
+            };
+            parse_instant(text, now_ms)
+                .map(Some)
+                .ok_or_else(|| BadParameter::invalid(name, INSTANT_HINT))
+        };
+        let written =
+            |name: &str| Ok::<_, BadParameter>(params.single(name)?.unwrap_or_default().to_owned());
+        let window = Window {
+            from_ms: instant("from")?.unwrap_or(i64::MIN),
+            to_ms: instant("to")?.unwrap_or(i64::MAX),
+        };
+        if window.from_ms >= window.to_ms {
+            return Err(BadParameter::invalid("to", "send a time after from"));
+        }
+        Ok(Self {
+            tenant,
+            types: params.types("type", None, TYPES_MAX)?,
+            user_id: params.id("userId")?,
+            session_id: params.id("sessionId")?,
+            window,
+            written_window: [written("from")?, written("to")?],
+        })
+    }
+
+    /// The condition on the field of `index`, where the filter has one. Values are strings, so no
+    /// operator of MongoDB's can come from a client.
+    pub fn condition(&self, index: Index) -> Option<bson::Bson> {
+        match index {
+            Index::Type if self.types.is_empty() => None,
+            Index::Type => Some(any_of(&self.types)),
+            Index::User => self.user_id.as_deref().map(bson::Bson::from),
+            Index::Session => self.session_id.as_deref().map(bson::Bson::from),
+        }
+    }
+}
+
+/// A condition that holds for each of `values`.
+pub fn any_of(values: &[String]) -> bson::Bson {
+    match values {
+        [one] => one.as_str().into(),
+        _ => doc! { "$in": values.to_vec() }.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+    const KNOWN: &[&str] = &["type", "userId", "sessionId", "from", "to"];
+
+    fn parse(query: &str) -> Result<Filter, BadParameter> {
+        let uri = format!("/events?{query}").parse().unwrap();
+        Filter::parse(
+            Tenant::named("default"),
+            &Params::parse(&uri, KNOWN)?,
+            NOW_MS,
+        )
+    }
+
+    #[test]
+    fn a_window_is_half_open_and_not_empty() {
+        let window = parse("from=-2h&to=-1h").unwrap().window;
+        let hour = 3_600_000;
+        let now = 1_800_000_000_000;
+        assert_eq!((window.from_ms, window.to_ms), (now - 2 * hour, now - hour));
+        assert_eq!(parse("").unwrap().window, Window::ALL);
+        for wrong in ["from=-1h&to=-1h", "from=-1h&to=-2h"] {
+            assert_eq!(parse(wrong).unwrap_err().name, "to");
+        }
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        let table = [
+            ("type=%7B%22$ne%22:1%7D", "type"),
+            ("userId=", "userId"),
+            ("sessionId=a%00b", "sessionId"),
+            ("from=yesterday", "from"),
+            ("to=5", "to"),
+        ];
+        for (query, name) in table {
+            let query = if name == "to" { "from=6&to=5" } else { query };
+            assert_eq!(parse(query).unwrap_err().name, name, "{query}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One page of a list.
+
+use bson::{Document, RawDocumentBuf, doc};
+use futures::TryStreamExt;
+use mongodb::Collection;
+
+use super::cursor::Cursor;
+use super::filter::Filter;
+use super::plan::Plan;
+use super::position::{Order, Position};
+use super::{Deadline, Events, answer};
+use crate::error::QueryError;
+
+/// Entries of an index that one step of a scan looks at, or twice as many where times are equal.
+/// Source: 5,000 documents in mongod's cache are filtered in 10 ms, from a disk in about a second.
+const STEP_ENTRIES: u64 = 5_000;
+
+/// Bytes of documents after which a page ends early: 1,000 events may be 256 KiB each.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The events, in list order.
+    pub documents: Vec<RawDocumentBuf>,
+    /// Where the list goes on; `None` at its end.
+    pub next: Option<Cursor>,
+}
+
+impl Events {
+    /// The events of `filter` after `cursor`, at most `limit`.
+    ///
+    /// The page is shorter, and has a cursor, when its bytes or its time are used up.
+    ///
+    /// # Errors
+    /// [`QueryError::Timeout`] when time ran out before anything was looked at,
+    /// [`QueryError::Cursor`] when the list cannot go on in the order it began in, and
+    /// [`QueryError::Store`].
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, QueryError> {
+        let deadline = self.deadline();
+        let plan = match cursor.map(|cursor| cursor.order) {
+            Some(Order::Id) => Plan::by_id(filter),
+            asked => {
+                let catalogue = self.catalogue(&filter.tenant, &deadline).await?;
+                let plan = Plan::decide(filter, &catalogue);
+                // The index is gone, or the types have become too many to merge.
+                if asked.is_some_and(|order| order != plan.order) {
+                    return Err(QueryError::Cursor);
+                }
+                plan
+            }
+        };
+        let scan = Scan {
+            events: &self.events,
+            plan: &plan,
+            deadline,
+            limit,
+            documents: Vec::new(),
+            bytes: 0,
+            reached: cursor.map(|cursor| cursor.position),
+        };
+        let (documents, next) = scan.run().await?;
+        let next = next.map(|position| Cursor {
+            order: plan.order,
+            position,
+            window: filter.window,
+        });
+        Ok(Page { documents, next })
+    }
+}
+
+/// A page on its way.
+struct Scan<'a> {
+    events: &'a Collection<RawDocumentBuf>,
+    plan: &'a Plan,
+    deadline: Deadline,
+    limit: usize,
+    documents: Vec<RawDocumentBuf>,
+    bytes: usize,
+    /// Everything up to here was answered or does not match.
+    reached: Option<Position>,
+}
+
+/// How far a part of a scan came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// To its end.
+    Read,
+    /// To the end of the page; there is more.
+    PageFull,
+}
+
+type Outcome = (Vec<RawDocumentBuf>, Option<Position>);
+
+impl Scan<'_> {
+    async fn run(mut self) -> Result<Outcome, QueryError> {
+        let began = self.reached;
+        match self.read().await {
+            Ok(Part::Read) => Ok((self.documents, None)),
+            Ok(Part::PageFull) => Ok((self.documents, self.reached)),
+            Err(QueryError::Timeout) if self.reached != began => Ok((self.documents, self.reached)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Part, QueryError> {
+        if self.plan.residual.is_empty() {
+            return self.collect(None).await;
+        }
+        // What is left to filter may match nothing for a long time, so the index is walked in
+        // steps: each is short, and its end is known even when nothing in it matches.
+        loop {
+            let boundary = self.boundary().await?;
+            let part = self.collect(boundary).await?;
+            if part == Part::PageFull || boundary.is_none() {
+                return Ok(part);
+            }
+            self.reached = boundary;
+        }
+    }
+
+    /// The place [`STEP_ENTRIES`] further; `None` when the end is nearer. Reads keys only.
+    async fn boundary(&self) -> Result<Option<Position>, QueryError> {
+        for piece in self.plan.order.between(self.reached, None) {
+            let limit = self.deadline.left()?;
+            let find = self
+                .events
+                .find_one(both([&self.plan.bounds, &piece, &Document::new()]))
+                .sort(self.plan.order.sort())
+                .hint(self.plan.hint.clone())
+                .projection(doc! { "timestamp": 1, "_id": 1 })
+                .skip(STEP_ENTRIES - 1)
+                .max_time(limit);
+            if let Some(document) = answer(limit, find).await? {
+                return position(&document).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn collect(&mut self, until: Option<Position>) -> Result<Part, QueryError> {
+        for piece in self.plan.order.between(self.reached, until) {
+            if self.collect_piece(&piece).await? == Part::PageFull {
+                return Ok(Part::PageFull);
+            }
+        }
+        Ok(Part::Read)
+    }
+
+    async fn collect_piece(&mut self, piece: &Document) -> Result<Part, QueryError> {
+        let limit = self.deadline.left()?;
+        // One more than wanted tells whether there is more.
+        let wanted = i64::try_from(self.limit + 1 - self.documents.len()).unwrap_or(i64::MAX);
+        let find = self
+            .events
+            .find(both([&self.plan.bounds, piece, &self.plan.residual]))
+            .sort(self.plan.order.sort())
+            .hint(self.plan.hint.clone())
+            .limit(wanted)
+            .max_time(limit);
+        let read = async {
+            let mut cursor = find.await?;
+            while let Some(document) = cursor.try_next().await? {
+                if self.documents.len() == self.limit || self.bytes >= PAGE_BYTES_MAX {
+                    return Ok(Part::PageFull);
+                }
+                self.reached = Some(position(&document)?);
+                self.bytes += document.as_bytes().len();
+                self.documents.push(document);
+            }
+            Ok::<_, QueryError>(Part::Read)
+        };
+        answer(limit, read).await
+    }
+}
+
+/// All of the conditions at once; they may be on the same field.
+fn both(conditions: [&Document; 3]) -> Document {
+    let conditions: Vec<&Document> = conditions
+        .into_iter()
+        .filter(|condition| !condition.is_empty())
+        .collect();
+    if conditions.is_empty() {
+        return Document::new();
+    }
+    let conditions: Vec<Document> = conditions.into_iter().cloned().collect();
+    doc! { "$and": conditions }
+}
+
+/// Where a document stands.
+fn position(document: &RawDocumentBuf) -> Result<Position, QueryError> {
+    let id = document.get_binary("_id").ok();
+    let id = id.and_then(|binary| <[u8; 16]>::try_from(binary.bytes).ok());
+    let time = document.get_datetime("timestamp").ok();
+    match (id, time) {
+        (Some(id), Some(time)) => Ok(Position {
+            timestamp_ms: time.timestamp_millis(),
+            id,
+        }),
+        // No event of EVP's: whoever wrote it there must take it away again.
+        _ => Err(QueryError::Store { source: None }),
+    }
+}

@@ -1,0 +1,128 @@
+//! `GET /events` and `GET /events/{id}`.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bson::RawDocumentBuf;
+use http::Uri;
+use serde::Serialize;
+
+use super::json;
+use crate::app::App;
+use crate::auth::Tenant;
+use crate::error::QueryError;
+use crate::params::{BadParameter, Params};
+use crate::query::cursor::Cursor;
+use crate::query::filter::Filter;
+use crate::query::json::EventJson;
+use crate::query::lookup::{Found, Wanted};
+use crate::query::time::{parse_timestamp, rfc3339_signed};
+
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 1_000;
+
+const LIST_PARAMETERS: &[&str] = &[
+    "type",
+    "userId",
+    "sessionId",
+    "from",
+    "to",
+    "limit",
+    "cursor",
+];
+
+/// The answer of `GET /events`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListAnswer<'a> {
+    items: Vec<EventJson<'a>>,
+    next_cursor: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    tenant: Tenant,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    let params = Params::parse(&uri, LIST_PARAMETERS)?;
+    let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
+    let limit = limit(&params)?;
+    let cursor = match params.single("cursor")? {
+        None => None,
+        Some(text) => Some(Cursor::decode(text, &filter).ok_or(QueryError::Cursor)?),
+    };
+    if let Some(cursor) = cursor {
+        filter.window = cursor.window;
+    }
+    let page = app.events.page(&filter, cursor, limit).await?;
+    json(&ListAnswer {
+        items: page
+            .documents
+            .iter()
+            .map(|document: &RawDocumentBuf| EventJson::new(document))
+            .collect(),
+        next_cursor: page.next.map(|cursor| cursor.encode(&filter)),
+    })
+}
+
+pub(super) async fn one(
+    State(app): State<App>,
+    tenant: Tenant,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    let Path(id) = id.map_err(|_| BadParameter::invalid("id", "send an id in UTF-8"))?;
+    let params = Params::parse(&uri, &["timestamp"])?;
+    let timestamp_ms = match params.single("timestamp")? {
+        None => None,
+        Some(text) => Some(parse_timestamp(text).ok_or_else(|| {
+            BadParameter::invalid(
+                "timestamp",
+                "send the timestamp of the event as it was sent",
+            )
+        })?),
+    };
+    let wanted = Wanted::parse(&id, timestamp_ms, &tenant, &app.identity);
+    if let Some(found) = app.events.event(&wanted, &tenant).await? {
+        return found_answer(&found);
+    }
+    // Looked up again after that, so that "everything accepted before then is stored" speaks of
+    // this answer too: the event may have been stored in between.
+    let stored_through_ms = app.counters.stored_through_ms().await?;
+    match app.events.event(&wanted, &tenant).await? {
+        Some(found) => found_answer(&found),
+        None => Err(QueryError::EventNotFound { stored_through_ms }),
+    }
+}
+
+fn found_answer(found: &Found) -> Result<Response, QueryError> {
+    match found {
+        Found::Stored(document) => json(&EventJson::with(document, &[("status", "stored")])),
+        Found::DeadLettered(letter) => {
+            let at = rfc3339_signed(letter.at_ms);
+            let mut also = vec![
+                ("status", "deadLettered"),
+                ("reason", letter.reason.as_str()),
+                ("deadLetteredAt", at.as_str()),
+            ];
+            also.extend(letter.detail.as_deref().map(|detail| ("detail", detail)));
+            json(&EventJson::with(&letter.document, &also))
+        }
+    }
+}
+
+fn limit(params: &Params) -> Result<usize, BadParameter> {
+    let Some(text) = params.single("limit")? else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| {
+        BadParameter::invalid(
+            "limit",
+            format!("send a whole number from 1 to {LIMIT_MAX}"),
+        )
+    })
+}

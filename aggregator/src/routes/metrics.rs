@@ -1,0 +1,91 @@
+//! `GET /metrics` and `GET /metrics/series`: counts, never from MongoDB.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::Uri;
+use serde::Serialize;
+
+use super::json;
+use crate::app::App;
+use crate::auth::Tenant;
+use crate::counters::{AllTime, WINDOW_S};
+use crate::counts::series::SeriesRequest;
+use crate::counts::{NAMED_TYPES_MAX, TypeCount};
+use crate::error::QueryError;
+use crate::params::{BadParameter, Params};
+use crate::query::time::rfc3339;
+
+/// The answer of `GET /metrics`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MetricsAnswer {
+    total_events_last_minute: i64,
+    by_type: Vec<TypeCount>,
+    window_seconds: u64,
+    as_of: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    totals: Option<TotalsAnswer>,
+}
+
+/// Its totals over all time. `duplicates` and what follows it are of all tenants together.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TotalsAnswer {
+    events: i64,
+    by_type: Vec<TypeCount>,
+    duplicates: i64,
+    dead_lettered: i64,
+    appended: i64,
+    backlog: i64,
+}
+
+impl TotalsAnswer {
+    fn of(tenant: &Tenant, all_time: &AllTime) -> Self {
+        let totals = &all_time.totals;
+        Self {
+            events: all_time.counts.total(tenant),
+            by_type: all_time.counts.ranked(tenant, NAMED_TYPES_MAX),
+            duplicates: totals.duplicate_events,
+            dead_lettered: totals.dead_lettered_events,
+            appended: totals.appended_events,
+            backlog: totals.backlog_events(),
+        }
+    }
+}
+
+pub(super) async fn now(
+    State(app): State<App>,
+    tenant: Tenant,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    let params = Params::parse(&uri, &["window"])?;
+    let wants_totals = match params.single("window")? {
+        None => false,
+        Some("all") => true,
+        Some(_) => return Err(BadParameter::invalid("window", "send all or leave it out").into()),
+    };
+    let minute = app.counters.last_minute().await?;
+    let all_time = if wants_totals {
+        Some(app.counters.all_time().await?)
+    } else {
+        None
+    };
+    let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
+    json(&MetricsAnswer {
+        total_events_last_minute: minute.value.total(&tenant),
+        by_type: minute.value.ranked(&tenant, NAMED_TYPES_MAX),
+        window_seconds: WINDOW_S,
+        as_of: rfc3339(minute.as_of_ms.min(read_ms.unwrap_or(u64::MAX))),
+        totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, &all_time.value)),
+    })
+}
+
+pub(super) async fn series(
+    State(app): State<App>,
+    tenant: Tenant,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    let params = Params::parse(&uri, &["window", "step", "type"])?;
+    let request = SeriesRequest::parse(&params, app.clock.now_ms())?;
+    json(&*app.counters.series(&tenant, &request).await?)
+}

@@ -1,0 +1,14 @@
+//! The aggregator against a real Redis and a real MongoDB.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test, what cannot go on is a failure"
+)]
+
+mod event;
+mod events;
+mod metrics;
+mod outage;
+mod parameters;
+mod plans;
+mod service;

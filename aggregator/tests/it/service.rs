@@ -1,0 +1,263 @@
+//! An aggregator of one test's own, on a free port, with a key prefix and a database of its own.
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
+use evp_aggregator::AggregatorConfig;
+use evp_shared::clock::Clock;
+use evp_shared::config::Source;
+use evp_shared::counters::CountRow;
+use evp_shared::event::id::IdentityConfig;
+use evp_shared::frame::{FrameId, ProducerId};
+use evp_shared::health::Health;
+use evp_shared::service::{Left, Service, ServiceConfig};
+use evp_shared::shutdown::Shutdown;
+use evp_shared::store::{EVENTS, Index, prepare};
+use evp_shared::stream::{Commit, KeptWindow, Life, Settle};
+use evp_shared::telemetry::Telemetry;
+use evp_shared::testing::{TestMongo, TestRedis, wait_for};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Long enough for a busy machine; a test that needs a shorter one says so.
+const CONFIG: &str = "[query]\ntime_limit = \"20s\"\ncache_ttl = \"10ms\"";
+
+pub(crate) struct TestAggregator {
+    pub(crate) redis: TestRedis,
+    pub(crate) mongo: TestMongo,
+    pub(crate) health: Health,
+    pub(crate) shutdown: Shutdown,
+    base: String,
+    http: reqwest::Client,
+    running: JoinSet<Left>,
+}
+
+/// An answer, with what every test asserts about it.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl TestAggregator {
+    /// With the default indexes.
+    pub(crate) async fn start() -> Self {
+        let redis = TestRedis::new().await;
+        let mongo = prepared(&[Index::Type, Index::User]).await;
+        Self::start_on(redis, mongo, CONFIG, &[])
+            .await
+            .ready()
+            .await
+    }
+
+    pub(crate) async fn start_with(indexes: &[Index]) -> Self {
+        let redis = TestRedis::new().await;
+        let mongo = prepared(indexes).await;
+        Self::start_on(redis, mongo, CONFIG, &[])
+            .await
+            .ready()
+            .await
+    }
+
+    /// Waits until both dependencies answer.
+    pub(crate) async fn ready(self) -> Self {
+        // Whoever serves has registered what readiness depends on.
+        assert_eq!(self.raw(reqwest::Method::GET, "/livez").await.status(), 200);
+        wait_for("readiness", || async { self.health.readiness().ready }).await;
+        self
+    }
+
+    /// `environment` overrides where Redis and MongoDB are.
+    pub(crate) async fn start_on(
+        redis: TestRedis,
+        mongo: TestMongo,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut variables = vec![
+            ("REDIS_URL", redis.url()),
+            ("EVP__REDIS__KEY_PREFIX", redis.keys().prefix()),
+            ("MONGO_URI", mongo.uri()),
+            ("EVP__MONGO__DATABASE", mongo.database_name()),
+            ("EVP__REDIS__PARTITIONS", "2"),
+        ];
+        variables.extend_from_slice(environment);
+        let mut source = Source::from_text(config, &variables).unwrap();
+        let config = AggregatorConfig::read(&mut source);
+        let config = source.finish(config).unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (health, shutdown) = (Health::new(Clock::system()), Shutdown::new());
+        let service = Service {
+            listener: Some(listener),
+            health: health.clone(),
+            telemetry: Telemetry::install("test").unwrap(),
+            clock: Clock::system(),
+            shutdown: shutdown.clone(),
+            grace: Duration::from_secs(5),
+        };
+        let mut running = JoinSet::new();
+        running.spawn(async { evp_aggregator::run(config, service).await.unwrap() });
+        Self {
+            redis,
+            mongo,
+            health,
+            shutdown,
+            base,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            running,
+        }
+    }
+
+    pub(crate) async fn raw(&self, method: reqwest::Method, path: &str) -> Response {
+        let url = format!("{}{path}", self.base);
+        self.http.request(method, url).send().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let response = self.raw(reqwest::Method::GET, path).await;
+        let status = response.status();
+        let kind = response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let body: Value = response.json().await.unwrap();
+        let expected = if status.is_success() {
+            "application/json"
+        } else {
+            "application/problem+json"
+        };
+        assert_eq!(kind, expected, "{path}: {body}");
+        Answer { status, body }
+    }
+
+    /// The body of an answer that must be 200.
+    pub(crate) async fn ok(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// Status, code and parameter of a problem.
+    pub(crate) async fn problem(&self, path: &str) -> (u16, String, Option<String>) {
+        let answer = self.get(path).await;
+        let text = |name: &str| answer.body[name].as_str().map(str::to_owned);
+        assert_eq!(answer.body["status"], answer.status.as_u16(), "{path}");
+        (
+            answer.status.as_u16(),
+            text("code").unwrap(),
+            text("parameter"),
+        )
+    }
+
+    pub(crate) async fn insert(&self, documents: &[Document]) {
+        for bulk in documents.chunks(10_000) {
+            let inserted = self
+                .mongo
+                .database()
+                .collection::<Document>(EVENTS)
+                .insert_many(bulk)
+                .await
+                .unwrap();
+            assert_eq!(inserted.inserted_ids.len(), bulk.len());
+        }
+    }
+
+    /// Settles a frame received at `second` on `partition`, as a processor does.
+    pub(crate) async fn count(&self, partition: u16, second: u64, counts: &[(&str, u32)]) {
+        let stream = self.redis.stream(2);
+        let life = stream
+            .hello(partition, Life::UNKNOWN, None)
+            .await
+            .unwrap()
+            .life;
+        let settle = Settle {
+            frame: frame_id(second, partition),
+            receipt_at_ms: Clock::system().now_ms(),
+            counts: counts
+                .iter()
+                .map(|(kind, count)| CountRow {
+                    tenant: "default".into(),
+                    event_type: (*kind).into(),
+                    count: *count,
+                })
+                .collect(),
+            duplicates: 2,
+            dead_letters: 1,
+        };
+        let commit = Commit {
+            life,
+            entries: &[],
+            settles: &[settle],
+            kept: KeptWindow {
+                age: Duration::from_secs(60),
+                bytes: 1 << 20,
+                none: false,
+            },
+        };
+        let committed = stream.commit(partition, &commit).await.unwrap();
+        assert_eq!(committed.settled, 1);
+    }
+
+    /// Gives the order to stop and waits for the end.
+    pub(crate) async fn stop(mut self) -> Left {
+        self.shutdown.trigger();
+        self.running.join_next().await.unwrap().unwrap()
+    }
+}
+
+/// A database with the collections and indexes EVP makes.
+pub(crate) async fn prepared(indexes: &[Index]) -> TestMongo {
+    let mongo = TestMongo::new().await;
+    let fingerprint = IdentityConfig::default().fingerprint();
+    prepare(&mongo.database(), indexes, fingerprint)
+        .await
+        .unwrap();
+    mongo
+}
+
+fn frame_id(second: u64, partition: u16) -> FrameId {
+    let number = rand_number() & 0x00ff_ffff;
+    let second = u32::try_from(second).unwrap();
+    FrameId::new(second, ProducerId::new(partition, 7), number)
+}
+
+fn rand_number() -> u32 {
+    let name = evp_shared::testing::unique("");
+    u32::from_str_radix(name.get(..8).unwrap(), 16).unwrap()
+}
+
+/// A canonical id of a given time, the way EVP makes them, with `salt` as its hash.
+pub(crate) fn id(ms: u64, salt: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    let time = ms.to_be_bytes();
+    id[..6].copy_from_slice(&time[2..]);
+    id[6] = 0x80;
+    id[8..].copy_from_slice(&salt.to_be_bytes());
+    id[8] = 0x80 | (id[8] & 0x3f);
+    id
+}
+
+pub(crate) fn binary(id: [u8; 16]) -> Bson {
+    Bson::Binary(Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: id.to_vec(),
+    })
+}
+
+/// An event of tenant `default` as EVP stores it.
+pub(crate) fn event(id: [u8; 16], ms: i64, event_type: &str) -> Document {
+    doc! {
+        "_id": binary(id),
+        "f": ObjectId::from_bytes([0x65, 0x53, 0xf1, 0, 0, 0, 0, 0, 7, 0, 0, 1]),
+        "timestamp": DateTime::from_millis(ms),
+        "tenant": "default",
+        "eventType": event_type,
+    }
+}
+
+pub(crate) fn now_s() -> u64 {
+    Clock::system().now_ms() / 1_000
+}
