@@ -19,7 +19,7 @@ pub const ADMIN_LISTEN: Key<SocketAddr> = admin_listen("127.0.0.1:9182");
 
 /// How long reading events may take.
 pub const QUERY_TIME_LIMIT: Key<Duration> = Key::new(
-    "query.time_limit",
+    "aggregator.query.time_limit",
     "2s",
     "Longest time MongoDB may work on one request. A list that runs out of it answers what it has \
      and a cursor to go on. Lower gives shorter pages for filters without an index; higher lets \
@@ -29,7 +29,7 @@ pub const QUERY_TIME_LIMIT: Key<Duration> = Key::new(
 
 /// How old a counter in an answer may be.
 pub const QUERY_CACHE_TTL: Key<Duration> = Key::new(
-    "query.cache_ttl",
+    "aggregator.query.cache_ttl",
     "1s",
     "How long counters read from Redis are answered from memory; `asOf` says when they were read. \
      Lower reads Redis more often; higher answers older counts.",
@@ -38,7 +38,7 @@ pub const QUERY_CACHE_TTL: Key<Duration> = Key::new(
 
 /// How many reads of events run at once.
 pub const QUERY_CONNECTIONS: Key<NonZeroU32> = Key::new(
-    "query.connections",
+    "aggregator.query.connections",
     "32",
     "Connections to MongoDB, which is how many reads run at once; more wait. Lower protects the \
      inserts of a small machine; higher serves more clients.",
@@ -55,7 +55,7 @@ pub const KEYS: &[&dyn AnyKey] = &[
 ];
 
 /// Sections that other services read.
-const OTHERS: &[&str] = &["ingest", "append", "processor", "storage"];
+const OTHERS: &[&str] = &["ingest", "processor", "live", "storage", "dead_letters"];
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]

@@ -122,7 +122,7 @@ async fn a_crowd_reads_the_counters_once() {
     let server = RedisServer::start(RedisOptions::default()).await.unwrap();
     let redis = TestRedis::at(server.url()).await;
     let mongo = prepared(&[Index::Type]).await;
-    let config = "[query]\ncache_ttl = \"1m\"";
+    let config = "[aggregator.query]\ncache_ttl = \"1m\"";
     let aggregator = TestAggregator::start_on(redis, mongo, config, &[]).await;
     let aggregator = aggregator.ready().await;
     aggregator.count(0, now_s(), &[("click", 3)]).await;

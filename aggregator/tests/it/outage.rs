@@ -47,7 +47,7 @@ async fn without_mongodb_counters_are_answered_and_events_are_refused() {
     let redis = TestRedis::new().await;
     let mongo = prepared(&[]).await;
     let uri = format!("mongodb://{NOWHERE}");
-    let config = "[query]\ntime_limit = \"100ms\"";
+    let config = "[aggregator.query]\ntime_limit = \"100ms\"";
     let aggregator = TestAggregator::start_on(redis, mongo, config, &[("MONGO_URI", &uri)]).await;
     wait_for("only mongo speaks against readiness", || async {
         let reasons = aggregator.health.readiness().reasons;

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Long enough for a busy machine; a test that needs a shorter one says so.
-const CONFIG: &str = "[query]\ntime_limit = \"20s\"\ncache_ttl = \"10ms\"";
+const CONFIG: &str = "[aggregator.query]\ntime_limit = \"20s\"\ncache_ttl = \"10ms\"";
 
 pub(crate) struct TestAggregator {
     pub(crate) redis: TestRedis,
