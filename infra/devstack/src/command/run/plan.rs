@@ -89,6 +89,8 @@ impl Plan {
                     .env("EVP__INGEST__CORS__ORIGINS", origins)
             }
             "aggregator" => spec.env("EVP__SERVER__LISTEN", address(Listener::Aggregator)),
+            // A name that stays lets a restarted processor go on with what it had at once.
+            "processor" => spec.env("EVP__PROCESSOR__NAME", "processor-1"),
             _ => spec,
         }
     }
