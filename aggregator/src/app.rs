@@ -9,7 +9,7 @@ use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
-use evp_shared::service::{Left, Service};
+use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
@@ -48,6 +48,15 @@ pub enum RunError {
     /// A task failed.
     #[error(transparent)]
     Task(#[from] TaskError),
+}
+
+impl RunFailure for RunError {
+    fn is_for_operator(&self) -> bool {
+        match self {
+            Self::Redis(_) | Self::Mongo(_) => true,
+            Self::Listener | Self::Task(_) => false,
+        }
+    }
 }
 
 /// Serves queries until the shutdown, then finishes those under way.

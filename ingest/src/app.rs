@@ -1,21 +1,19 @@
 //! The service put together, and its way down.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
-use evp_shared::health::Health;
-use evp_shared::http::admin;
 use evp_shared::http::body::BodyLimits as WireLimits;
-use evp_shared::http::server::{self, Http2, Http2Limits, ServerLimits};
+use evp_shared::http::server::{self, Drained, Http2, Http2Limits, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
+use evp_shared::service::{Left, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Stream;
-use evp_shared::tasks::{TaskError, TaskSet};
-use evp_shared::telemetry::Telemetry;
+use evp_shared::tasks::TaskSet;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
@@ -25,7 +23,7 @@ use crate::admission::{AdmissionLimits, Load};
 use crate::appender::{Appender, AppenderConfig};
 use crate::batcher::{Batcher, BatcherConfig, Submission};
 use crate::body::BodyLimits;
-use crate::config::{ADMIN_LISTEN, Http2Mode, IngestConfig, SERVER_LISTEN};
+use crate::config::{Http2Mode, IngestConfig};
 use crate::cors::Cors;
 use crate::error::RunError;
 use crate::keeper::Keeper;
@@ -34,43 +32,11 @@ use crate::route;
 
 /// Requests between their decoding and the batcher; more than that many is refused.
 const SUBMISSIONS: usize = 8_192;
+/// The part of the grace period that answering what is under way may take; the rest is for the
+/// appends of requests whose clients have gone.
+const SERVING_SHARE: (u32, u32) = (4, 5);
 /// Whose events these are while nobody is asked who they are.
 const DEFAULT_TENANT: &str = "default";
-
-/// The bound sockets of the service.
-#[derive(Debug)]
-pub struct Listeners {
-    /// The public port.
-    pub public: TcpListener,
-    /// The admin port.
-    pub admin: TcpListener,
-}
-
-impl Listeners {
-    /// Binds what is configured.
-    ///
-    /// # Errors
-    /// [`RunError::Bind`] names the key to change.
-    pub async fn bind(config: &IngestConfig) -> Result<Self, RunError> {
-        Ok(Self {
-            public: bind(SERVER_LISTEN.name, config.server.listen).await?,
-            admin: bind(ADMIN_LISTEN.name, config.admin.listen).await?,
-        })
-    }
-}
-
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Bind {
-            key,
-            address,
-            source,
-        })?;
-    let bound = listener.local_addr().unwrap_or(address);
-    tracing::info!(listener = key, address = %bound, "listening");
-    Ok(listener)
-}
 
 /// What the request path needs; one for the service.
 #[derive(Debug)]
@@ -89,20 +55,15 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
 }
 
-/// Serves until the shutdown, then drains: readiness false, no more connections, every request
-/// answered, every frame appended.
+/// Serves until the shutdown, then drains: no more connections, every request answered, every
+/// frame appended.
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn run(
-    config: IngestConfig,
-    listeners: Listeners,
-    shutdown: Shutdown,
-) -> Result<(), RunError> {
-    let clock = Clock::system();
-    let telemetry = Telemetry::install(env!("CARGO_PKG_VERSION"))?;
+pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunError> {
+    let listener = service.listener.ok_or(RunError::Listener)?;
+    let clock = service.clock;
     metrics::describe();
-    let health = Health::new(clock.clone());
     let load = Load::new();
     let append_metrics = AppendMetrics::resolve();
     let appender = appender(&config, &load, &clock, append_metrics.clone())?;
@@ -110,7 +71,7 @@ pub async fn run(
         appender.clone(),
         load.clone(),
         append_metrics,
-        &health,
+        &service.health,
         clock.clone(),
     );
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
@@ -122,68 +83,32 @@ pub async fn run(
     let batcher = Batcher::new(batcher_config, queue, appender, load.clone(), clock.clone());
     let app = Arc::new(app(&config, load.clone(), submissions, clock));
 
-    // The order to stop reaches the tasks one after another.
-    let stop = Stop {
-        serving: Shutdown::new(),
-        rest: Shutdown::new(),
-    };
+    let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
     let mut tasks = TaskSet::new();
-    tasks.spawn("keeper", keeper.run(stop.rest.clone()));
+    tasks.spawn("keeper", keeper.run(keeper_stop.clone()));
     tasks.spawn("batcher", batcher.run());
-    tasks.spawn("upkeep", telemetry.clone().run_upkeep(stop.rest.clone()));
-    tasks.spawn(
-        "admin",
-        admin::serve(
-            listeners.admin,
-            health.clone(),
-            telemetry,
-            stop.rest.clone(),
-        ),
-    );
-    tasks.spawn(
-        "public",
-        serve(app, listeners.public, config.clone(), stop.clone()),
-    );
-
-    let failed = tokio::select! {
-        ended = tasks.join() => ended.err(),
-        () = shutdown.triggered() => None,
+    // The batcher ends with the last way to submit, which ends with the serving.
+    let serving_grace = service.grace * SERVING_SHARE.0 / SERVING_SHARE.1;
+    let serving = serve(app, listener, &config, serving_stop.clone(), serving_grace);
+    tokio::pin!(serving);
+    let (drained, failed) = tokio::select! {
+        drained = &mut serving => (drained, None),
+        ended = tasks.join() => {
+            load.set_draining();
+            serving_stop.trigger();
+            (serving.await, ended.err())
+        }
     };
-    health.set_draining();
-    drain(&config, &load, &stop, &mut tasks, failed).await
-}
-
-/// The orders of the drain, in their order.
-#[derive(Clone, Debug)]
-struct Stop {
-    serving: Shutdown,
-    rest: Shutdown,
-}
-
-async fn drain(
-    config: &IngestConfig,
-    load: &Load,
-    stop: &Stop,
-    tasks: &mut TaskSet,
-    failed: Option<TaskError>,
-) -> Result<(), RunError> {
+    keeper_stop.trigger();
+    let cut = tasks.join_within(service.grace - serving_grace).await;
     if let Some(error) = failed {
-        load.set_draining();
-        stop.serving.trigger();
-        stop.rest.trigger();
-        drop(tasks.join_within(config.shutdown.grace).await);
         return Err(error.into());
     }
-    tokio::time::sleep(config.shutdown.delay).await;
-    stop.serving.trigger();
-    // The public task gives the last order when it has answered everybody.
-    let left = tasks.join_within(config.shutdown.grace).await?;
-    if left.is_empty() {
-        tracing::info!("drained");
-        Ok(())
-    } else {
-        Err(RunError::Overstayed { tasks: left })
+    let cut = cut?;
+    if !cut.is_empty() {
+        tracing::warn!(tasks = cut.join(", "), "cut by the end of the grace period");
     }
+    Ok(Left(drained.cut + cut.len()))
 }
 
 fn appender(
@@ -192,7 +117,8 @@ fn appender(
     clock: &Clock,
     metrics: AppendMetrics,
 ) -> Result<Appender, RunError> {
-    let client = connect(&Connect::from(&config.redis)).map_err(|_| RunError::RedisUrl)?;
+    let client =
+        connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()))?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let stream = Stream::new(client, &keys, config.redis.partitions.get());
     let appender_config = AppenderConfig {
@@ -232,13 +158,13 @@ fn app(
     }
 }
 
-/// Serves the public port, and leaves the last fifth of the grace period to the rest; then lets the batcher end, by dropping the last way to submit.
 async fn serve(
     app: Arc<App>,
     listener: TcpListener,
-    config: IngestConfig,
-    stop: Stop,
-) -> Result<(), RunError> {
+    config: &IngestConfig,
+    stop: Shutdown,
+    grace: Duration,
+) -> Drained {
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
@@ -250,13 +176,5 @@ async fn serve(
         ..ServerLimits::named("public")
     };
     let handler = move |request: Request<Incoming>| route::handle(Arc::clone(&app), request);
-    let grace = config.shutdown.grace * 4 / 5;
-    let drained = server::serve(listener, limits, handler, stop.serving, grace).await;
-    stop.rest.trigger();
-    if drained.cut > 0 {
-        return Err(RunError::Unfinished {
-            requests: drained.cut,
-        });
-    }
-    Ok(())
+    server::serve(listener, limits, handler, stop, grace).await
 }

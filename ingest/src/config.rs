@@ -5,13 +5,14 @@ mod keys;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AuthConfig, ByteSize, ConfigProblems, Durability, LogConfig, RedisConfig,
-    ServerConfig, ShutdownConfig, Source, identity,
+    AdminConfig, AuthConfig, ByteSize, Durability, LogConfig, RedisConfig, ServerConfig,
+    ShutdownConfig, Source, identity,
 };
 use evp_shared::event::EventRules;
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::frame::Codec;
 use evp_shared::http::body::BodyLimits as WireLimits;
+use evp_shared::service::ServiceConfig;
 
 pub use self::keys::{
     ADMIN_LISTEN, APPEND_DEADLINE, APPEND_IN_FLIGHT, APPEND_REPLAY_BYTES, APPEND_REPLAY_WINDOW,
@@ -81,60 +82,74 @@ pub struct IngestConfig {
     pub admission: AdmissionLimits,
 }
 
-impl IngestConfig {
-    /// Reads all sections.
-    ///
-    /// # Errors
-    /// Everything that is wrong, at once.
-    pub fn read(mut source: Source) -> Result<Self, ConfigProblems> {
+impl ServiceConfig for IngestConfig {
+    fn read(source: &mut Source) -> Self {
         source.ignore_sections(OTHERS);
-        let server = ServerConfig::read(&mut source, &SERVER_LISTEN);
-        let admin = AdminConfig::read(&mut source, &ADMIN_LISTEN);
+        let server = ServerConfig::read(source, &SERVER_LISTEN);
+        let admin = AdminConfig::read(source, &ADMIN_LISTEN);
         let listeners = [
             (SERVER_LISTEN.name, server.listen),
             (ADMIN_LISTEN.name, admin.listen),
         ];
-        let redis = RedisConfig::read(&mut source);
+        let redis = RedisConfig::read(source);
         let append_deadline = source.get(&APPEND_DEADLINE);
         let config = Self {
             server,
             admin,
-            auth: AuthConfig::read(&mut source, &listeners),
-            log: LogConfig::read(&mut source),
-            shutdown: ShutdownConfig::read(&mut source),
+            auth: AuthConfig::read(source, &listeners),
+            log: LogConfig::read(source),
+            shutdown: ShutdownConfig::read(source),
             http2: source.get(&HTTP2),
             cors_origins: source.get(&CORS_ORIGINS),
             wire: WireLimits {
-                wire_bytes: size(&mut source, &BODY_BYTES),
+                wire_bytes: size(source, &BODY_BYTES),
                 idle: source.get(&BODY_IDLE),
                 total: source.get(&BODY_TOTAL),
             },
             body: BodyLimits {
-                decoded_bytes_max: size(&mut source, &BODY_DECODED_BYTES),
+                decoded_bytes_max: size(source, &BODY_DECODED_BYTES),
                 events_max: source.get(&BODY_EVENTS),
             },
             rules: EventRules {
-                bytes_max: size(&mut source, &EVENT_BYTES),
+                bytes_max: size(source, &EVENT_BYTES),
                 depth_max: source.get(&EVENT_DEPTH),
                 unknown_fields: source.get(&UNKNOWN_FIELDS).0,
             },
-            identity: identity(&mut source),
+            identity: identity(source),
             frame: FrameLimits {
                 events: source.get(&FRAME_EVENTS),
-                bytes: size(&mut source, &FRAME_BYTES),
+                bytes: size(source, &FRAME_BYTES),
                 call_bytes: CALL_BYTES,
             },
             codec: source.get(&FRAME_CODEC).0,
             appends_in_flight: source.get(&APPEND_IN_FLIGHT),
             append_deadline,
-            held: held_limits(&mut source, redis.durability),
-            admission: admission_limits(&mut source, append_deadline),
+            held: held_limits(source, redis.durability),
+            admission: admission_limits(source, append_deadline),
             redis,
         };
-        config.check(&mut source);
-        source.finish(config)
+        config.check(source);
+        config
     }
 
+    fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    fn shutdown(&self) -> ShutdownConfig {
+        self.shutdown
+    }
+
+    fn admin(&self) -> AdminConfig {
+        self.admin
+    }
+
+    fn server(&self) -> Option<&ServerConfig> {
+        Some(&self.server)
+    }
+}
+
+impl IngestConfig {
     fn check(&self, source: &mut Source) {
         if self.frame.bytes < self.rules.bytes_max {
             source.problem(
@@ -198,12 +213,14 @@ fn admission_limits(source: &mut Source, append_deadline: Duration) -> Admission
 
 #[cfg(test)]
 mod tests {
-    use evp_shared::config::check_defaults;
+    use evp_shared::config::{ConfigProblems, check_defaults};
 
     use super::*;
 
     fn read(toml: &str) -> Result<IngestConfig, ConfigProblems> {
-        IngestConfig::read(Source::from_text(toml, &[]).expect("TOML"))
+        let mut source = Source::from_text(toml, &[]).expect("TOML");
+        let config = IngestConfig::read(&mut source);
+        source.finish(config)
     }
 
     #[test]

@@ -30,6 +30,6 @@ pub mod metrics;
 mod response;
 mod route;
 
-pub use app::{Listeners, run};
+pub use app::run;
 pub use config::IngestConfig;
 pub use error::RunError;

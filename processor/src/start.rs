@@ -7,7 +7,7 @@ use std::time::Duration;
 use evp_shared::backoff::Backoff;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, ServerPromise, connect, reader_pool};
-use evp_shared::service::{Left, Service};
+use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{self, StoreError};
 use evp_shared::stream::Stream;
@@ -61,6 +61,15 @@ pub enum RunError {
     /// A loop ended that must not.
     #[error("a loop failed")]
     Task(#[from] TaskError),
+}
+
+impl RunFailure for RunError {
+    fn is_for_operator(&self) -> bool {
+        match self {
+            Self::Redis(_) | Self::Durability(_) | Self::Store(_) => true,
+            Self::Pool(_) | Self::Task(_) => false,
+        }
+    }
 }
 
 /// Runs a processor until the shutdown; what it has read by then is stored and committed.

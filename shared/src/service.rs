@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # use evp_shared::config::{AdminConfig, LogConfig, ServerConfig, ShutdownConfig, Source};
-//! use evp_shared::service::{self, Launch, Left, Service, ServiceConfig};
+//! use evp_shared::service::{self, Launch, Left, RunFailure, Service, ServiceConfig};
 //!
 //! # #[derive(Debug)] struct Config { log: LogConfig, admin: AdminConfig, shutdown: ShutdownConfig }
 //! # impl ServiceConfig for Config {
@@ -15,7 +15,17 @@
 //! #     fn shutdown(&self) -> ShutdownConfig { self.shutdown }
 //! #     fn admin(&self) -> AdminConfig { self.admin }
 //! # }
-//! async fn run(config: Config, service: Service) -> Result<Left, std::io::Error> {
+//! #[derive(Debug, thiserror::Error)]
+//! #[error("cannot run")]
+//! struct RunError;
+//!
+//! impl RunFailure for RunError {
+//!     fn is_for_operator(&self) -> bool {
+//!         false
+//!     }
+//! }
+//!
+//! async fn run(config: Config, service: Service) -> Result<Left, RunError> {
 //!     service.shutdown.triggered().await;
 //!     Ok(Left::NOTHING)
 //! }
@@ -115,6 +125,13 @@ impl Left {
     pub const NOTHING: Self = Self(0);
 }
 
+/// Why a service ended otherwise than by its drain.
+pub trait RunFailure: Error + Send + Sync + 'static {
+    /// Whether the operator has to mend something before a restart makes sense: the exit code is
+    /// then 64, and the error says what to mend.
+    fn is_for_operator(&self) -> bool;
+}
+
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
@@ -128,12 +145,12 @@ enum StartError {
 }
 
 /// Runs a service and returns its exit code: 0 when all was finished, 1 when something failed or
-/// was left, 64 when it could not start as configured.
+/// was left, 64 when it cannot run as configured ([`RunFailure::is_for_operator`]).
 pub fn main<C, R, E>(launch: &Launch, run: impl FnOnce(C, Service) -> R) -> ExitCode
 where
     C: ServiceConfig,
     R: Future<Output = Result<Left, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: RunFailure,
 {
     // Fails only when a provider is installed already, and there is none but ring in the tree.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -162,7 +179,7 @@ fn start<C, R, E>(
 where
     C: ServiceConfig,
     R: Future<Output = Result<Left, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: RunFailure,
 {
     let mut source = Source::load(launch.config_file.as_deref())?;
     let config = C::read(&mut source);
@@ -200,7 +217,7 @@ async fn serve<C, R, E>(
 where
     C: ServiceConfig,
     R: Future<Output = Result<Left, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: RunFailure,
 {
     let admin_listener = bind("admin.listen", config.admin().listen).await?;
     let listener = match config.server() {

@@ -54,6 +54,25 @@ impl TaskError {
     pub fn is_panic(&self) -> bool {
         matches!(self.how, How::Panicked(_))
     }
+
+    /// The error that the task returned, where it is an `E`.
+    ///
+    /// # Errors
+    /// This error again: the task panicked, or returned another.
+    pub fn into_cause<E: Error + 'static>(mut self) -> Result<Box<E>, Self> {
+        match self
+            .source
+            .take()
+            .map(<dyn Error + Send + Sync>::downcast::<E>)
+        {
+            Some(Ok(cause)) => Ok(cause),
+            Some(Err(other)) => {
+                self.source = Some(other);
+                Err(self)
+            }
+            None => Err(self),
+        }
+    }
 }
 
 impl TaskSet {

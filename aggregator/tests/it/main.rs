@@ -11,4 +11,5 @@ mod metrics;
 mod outage;
 mod parameters;
 mod plans;
+mod process;
 mod service;

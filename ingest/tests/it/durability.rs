@@ -39,7 +39,7 @@ async fn a_redis_that_promises_less_later_takes_nothing_more() {
         .await
         .unwrap();
     // An idle partition is greeted, and its promise checked, every few seconds.
-    wait_for("noticed", || async { !ingest.is_ready().await }).await;
+    wait_for("noticed", || async { !ingest.is_ready() }).await;
     assert_eq!(ingest.post(list(1)).await.0, 503);
     redis
         .client()

@@ -1,5 +1,6 @@
 //! How requests become frames.
 
+use evp_shared::service::Left;
 use evp_shared::testing::TestRedis;
 use futures::future::join_all;
 use serde_json::json;
@@ -66,7 +67,7 @@ async fn a_drain_answers_everybody() {
         answers.iter().all(|(status, _)| *status == 202),
         "{answers:?}"
     );
-    ingest.ended().await.expect("a clean end");
+    assert_eq!(ingest.ended().await.expect("a clean end"), Left::NOTHING);
     assert_eq!(ids_in(&frames(&redis).await).len(), 1_200);
 }
 

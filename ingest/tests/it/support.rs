@@ -4,13 +4,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_ingest::{IngestConfig, Listeners, RunError, run};
+use evp_ingest::{IngestConfig, RunError, run};
+use evp_shared::clock::Clock;
 use evp_shared::config::Source;
 use evp_shared::document::ID_OFFSET;
 use evp_shared::event::id::CanonicalId;
 use evp_shared::frame::OpenFrame;
+use evp_shared::health::Health;
+use evp_shared::service::{Left, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::GroupReader;
+use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
@@ -20,9 +24,10 @@ use tokio::task::JoinSet;
 pub(crate) struct TestIngest {
     pub(crate) http: Client,
     pub(crate) address: String,
-    admin: String,
+    pub(crate) health: Health,
+    telemetry: Telemetry,
     shutdown: Shutdown,
-    running: JoinSet<Result<(), RunError>>,
+    running: JoinSet<Result<Left, RunError>>,
 }
 
 impl TestIngest {
@@ -42,55 +47,52 @@ impl TestIngest {
             ("EVP__REDIS__URL", url),
             ("EVP__REDIS__KEY_PREFIX", prefix),
             ("EVP__REDIS__COMMAND_TIMEOUT", "1s"),
-            ("EVP__SHUTDOWN__GRACE", "10s"),
         ];
-        let source = Source::from_text(toml, &environment).expect("TOML");
-        let config = IngestConfig::read(source).expect("a valid configuration");
-        let listeners = Listeners {
-            public: listener().await,
-            admin: listener().await,
+        let mut source = Source::from_text(toml, &environment).expect("TOML");
+        let config = IngestConfig::read(&mut source);
+        let config = source.finish(config).expect("a valid configuration");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let clock = Clock::system();
+        let (health, shutdown) = (Health::new(clock.clone()), Shutdown::new());
+        let telemetry = Telemetry::install("test").expect("a recorder");
+        let service = Service {
+            listener: Some(listener),
+            health: health.clone(),
+            telemetry: telemetry.clone(),
+            clock,
+            shutdown: shutdown.clone(),
+            grace: Duration::from_secs(10),
         };
-        let address = listeners.public.local_addr().expect("bound").to_string();
-        let admin = listeners.admin.local_addr().expect("bound").to_string();
-        let shutdown = Shutdown::new();
         let mut running = JoinSet::new();
-        running.spawn(run(config, listeners, shutdown.clone()));
+        running.spawn(run(config, service));
         Self {
             http: Client::new(),
             address,
-            admin,
+            health,
+            telemetry,
             shutdown,
             running,
         }
     }
 
     pub(crate) async fn wait_until_ready(&self) {
-        wait_for("ingest is ready", || async { self.is_ready().await }).await;
+        // Whoever answers has registered what readiness depends on.
+        let alive = self.http.get(format!("http://{}/livez", self.address));
+        let alive = alive.send().await.expect("an answer").status();
+        assert!(alive.is_success(), "{alive}");
+        wait_for("ingest is ready", || async { self.is_ready() }).await;
     }
 
-    pub(crate) async fn is_ready(&self) -> bool {
-        let answer = self
-            .http
-            .get(format!("http://{}/readyz", self.admin))
-            .send()
-            .await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+    pub(crate) fn is_ready(&self) -> bool {
+        self.health.readiness().ready
     }
 
     /// Waits until `requests` are under way. The gauge is the process's, so other tests' requests
     /// count too: ask for more than they have.
     pub(crate) async fn wait_until_in_flight(&self, requests: u32) {
         wait_for("requests are under way", || async {
-            let url = format!("http://{}/metrics", self.admin);
-            let text = self
-                .http
-                .get(url)
-                .send()
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap();
+            let text = self.telemetry.render();
             let line = text
                 .lines()
                 .find_map(|line| line.strip_prefix("evp_ingest_in_flight_requests "));
@@ -114,7 +116,7 @@ impl TestIngest {
     }
 
     /// Waits for the end of the service.
-    pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
+    pub(crate) async fn ended(&mut self) -> Result<Left, RunError> {
         let ended = tokio::time::timeout(PATIENCE, self.running.join_next()).await;
         ended
             .expect("ends in time")
@@ -124,12 +126,8 @@ impl TestIngest {
 
     pub(crate) async fn stop(mut self) {
         self.order_shutdown();
-        self.ended().await.expect("a clean end");
+        assert_eq!(self.ended().await.expect("a clean end"), Left::NOTHING);
     }
-}
-
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
 }
 
 pub(crate) async fn answer_of(answer: Response) -> (u16, Value) {

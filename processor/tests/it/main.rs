@@ -7,5 +7,6 @@
 mod dead_letters;
 mod harness;
 mod once;
+mod process;
 mod redelivery;
 mod redis_forgets;

@@ -6,7 +6,8 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Left;
+use super::{Left, RunFailure};
+use crate::config::EXIT_CODE;
 use crate::shutdown::Shutdown;
 use crate::tasks::{TaskError, TaskSet};
 
@@ -49,7 +50,7 @@ where
 }
 
 /// Logs how the service ended, and returns the exit code that says whether anything was left.
-pub(super) fn report<E: Into<Box<dyn Error + Send + Sync>>>(outcome: Outcome<E>) -> ExitCode {
+pub(super) fn report<E: RunFailure>(outcome: Outcome<E>) -> ExitCode {
     match outcome {
         Outcome::Returned(Ok(Left::NOTHING)) => {
             tracing::info!("drained, nothing left");
@@ -59,8 +60,10 @@ pub(super) fn report<E: Into<Box<dyn Error + Send + Sync>>>(outcome: Outcome<E>)
             tracing::warn!(left, "the grace period was over before all was finished");
         }
         Outcome::Returned(Err(error)) => {
-            let error: Box<dyn Error + Send + Sync> = error.into();
-            tracing::error!(error = %Chain(error.as_ref()), "the service failed");
+            tracing::error!(error = %Chain(&error), "the service failed");
+            if error.is_for_operator() {
+                return ExitCode::from(EXIT_CODE);
+            }
         }
         Outcome::TaskDied(error) => tracing::error!(error = %Chain(&error), "the service failed"),
         Outcome::GraceOver => tracing::warn!("the service did not end within the grace period"),
@@ -89,6 +92,18 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("x")]
+    struct Failure {
+        is_for_operator: bool,
+    }
+
+    impl RunFailure for Failure {
+        fn is_for_operator(&self) -> bool {
+            self.is_for_operator
+        }
+    }
+
     const GRACE: Duration = Duration::from_secs(10);
 
     async fn outcome_of<R>(
@@ -97,7 +112,7 @@ mod tests {
         drain: &Shutdown,
     ) -> (&'static str, ExitCode)
     where
-        R: Future<Output = Result<Left, io::Error>>,
+        R: Future<Output = Result<Left, Failure>>,
     {
         let outcome = watch(run, tasks, drain, GRACE).await;
         let name = match &outcome {
@@ -112,10 +127,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_exit_code_says_whether_anything_was_left() {
         let (mut tasks, drain) = (TaskSet::new(), Shutdown::new());
+        let failed = |is_for_operator| Err(Failure { is_for_operator });
         let table = [
             (Ok(Left::NOTHING), ("returned", ExitCode::SUCCESS)),
             (Ok(Left(3)), ("returned", ExitCode::FAILURE)),
-            (Err(io::Error::other("x")), ("failed", ExitCode::FAILURE)),
+            (failed(false), ("failed", ExitCode::FAILURE)),
+            (failed(true), ("failed", ExitCode::from(64))),
         ];
         for (result, expected) in table {
             let outcome = outcome_of(async { result }, &mut tasks, &drain).await;

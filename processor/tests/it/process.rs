@@ -1,0 +1,65 @@
+//! The binary: exit codes and messages.
+
+use std::process::{Output, Stdio};
+
+use evp_devstack::{RedisOptions, RedisServer};
+use evp_shared::testing::{TestMongo, TestRedis};
+use tokio::process::Command;
+
+/// Runs the binary to its end.
+async fn end_of(redis: &TestRedis, mongo: &TestMongo, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evp-processor"));
+    command
+        .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("EVP__REDIS__URL", redis.url())
+        .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix())
+        .env("EVP__MONGO__URI", mongo.uri())
+        .env("EVP__MONGO__DATABASE", mongo.database_name())
+        .envs(variables.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command.output().await.unwrap()
+}
+
+fn assert_refused(output: &Output, fix: &str) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let message = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{message}");
+    assert!(message.contains(fix), "{message}");
+}
+
+#[tokio::test]
+async fn a_redis_that_promises_less_ends_it_with_64_and_the_fix() {
+    let options = RedisOptions {
+        appendfsync: "everysec",
+        ..RedisOptions::default()
+    };
+    let server = RedisServer::start(options).await.unwrap();
+    let redis = TestRedis::at(server.url()).await;
+    let output = end_of(&redis, &TestMongo::new().await, &[]).await;
+    assert_refused(&output, "CONFIG SET appendfsync always");
+}
+
+#[tokio::test]
+async fn another_identity_in_redis_or_in_mongodb_ends_it_with_64() {
+    let redis = TestRedis::new().await;
+    redis.stream(1).claim_identity(7).await.unwrap();
+    let mongo = TestMongo::new().await;
+    let output = end_of(&redis, &mongo, &[]).await;
+    assert_refused(&output, "dedupe.identity and storage.salt_bits");
+
+    evp_shared::store::prepare(&mongo.database(), &[], 7)
+        .await
+        .unwrap();
+    let output = end_of(&TestRedis::new().await, &mongo, &[]).await;
+    assert_refused(&output, "dedupe.identity and storage.salt_bits");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_ends_it_with_64() {
+    let (redis, mongo) = (TestRedis::new().await, TestMongo::new().await);
+    let missing = ("EVP__REDIS__CA_FILE", "/nowhere.pem");
+    let output = end_of(&redis, &mongo, &[missing]).await;
+    assert_refused(&output, "redis.ca_file /nowhere.pem");
+}
