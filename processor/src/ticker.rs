@@ -56,12 +56,12 @@ impl TickLoop {
 
     async fn tick_all(&self) -> Result<(), StreamError> {
         let context = &*self.context;
-        let memory = Memory::ask(context.stream.client()).await?;
+        let memory = self.in_time(Memory::ask(context.stream.client())).await?;
         context
             .memory_short
             .store(memory.share() >= MEMORY_SHORT, Ordering::Relaxed);
         for partition in 0..context.stream.partitions() {
-            match self.tick(partition).await {
+            match self.in_time(self.tick(partition)).await {
                 Err(error) if error.wants_hello() => {
                     info!(
                         partition,
@@ -75,6 +75,17 @@ impl TickLoop {
             }
         }
         Ok(())
+    }
+
+    /// Without a connection a command waits for one, for as long as that takes.
+    async fn in_time<T, E: Into<StreamError>>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StreamError> {
+        match tokio::time::timeout(self.context.config.redis.command_timeout, asked).await {
+            Ok(answered) => answered.map_err(Into::into),
+            Err(_) => Err(StreamError::NotConnected),
+        }
     }
 
     async fn tick(&self, partition: u16) -> Result<(), StreamError> {
