@@ -42,6 +42,23 @@ pub struct Context {
 }
 
 impl Context {
+    /// Nothing is known, read or stored yet.
+    pub fn new(config: ProcessorConfig, stream: Stream, inserter: Inserter, clock: Clock) -> Self {
+        Self {
+            consumer: config.name.clone().unwrap_or_else(default_name),
+            lives: Lives::new(stream.clone()),
+            in_flight: InFlight::default(),
+            breaker: Breaker::default(),
+            left_overs: LeftOvers::default(),
+            memory_short: false.into(),
+            metrics: Metrics::new(stream.partitions()),
+            stream,
+            inserter,
+            clock,
+            config,
+        }
+    }
+
     /// The entries nobody here works on, noted as worked on.
     pub fn deliver(&self, entries: Vec<Entry>, life: &[Life], redelivered: bool) -> Vec<Delivery> {
         entries
@@ -88,4 +105,11 @@ impl LeftOvers {
     pub fn take(&self) -> bool {
         self.some.swap(false, Ordering::SeqCst)
     }
+}
+
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "processor" } else { host };
+    format!("{host}-{}", std::process::id())
 }

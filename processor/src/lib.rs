@@ -11,7 +11,8 @@
 //! Whenever a processor dies, a reply is lost, Redis comes back without its newest part, or the
 //! frame was appended twice. Nothing then needs to be undone: the documents are found stored by
 //! this same frame, its receipt is read back instead of written, and its settled bit is set
-//! already. [`reconcile`] finds the receipts whose counts Redis forgot.
+//! already. [`reconcile`] finds the receipts whose counts Redis forgot; [`verify`] compares all of
+//! them, by the same decision ([`compare`]).
 //!
 //! Deliberately absent: locks between processors, and any trust in delivery counts.
 
@@ -21,6 +22,7 @@ pub mod claimer;
 pub mod classify;
 pub mod command;
 pub mod commit;
+pub mod compare;
 pub mod config;
 pub mod context;
 pub mod dead_letter;
@@ -37,6 +39,7 @@ pub mod receipt;
 pub mod reconcile;
 pub mod start;
 pub mod ticker;
+pub mod verify;
 pub mod worker;
 
 pub use start::{RunError, run};

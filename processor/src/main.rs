@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use evp_processor::command::inspect::{self, Inspect};
+use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
 
 #[global_allocator]
@@ -28,12 +29,16 @@ struct Arguments {
 enum Command {
     /// Print an entry of the stream: its header and its events
     Inspect(Inspect),
+    /// Compare the counters with the receipts, bucket by bucket, and mend them
+    Verify(Verify),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let file = arguments.config.as_deref();
     match arguments.command {
-        Some(Command::Inspect(inspect)) => inspect::main(arguments.config.as_deref(), &inspect),
+        Some(Command::Inspect(inspect)) => inspect::main(file, &inspect),
+        Some(Command::Verify(verify)) => verify::main(file, &verify),
         None => service::main(
             &Launch {
                 name: "evp-processor",

@@ -4,6 +4,8 @@
 //! Collection `receipts`: `{_id: <frame id>, p: <partition>, at: <server's time of writing>,
 //! n: [[tenant, type, count], ...], d: <duplicates>, x: <dead letters>}`.
 
+mod sums;
+
 use std::collections::HashMap;
 
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId};
@@ -207,7 +209,7 @@ pub fn known(settles: Vec<Settle>) -> Receipts {
 }
 
 /// The lowest frame id of a second.
-fn first_of(second: u32) -> ObjectId {
+pub fn first_of(second: u32) -> ObjectId {
     let mut bytes = [0; 12];
     bytes[..4].copy_from_slice(&second.to_be_bytes());
     ObjectId::from_bytes(bytes)

@@ -4,23 +4,19 @@
 //! and one hour after it closed, and after a new life from ten minutes before the cut on. Settling
 //! a receipt again is harmless, so finding too much to settle costs work and nothing else.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, doc, oid::ObjectId};
 use evp_shared::counters::Step;
 use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::RECEIPTS;
-use futures::TryStreamExt as _;
 use tracing::{info, warn};
 
 use crate::commit::commit_all;
 use crate::context::Context;
-use crate::insert::StoreFailure;
 use crate::pipeline::BulkFailure;
+use crate::verify::differing_buckets;
 
 const MINUTE: u64 = 60;
 /// How long after its end a minute is compared, in minutes.
@@ -102,81 +98,42 @@ pub async fn reconcile(
     partition: u16,
     minutes: Range<u64>,
 ) -> Result<u64, BulkFailure> {
-    // The bucket is read first: what is committed between the two reads looks missing and is
-    // settled again, which is harmless; the other way round it could look present and not be.
-    let buckets = context
-        .stream
-        .count_buckets(partition, Step::Minute, minutes.clone())
-        .await?;
-    let receipts = receipt_sums(context, partition, minutes.clone()).await?;
+    let differing = differing_buckets(context, partition, Step::Minute, minutes).await?;
     let mut added = 0;
-    let compared: Vec<_> = minutes.zip(buckets).collect();
-    for (minute, bucket) in compared.into_iter().rev() {
-        let counted: i64 = bucket.values().sum();
-        let owed = receipts.get(&minute).copied().unwrap_or(0);
-        if counted > owed {
+    for bucket in differing.into_iter().rev() {
+        let minute = bucket.number;
+        if bucket.has_surplus() {
             warn!(
                 partition,
-                minute, counted, owed, "more counted than receipts say: run verify"
+                minute, "more counted than receipts say: run verify"
             );
         }
-        if counted >= owed {
-            continue;
+        if bucket.is_missing_counts() {
+            added += settle(context, partition, second(minute)..second(minute + 1)).await?;
         }
-        let seconds = second(minute)..second(minute + 1);
-        let settles = context
-            .inserter
-            .receipts_of_seconds(partition, seconds)
-            .await?;
-        let life = context.lives.known(partition);
-        added += commit_all(context, partition, life, (&[], &settles))
-            .await?
-            .counted;
     }
     Ok(added)
 }
 
-/// Events per minute as the receipts have them.
-async fn receipt_sums(
+/// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
+/// only what was missing is added. Returns the events added.
+///
+/// # Errors
+/// [`BulkFailure`]; repeating is harmless.
+pub async fn settle(
     context: &Context,
     partition: u16,
-    minutes: Range<u64>,
-) -> Result<HashMap<u64, i64>, StoreFailure> {
-    let pipeline = [
-        doc! { "$match": {
-            "_id": { "$gte": first_of(minutes.start), "$lt": first_of(minutes.end) },
-            "p": i32::from(partition),
-        } },
-        doc! { "$project": {
-            "minute": { "$floor": { "$divide": [{ "$toLong": { "$toDate": "$_id" } }, 60_000] } },
-            "events": { "$sum": { "$map": {
-                "input": "$n", "in": { "$arrayElemAt": ["$$this", 2] },
-            } } },
-        } },
-        doc! { "$group": { "_id": { "$toLong": "$minute" }, "events": { "$sum": "$events" } } },
-    ];
-    let receipts = context.inserter.database().collection::<Document>(RECEIPTS);
-    let query = async move {
-        receipts
-            .aggregate(pipeline)
-            .await?
-            .try_collect::<Vec<_>>()
-            .await
-    };
-    let found = context.inserter.within(query).await??;
-    let sum = |document: &Document| {
-        let minute = u64::try_from(document.get_i64("_id").ok()?).ok()?;
-        Some((minute, document.get_i64("events").ok()?))
-    };
-    Ok(found.iter().filter_map(sum).collect())
+    seconds: Range<u32>,
+) -> Result<u64, BulkFailure> {
+    let settles = context
+        .inserter
+        .receipts_of_seconds(partition, seconds)
+        .await?;
+    let life = context.lives.known(partition);
+    let done = commit_all(context, partition, life, (&[], &settles)).await?;
+    Ok(done.counted)
 }
 
 fn second(minute: u64) -> u32 {
     u32::try_from(minute * MINUTE).unwrap_or(u32::MAX)
-}
-
-fn first_of(minute: u64) -> ObjectId {
-    let mut bytes = [0; 12];
-    bytes[..4].copy_from_slice(&second(minute).to_be_bytes());
-    ObjectId::from_bytes(bytes)
 }

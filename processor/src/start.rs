@@ -15,14 +15,10 @@ use evp_shared::tasks::{TaskError, TaskSet};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::breaker::Breaker;
 use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
-use crate::context::{Context, LeftOvers};
-use crate::in_flight::InFlight;
+use crate::context::Context;
 use crate::insert::Inserter;
-use crate::lives::Lives;
-use crate::metrics::Metrics;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
 use crate::ticker::TickLoop;
@@ -155,19 +151,8 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
     }
     let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
-    Ok(Some(Context {
-        consumer: config.name.clone().unwrap_or_else(default_name),
-        lives: Lives::new(stream.clone()),
-        stream,
-        inserter,
-        in_flight: InFlight::default(),
-        breaker: Breaker::default(),
-        left_overs: LeftOvers::default(),
-        memory_short: false.into(),
-        metrics: Metrics::new(partitions),
-        clock: service.clock.clone(),
-        config,
-    }))
+    let clock = service.clock.clone();
+    Ok(Some(Context::new(config, stream, inserter, clock)))
 }
 
 enum NotReady {
@@ -214,13 +199,6 @@ async fn pause(delay: Duration, shutdown: &Shutdown) -> bool {
         () = tokio::time::sleep(delay) => true,
         () = shutdown.triggered() => false,
     }
-}
-
-fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    let host = if host.is_empty() { "processor" } else { host };
-    format!("{host}-{}", std::process::id())
 }
 
 /// Takes this consumer out of the group, unless entries are pending under it.

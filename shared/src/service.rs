@@ -144,6 +144,13 @@ enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// Makes ring the process's one TLS provider; [`main`] does so for a service, a command that
+/// connects by itself has to.
+pub fn install_tls() {
+    // Fails only when a provider is installed already, and there is none but ring in the tree.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Runs a service and returns its exit code: 0 when all was finished, 1 when something failed or
 /// was left, 64 when it cannot run as configured ([`RunFailure::is_for_operator`]).
 pub fn main<C, R, E>(launch: &Launch, run: impl FnOnce(C, Service) -> R) -> ExitCode
@@ -152,8 +159,7 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
-    // Fails only when a provider is installed already, and there is none but ring in the tree.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    install_tls();
     match start(launch, run) {
         Ok(code) => code,
         Err(error) => {

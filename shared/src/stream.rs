@@ -6,6 +6,7 @@
 //! in docs/ARCHITECTURE.md.
 
 pub mod append;
+pub mod audit;
 pub mod commit;
 pub mod counts;
 pub mod entry;
@@ -27,6 +28,7 @@ use fred::types::scripts::Script;
 use crate::keys::{Keys, PartitionKeys};
 
 pub use append::AppendError;
+pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
@@ -133,6 +135,8 @@ struct Scripts {
     hello: Script,
     commit: Script,
     leave: Script,
+    read_counts: Script,
+    set_counts: Script,
 }
 
 /// The stream commands of one deployment over one connection that is never blocked by a read.
@@ -158,6 +162,8 @@ impl Stream {
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
+                read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
+                set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),
         }
     }

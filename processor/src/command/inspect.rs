@@ -6,14 +6,11 @@ use std::process::ExitCode;
 
 use bson::{Bson, Document, RawDocument};
 use clap::Args;
-use evp_shared::config::{EXIT_CODE, Source};
 use evp_shared::frame::RawFrame;
-use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect, connected};
-use evp_shared::service::ServiceConfig as _;
-use evp_shared::stream::{Entry, EntryId, Stream};
+use evp_shared::stream::{Entry, EntryId};
 use serde_json::{Value, json};
 
+use super::{block_on, complain, configured, open_stream};
 use crate::config::ProcessorConfig;
 
 /// Which entry to print.
@@ -28,16 +25,9 @@ pub struct Inspect {
 
 /// Prints the entry as JSON; exit code 1 when it is not there or is poison.
 pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
-    let config = Source::load(config_file).and_then(|mut source| {
-        let config = ProcessorConfig::read(&mut source);
-        source.finish(config)
-    });
-    let config = match config {
+    let config = match configured(config_file) {
         Ok(config) => config,
-        Err(problems) => {
-            complain(&problems);
-            return ExitCode::from(EXIT_CODE);
-        }
+        Err(code) => return code,
     };
     match run(&config, inspect) {
         Ok(text) => match writeln!(std::io::stdout(), "{text}") {
@@ -51,21 +41,9 @@ pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
     }
 }
 
-fn complain(error: &impl std::fmt::Display) {
-    // Nothing is left to say it with when stderr is closed.
-    drop(writeln!(std::io::stderr(), "evp-processor: {error:#}"));
-}
-
 fn run(config: &ProcessorConfig, inspect: &Inspect) -> anyhow::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let entry = runtime.block_on(async {
-        let how = Connect::from(&config.redis);
-        let client = connect(&how)?;
-        connected(&client, how.connect_timeout).await?;
-        let keys = Keys::new(config.redis.key_prefix.as_str());
-        let stream = Stream::new(client, &keys, config.redis.partitions.get());
+    let entry = block_on(async {
+        let stream = open_stream(config).await?;
         anyhow::Ok(stream.entry(inspect.partition, inspect.entry).await?)
     })?;
     let entry = entry.ok_or_else(|| {

@@ -107,6 +107,40 @@ impl World {
         events::frame(producer(), number, self.now_ms, list)
     }
 
+    /// As [`Self::frame`], received `minutes` ago.
+    pub(crate) fn frame_of(&self, minutes: u64, number: u32, list: &[(&str, &str)]) -> Frame {
+        events::frame(producer(), number, self.now_ms - minutes * 60_000, list)
+    }
+
+    /// The environment of a command that works on this world.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("EVP__REDIS__URL", self.redis.url().to_owned()),
+            (
+                "EVP__REDIS__KEY_PREFIX",
+                self.redis.keys().prefix().to_owned(),
+            ),
+            ("EVP__MONGO__URI", self.mongo.uri().to_owned()),
+            (
+                "EVP__MONGO__DATABASE",
+                self.mongo.database_name().to_owned(),
+            ),
+        ]
+    }
+
+    /// Deletes this world's Redis keys that begin with `start` after their partition.
+    pub(crate) async fn forget(&self, start: &str) {
+        let script = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do \
+                      redis.call('DEL', key) end return 0";
+        let pattern = format!("{}:?0?:{start}*", self.redis.keys().prefix());
+        let no_keys = Vec::<String>::new();
+        let client = self.redis.client();
+        let done: i64 = fred::interfaces::LuaInterface::eval(client, script, no_keys, pattern)
+            .await
+            .unwrap();
+        assert_eq!(done, 0);
+    }
+
     pub(crate) async fn append(&self, frames: &[Frame]) {
         self.stream.append(0, self.life, frames).await.unwrap();
     }

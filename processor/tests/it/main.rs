@@ -10,3 +10,4 @@ mod once;
 mod process;
 mod redelivery;
 mod redis_forgets;
+mod verify;

@@ -1,0 +1,159 @@
+//! `evp-processor verify`: compares counters with receipts, and receipts with events.
+
+mod show;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{block_on, complain, configured, open_context, parse_time, print};
+use crate::compare::Span;
+use crate::config::ProcessorConfig;
+use crate::context::Context;
+use crate::verify::deep::{Deep, deep};
+use crate::verify::{Differences, Repaired, differences, old_before, repair};
+
+/// Exit code when the comparison could not be made.
+const COULD_NOT_TELL: u8 = 2;
+
+/// What to compare and whether to mend.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Verify {
+    /// Mend what differs: settle receipts younger than a day, set older counters to their sum
+    #[arg(long)]
+    pub repair: bool,
+    /// Also compare the receipts of frames older than a day with the events, by a full scan
+    #[arg(long)]
+    pub deep: bool,
+    /// With --deep, also frames younger than a day that nothing is pending of: for tests
+    #[arg(long, requires = "deep", hide = true)]
+    pub any_age: bool,
+    /// Oldest time to compare: 2026-01-31T12:00:00Z, or 36h for as long ago
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub from: Option<u64>,
+    /// Newest time to compare
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub to: Option<u64>,
+    /// Compare this partition only
+    #[arg(long, value_name = "P")]
+    pub partition: Option<u16>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a verification found and did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What differs at the end, by partition.
+    pub differences: BTreeMap<u16, Differences>,
+    /// Counts that differed before anything was mended.
+    pub found: usize,
+    /// What was mended.
+    pub repaired: Repaired,
+    /// The deep check.
+    pub deep: Option<Deep>,
+}
+
+impl Report {
+    /// Whether counters, receipts and, as far as asked for, events are equal at the end.
+    pub fn is_equal(&self) -> bool {
+        let deep = self.deep.as_ref();
+        self.differences.values().all(Differences::is_empty)
+            && deep.is_none_or(|deep| deep.differing_frames == deep.mended)
+    }
+}
+
+/// Exit code 0: equal, or mended; 1: differences are left; 2: it could not be told.
+pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
+    let config = match configured(config_file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let report = block_on(async { run(&config, verify).await });
+    let printed = report.and_then(|report| {
+        let text = if verify.json {
+            serde_json::to_string_pretty(&show::as_json(&report))?
+        } else {
+            show::as_text(&report)
+        };
+        print(&text)?;
+        Ok(report.is_equal())
+    });
+    match printed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(COULD_NOT_TELL)
+        }
+    }
+}
+
+/// Verifies.
+///
+/// # Errors
+/// It could not be told.
+pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
+    let context = open_context(config).await?;
+    let partitions = match verify.partition {
+        None => 0..context.stream.partitions(),
+        Some(partition) => {
+            context.stream.keys(partition)?;
+            partition..partition + 1
+        }
+    };
+    if verify.repair {
+        for partition in partitions.clone() {
+            context.lives.greet(partition).await?;
+        }
+    }
+    let mut old = BTreeMap::new();
+    for partition in partitions.clone() {
+        old.insert(partition, old_before(&context, partition).await?);
+    }
+    let mut report = Report::default();
+    if verify.deep {
+        // Before the counters are compared: they are compared with mended receipts.
+        let before = deep_before(&context, verify, &old).await?;
+        let found = deep(context.inserter.database(), &before, verify.repair).await?;
+        report.deep = Some(found);
+    }
+    let seconds = |ms: Option<u64>| ms.map(|ms| ms / 1_000);
+    let span = Span {
+        from: seconds(verify.from),
+        to: seconds(verify.to),
+    };
+    for (partition, old) in old {
+        let mut found = differences(&context, partition, span).await?;
+        report.found += found.counts();
+        if verify.repair && !found.is_empty() {
+            let repaired = repair(&context, partition, &found, old).await?;
+            report.repaired.add(repaired);
+            found = differences(&context, partition, span).await?;
+        }
+        report.differences.insert(partition, found);
+    }
+    Ok(report)
+}
+
+/// Up to which Unix second frames are compared with events, by partition.
+async fn deep_before(
+    context: &Context,
+    verify: &Verify,
+    old: &BTreeMap<u16, u64>,
+) -> anyhow::Result<BTreeMap<u16, u64>> {
+    if !verify.any_age {
+        return Ok(old.clone());
+    }
+    let now = context.clock.now_ms() / 1_000 + 1;
+    let mut before = BTreeMap::new();
+    for partition in old.keys() {
+        let oldest = context.stream.oldest_uncommitted(*partition).await?;
+        let pending = oldest.map_or(now, |oldest| oldest.received_at_ms / 1_000);
+        before.insert(*partition, pending.min(now));
+    }
+    Ok(before)
+}

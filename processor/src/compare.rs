@@ -1,0 +1,213 @@
+//! Whether the counters say what the receipts say: the decision, without a server.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+
+use evp_shared::counters::{OTHER_TYPE, Step, TYPES_MAX, field, split_field};
+use evp_shared::stream::{Bucket, FoundCounts};
+
+/// Events by tenant and type, as receipts have them.
+pub type Owed = HashMap<(String, String), i64>;
+
+/// Seconds after its end from which a bucket counts as closed: what its frames added is in, unless
+/// they are still in the backlog and then have no receipt either.
+pub const CLOSED_AFTER: u64 = 120;
+
+/// Seconds at the old end of a bucket's retention that are left out: the clocks of ingest, Redis
+/// and this machine differ.
+const EXPIRY_MARGIN: u64 = 300;
+
+/// Which types are counted by name.
+#[derive(Debug, Clone, Default)]
+pub struct TypeTable(HashMap<String, HashSet<String>>);
+
+impl TypeTable {
+    /// Notes the types of `tenant` that are counted by name.
+    pub fn insert(&mut self, tenant: String, types: HashSet<String>) {
+        self.0.insert(tenant, types);
+    }
+
+    /// What a bucket holds when everything in `owed` was counted: a type is counted by name when
+    /// it is in the table, or finds room there.
+    pub fn fold(&self, owed: &Owed) -> Bucket {
+        let mut bucket = Bucket::new();
+        for ((tenant, event_type), events) in owed {
+            let known = self.0.get(tenant);
+            let room = known.is_none_or(|types| types.len() < TYPES_MAX as usize);
+            let named = room || known.is_some_and(|types| types.contains(event_type));
+            let name = if named { event_type } else { OTHER_TYPE };
+            *bucket.entry(field(tenant, name)).or_default() += events;
+        }
+        bucket
+    }
+}
+
+/// One count that is not what the receipts say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differing {
+    /// Whose events.
+    pub tenant: String,
+    /// Their type.
+    pub event_type: String,
+    /// What the counter says.
+    pub counted: i64,
+    /// What the receipts say.
+    pub owed: i64,
+}
+
+/// A bucket that is not what the receipts say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferingBucket {
+    /// Number of the bucket; 0 for the counts over all time.
+    pub number: u64,
+    /// Its key holds another type or a value that is no number.
+    pub damaged: bool,
+    /// The counts that differ, by tenant and type.
+    pub counts: Vec<Differing>,
+}
+
+impl DifferingBucket {
+    /// Whether receipts are not counted in it.
+    pub fn is_missing_counts(&self) -> bool {
+        self.counts.iter().any(|one| one.counted < one.owed)
+    }
+
+    /// Whether more is counted in it than receipts say.
+    pub fn has_surplus(&self) -> bool {
+        self.counts.iter().any(|one| one.counted > one.owed)
+    }
+}
+
+/// Compares a bucket with what it should hold; `None` when they are equal.
+pub fn compare(number: u64, found: &FoundCounts, owed: &Bucket) -> Option<DifferingBucket> {
+    let fields: BTreeSet<&String> = found.counts.keys().chain(owed.keys()).collect();
+    let counts: Vec<Differing> = fields
+        .into_iter()
+        .filter_map(|field| {
+            let counted = found.counts.get(field).copied().unwrap_or(0);
+            let owed = owed.get(field).copied().unwrap_or(0);
+            let (tenant, event_type) = split_field(field).unwrap_or(("", field));
+            (counted != owed).then(|| Differing {
+                tenant: tenant.to_owned(),
+                event_type: event_type.to_owned(),
+                counted,
+                owed,
+            })
+        })
+        .collect();
+    (found.damaged || !counts.is_empty()).then_some(DifferingBucket {
+        number,
+        damaged: found.damaged,
+        counts,
+    })
+}
+
+/// A span of Unix seconds to compare.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First second; the oldest that is kept without.
+    pub from: Option<u64>,
+    /// First second after it; the newest that is closed without.
+    pub to: Option<u64>,
+}
+
+impl Span {
+    /// Whether it leaves nothing out.
+    pub fn is_everything(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The buckets of `step` that are kept, closed at Unix second `now` and wholly in the span.
+    pub fn buckets(self, step: Step, now: u64) -> Range<u64> {
+        let width = step.seconds();
+        let kept = now.saturating_sub(step.kept().as_secs()) + EXPIRY_MARGIN;
+        let start = self.from.map_or(kept, |from| from.max(kept));
+        let closed = now.saturating_sub(CLOSED_AFTER);
+        let end = self.to.map_or(closed, |to| to.min(closed)) / width;
+        start.div_ceil(width).min(end)..end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owed(rows: &[(&str, &str, i64)]) -> Owed {
+        rows.iter()
+            .map(|(tenant, kind, count)| (((*tenant).to_owned(), (*kind).to_owned()), *count))
+            .collect()
+    }
+
+    fn found(rows: &[(&str, i64)]) -> FoundCounts {
+        let counts = rows.iter().map(|(kind, count)| (field("t", kind), *count));
+        FoundCounts {
+            counts: counts.collect(),
+            damaged: false,
+        }
+    }
+
+    #[test]
+    fn types_beyond_the_table_count_as_other() {
+        let mut table = TypeTable::default();
+        let mut full: HashSet<String> = (1..TYPES_MAX).map(|number| number.to_string()).collect();
+        full.insert("known".to_owned());
+        table.insert("full".to_owned(), full);
+        table.insert("roomy".to_owned(), HashSet::new());
+        let folded = table.fold(&owed(&[
+            ("full", "known", 1),
+            ("full", "new", 2),
+            ("full", "newer", 3),
+            ("roomy", "new", 4),
+            ("unheard", "new", 5),
+        ]));
+        let expected = [
+            (field("full", "known"), 1),
+            (field("full", OTHER_TYPE), 5),
+            (field("roomy", "new"), 4),
+            (field("unheard", "new"), 5),
+        ];
+        assert_eq!(folded, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn a_surplus_of_one_type_does_not_hide_what_another_misses() {
+        let truth = found(&[("a", 3), ("b", 2)]).counts;
+        let differing = compare(7, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
+        assert!(differing.is_missing_counts() && differing.has_surplus());
+        let numbers: Vec<_> = differing
+            .counts
+            .iter()
+            .map(|one| (one.event_type.as_str(), one.counted, one.owed))
+            .collect();
+        assert_eq!(numbers, [("a", 1, 3), ("b", 4, 2)]);
+        assert_eq!(compare(7, &found(&[("a", 3), ("b", 2)]), &truth), None);
+    }
+
+    #[test]
+    fn a_damaged_bucket_differs_also_when_nothing_is_owed() {
+        let broken = FoundCounts {
+            damaged: true,
+            ..FoundCounts::default()
+        };
+        assert!(compare(7, &broken, &Bucket::new()).unwrap().damaged);
+    }
+
+    #[test]
+    fn only_kept_and_closed_buckets_inside_the_span_are_compared() {
+        let now = 1_700_000_000;
+        let everything = Span::default();
+        assert_eq!(
+            everything.buckets(Step::Second, now),
+            now - 7_200 + 300..now - 120
+        );
+        // 1_700_000_000 is 13 minutes and 20 seconds past an hour.
+        assert_eq!(everything.buckets(Step::Hour, now).end, now / 3_600);
+        let hour = now / 3_600 * 3_600;
+        let part = Span {
+            from: Some(hour - 90),
+            to: Some(hour + 30),
+        };
+        assert_eq!(part.buckets(Step::Minute, now), hour / 60 - 1..hour / 60);
+        assert!(part.buckets(Step::Hour, now).is_empty());
+    }
+}
