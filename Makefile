@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 DEVSTACK := evp-devstack
 
-.PHONY: help run test check fmt lint demo-data k6 doc clean
+.PHONY: help run test check fmt lint demo-data bench bench-full k6 doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,14 @@ lint: ## runs clippy over everything; a warning is an error
 demo-data: ## loads 336,776 real flights into a running make run
 	cargo build --release --workspace --bins
 	./target/release/$(DEVSTACK) demo-data
+
+bench: ## measures every row of docs/BENCHMARKS.md once, 15 s each, on servers of its own
+	cargo build --release --workspace --bins
+	./target/release/evp-bench run
+
+bench-full: ## the same, 5 runs of 60 s each, with growth and soak; goes on where it was stopped
+	cargo build --release --workspace --bins
+	./target/release/evp-bench run --full
 
 k6: ## runs k6/smoke.js against a running make run
 	cargo build --release --workspace --bins

@@ -43,6 +43,18 @@ pub struct Connect {
     pub ca_file: Option<PathBuf>,
 }
 
+impl Connect {
+    /// The server at `url`, waited for no longer than `timeout`, for tools and tests.
+    pub fn to(url: impl Into<String>, timeout: Duration) -> Self {
+        Self {
+            url: url.into(),
+            connect_timeout: timeout,
+            command_timeout: timeout,
+            ca_file: None,
+        }
+    }
+}
+
 impl From<&RedisConfig> for Connect {
     fn from(config: &RedisConfig) -> Self {
         Self {
@@ -386,10 +398,8 @@ mod tests {
     fn a_ca_file_without_a_certificate_is_refused_with_its_name() {
         for name in ["/dev/null", "/nowhere.pem"] {
             let how = Connect {
-                url: "rediss://localhost".to_owned(),
-                connect_timeout: Duration::from_secs(1),
-                command_timeout: Duration::from_secs(1),
                 ca_file: Some(name.into()),
+                ..Connect::to("rediss://localhost", Duration::from_secs(1))
             };
             let error = connect(&how).map(drop).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

@@ -22,6 +22,8 @@ use crate::stream::Stream;
 /// Longest a test waits for a condition before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
+
 static REDIS: OnceCell<Option<RedisServer>> = OnceCell::const_new();
 static MONGO: OnceCell<Option<MongoServer>> = OnceCell::const_new();
 
@@ -79,12 +81,7 @@ impl TestRedis {
     /// There is no Redis at `url`.
     #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
     pub async fn at(url: String) -> Self {
-        let how = Connect {
-            url: url.clone(),
-            connect_timeout: Duration::from_secs(5),
-            command_timeout: Duration::from_secs(5),
-            ca_file: None,
-        };
+        let how = Connect::to(url.clone(), SERVER_TIMEOUT);
         let client = connect(&how).expect("redis url");
         client.wait_for_connect().await.expect("redis");
         let keys = Keys::new(&unique("t"));
@@ -98,12 +95,7 @@ impl TestRedis {
 
     /// How to connect to the server.
     pub fn how(&self) -> Connect {
-        Connect {
-            url: self.url.clone(),
-            connect_timeout: Duration::from_secs(5),
-            command_timeout: Duration::from_secs(5),
-            ca_file: None,
-        }
+        Connect::to(self.url.clone(), SERVER_TIMEOUT)
     }
 
     /// This test's keys.

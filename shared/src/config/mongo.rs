@@ -39,6 +39,15 @@ pub struct MongoConfig {
 }
 
 impl MongoConfig {
+    /// The database `database` at `uri`, for tools and tests.
+    pub fn at(uri: impl Into<String>, database: impl Into<String>) -> Self {
+        Self {
+            uri: SecretUrl::new(uri),
+            database: database.into(),
+            ca_file: None,
+        }
+    }
+
     /// Reads the section.
     pub fn read(source: &mut Source) -> Self {
         let config = Self {

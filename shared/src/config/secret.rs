@@ -43,6 +43,11 @@ impl Value for Secret<String> {
 pub struct SecretUrl(String);
 
 impl SecretUrl {
+    /// Takes over a URL that is not read from the configuration.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
     /// Hands the whole URL out, password included.
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,0 +1,138 @@
+//! Where and with what figures were measured.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stack::Environment;
+
+/// Machine, versions and settings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Commit of the source; `+` when it has changes.
+    pub commit: String,
+    /// Cargo profile of the binaries, after their folder.
+    pub profile: String,
+    /// Model of the processor.
+    pub cpu: String,
+    /// Cores of the machine.
+    pub cores: usize,
+    /// Memory of the machine, GiB.
+    pub memory_gib: u64,
+    /// Kernel.
+    pub kernel: String,
+    /// Version of redis-server.
+    pub redis: String,
+    /// Version of mongod.
+    pub mongod: String,
+    /// Version of rustc.
+    pub rustc: String,
+    /// WiredTiger's cache, GB.
+    pub mongo_cache_gb: f32,
+    /// What the services were told besides where the servers are.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Header {
+    /// Asks everyone.
+    ///
+    /// # Errors
+    /// redis-server or mongod cannot be found.
+    pub async fn collect(environment: &Environment) -> anyhow::Result<Self> {
+        let redis = match &environment.redis_url {
+            None => version(&evp_devstack::find::redis_server().await?, "v=", ' '),
+            Some(_) => "given".to_owned(),
+        };
+        let mongod = match &environment.mongo_uri {
+            None => version(&evp_devstack::find::mongod().await?, "version v", '\n'),
+            Some(_) => "given".to_owned(),
+        };
+        let folder = environment.binaries.file_name().unwrap_or_default();
+        Ok(Self {
+            commit: commit(),
+            profile: folder.to_string_lossy().into_owned(),
+            cpu: line_of("/proc/cpuinfo", "model name"),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_gib: memory_kib() / 1024 / 1024,
+            kernel: text_of("uname", &["-r"]),
+            redis,
+            mongod,
+            rustc: text_of("rustc", &["--version"]),
+            mongo_cache_gb: environment.mongo_cache_gb,
+            settings: environment.settings.clone(),
+        })
+    }
+
+    /// As lines of text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        format!(
+            "commit {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on this \
+             machine\nredis-server {} (AOF always), mongod {} (standalone and journaled unless \
+             said, {} GB cache)\n{}",
+            self.commit,
+            self.profile,
+            self.rustc,
+            self.cores,
+            self.cpu,
+            self.memory_gib,
+            self.kernel,
+            self.redis,
+            self.mongod,
+            self.mongo_cache_gb,
+            settings.join(" ")
+        )
+    }
+}
+
+/// Cache for mongod: 6 GB, or about a quarter of a smaller machine.
+#[must_use]
+pub fn default_cache_gb() -> f32 {
+    match memory_kib() / 1024 / 1024 {
+        20.. => 6.0,
+        14.. => 4.0,
+        7.. => 2.0,
+        _ => 1.0,
+    }
+}
+
+fn commit() -> String {
+    let commit = text_of("git", &["rev-parse", "--short=10", "HEAD"]);
+    let changes = text_of("git", &["status", "--porcelain", "--untracked-files=no"]);
+    if changes.is_empty() {
+        commit
+    } else {
+        format!("{commit}+")
+    }
+}
+
+fn version(program: &Path, after: &str, until: char) -> String {
+    let text = text_of(&program.to_string_lossy(), &["--version"]);
+    let (_, rest) = text.split_once(after).unwrap_or_default();
+    rest.split(until).next().unwrap_or_default().to_owned()
+}
+
+fn text_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let bytes = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+fn line_of(path: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name));
+    let value = line.and_then(|line| line.split_once(':'));
+    value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
+}
+
+fn memory_kib() -> u64 {
+    let line = line_of("/proc/meminfo", "MemTotal");
+    let number = line.split(' ').next().unwrap_or_default();
+    number.parse().unwrap_or(0)
+}

@@ -1,0 +1,25 @@
+//! Measures EVP: every figure in docs/BENCHMARKS.md comes from here.
+//!
+//! Reading order: [`row`] (what is measured), [`run`] (one run of it), [`load`] (the load
+//! generator), [`measure`] (what is looked at meanwhile), [`figures`] and [`reconcile`] (what
+//! follows from it), [`ceiling`] (what the servers can do without EVP), [`session`] (all rows, in
+//! order, resumable), [`table`] (what is printed).
+//!
+//! Deliberately absent: any knowledge of how EVP works inside. It speaks HTTP to ingest and reads
+//! what Redis, MongoDB and the operating system tell; the one exception is the list of kept
+//! entries, see [`measure::latency`].
+
+pub mod ceiling;
+pub mod cli;
+pub mod console;
+pub mod figures;
+pub mod header;
+pub mod load;
+pub mod measure;
+pub mod reconcile;
+pub mod row;
+pub mod run;
+pub mod saturate;
+pub mod session;
+pub mod stack;
+pub mod table;

@@ -1,0 +1,281 @@
+//! Hot path: requests as bytes. They are made before the first one is sent; before each use only
+//! ids and times are written over.
+
+use std::io::Write as _;
+
+use super::event::EventText;
+use super::ids::{ID_BYTES, Random, TIME_BYTES, digits, hyphenated};
+use super::{Encoding, Format, IdKind, Load};
+
+/// Distinct events that a load repeats, so that what is compressed and indexed varies as real
+/// events do.
+const EVENTS: usize = 12_000;
+/// The same, in bytes: of large events there are fewer.
+const BYTES: usize = 16 * 1024 * 1024;
+/// Earlier events that a duplicate is chosen from.
+const REMEMBERED: usize = 8_192;
+const SEED: u64 = 0x0065_7670;
+
+/// A request: head and body, ready to be sent.
+#[derive(Debug)]
+pub struct Template {
+    /// All bytes of the request.
+    pub bytes: Vec<u8>,
+    /// Where the ids and times of its events stand.
+    slots: Vec<Slots>,
+    fresh: Vec<Sent>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slots {
+    id_at: Option<usize>,
+    time_at: Option<usize>,
+}
+
+/// Id and time of an event.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    id: [u8; ID_BYTES],
+    time: [u8; TIME_BYTES],
+}
+
+/// The requests of a load. One is taken for each request under way, and given back after it.
+#[derive(Debug)]
+pub struct Templates {
+    free: Vec<Template>,
+    ids: IdKind,
+    duplicates: f64,
+    random: Random,
+    remembered: Vec<Sent>,
+    oldest: usize,
+}
+
+impl Templates {
+    /// Makes the requests of `load` to `port`; `seed` makes its ids differ from those of another
+    /// run.
+    ///
+    /// # Errors
+    /// A body could not be compressed.
+    pub fn make(load: &Load, port: u16, seed: u64) -> std::io::Result<Self> {
+        let mut random = Random::new(SEED);
+        let events = usize::from(load.request_events);
+        let event_bytes = EventText::make(load, &mut random).json.len();
+        let distinct = EVENTS.min(BYTES / event_bytes);
+        let count = (distinct / events).max(2 * usize::from(load.connections));
+        let free = (0..count)
+            .map(|_| Template::make(load, port, &mut random))
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self {
+            free,
+            ids: load.ids,
+            duplicates: load.duplicates,
+            random: Random::new(seed),
+            remembered: Vec::new(),
+            oldest: 0,
+        })
+    }
+
+    /// Takes a request and dates its events `ms`.
+    ///
+    /// # Panics
+    /// More are taken than there are connections.
+    pub fn take(&mut self, ms: u64) -> Template {
+        // Any of the free ones, so that all of them are used.
+        let index = self.random.below(self.free.len());
+        let mut template = self.free.swap_remove(index);
+        let time = digits(ms);
+        for at in 0..template.slots.len() {
+            let slots = template.slots[at];
+            let sent = match slots.id_at {
+                Some(_) => self.identity(ms, time, &mut template.fresh),
+                None => Sent {
+                    id: [0; ID_BYTES],
+                    time,
+                },
+            };
+            if let Some(at) = slots.id_at {
+                template.bytes[at..at + ID_BYTES].copy_from_slice(&sent.id);
+            }
+            if let Some(at) = slots.time_at {
+                template.bytes[at..at + TIME_BYTES].copy_from_slice(&sent.time);
+            }
+        }
+        template
+    }
+
+    /// Gives a request back; what was accepted may be sent again as a duplicate. Returns how many
+    /// of its ids had not been sent before.
+    pub fn give_back(&mut self, mut template: Template, accepted: bool) -> u64 {
+        let fresh = template.fresh.len() as u64;
+        if accepted && self.duplicates > 0.0 {
+            for sent in &template.fresh {
+                if self.remembered.len() < REMEMBERED {
+                    self.remembered.push(*sent);
+                } else {
+                    self.remembered[self.oldest] = *sent;
+                    self.oldest = (self.oldest + 1) % REMEMBERED;
+                }
+            }
+        }
+        template.fresh.clear();
+        self.free.push(template);
+        fresh
+    }
+
+    fn identity(&mut self, ms: u64, time: [u8; TIME_BYTES], fresh: &mut Vec<Sent>) -> Sent {
+        let repeats = self.duplicates > 0.0
+            && !self.remembered.is_empty()
+            && self.random.happens(self.duplicates);
+        if repeats {
+            let index = self.random.below(self.remembered.len());
+            return self.remembered[index];
+        }
+        let uuid = match self.ids {
+            IdKind::V7 => self.random.v7(ms),
+            IdKind::Server | IdKind::V4 | IdKind::V4Undated => self.random.v4(),
+        };
+        let sent = Sent {
+            id: hyphenated(uuid),
+            time,
+        };
+        fresh.push(sent);
+        sent
+    }
+}
+
+impl Template {
+    fn make(load: &Load, port: u16, random: &mut Random) -> std::io::Result<Self> {
+        let (open, between, close) = match load.format {
+            Format::Object => ("", "", ""),
+            Format::Array => ("[", ",", "]"),
+            Format::Ndjson => ("", "\n", "\n"),
+        };
+        let mut body = open.as_bytes().to_vec();
+        let mut slots = Vec::new();
+        for index in 0..load.request_events {
+            if index > 0 {
+                body.extend_from_slice(between.as_bytes());
+            }
+            let event = EventText::make(load, random);
+            let begin = body.len();
+            slots.push(Slots {
+                id_at: event.id_at.map(|at| begin + at),
+                time_at: event.time_at.map(|at| begin + at),
+            });
+            body.extend_from_slice(event.json.as_bytes());
+        }
+        body.extend_from_slice(close.as_bytes());
+        let (body, encoding) = match load.encoding {
+            Encoding::Identity => (body, ""),
+            Encoding::Gzip => (gzip(&body)?, "content-encoding: gzip\r\n"),
+            Encoding::Zstd => (
+                zstd::bulk::compress(&body, 3)?,
+                "content-encoding: zstd\r\n",
+            ),
+        };
+        let kind = match load.format {
+            Format::Object | Format::Array => "application/json",
+            Format::Ndjson => "application/x-ndjson",
+        };
+        let query = if load.answers_list_ids {
+            ""
+        } else {
+            "?ids=none"
+        };
+        let mut bytes = format!(
+            "POST /events{query} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: {kind}\r\n\
+             content-length: {}\r\n{encoding}\r\n",
+            body.len()
+        )
+        .into_bytes();
+        let head = bytes.len();
+        for slot in &mut slots {
+            slot.id_at = slot.id_at.map(|at| head + at);
+            slot.time_at = slot.time_at.map(|at| head + at);
+        }
+        if !load.is_patched() {
+            slots.clear();
+        }
+        bytes.extend_from_slice(&body);
+        Ok(Self {
+            bytes,
+            slots,
+            fresh: Vec::new(),
+        })
+    }
+}
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn events(template: &Template) -> Vec<Value> {
+        let at = memchr::memmem::find(&template.bytes, b"\r\n\r\n").unwrap();
+        serde_json::from_slice(&template.bytes[at + 4..]).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_dated_and_its_ids_are_new() {
+        let load = Load {
+            ids: IdKind::V7,
+            ..Load::open(1.0, 50)
+        };
+        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let mut seen = HashSet::new();
+        for round in 0..20 {
+            let template = templates.take(1_763_733_600_000 + round);
+            for event in events(&template) {
+                assert_eq!(event["timestamp"], 1_763_733_600_000 + round);
+                assert!(seen.insert(event["eventId"].as_str().unwrap().to_owned()));
+            }
+            assert_eq!(templates.give_back(template, true), 50);
+        }
+        assert_eq!(seen.len(), 1_000);
+    }
+
+    #[test]
+    fn duplicates_repeat_id_and_time_of_accepted_events() {
+        let load = Load {
+            ids: IdKind::V4,
+            duplicates: 0.3,
+            ..Load::open(1.0, 100)
+        };
+        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let (mut seen, mut fresh, mut total) = (HashSet::new(), 0, 0);
+        for round in 0..50 {
+            let template = templates.take(1_763_733_600_000 + round);
+            for event in events(&template) {
+                seen.insert((event["eventId"].to_string(), event["timestamp"].to_string()));
+                total += 1;
+            }
+            fresh += templates.give_back(template, true);
+        }
+        assert_eq!(seen.len() as u64, fresh);
+        assert!((3_300..3_800).contains(&fresh), "{fresh} of {total}");
+    }
+
+    #[test]
+    fn compressed_bodies_are_left_as_they_are() {
+        let load = Load {
+            encoding: Encoding::Zstd,
+            ..Load::open(1.0, 100)
+        };
+        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let template = templates.take(5);
+        let at = memchr::memmem::find(&template.bytes, b"\r\n\r\n").unwrap();
+        let body = zstd::bulk::decompress(&template.bytes[at + 4..], 1 << 20).unwrap();
+        let events: Vec<Value> = serde_json::from_slice(&body).unwrap();
+        assert_eq!(events.len(), 100);
+        assert!(events[0].get("timestamp").is_none(), "the server dates it");
+    }
+}

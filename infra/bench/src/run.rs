@@ -1,0 +1,233 @@
+//! One measured run: starts everything, sends a load, watches, reconciles.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use evp_devstack::{Output, ScratchDir, Service, ServiceSpec};
+use evp_shared::clock::Clock;
+use evp_shared::stream::{Stream, Totals};
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{self, Figures};
+use crate::load::{GeneratorSpec, Load, LoadReport};
+use crate::measure::latency::Since;
+use crate::measure::watch::{Timeline, Window, watch};
+use crate::reconcile::{self, Evidence};
+use crate::stack::{Environment, Layout, Stack};
+
+/// From spawning the generator to its first request: it makes its requests and connects.
+const LEAD: Duration = Duration::from_millis(1_500);
+/// How long the last answers may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long storing the backlog may take.
+const DRAIN_WITHIN: Duration = Duration::from_secs(120);
+const DRAIN_POLL: Duration = Duration::from_millis(100);
+
+/// A run to make.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is needed.
+    pub layout: Layout,
+    /// What is sent.
+    pub load: Load,
+    /// Before measuring begins.
+    pub warmup: Duration,
+    /// How long is measured.
+    pub measured: Duration,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// What was measured, by name; units are in the names.
+    pub figures: Figures,
+    /// Events stored in each second of the measured part.
+    pub stored_per_second: Vec<f64>,
+    /// Events appended and not committed, once a second.
+    pub backlog: Vec<i64>,
+}
+
+/// Makes a run.
+///
+/// # Errors
+/// Something could not be started, or what was sent is not what was stored and counted.
+pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> {
+    plan.load.check().map_err(anyhow::Error::msg)?;
+    let stack = Stack::start(environment, plan.layout).await?;
+    // Boxed: the driver's and fred's futures are large, and every caller would carry them.
+    let outcome = Box::pin(measure(&stack, plan)).await;
+    let outcome = outcome.with_context(|| format!("the services wrote:\n{}", stack.logs()));
+    stack.servers.clean().await?;
+    outcome
+}
+
+async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
+    let stream = stack.servers.stream().await?;
+    let clock = Clock::system();
+    let start = clock.now() + LEAD;
+    let window = Window {
+        start,
+        measured: start + plan.warmup,
+        end: start + plan.warmup + plan.measured,
+    };
+    let spec = GeneratorSpec {
+        load: plan.load.clone(),
+        port: stack.ingest_port,
+        start_at_ms: clock.now_ms() + millis(LEAD),
+        warmup_ms: millis(plan.warmup),
+        measured_ms: millis(plan.measured),
+        patience_ms: millis(PATIENCE),
+    };
+    let since = if plan.load.duplicates > 0.0 {
+        Since::Received
+    } else {
+        Since::Timestamp
+    };
+    let processes = stack.processes();
+    let (report, timeline) =
+        futures::try_join!(generate(&spec), watch(&stream, &processes, window, since),)?;
+    let totals = if plan.layout.processor {
+        drained(&stream).await?
+    } else {
+        stream.totals(0).await?
+    };
+    if plan.layout.processor {
+        let database = stack.servers.database().await?;
+        let evidence = Evidence::collect(&stream, &database, totals).await?;
+        let faults = reconcile::faults(&report, &evidence);
+        if !faults.is_empty() {
+            bail!(
+                "what was sent is not what was stored:\n  {}",
+                faults.join("\n  ")
+            );
+        }
+    }
+    let scrapes = stack.scrape().await?;
+    let figures = figures::of(plan, &report, &timeline, &scrapes);
+    Ok(Run {
+        figures,
+        stored_per_second: figures::stored_per_second(&timeline),
+        backlog: backlog_per_second(&timeline),
+    })
+}
+
+/// Runs the generator as a process of its own.
+///
+/// # Errors
+/// It failed, or did not end in time.
+pub async fn generate(spec: &GeneratorSpec) -> anyhow::Result<LoadReport> {
+    let program = std::env::current_exe().context("find this binary")?;
+    let all = spec.warmup_ms + spec.measured_ms + spec.patience_ms;
+    let deadline = LEAD + Duration::from_millis(all) + PATIENCE;
+    let arguments = ["generate".to_owned(), serde_json::to_string(spec)?];
+    child(program, arguments, deadline).await
+}
+
+/// Runs `program` to its end and reads the JSON it prints.
+pub(crate) async fn child<T: for<'de> Deserialize<'de>>(
+    program: impl Into<std::path::PathBuf>,
+    arguments: [String; 2],
+    deadline: Duration,
+) -> anyhow::Result<T> {
+    let scratch = ScratchDir::new()?;
+    let output = scratch.path().join("output");
+    let name = arguments[0].clone();
+    let spec = ServiceSpec::new(&name, program)
+        .args(arguments)
+        .output(Output::File(output.clone()));
+    let mut service = Service::start(spec)?;
+    let status = tokio::time::timeout(deadline, service.wait())
+        .await
+        .with_context(|| format!("{name} did not end in time"))??;
+    let text = std::fs::read_to_string(&output)?;
+    if !status.success() {
+        bail!("{name} ended with {status}: {}", text.trim());
+    }
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).with_context(|| format!("{name} printed {text:?}"))
+}
+
+/// Waits until everything appended is committed.
+async fn drained(stream: &Stream) -> anyhow::Result<Totals> {
+    let draining = async {
+        loop {
+            let totals = stream.totals(0).await?;
+            if totals.backlog_events() == 0 {
+                return anyhow::Ok(totals);
+            }
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    match tokio::time::timeout(DRAIN_WITHIN, draining).await {
+        Ok(totals) => totals,
+        Err(_) => bail!(
+            "{} events were not stored within {DRAIN_WITHIN:?} after the load",
+            stream.totals(0).await?.backlog_events()
+        ),
+    }
+}
+
+fn backlog_per_second(timeline: &Timeline) -> Vec<i64> {
+    let snapshots = timeline.snapshots.iter();
+    snapshots
+        .map(|snapshot| snapshot.totals.backlog_events())
+        .collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Medians of several runs, and how far they lie apart.
+#[must_use]
+pub fn medians(runs: &[Run]) -> BTreeMap<String, Median> {
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (name, value) in runs.iter().flat_map(|run| &run.figures) {
+        values.entry(name).or_default().push(*value);
+    }
+    values
+        .into_iter()
+        .map(|(name, values)| (name.to_owned(), Median::of(values)))
+        .collect()
+}
+
+/// A figure over several runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Median {
+    /// The middle one, or the mean of the two in the middle.
+    pub value: f64,
+    /// The lowest.
+    pub lowest: f64,
+    /// The highest.
+    pub highest: f64,
+}
+
+impl Median {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or_default();
+        let last = values.len().saturating_sub(1);
+        Self {
+            value: f64::midpoint(at(last / 2), at(values.len() / 2)),
+            lowest: at(0),
+            highest: at(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_of_odd_and_even_numbers_of_runs() {
+        let median = Median::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!(
+            (median.lowest, median.value, median.highest),
+            (1.0, 2.0, 3.0)
+        );
+        assert!((Median::of(vec![4.0, 1.0, 2.0, 3.0]).value - 2.5).abs() < 1e-9);
+        assert!((Median::of(vec![7.0]).value - 7.0).abs() < 1e-9);
+    }
+}

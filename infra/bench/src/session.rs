@@ -1,0 +1,216 @@
+//! All rows in order: measured, kept in a file after each run, and gone on with after an
+//! interruption.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::ceiling;
+use crate::console::print;
+use crate::figures::Figures;
+use crate::header::Header;
+use crate::load::Pace;
+use crate::row::{Length, Row, thousands};
+use crate::run::{Run, run};
+use crate::saturate;
+use crate::stack::Environment;
+use crate::table;
+
+/// Share of the highest rate that holds at which the soak runs.
+const SOAK_SHARE: f64 = 0.6;
+
+/// What was measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Where and with what.
+    pub header: Header,
+    /// How long was measured in each run, seconds.
+    pub measured_s: u64,
+    /// What the servers can do without EVP, by name.
+    pub ceilings: BTreeMap<String, Figures>,
+    /// The runs of each row.
+    pub rows: BTreeMap<String, Vec<Run>>,
+    /// Rows that could not be measured or did not reconcile, and why.
+    pub failures: BTreeMap<String, String>,
+}
+
+impl Results {
+    /// Reads them from a file of an earlier session.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no such file.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} holds no results", path.display()))
+    }
+
+    /// Writes them to a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // Whole or not at all: an interruption must not cost what was measured.
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(&draft, path).with_context(|| format!("write {}", path.display()))
+    }
+}
+
+/// A session to make.
+#[derive(Debug)]
+pub struct Session {
+    /// Servers and binaries.
+    pub environment: Environment,
+    /// Rows to measure.
+    pub rows: Vec<Row>,
+    /// Runs of each row.
+    pub repetitions: usize,
+    /// Before measuring begins.
+    pub warmup: Duration,
+    /// How long is measured.
+    pub measured: Duration,
+    /// How long each ceiling is measured; zero leaves them out.
+    pub ceilings: Duration,
+    /// Where results are kept to go on after an interruption.
+    pub state: Option<PathBuf>,
+}
+
+impl Session {
+    /// Measures what is not measured yet.
+    ///
+    /// # Errors
+    /// The servers cannot be found, or the state cannot be written. Rows that fail are in the
+    /// results.
+    pub async fn run(&self) -> anyhow::Result<Results> {
+        let mut results = self.resumed(Header::collect(&self.environment).await?);
+        print(&results.header.text());
+        if !self.ceilings.is_zero() {
+            self.measure_ceilings(&mut results).await?;
+        }
+        for row in &self.rows {
+            self.measure_row(row, &mut results).await?;
+        }
+        Ok(results)
+    }
+
+    fn resumed(&self, header: Header) -> Results {
+        let fresh = Results {
+            header,
+            measured_s: self.measured.as_secs(),
+            ..Results::default()
+        };
+        let kept = self.state.as_deref().map(Results::load);
+        match kept {
+            Some(Ok(kept))
+                if kept.header == fresh.header && kept.measured_s == fresh.measured_s =>
+            {
+                print("going on with what was measured before (--fresh begins anew)");
+                Results {
+                    failures: BTreeMap::new(),
+                    ..kept
+                }
+            }
+            _ => fresh,
+        }
+    }
+
+    fn keep(&self, results: &Results) -> anyhow::Result<()> {
+        match &self.state {
+            Some(path) => results.save(path),
+            None => Ok(()),
+        }
+    }
+
+    async fn measure_ceilings(&self, results: &mut Results) -> anyhow::Result<()> {
+        for name in ceiling::NAMES {
+            if results.ceilings.contains_key(name) {
+                continue;
+            }
+            match ceiling::measure(&self.environment, name, self.ceilings).await {
+                Ok(figures) => {
+                    print(&table::ceiling_line(name, &figures));
+                    results.ceilings.insert(name.to_owned(), figures);
+                }
+                Err(error) => fail(results, name, &error),
+            }
+            self.keep(results)?;
+        }
+        Ok(())
+    }
+
+    async fn measure_row(&self, row: &Row, results: &mut Results) -> anyhow::Result<()> {
+        let wanted = match row.length {
+            Length::Usual => self.repetitions,
+            Length::Long(_) => 1,
+        };
+        let mut plan = row.plan(self.warmup, self.measured);
+        let done = results.rows.get(row.name).map_or(0, Vec::len);
+        if done < wanted && row.name == "soak" {
+            match self.soak_rate(row).await {
+                Ok(rate) => plan.load.pace = Pace::Open(rate),
+                Err(error) => {
+                    fail(results, row.name, &error);
+                    return Ok(());
+                }
+            }
+        }
+        for number in done..wanted {
+            match run(&self.environment, &plan).await {
+                Ok(run) => {
+                    print(&table::run_line(row, number + 1, wanted, &run));
+                    results
+                        .rows
+                        .entry(row.name.to_owned())
+                        .or_default()
+                        .push(run);
+                }
+                Err(error) => fail(results, row.name, &error),
+            }
+            self.keep(results)?;
+        }
+        Ok(())
+    }
+
+    async fn soak_rate(&self, row: &Row) -> anyhow::Result<f64> {
+        let plan = saturate::probe(row, self.warmup);
+        let highest = saturate::search(&self.environment, &plan).await?;
+        let rate = (highest * SOAK_SHARE / 1_000.0).floor() * 1_000.0;
+        print(&format!("soak at {} ev/s", thousands(rate)));
+        Ok(rate)
+    }
+}
+
+fn fail(results: &mut Results, name: &str, error: &anyhow::Error) {
+    print(&format!("{name}: FAILED: {error:#}"));
+    results
+        .failures
+        .insert(name.to_owned(), format!("{:#}", error.root_cause()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_survive_a_file() {
+        let folder = evp_devstack::ScratchDir::new().unwrap();
+        let path = folder.path().join("deep/results.json");
+        let mut results = Results::default();
+        let run = Run {
+            figures: Figures::from([("stored_per_s".to_owned(), 1.5)]),
+            stored_per_second: vec![1.0],
+            backlog: vec![3],
+        };
+        results.rows.insert("row".to_owned(), vec![run]);
+        results.save(&path).unwrap();
+        assert_eq!(Results::load(&path).unwrap(), results);
+        assert!(Results::load(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,336 @@
+//! EVP and its servers, started for one run and gone after it.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use evp_devstack::{
+    MongoOptions, MongoServer, Output, RedisOptions, RedisServer, ScratchDir, Service, ServiceSpec,
+    free_port,
+};
+use evp_shared::config::MongoConfig;
+use evp_shared::keys::Keys;
+use evp_shared::redis::{Connect, connect, connected};
+use evp_shared::stream::Stream;
+use mongodb::Database;
+
+use crate::load::client;
+use crate::measure::prometheus::Scrape;
+use crate::measure::watch::Role;
+
+/// Above what any row needs, so that memory is measured and not met.
+const REDIS_MAXMEMORY: &str = "6gb";
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(50);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+const LOG_LINES: usize = 12;
+
+/// Where servers and binaries come from.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Folder of evp-ingest and evp-processor.
+    pub binaries: PathBuf,
+    /// A Redis to use instead of one of our own.
+    pub redis_url: Option<String>,
+    /// A MongoDB to use instead of one of our own.
+    pub mongo_uri: Option<String>,
+    /// WiredTiger's cache of our own mongod, GB.
+    pub mongo_cache_gb: f32,
+    /// Variables set for both services, as `EVP__PROCESSOR__BULKS_IN_FLIGHT=2`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What a row needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// `storage.indexes`.
+    pub indexes: &'static [&'static str],
+    /// A replica set of one instead of a standalone mongod.
+    pub replica_set: bool,
+    /// Whether anything is taken from the stream.
+    pub processor: bool,
+}
+
+/// Redis and MongoDB.
+#[derive(Debug)]
+pub struct Servers {
+    redis: Option<RedisServer>,
+    mongo: Option<MongoServer>,
+    /// Where Redis is.
+    pub redis_url: String,
+    /// Where MongoDB is.
+    pub mongo_uri: String,
+    /// Name of the database and prefix of the keys, of this run alone.
+    pub name: String,
+}
+
+impl Servers {
+    /// Starts what is not given.
+    ///
+    /// # Errors
+    /// A server cannot be found or started.
+    pub async fn start(environment: &Environment, replica_set: bool) -> anyhow::Result<Self> {
+        let redis = async {
+            if environment.redis_url.is_some() {
+                return anyhow::Ok(None);
+            }
+            let options = RedisOptions {
+                maxmemory: REDIS_MAXMEMORY.to_owned(),
+                ..RedisOptions::default()
+            };
+            Ok(Some(RedisServer::start(options).await?))
+        };
+        let mongo = async {
+            if environment.mongo_uri.is_some() {
+                return anyhow::Ok(None);
+            }
+            let options = MongoOptions {
+                cache_gb: environment.mongo_cache_gb,
+                replica_set: replica_set.then_some(1),
+                ..MongoOptions::default()
+            };
+            Ok(Some(MongoServer::start(options).await?))
+        };
+        let (redis, mongo) = futures::try_join!(redis, mongo)?;
+        let given = |url: &Option<String>| url.clone().unwrap_or_default();
+        Ok(Self {
+            redis_url: redis
+                .as_ref()
+                .map_or_else(|| given(&environment.redis_url), RedisServer::url),
+            mongo_uri: mongo
+                .as_ref()
+                .map_or_else(|| given(&environment.mongo_uri), MongoServer::url),
+            name: format!("bench{:x}", evp_shared::clock::Clock::system().now_ms()),
+            redis,
+            mongo,
+        })
+    }
+
+    /// The process ids of the servers we started.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(Role, u32)> {
+        let redis = self.redis.as_ref().and_then(RedisServer::pid);
+        let mongo = self.mongo.as_ref().and_then(MongoServer::pid);
+        let redis = redis.map(|pid| (Role::Redis, pid));
+        redis
+            .into_iter()
+            .chain(mongo.map(|pid| (Role::Mongod, pid)))
+            .collect()
+    }
+
+    /// The stream commands over this run's keys.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn stream(&self) -> anyhow::Result<Stream> {
+        let client = connect(&Connect::to(self.redis_url.clone(), COMMAND_TIMEOUT))?;
+        connected(&client, COMMAND_TIMEOUT).await?;
+        Ok(Stream::new(client, &Keys::new(&self.name), 1))
+    }
+
+    /// This run's database.
+    ///
+    /// # Errors
+    /// The URI is malformed.
+    pub async fn database(&self) -> anyhow::Result<Database> {
+        let config = MongoConfig::at(&self.mongo_uri, &self.name);
+        Ok(evp_shared::store::connect(&config, 8).await?)
+    }
+
+    /// Removes what this run left on servers that are not ours.
+    ///
+    /// # Errors
+    /// A server does not answer.
+    pub async fn clean(&self) -> anyhow::Result<()> {
+        use fred::interfaces::KeysInterface as _;
+        if self.mongo.is_none() {
+            self.database().await?.drop().await?;
+        }
+        if self.redis.is_none() {
+            let stream = self.stream().await?;
+            let keys: Vec<String> = {
+                use fred::interfaces::LuaInterface as _;
+                let script = "return redis.call('KEYS', ARGV[1])";
+                let pattern = format!("{}:*", self.name);
+                let client = stream.client();
+                client.eval(script, Vec::<String>::new(), pattern).await?
+            };
+            for key in keys {
+                let _deleted: u64 = stream.client().del(key).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// EVP and its servers.
+#[derive(Debug)]
+pub struct Stack {
+    /// Redis and MongoDB.
+    pub servers: Servers,
+    /// Port of ingest on 127.0.0.1.
+    pub ingest_port: u16,
+    ingest: Member,
+    processor: Option<Member>,
+    _scratch: ScratchDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    service: Service,
+    admin_port: u16,
+    log: PathBuf,
+}
+
+impl Stack {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Errors
+    /// Something cannot be found or started, or is not ready in time; the end of its log is told.
+    pub async fn start(environment: &Environment, layout: Layout) -> anyhow::Result<Self> {
+        let scratch = ScratchDir::new()?;
+        let servers = Servers::start(environment, layout.replica_set).await?;
+        for (name, text) in config_texts(&servers, layout) {
+            std::fs::write(scratch.path().join(format!("{name}.toml")), text)?;
+        }
+        let ingest_port = free_port()?;
+        let start = |name: &str| Member::start(name, environment, scratch.path(), ingest_port);
+        let mut ingest = start("ingest")?;
+        let mut processor = if layout.processor {
+            Some(start("processor")?)
+        } else {
+            None
+        };
+        ingest.ready().await?;
+        if let Some(processor) = &mut processor {
+            processor.ready().await?;
+        }
+        Ok(Self {
+            servers,
+            ingest_port,
+            ingest,
+            processor,
+            _scratch: scratch,
+        })
+    }
+
+    /// The process ids of all that we started.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(Role, u32)> {
+        let pid = |role, member: &Member| Some((role, member.service.pid()?));
+        let processor = self.processor.as_ref();
+        pid(Role::Ingest, &self.ingest)
+            .into_iter()
+            .chain(processor.and_then(|member| pid(Role::Processor, member)))
+            .chain(self.servers.processes())
+            .chain([(Role::Harness, std::process::id())])
+            .collect()
+    }
+
+    /// What ingest and the processor say of themselves; empty where there is none.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub async fn scrape(&self) -> anyhow::Result<[Scrape; 2]> {
+        let processor = match &self.processor {
+            Some(member) => member.scrape().await?,
+            None => Scrape::default(),
+        };
+        Ok([self.ingest.scrape().await?, processor])
+    }
+
+    /// The last lines of the services' logs, for an error.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let processor = self.processor.as_ref().map(Member::log_tail);
+        [Some(self.ingest.log_tail()), processor]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// A file for each service: one refuses the keys of another.
+fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 2] {
+    let redis = format!(
+        "[redis]\nurl = {:?}\nkey_prefix = {:?}\n",
+        servers.redis_url, servers.name
+    );
+    let processor = format!(
+        "{redis}[mongo]\nuri = {:?}\ndatabase = {:?}\n[storage]\nindexes = {:?}\n",
+        servers.mongo_uri, servers.name, layout.indexes
+    );
+    [("ingest", redis), ("processor", processor)]
+}
+
+impl Member {
+    fn start(
+        name: &str,
+        environment: &Environment,
+        scratch: &Path,
+        ingest_port: u16,
+    ) -> anyhow::Result<Self> {
+        let binary = environment.binaries.join(format!("evp-{name}"));
+        if !binary.is_file() {
+            bail!(
+                "{} is not built: run `cargo build --release --workspace --bins`, as make bench \
+                 does, or name its folder with --bin-dir",
+                binary.display()
+            );
+        }
+        let admin_port = free_port()?;
+        let log = scratch.join(format!("{name}.log"));
+        let config = scratch.join(format!("{name}.toml")).display().to_string();
+        let address = |port| format!("{}:{port}", Ipv4Addr::LOCALHOST);
+        let mut spec = ServiceSpec::new(name, binary)
+            .args(["--config", &config])
+            .env("EVP__ADMIN__LISTEN", address(admin_port))
+            .output(Output::File(log.clone()));
+        if name == "ingest" {
+            spec = spec.env("EVP__SERVER__LISTEN", address(ingest_port));
+        }
+        for (key, value) in &environment.settings {
+            spec = spec.env(key, value);
+        }
+        Ok(Self {
+            service: Service::start(spec)?,
+            admin_port,
+            log,
+        })
+    }
+
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let port = self.admin_port;
+        let polling = async {
+            while !matches!(client::get(port, "/readyz").await, Ok((200, _))) {
+                tokio::time::sleep(READY_POLL).await;
+            }
+        };
+        let fault = tokio::select! {
+            () = polling => return Ok(()),
+            status = self.service.wait() => format!("ended with {}", status?),
+            () = tokio::time::sleep(READY_WITHIN) => "was not ready in time".to_owned(),
+        };
+        bail!(
+            "{} {fault}; it wrote:\n{}",
+            self.service.spec().name,
+            self.log_tail()
+        )
+    }
+
+    async fn scrape(&self) -> anyhow::Result<Scrape> {
+        let (_, text) = client::get(self.admin_port, "/metrics")
+            .await
+            .with_context(|| format!("{} does not answer", self.service.spec().name))?;
+        Ok(Scrape::parse(&text))
+    }
+
+    fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+}

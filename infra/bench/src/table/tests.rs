@@ -1,0 +1,90 @@
+use super::verdict::judge;
+use super::*;
+use crate::row::Goal;
+
+fn results() -> Results {
+    let mut results = Results::default();
+    for row in all() {
+        results
+            .rows
+            .insert(row.name.to_owned(), vec![run(1.0), run(3.0), run(2.0)]);
+    }
+    for name in crate::ceiling::NAMES {
+        let figures = [
+            ("events_per_s", 400_000.0),
+            ("cpu_client", 1.0),
+            ("cpu_server", 7.0),
+        ];
+        let figures = figures.map(|(name, value)| (name.to_owned(), value));
+        results
+            .ceilings
+            .insert(name.to_owned(), Figures::from(figures));
+    }
+    results
+}
+
+fn run(factor: f64) -> Run {
+    let figures = [
+        ("stored_per_s", 100_000.0 * factor),
+        ("holds", 1.0),
+        ("cores", 1.5),
+        ("cpu_system", 12.0),
+        ("cpu_ingest", 1.0),
+        ("cpu_processor", 1.0),
+        ("cpu_redis", 2.0),
+        ("answer_p99_ms", 10.0),
+        ("stored_p50_ms", 5.0),
+        ("stored_p99_ms", 50.0),
+    ];
+    Run {
+        figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
+        ..Run::default()
+    }
+}
+
+#[test]
+fn every_row_is_in_the_table_with_median_spread_and_ratio() {
+    let text = text(&results());
+    for row in all() {
+        assert!(text.contains(row.case), "{}", row.name);
+    }
+    assert!(text.contains("200,000 (100,000..300,000)"), "{text}");
+    assert!(text.contains("0.50 of mongo-none's 400,000"), "{text}");
+    assert!(text.contains("1.50x (12.00 over 8.00 us/ev)"), "{text}");
+    assert!(text.contains("1.00 / 1.00 / 2.00"), "{text}");
+}
+
+#[test]
+fn a_figure_that_falls_short_is_not_reached() {
+    let row = |name: &str| all().into_iter().find(|row| row.name == name).unwrap();
+    let judged = |name: &str, figure: &str, value: f64| {
+        let mut run = run(1.0);
+        run.figures.insert(figure.to_owned(), value);
+        judge(&row(name), &medians(&[run])).1
+    };
+    assert_eq!(judged("r500-none", "holds", 1.0), Some(true));
+    assert_eq!(judged("r500-none", "holds", 0.0), Some(false));
+    assert_eq!(judged("single-none", "stored_per_s", 49_000.0), Some(false));
+    assert_eq!(judged("latency", "holds", 1.0), Some(true));
+    assert_eq!(judged("latency", "answer_p99_ms", 15.5), Some(false));
+    assert_eq!(judged("latency", "stored_p50_ms", 7.0), Some(false));
+    assert_eq!(judged("duplicates", "stored_p99_ms", 151.0), Some(false));
+    assert_eq!(judged("growth", "mongod_growth", 1.2), Some(false));
+    assert_eq!(
+        judged("backlog", "backlog_mb_per_million", 100.0),
+        Some(true)
+    );
+    assert!(matches!(row("soak").goal, Goal::Flat(_)));
+}
+
+#[test]
+fn ratios_are_new_over_old() {
+    let (old, mut new) = (results(), results());
+    for run in new.rows.get_mut("latency").unwrap() {
+        run.figures.insert("stored_p99_ms".to_owned(), 25.0);
+    }
+    let text = comparison(&old, &new);
+    let line = text.lines().find(|line| line.contains("latency")).unwrap();
+    assert!(line.contains("0.50"), "{line}");
+    assert!(line.contains("1.00"), "{line}");
+}
