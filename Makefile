@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 DEVSTACK := evp-devstack
 
-.PHONY: help run test check fmt lint demo-data bench bench-full k6 doc clean
+.PHONY: help run test check fmt lint demo-data bench bench-full k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ bench-full: ## the same, 5 runs of 60 s each, with growth and soak; goes on wher
 k6: ## runs k6/smoke.js against a running make run
 	cargo build --release --workspace --bins
 	./target/release/$(DEVSTACK) k6 run k6/smoke.js
+
+k6-load: ## runs k6/load.js, 50,000 events/s for 30 s, against a running make run
+	cargo build --release --workspace --bins
+	./target/release/$(DEVSTACK) k6 run k6/load.js
 
 doc: ## builds the documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

@@ -5,10 +5,11 @@
 //
 // Nobody else may send events of the type k6_smoke meanwhile.
 
-import { check, fail, sleep } from 'k6';
+import { check, sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { AGGREGATOR_URL, BASE_URL, DURATION_S, RATE } from './lib/config.js';
+import { BASE_URL, DURATION_S, RATE } from './lib/config.js';
+import { counted } from './lib/counters.js';
 import { EVENT_TYPE, eventsOf, request } from './lib/events.js';
 
 const COUNTED_WITHIN_S = 15;
@@ -45,7 +46,7 @@ export const options = {
 
 export function setup() {
   const run = `k6-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
-  return { run, before: counted() };
+  return { run, before: counted(EVENT_TYPE) };
 }
 
 export default function smoke({ run }) {
@@ -67,7 +68,7 @@ export function reconcile({ before }) {
   let added = 0;
   let expected = 0;
   for (let waited = 0; waited < COUNTED_WITHIN_S; waited += POLL_S) {
-    added = counted() - before;
+    added = counted(EVENT_TYPE) - before;
     expected = eventsOf(exec.instance.iterationsCompleted);
     const allAnswered = exec.instance.vusActive === 1;
     if (allAnswered && added >= expected) break;
@@ -75,14 +76,4 @@ export function reconcile({ before }) {
   }
   console.log(`${expected} events sent, ${added} counted`);
   check(added, { 'exactly the accepted events are counted': () => added === expected });
-}
-
-/** All events of this script's type that were ever counted. */
-function counted() {
-  const response = http.get(`${AGGREGATOR_URL}/metrics?window=all`);
-  if (response.status !== 200) {
-    fail(`the aggregator answers ${response.status} at ${AGGREGATOR_URL}: is make run up?`);
-  }
-  const ofType = response.json().totals.byType.find(({ _id }) => _id === EVENT_TYPE);
-  return ofType ? ofType.count : 0;
 }

@@ -9,7 +9,7 @@ export const DURATION_S = seconds(__ENV.DURATION || '10s');
 export const BATCH = Number(__ENV.BATCH || 10); // events in one array or NDJSON request
 
 /** Seconds of a duration such as 30s or 2m. */
-function seconds(text) {
+export function seconds(text) {
   const [, number, unit] = /^(\d+)(s|m)$/.exec(text) || [];
   if (!number) throw new Error(`DURATION is ${text}; write it like 30s or 2m`);
   return Number(number) * (unit === 'm' ? 60 : 1);
