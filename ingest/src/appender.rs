@@ -118,6 +118,11 @@ impl Appender {
         &self.0.stream
     }
 
+    /// Of what fixes the identity of the events in its frames.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        self.0.config.fingerprint
+    }
+
     pub(crate) fn partitions(&self) -> &[Partition] {
         &self.0.partitions
     }

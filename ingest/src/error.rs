@@ -17,6 +17,17 @@ pub enum RunError {
         /// What it lacks, each with the line that mends it.
         shortfalls: Vec<String>,
     },
+    /// The frames in Redis were given their identity in another way.
+    #[error(
+        "redis holds frames of identity {stored:08x}, this service makes {own:08x}: \
+         dedupe.identity and storage.salt_bits can change only with a new database"
+    )]
+    OtherIdentity {
+        /// Fingerprint in Redis.
+        stored: u32,
+        /// Fingerprint of this service.
+        own: u32,
+    },
     /// The service was started without its public port.
     #[error("there is no public listener")]
     Listener,
@@ -28,7 +39,7 @@ pub enum RunError {
 impl RunFailure for RunError {
     fn is_for_operator(&self) -> bool {
         match self {
-            Self::Redis(_) | Self::WeakRedis { .. } => true,
+            Self::Redis(_) | Self::WeakRedis { .. } | Self::OtherIdentity { .. } => true,
             Self::Listener | Self::Task(_) => false,
         }
     }

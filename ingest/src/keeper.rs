@@ -70,8 +70,9 @@ impl Keeper {
     /// Works until the shutdown.
     ///
     /// # Errors
-    /// [`RunError::WeakRedis`] when the first Redis that answers promises less than configured:
-    /// that is a mistake in the set-up, not an outage.
+    /// [`RunError::WeakRedis`] or [`RunError::OtherIdentity`] when the first Redis that answers
+    /// promises less than configured, or holds frames of another identity: that is a mistake in
+    /// the set-up, not an outage.
     pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
         let mut polled: Option<Instant> = None;
         loop {
@@ -100,6 +101,10 @@ impl Keeper {
                 Ok(Ok(())) => self.has_greeted = true,
                 Ok(Err(GreetError::Weak(shortfalls))) if !self.has_greeted => {
                     return Err(RunError::WeakRedis { shortfalls });
+                }
+                Ok(Err(GreetError::OtherIdentity { stored })) if !self.has_greeted => {
+                    let own = appender.fingerprint();
+                    return Err(RunError::OtherIdentity { stored, own });
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(partition = partition.number(), error = ?error, "no greeting");
@@ -180,6 +185,10 @@ fn text_of(fault: &Fault) -> String {
         Fault::Full => "at its memory limit".to_owned(),
         Fault::Away => "not answering, or refusing".to_owned(),
         Fault::Weak(shortfalls) => shortfalls.join("; "),
+        Fault::OtherIdentity { stored } => format!(
+            "holds frames of identity {stored:08x}, not of this service's: set dedupe.identity \
+             and storage.salt_bits as they were"
+        ),
     }
 }
 

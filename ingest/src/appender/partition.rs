@@ -33,6 +33,11 @@ pub(crate) enum Fault {
     Away,
     /// Redis promises less than configured; the lines say how to mend that.
     Weak(Vec<String>),
+    /// The frames in Redis were given their identity in another way.
+    OtherIdentity {
+        /// The fingerprint in Redis.
+        stored: u32,
+    },
 }
 
 /// A greeting did not work.
@@ -41,6 +46,12 @@ pub(crate) enum GreetError {
     /// Redis promises less than configured.
     #[error("redis promises less than configured")]
     Weak(Vec<String>),
+    /// The frames in Redis were given their identity in another way.
+    #[error("redis holds frames of another identity")]
+    OtherIdentity {
+        /// The fingerprint in Redis.
+        stored: u32,
+    },
     /// Redis did not answer, or not as it should.
     #[error("greeting redis failed")]
     Stream(#[from] StreamError),
@@ -177,7 +188,7 @@ impl Partition {
         config: &AppenderConfig,
         metrics: &AppendMetrics,
     ) -> Result<Life, GreetError> {
-        let result = self.try_hello(stream, config.durability, metrics).await;
+        let result = self.try_hello(stream, config, metrics).await;
         let mut state = self.state();
         match &result {
             Ok(_) => {
@@ -193,6 +204,9 @@ impl Partition {
                 state.wants_hello = true;
                 state.fault = Some(match error {
                     GreetError::Weak(shortfalls) => Fault::Weak(shortfalls.clone()),
+                    GreetError::OtherIdentity { stored } => {
+                        Fault::OtherIdentity { stored: *stored }
+                    }
                     GreetError::Replay(AppendError::Full) => Fault::Full,
                     _ => Fault::Away,
                 });
@@ -204,7 +218,7 @@ impl Partition {
     async fn try_hello(
         &self,
         stream: &Stream,
-        durability: Durability,
+        config: &AppenderConfig,
         metrics: &AppendMetrics,
     ) -> Result<Life, GreetError> {
         let heard = self.state().heard;
@@ -218,7 +232,8 @@ impl Partition {
                 continue;
             }
             // After every hello that follows a fault the server may be another one.
-            check_promise(stream, durability).await?;
+            check_promise(stream, config.durability).await?;
+            check_identity(stream, config.fingerprint).await?;
             if self.hears(hello.life) {
                 self.enter_life(stream, &hello, metrics).await?;
             }
@@ -345,6 +360,16 @@ impl Partition {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A Redis that forgot its keys has no fingerprint: then this instance's is written.
+async fn check_identity(stream: &Stream, own: u32) -> Result<(), GreetError> {
+    let stored = stream.claim_identity(own).await?;
+    if stored == own {
+        Ok(())
+    } else {
+        Err(GreetError::OtherIdentity { stored })
     }
 }
 

@@ -1,11 +1,12 @@
-//! What a `202` promises is what Redis is configured for.
+//! What a `202` promises: that Redis keeps it as configured, and that the events are what the other
+//! services take them for.
 
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_ingest::RunError;
 use evp_shared::testing::{TestRedis, wait_for};
-use fred::interfaces::ConfigInterface;
+use fred::interfaces::{ConfigInterface, KeysInterface};
 
-use crate::support::{TestIngest, list, own_redis};
+use crate::support::{TestIngest, frames, list, own_redis};
 
 #[tokio::test]
 async fn a_redis_that_promises_less_is_refused_at_the_start_with_the_fix() {
@@ -44,6 +45,43 @@ async fn a_redis_that_promises_less_later_takes_nothing_more() {
     redis
         .client()
         .config_set("appendfsync", "always")
+        .await
+        .unwrap();
+    wait_for("taken", || async { ingest.post(list(1)).await.0 == 202 }).await;
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_of_another_identity_is_refused_at_the_start_and_later() {
+    let (_server, redis) = own_redis("64mb").await;
+    let stream = redis.stream(1);
+    stream.claim_identity(7).await.unwrap();
+    let mut ingest = TestIngest::start(&redis, "").await;
+    let error = ingest.ended().await.expect_err("refuses to start");
+    assert!(
+        matches!(error, RunError::OtherIdentity { stored: 7, .. }),
+        "{error:?}"
+    );
+
+    let identity = redis.keys().identity();
+    let client = redis.client();
+    client.del::<i64, _>(&identity).await.unwrap();
+    let ingest = TestIngest::ready(&redis, "").await;
+    let own: String = client.get(&identity).await.unwrap();
+    client
+        .set::<(), _, _>(&identity, "00000007", None, None, false)
+        .await
+        .unwrap();
+    wait_for("noticed", || async { !ingest.is_ready() }).await;
+    let reason = ingest.health.readiness().reasons.remove(0).reason;
+    assert!(reason.contains("storage.salt_bits"), "{reason}");
+    let before = frames(&redis).await.len();
+    let (status, body) = ingest.post(list(1)).await;
+    assert_eq!((status, body["code"].as_str()), (503, Some("not_accepted")));
+    assert_eq!(frames(&redis).await.len(), before, "nothing was appended");
+
+    client
+        .set::<(), _, _>(&identity, own, None, None, false)
         .await
         .unwrap();
     wait_for("taken", || async { ingest.post(list(1)).await.0 == 202 }).await;

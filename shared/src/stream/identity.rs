@@ -14,11 +14,15 @@ impl Stream {
     pub async fn claim_identity(&self, fingerprint: u32) -> Result<u32, StreamError> {
         let own = format!("{fingerprint:08x}");
         let key = self.identity.as_str();
-        let _written: Option<String> = self
-            .client
-            .set(key, own.as_str(), None, Some(SetOptions::NX), false)
-            .await?;
-        let stored: Option<String> = self.client.get(key).await?;
+        // Read first: a Redis at maxmemory refuses to write what is there already.
+        let mut stored: Option<String> = self.client.get(key).await?;
+        if stored.is_none() {
+            let _written: Option<String> = self
+                .client
+                .set(key, own.as_str(), None, Some(SetOptions::NX), false)
+                .await?;
+            stored = self.client.get(key).await?;
+        }
         let stored = stored.unwrap_or(own);
         u32::from_str_radix(&stored, 16)
             .map_err(|_| StreamError::protocol(format!("fingerprint {stored}")))
