@@ -1,5 +1,6 @@
 //! The tools for those who run EVP, and what they have in common.
 
+pub mod dlq;
 pub mod inspect;
 pub mod verify;
 

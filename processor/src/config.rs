@@ -1,6 +1,6 @@
 //! The processor's configuration.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use evp_shared::config::{
@@ -12,6 +12,7 @@ use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
 use crate::bulk::BulkLimits;
+use crate::dead_letter::DeadLetterLimits;
 
 /// See [`admin_listen`].
 pub const ADMIN_LISTEN: Key<std::net::SocketAddr> = admin_listen("127.0.0.1:9181");
@@ -106,6 +107,22 @@ pub const KEPT_BYTES: Key<ByteSize> = Key::new(
 )
 .range("0B", "16GiB");
 
+/// How many dead letters there may be.
+pub const DEAD_LETTERS_MAX_EVENTS: Key<NonZeroU64> = Key::new(
+    "dead_letters.max_events",
+    "1000000",
+    "Dead letters that are kept at most. At the cap reading pauses and what cannot be stored stays \
+     pending until there is room: nothing is thrown away. Higher costs disk space in MongoDB.",
+);
+
+/// How many bytes of dead letters there may be.
+pub const DEAD_LETTERS_MAX_BYTES: Key<ByteSize> = Key::new(
+    "dead_letters.max_bytes",
+    "1GiB",
+    "Bytes of dead letters that are kept at most, uncompressed; see `dead_letters.max_events`.",
+)
+.range("1KiB", "1024GiB");
+
 /// The secondary indexes.
 pub const INDEXES: Key<Vec<Index>> = Key::new(
     "storage.indexes",
@@ -128,6 +145,8 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &READ_BLOCK,
     &KEPT_AGE,
     &KEPT_BYTES,
+    &DEAD_LETTERS_MAX_EVENTS,
+    &DEAD_LETTERS_MAX_BYTES,
     &INDEXES,
     &IDENTITY_MODE,
     &SALT_BITS,
@@ -162,6 +181,8 @@ pub struct ProcessorConfig {
     pub kept_age: Duration,
     /// See [`KEPT_BYTES`].
     pub kept_bytes: u64,
+    /// See [`DEAD_LETTERS_MAX_EVENTS`], [`DEAD_LETTERS_MAX_BYTES`].
+    pub dead_letters: DeadLetterLimits,
     /// See [`INDEXES`].
     pub indexes: Vec<Index>,
     /// What fixes identity.
@@ -203,6 +224,10 @@ impl ServiceConfig for ProcessorConfig {
             read_block: source.get(&READ_BLOCK),
             kept_age: source.get(&KEPT_AGE),
             kept_bytes: source.get(&KEPT_BYTES).as_u64(),
+            dead_letters: DeadLetterLimits {
+                events: source.get(&DEAD_LETTERS_MAX_EVENTS).get(),
+                bytes: source.get(&DEAD_LETTERS_MAX_BYTES).as_u64(),
+            },
             indexes: source.get(&INDEXES),
             identity: identity(source),
         };

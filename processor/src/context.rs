@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::breaker::Breaker;
 use crate::config::ProcessorConfig;
+use crate::dead_letter::Room;
 use crate::delivery::Delivery;
 use crate::in_flight::InFlight;
 use crate::insert::Inserter;
@@ -35,6 +36,8 @@ pub struct Context {
     pub left_overs: LeftOvers,
     /// Redis is short of memory: no acknowledged entry is kept.
     pub memory_short: AtomicBool,
+    /// Room among the dead letters.
+    pub dead_letter_room: Room,
     /// The metric handles.
     pub metrics: Metrics,
     /// The time.
@@ -51,6 +54,7 @@ impl Context {
             breaker: Breaker::default(),
             left_overs: LeftOvers::default(),
             memory_short: false.into(),
+            dead_letter_room: Room::new(config.dead_letters),
             metrics: Metrics::new(stream.partitions()),
             stream,
             inserter,

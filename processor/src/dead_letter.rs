@@ -4,10 +4,13 @@
 //! # Shape
 //! Collection `dead_letters`. An event: `{_id: {id: <canonical id>, f: <frame id>}, p, reason,
 //! detail, at, tenant, eventType, raw: <BSON document>}`. An undecodable entry: `{_id: {life,
-//! p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`.
+//! p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`. A replay adds `replay: {f, at}`
+//! (`evp_shared::dead_letters`, which is what reads them).
+
+mod room;
 
 use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, Document, doc, oid::ObjectId};
+use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
 use evp_shared::frame::RawFrame;
 use evp_shared::outcome::DeadReason;
 use evp_shared::store::DEAD_LETTERS;
@@ -16,6 +19,8 @@ use evp_shared::stream::{Entry, Life};
 use crate::classify::{EventFacts, Written};
 use crate::insert::{Inserter, StoreFailure};
 use crate::lookup::uuid;
+
+pub use room::{DeadLetterLimits, DeadLetterLoop, Room};
 
 /// One dead letter on its way into the collection.
 #[derive(Debug, Clone)]
@@ -74,6 +79,22 @@ impl DeadLetter {
             reason: DeadReason::Undecodable,
             document,
         }
+    }
+
+    /// Bytes it takes, without its few fixed fields.
+    pub fn bytes(&self) -> u64 {
+        let raw = match self.document.get("raw") {
+            Some(Bson::Binary(raw)) => raw.bytes.len(),
+            Some(Bson::Document(raw)) => raw
+                .values()
+                .map(|field| match field {
+                    Bson::Binary(field) => field.bytes.len(),
+                    _ => 0,
+                })
+                .sum(),
+            _ => 0,
+        };
+        raw as u64
     }
 
     /// Why it is one.

@@ -53,6 +53,20 @@ pub enum StoreFailure {
         /// MongoDB's words.
         message: String,
     },
+    /// The dead letters are at their cap, and something cannot be stored.
+    #[error(
+        "the dead letters are full ({events} of {bytes} bytes): replay or purge them with \
+         evp-processor dlq, or raise dead_letters.max_events or dead_letters.max_bytes"
+    )]
+    DeadLettersFull {
+        /// How many there are.
+        events: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The dead letters could not be measured.
+    #[error("dead letters not measured")]
+    DeadLetters(#[source] Box<evp_shared::dead_letters::DeadLetterError>),
     /// An answer that does not fit the command.
     #[error("unexpected answer from mongodb")]
     Protocol,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use evp_processor::command::dlq::{self, Dlq};
 use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Print an entry of the stream: its header and its events
     Inspect(Inspect),
+    /// List, show, replay or purge dead letters
+    Dlq(Dlq),
     /// Compare the counters with the receipts, bucket by bucket, and mend them
     Verify(Verify),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let file = arguments.config.as_deref();
     match arguments.command {
         Some(Command::Inspect(inspect)) => inspect::main(file, &inspect),
+        Some(Command::Dlq(dlq)) => dlq::main(file, &dlq),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
         None => service::main(
             &Launch {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use evp_shared::dead_letters::Size;
 use evp_shared::outcome::DeadReason;
 use metrics::{Counter, Gauge, Histogram};
 
@@ -17,6 +18,10 @@ pub const BULK_EVENTS: &str = "evp_processor_bulk_events";
 pub const BULK_DURATION: &str = "evp_processor_bulk_duration_seconds";
 /// Dead letters by reason.
 pub const DEAD_LETTERS: &str = "evp_processor_dead_letters_total";
+/// Dead letters that are kept.
+pub const DEAD_LETTER_EVENTS: &str = "evp_processor_dead_letter_events";
+/// Their bytes.
+pub const DEAD_LETTER_BYTES: &str = "evp_processor_dead_letter_bytes";
 /// Bulks MongoDB gave no usable answer to.
 pub const STORE_FAILURES: &str = "evp_processor_store_failures_total";
 /// Entries taken over from another consumer.
@@ -68,6 +73,8 @@ pub struct Metrics {
     pub bulk_events: Histogram,
     stages: HashMap<Stage, Histogram>,
     dead: HashMap<DeadReason, Counter>,
+    dead_letter_events: Gauge,
+    dead_letter_bytes: Gauge,
     /// See [`STORE_FAILURES`].
     pub store_failures: Counter,
     /// See [`CLAIMED`].
@@ -117,6 +124,8 @@ impl Metrics {
             bulk_events: metrics::histogram!(BULK_EVENTS),
             stages: Stage::ALL.into_iter().map(stage).collect(),
             dead: DeadReason::ALL.into_iter().map(reason).collect(),
+            dead_letter_events: metrics::gauge!(DEAD_LETTER_EVENTS),
+            dead_letter_bytes: metrics::gauge!(DEAD_LETTER_BYTES),
             store_failures: metrics::counter!(STORE_FAILURES),
             claimed: metrics::counter!(CLAIMED),
             entries_lost: metrics::counter!(ENTRIES_LOST),
@@ -140,6 +149,13 @@ impl Metrics {
                 counter.increment(1);
             }
         }
+    }
+
+    /// Sets how many dead letters are kept.
+    pub fn dead_letter_size(&self, size: Size) {
+        let gauge = |value| as_f64(i64::try_from(value).unwrap_or(i64::MAX));
+        self.dead_letter_events.set(gauge(size.events));
+        self.dead_letter_bytes.set(gauge(size.bytes));
     }
 
     /// Counts what a commit did.
@@ -205,6 +221,11 @@ fn describe() {
     describe_histogram!(BULK_EVENTS, "Events per insert command.");
     describe_histogram!(BULK_DURATION, "Seconds a bulk spends in a stage.");
     describe_counter!(DEAD_LETTERS, "Dead letters by reason.");
+    describe_gauge!(DEAD_LETTER_EVENTS, "Dead letters that are kept.");
+    describe_gauge!(
+        DEAD_LETTER_BYTES,
+        "Bytes of the dead letters that are kept."
+    );
     describe_counter!(STORE_FAILURES, "Bulks MongoDB gave no usable answer to.");
     describe_counter!(CLAIMED, "Entries taken over from another consumer.");
     describe_counter!(

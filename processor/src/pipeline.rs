@@ -74,6 +74,8 @@ pub async fn process(
             }
         }
     }
+    let room = &context.dead_letter_room;
+    room.take(&context.inserter, &letters, stored).await?;
     context.inserter.keep_dead_letters(&letters).await?;
     context.metrics.dead_letters(&letters);
     let mut receipts = context

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
+use crate::dead_letter::DeadLetterLoop;
 use crate::insert::Inserter;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
@@ -109,6 +110,11 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         redis,
         beat: beat("ticker", LOOP_AGE_MAX),
     };
+    let letters = DeadLetterLoop {
+        context: context.clone(),
+        room: service.health.condition("dead_letters"),
+        beat: beat("dead_letters", LOOP_AGE_MAX),
+    };
     let reconcile = ReconcileLoop {
         context: context.clone(),
         beat: beat("reconcile", MINUTES_LOOP_AGE_MAX),
@@ -120,6 +126,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("claimer", claimer.run(shutdown.clone()));
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
+    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
     tasks.spawn("reconcile", reconcile.run(shutdown));
     tasks.join().await?;
     leave_group(&context).await;

@@ -3,7 +3,7 @@
 //! The contract, in reading order: [`event`] (what an event is), [`document`] (how it is stored),
 //! [`frame`] (how events travel), [`keys`] and [`counters`] (where Redis keeps what), [`stream`]
 //! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
-//! event).
+//! event), [`dead_letters`] (what is done with those that could not be stored).
 //!
 //! The kit: [`config`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
 //! [`clock`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
@@ -13,6 +13,8 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod counters;
+#[cfg(feature = "mongo")]
+pub mod dead_letters;
 pub mod document;
 pub mod event;
 pub mod frame;

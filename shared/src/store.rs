@@ -6,6 +6,7 @@
 //! | `events` | canonical id | the documents, once each |
 //! | `receipts` | frame id | what one frame added, for ever |
 //! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
+//! | `audit` | an ObjectId | what operators asked for, and what came of it |
 //! | `meta` | a name | the fingerprint of what fixes identity |
 
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub const EVENTS: &str = "events";
 pub const RECEIPTS: &str = "receipts";
 /// Collection of dead letters.
 pub const DEAD_LETTERS: &str = "dead_letters";
+/// Collection of what operators asked for.
+pub const AUDIT: &str = "audit";
 /// Collection of what holds for the whole database.
 pub const META: &str = "meta";
 
@@ -148,7 +151,7 @@ pub async fn prepare(
     indexes: &[Index],
     fingerprint: u32,
 ) -> Result<(), StoreError> {
-    for name in [EVENTS, RECEIPTS, DEAD_LETTERS, META] {
+    for name in [EVENTS, RECEIPTS, DEAD_LETTERS, AUDIT, META] {
         create_collection(database, name).await?;
     }
     if !indexes.is_empty() {
@@ -178,16 +181,25 @@ async fn check_fingerprint(database: &Database, own: u32) -> Result<(), StoreErr
         .upsert(true)
         .return_document(mongodb::options::ReturnDocument::After)
         .await?;
-    let stored = found
-        .as_ref()
-        .and_then(|document| document.get("fingerprint"));
-    let stored = stored
-        .and_then(Bson::as_i64)
-        .and_then(|stored| u32::try_from(stored).ok());
-    match stored {
+    match found.as_ref().and_then(fingerprint_in) {
         Some(stored) if stored != own => Err(StoreError::Identity { stored, own }),
         _ => Ok(()),
     }
+}
+
+/// The fingerprint of the events in `database`; `None` when no service has written one yet.
+///
+/// # Errors
+/// MongoDB's.
+pub async fn stored_fingerprint(database: &Database) -> Result<Option<u32>, MongoError> {
+    let meta = database.collection::<Document>(META);
+    let found = meta.find_one(doc! { "_id": IDENTITY }).await?;
+    Ok(found.as_ref().and_then(fingerprint_in))
+}
+
+fn fingerprint_in(document: &Document) -> Option<u32> {
+    let stored = document.get("fingerprint").and_then(Bson::as_i64)?;
+    u32::try_from(stored).ok()
 }
 
 /// The server's code of a command that failed as a whole.

@@ -1,7 +1,7 @@
 //! What cannot be stored is kept with its reason, and its neighbours are stored.
 
-use bson::doc;
-use evp_shared::store::prepare;
+use evp_shared::dead_letters::{DeadLetters, Filter};
+use evp_shared::testing::wait_for;
 use fred::interfaces::StreamsInterface as _;
 
 use crate::harness::World;
@@ -26,7 +26,7 @@ async fn a_poison_entry_is_kept_whole_and_blocks_nothing() {
         .unwrap();
     world.append(&[world.frame(2, &[("b", "click")])]).await;
     let running = world.start("p");
-    evp_shared::testing::wait_for("nothing is pending", async || {
+    wait_for("nothing is pending", async || {
         world.counts().await.get("click") == Some(&2)
             && world.stream.pending(0).await.unwrap().entries == 0
     })
@@ -51,12 +51,7 @@ async fn a_poison_entry_is_kept_whole_and_blocks_nothing() {
 #[tokio::test]
 async fn an_event_mongodb_refuses_is_a_dead_letter_and_its_neighbours_are_stored() {
     let world = World::new().await;
-    let database = world.mongo.database();
-    prepare(&database, &[], world.config("x").fingerprint())
-        .await
-        .unwrap();
-    let validator = doc! { "collMod": "events", "validator": { "eventType": { "$ne": "bad" } } };
-    database.run_command(validator).await.unwrap();
+    world.refuse_bad(true).await;
     let frame = world.frame(1, &[("a", "click"), ("b", "bad"), ("c", "click")]);
     world.append(&[frame]).await;
     let running = world.start("p");
@@ -70,5 +65,35 @@ async fn an_event_mongodb_refuses_is_a_dead_letter_and_its_neighbours_are_stored
         world.stream.totals(0).await.unwrap().dead_lettered_events,
         1
     );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn at_the_cap_nothing_more_is_kept_and_entries_stay_pending_until_there_is_room() {
+    let world = World::new().await;
+    world.refuse_bad(true).await;
+    let config = world.config_with("p", "[dead_letters]\nmax_events = 1\n");
+    let running = World::start_as(config);
+    world.append(&[world.frame(1, &[("a", "bad")])]).await;
+    world.settled().await;
+    world
+        .append(&[world.frame(2, &[("b", "bad"), ("c", "click")])])
+        .await;
+    wait_for("readiness names the dead letters", async || {
+        let reasons = running.health.readiness().reasons;
+        let named = |name: &str| reasons.iter().any(|reason| reason.name == name);
+        named("dead_letters") && named("mongo")
+    })
+    .await;
+    assert_eq!(world.stream.pending(0).await.unwrap().entries, 1);
+    assert_eq!(world.dead_letters().await.len(), 1);
+    assert!(world.counts().await.is_empty());
+
+    let letters = DeadLetters::new(world.mongo.database());
+    let everything = Filter::default();
+    assert_eq!(letters.purge(&everything, 10).await.unwrap(), 1);
+    world.settled().await;
+    assert_eq!(world.dead_letters().await.len(), 1);
+    world.assert_counts(&[("click", 1)]).await;
     running.stop().await;
 }

@@ -63,11 +63,16 @@ impl World {
     }
 
     pub(crate) fn config(&self, name: &str) -> ProcessorConfig {
+        self.config_with(name, "")
+    }
+
+    /// As [`Self::config`], with more lines of TOML.
+    pub(crate) fn config_with(&self, name: &str, more: &str) -> ProcessorConfig {
         let text = format!(
             "[redis]\nurl = \"{}\"\nkey_prefix = \"{}\"\n\
              [mongo]\nuri = \"{}\"\ndatabase = \"{}\"\n\
              [processor]\nname = \"{name}\"\nclaim_idle = \"1s\"\nclaim_interval = \"50ms\"\n\
-             insert_deadline = \"900ms\"\nread_block = \"50ms\"\n",
+             insert_deadline = \"900ms\"\nread_block = \"50ms\"\n{more}",
             self.redis.url(),
             self.redis.keys().prefix(),
             self.mongo.uri(),
@@ -78,11 +83,15 @@ impl World {
         source.finish(config).unwrap()
     }
 
+    pub(crate) fn start(&self, name: &str) -> Running {
+        Self::start_as(self.config(name))
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the test owns the task and joins it"
     )]
-    pub(crate) fn start(&self, name: &str) -> Running {
+    pub(crate) fn start_as(config: ProcessorConfig) -> Running {
         let clock = Clock::system();
         let health = Health::new(clock.clone());
         let shutdown = Shutdown::new();
@@ -94,7 +103,6 @@ impl World {
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(10),
         };
-        let config = self.config(name);
         let task = tokio::spawn(async move { run(config, service).await.unwrap() });
         Running {
             health,
@@ -126,6 +134,21 @@ impl World {
                 self.mongo.database_name().to_owned(),
             ),
         ]
+    }
+
+    /// Makes MongoDB refuse events of type `bad`, or take everything again.
+    pub(crate) async fn refuse_bad(&self, refuse: bool) {
+        let database = self.mongo.database();
+        evp_shared::store::prepare(&database, &[], self.config("x").fingerprint())
+            .await
+            .unwrap();
+        let validator = if refuse {
+            doc! { "eventType": { "$ne": "bad" } }
+        } else {
+            doc! {}
+        };
+        let validator = doc! { "collMod": EVENTS, "validator": validator };
+        database.run_command(validator).await.unwrap();
     }
 
     /// Deletes this world's Redis keys that begin with `start` after their partition.

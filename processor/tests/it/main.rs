@@ -5,6 +5,7 @@
 )]
 
 mod dead_letters;
+mod dlq;
 mod harness;
 mod once;
 mod process;

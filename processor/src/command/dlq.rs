@@ -1,0 +1,183 @@
+//! `evp-processor dlq`: what could not be stored, and what to do with it.
+
+mod actor;
+mod arguments;
+mod show;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use evp_shared::clock::Clock;
+use evp_shared::dead_letters::{DeadLetters, Filter, Replay, Replayed, Request};
+use evp_shared::store::stored_fingerprint;
+
+use super::{block_on, complain, configured, open_database, open_stream, print};
+use crate::config::ProcessorConfig;
+
+pub use arguments::{Action, Dlq, List, Purge, ReplayLetters, Which};
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// What to print.
+    pub text: String,
+    /// Whether everything asked for was done.
+    pub complete: bool,
+}
+
+/// Exit code 0: done; 1: failed, or letters are left that were meant.
+pub fn main(config_file: Option<&Path>, dlq: &Dlq) -> ExitCode {
+    let config = match configured(config_file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let done = block_on(async { run(&config, &dlq.action).await });
+    let printed = done.and_then(|done| print(&done.text).map(|()| done.complete));
+    match printed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// MongoDB or Redis cannot be reached, or fails; repeating is harmless.
+pub async fn run(config: &ProcessorConfig, action: &Action) -> anyhow::Result<Done> {
+    let letters = DeadLetters::new(open_database(config).await?);
+    let complete = |text| Done {
+        text,
+        complete: true,
+    };
+    match action {
+        Action::List(list) => {
+            let filter = list.which.filter();
+            let found = letters.list(&filter, list.limit).await?;
+            let all = letters.count(&filter).await?;
+            Ok(complete(show::list(&found, all, list.json)?))
+        }
+        Action::Show(list) => {
+            let found = letters.list(&list.which.filter(), list.limit).await?;
+            anyhow::ensure!(!found.is_empty(), "there is no such dead letter");
+            Ok(complete(show::whole(&found)?))
+        }
+        Action::Replay(replay) => run_replay(config, &letters, replay).await,
+        Action::Purge(purge) => Ok(complete(run_purge(&letters, purge).await?)),
+    }
+}
+
+async fn run_purge(letters: &DeadLetters, purge: &Purge) -> anyhow::Result<String> {
+    let filter = purge.which.filter();
+    anyhow::ensure!(
+        purge.all || !filter.is_everything(),
+        "say which dead letters to purge, or --all"
+    );
+    let matched = letters.count(&filter).await?;
+    if purge.dry_run {
+        let would = matched.min(purge.limit);
+        return Ok(format!("would purge {would} of {matched} dead letters"));
+    }
+    let actor = actor::current();
+    let audit = letters
+        .begin_audit(&Request {
+            actor: &actor,
+            what: "dead_letters.purge",
+            filter: &filter,
+            limit: purge.limit,
+        })
+        .await?;
+    let purged = letters.purge(&filter, purge.limit).await;
+    let outcome = match &purged {
+        Ok(purged) => Ok((*purged, format!("purged {purged} of {matched}"))),
+        Err(error) => Err(error.to_string()),
+    };
+    letters.end_audit(audit, outcome).await?;
+    let purged = purged?;
+    Ok(format!("purged {purged} of {matched} dead letters"))
+}
+
+async fn run_replay(
+    config: &ProcessorConfig,
+    letters: &DeadLetters,
+    asked: &ReplayLetters,
+) -> anyhow::Result<Done> {
+    let filter = asked.which.filter();
+    let matched = letters.count(&filter).await?;
+    if asked.dry_run {
+        let would = matched.min(asked.limit);
+        return Ok(Done {
+            text: format!("would replay {would} of {matched} dead letters"),
+            complete: true,
+        });
+    }
+    let database = open_database(config).await?;
+    let stored = stored_fingerprint(&database).await?;
+    let own = config.fingerprint();
+    anyhow::ensure!(
+        stored.is_none_or(|stored| stored == own),
+        "the database holds events of another identity: dedupe.identity and storage.salt_bits must \
+         be those of the processor"
+    );
+    let actor = actor::current();
+    let audit = letters
+        .begin_audit(&Request {
+            actor: &actor,
+            what: "dead_letters.replay",
+            filter: &filter,
+            limit: asked.limit,
+        })
+        .await?;
+    let replayed = replay(config, letters, &filter, asked).await;
+    let outcome = match &replayed {
+        Ok(replayed) => Ok((replayed.done, summary(replayed, matched))),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    letters.end_audit(audit, outcome).await?;
+    let replayed = replayed?;
+    let mut lines: Vec<String> = replayed
+        .reasons
+        .iter()
+        .map(|(id, reason)| format!("{id} cannot be replayed: {reason}"))
+        .collect();
+    lines.push(summary(&replayed, matched));
+    if replayed.waiting > 0 {
+        lines.push(
+            "the processor is not through with them: see that one runs, then replay again"
+                .to_owned(),
+        );
+    }
+    Ok(Done {
+        text: lines.join("\n"),
+        complete: replayed.waiting == 0 && replayed.impossible == 0,
+    })
+}
+
+async fn replay(
+    config: &ProcessorConfig,
+    letters: &DeadLetters,
+    filter: &Filter,
+    asked: &ReplayLetters,
+) -> anyhow::Result<Replayed> {
+    let stream = open_stream(config).await?;
+    let clock = Clock::system();
+    let how = Replay {
+        stream: &stream,
+        fingerprint: config.fingerprint(),
+        clock: &clock,
+        limit: asked.limit,
+        per_second: asked.rate,
+        receipt_wait: asked.wait,
+    };
+    Ok(letters.replay(filter, &how).await?)
+}
+
+fn summary(replayed: &Replayed, matched: u64) -> String {
+    format!(
+        "replayed {} of {matched} dead letters: {} appended, {} waiting, {} impossible",
+        replayed.done, replayed.appended, replayed.waiting, replayed.impossible
+    )
+}

@@ -1,0 +1,109 @@
+//! Dead letters, for people and for programs.
+
+use bson::{Bson, Document, RawDocument};
+use evp_shared::dead_letters::{Kept, Letter};
+use evp_shared::frame::RawFrame;
+use serde_json::{Value, json};
+
+use crate::command::{show_time, table};
+
+/// Longest detail in a list; `show` prints it whole.
+const DETAIL_MAX: usize = 80;
+
+/// A line per letter, and how many there are.
+pub(super) fn list(letters: &[Letter], all: u64, as_json: bool) -> anyhow::Result<String> {
+    if as_json {
+        let items: Vec<Value> = letters.iter().map(head).collect();
+        let list = json!({ "items": items, "total": all });
+        return Ok(serde_json::to_string_pretty(&list)?);
+    }
+    let mut lines = Vec::new();
+    if !letters.is_empty() {
+        let head = ["at", "reason", "tenant", "type", "id", "detail"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(letters.iter().map(row));
+        lines.push(table(&rows));
+    }
+    lines.push(format!("{} of {all} dead letters", letters.len()));
+    Ok(lines.join("\n"))
+}
+
+fn row(letter: &Letter) -> Vec<String> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    // What MongoDB says may hold line breaks.
+    let detail = letter
+        .detail
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c });
+    vec![
+        show_time(letter.at_ms),
+        letter.reason.clone(),
+        text(&letter.tenant),
+        text(&letter.event_type),
+        letter.id.to_string(),
+        detail.take(DETAIL_MAX).collect(),
+    ]
+}
+
+/// The letters whole.
+pub(super) fn whole(letters: &[Letter]) -> anyhow::Result<String> {
+    let letters: Vec<Value> = letters.iter().map(describe).collect();
+    Ok(serde_json::to_string_pretty(&letters)?)
+}
+
+fn head(letter: &Letter) -> Value {
+    json!({
+        "id": letter.id.to_string(),
+        "at": show_time(letter.at_ms),
+        "partition": letter.partition,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "tenant": letter.tenant,
+        "type": letter.event_type,
+        "replayedAs": letter.replayed_as.map(|frame| frame.to_string()),
+    })
+}
+
+fn describe(letter: &Letter) -> Value {
+    let mut value = head(letter);
+    let (name, kept) = match &letter.kept {
+        Kept::Event(document) => ("event", event(document)),
+        Kept::Entry(raw) => ("entry", entry(raw)),
+    };
+    value[name] = kept;
+    value
+}
+
+/// The document in MongoDB's extended JSON, or its bytes when it is none.
+fn event(bytes: &[u8]) -> Value {
+    let document = RawDocument::from_bytes(bytes)
+        .ok()
+        .and_then(|raw| Document::try_from(raw).ok());
+    match document {
+        Some(document) => Bson::Document(document).into_relaxed_extjson(),
+        None => json!({ "hex": hex(bytes) }),
+    }
+}
+
+/// The fields of an entry, as text where they are text, and whether it decodes by now.
+fn entry(raw: &RawFrame) -> Value {
+    let field = |field: &Option<bytes::Bytes>| {
+        let field = field.as_ref()?;
+        Some(match std::str::from_utf8(field) {
+            Ok(text) if !text.chars().any(char::is_control) => json!(text),
+            _ => json!({ "hex": hex(field) }),
+        })
+    };
+    json!({
+        "v": field(&raw.version),
+        "n": field(&raw.events),
+        "b": field(&raw.bytes),
+        "m": field(&raw.meta),
+        "d": field(&raw.payload),
+        "decodesNow": raw.open().is_ok(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,197 @@
+//! The dead letters as those who run EVP see them: list, show, replay, purge, and what they were
+//! asked to do, written down.
+//!
+//! Used by `evp-processor dlq` and by the admin API, which must not depend on the processor; so it
+//! is here. Writing dead letters is the processor's alone (`processor/src/dead_letter.rs`, where
+//! their shape is described). Every operation may be repeated, and may run beside others.
+
+mod audit;
+mod filter;
+mod letter;
+mod pace;
+mod replay;
+
+use bson::{Bson, Document, doc};
+use futures::TryStreamExt as _;
+use mongodb::error::Error as MongoError;
+use mongodb::options::{CollectionOptions, WriteConcern};
+use mongodb::{Collection, Database};
+
+use crate::store::DEAD_LETTERS;
+use crate::stream::{AppendError, StreamError};
+
+pub use audit::{Actor, Audit, Request};
+pub use filter::{Filter, Wanted};
+pub use letter::{Kept, Letter, LetterId, LetterIdError};
+pub use replay::{Replay, Replayed};
+
+/// Letters handled by one call at most: more is more than dead letters may be.
+pub const LIMIT_MAX: u64 = 1_000_000;
+
+/// Letters read, purged or appended at once.
+const PAGE: u64 = 100;
+
+/// Why an operation on dead letters stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// MongoDB does not answer, or refuses.
+    #[error("mongodb failed")]
+    Mongo(#[from] MongoError),
+    /// Redis does not answer, or refuses.
+    #[error("redis failed")]
+    Redis(#[from] StreamError),
+    /// The frames of a replay could not be appended; they are appended by the next one.
+    #[error("frames could not be appended")]
+    Append(#[from] AppendError),
+    /// No producer could be registered for the frames of a replay.
+    #[error("no producer id is free on partition {partition}")]
+    NoProducer {
+        /// The partition.
+        partition: u16,
+    },
+    /// MongoDB did not write what it was asked to.
+    #[error("mongodb did not write: {found}")]
+    NotWritten {
+        /// Its words.
+        found: String,
+    },
+}
+
+/// How many dead letters there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Events, and entries that do not decode.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The dead letters of one database.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    database: Database,
+}
+
+impl DeadLetters {
+    /// Those in `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// MongoDB's.
+    pub async fn size(&self) -> Result<Size, DeadLetterError> {
+        let reply = self
+            .database
+            .run_command(doc! { "collStats": DEAD_LETTERS })
+            .await?;
+        let number = |name: &str| match reply.get(name) {
+            Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or(0),
+            Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or(0),
+            // The server answers with a double where a number outgrows an integer.
+            Some(Bson::Double(number)) => format!("{number:.0}").parse().unwrap_or(0),
+            _ => 0,
+        };
+        Ok(Size {
+            events: number("count"),
+            bytes: number("size"),
+        })
+    }
+
+    /// How many match `filter`.
+    ///
+    /// # Errors
+    /// MongoDB's.
+    pub async fn count(&self, filter: &Filter) -> Result<u64, DeadLetterError> {
+        let letters = self.collection();
+        Ok(letters.count_documents(filter.to_bson()).await?)
+    }
+
+    /// The newest `limit` of those that match `filter`, newest first.
+    ///
+    /// # Errors
+    /// MongoDB's.
+    pub async fn list(&self, filter: &Filter, limit: u64) -> Result<Vec<Letter>, DeadLetterError> {
+        let limit = i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX);
+        let letters = self.collection();
+        let found = letters
+            .find(filter.to_bson())
+            .sort(doc! { "at": -1, "_id": -1 })
+            .limit(limit)
+            .allow_disk_use(true)
+            .await?;
+        let found: Vec<Document> = found.try_collect().await?;
+        Ok(found.iter().filter_map(Letter::parse).collect())
+    }
+
+    /// Deletes up to `limit` of those that match `filter`, oldest event first; returns how many.
+    ///
+    /// # Errors
+    /// MongoDB's; what was deleted before it stays deleted.
+    pub async fn purge(&self, filter: &Filter, limit: u64) -> Result<u64, DeadLetterError> {
+        let limit = limit.min(LIMIT_MAX);
+        let mut deleted = 0;
+        while deleted < limit {
+            let page = PAGE.min(limit - deleted);
+            let found = self.page(&filter.to_bson(), None, page).await?;
+            let ids: Vec<Bson> = found.into_iter().filter_map(id_of).collect();
+            if ids.is_empty() {
+                break;
+            }
+            deleted += self.delete(&ids).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// The next `limit` of those that match `query` after `after`, by `_id`.
+    async fn page(
+        &self,
+        query: &Document,
+        after: Option<&Bson>,
+        limit: u64,
+    ) -> Result<Vec<Document>, DeadLetterError> {
+        let query = match after {
+            Some(after) => doc! { "$and": [query, { "_id": { "$gt": after } }] },
+            None => query.clone(),
+        };
+        let letters = self.collection();
+        let found = letters
+            .find(query)
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .await?;
+        Ok(found.try_collect().await?)
+    }
+
+    /// The letters of these `_id`s that are still there.
+    async fn of_ids(&self, ids: &[Bson]) -> Result<Vec<Document>, DeadLetterError> {
+        let letters = self.collection();
+        let found = letters.find(doc! { "_id": { "$in": ids } }).await?;
+        Ok(found.try_collect().await?)
+    }
+
+    async fn delete(&self, ids: &[Bson]) -> Result<u64, DeadLetterError> {
+        let letters = self.collection();
+        let gone = letters.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        Ok(gone.deleted_count)
+    }
+
+    fn collection(&self) -> Collection<Document> {
+        durable(&self.database, DEAD_LETTERS)
+    }
+}
+
+fn id_of(mut document: Document) -> Option<Bson> {
+    document.remove("_id")
+}
+
+/// A collection whose writes survive a fail-over once they are answered.
+fn durable(database: &Database, name: &str) -> Collection<Document> {
+    let mut concern = WriteConcern::majority();
+    concern.journal = Some(true);
+    let mut options = CollectionOptions::default();
+    options.write_concern = Some(concern);
+    database.collection_with_options(name, options)
+}

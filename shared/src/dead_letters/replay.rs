@@ -1,0 +1,333 @@
+//! Replay: a dead letter goes onto the stream again, as a frame of its own.
+//!
+//! The frame's id is written into the letter before the frame is appended, so that a replay that
+//! dies midway, or two at once, append the same frame again: it is stored and counted once. The
+//! letter is deleted when the frame's receipt exists; refused again, it is a new dead letter.
+
+mod frame;
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use futures::TryStreamExt as _;
+use mongodb::Collection;
+
+use self::frame::frame_of;
+use super::letter::{Kept, Letter, LetterId};
+use super::pace::Pace;
+use super::{DeadLetterError, DeadLetters, Filter, LIMIT_MAX, PAGE};
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::frame::{Frame, FrameId, ProducerId};
+use crate::store::{DEAD_LETTERS, RECEIPTS};
+use crate::stream::{AppendError, Life, ProducerState, Registration, Stream};
+
+/// Attempts of one append: with the pauses between them they outlast a fail-over of Redis.
+const ATTEMPTS: usize = 12;
+
+/// Attempts to get a producer id that nobody has, out of 16 million.
+const REGISTRATIONS: usize = 4;
+
+/// Between two looks for receipts.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Letters named that cannot be replayed; all are counted.
+const NAMED_MAX: usize = 100;
+
+/// How to replay.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    /// Where the frames go.
+    pub stream: &'a Stream,
+    /// Fingerprint of the identity the events were made under.
+    pub fingerprint: u32,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Letters at most.
+    pub limit: u64,
+    /// Letters per second at most.
+    pub per_second: NonZeroU32,
+    /// How long to wait for the processor to be done with what was appended.
+    pub receipt_wait: Duration,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Letters taken up.
+    pub taken: u64,
+    /// Frames appended.
+    pub appended: u64,
+    /// Letters whose frame is through, deleted.
+    pub done: u64,
+    /// Letters whose frame has no receipt yet; the next replay goes on with them.
+    pub waiting: u64,
+    /// Letters that cannot be replayed.
+    pub impossible: u64,
+    /// The first of them, and why.
+    pub reasons: Vec<(LetterId, String)>,
+}
+
+impl DeadLetters {
+    /// Replays those that match `filter`. Ends early when the processor does not get through with
+    /// what was appended.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; repeating is harmless.
+    pub async fn replay(
+        &self,
+        filter: &Filter,
+        replay: &Replay<'_>,
+    ) -> Result<Replayed, DeadLetterError> {
+        let mut run = Run {
+            letters: self,
+            replay,
+            producers: HashMap::new(),
+            lives: HashMap::new(),
+            replayed: Replayed::default(),
+        };
+        let pace = Pace::new(replay.per_second);
+        let begun = replay.clock.now();
+        // What is refused again during this replay is left to the next one.
+        let query = filter.until(replay.clock.now_ms() + 1);
+        let limit = replay.limit.min(LIMIT_MAX);
+        let mut after = None;
+        while run.replayed.taken < limit {
+            let page = pace.at_once(PAGE).min(limit - run.replayed.taken);
+            let found = self.page(&query, after.as_ref(), page).await?;
+            let Some(last) = found.last() else { break };
+            after = last.get("_id").cloned();
+            if !run.step(found).await? {
+                break;
+            }
+            let elapsed = replay.clock.now() - begun;
+            tokio::time::sleep(pace.wait(run.replayed.taken, elapsed)).await;
+        }
+        Ok(run.replayed)
+    }
+}
+
+/// One replay.
+struct Run<'a> {
+    letters: &'a DeadLetters,
+    replay: &'a Replay<'a>,
+    producers: HashMap<u16, (ProducerId, u32)>,
+    lives: HashMap<u16, Life>,
+    replayed: Replayed,
+}
+
+/// A letter and the frame it is replayed in.
+struct Ready {
+    id: LetterId,
+    frame: Frame,
+}
+
+impl Run<'_> {
+    /// Replays a page of letters; `false` when the processor does not get through with them.
+    async fn step(&mut self, found: Vec<Document>) -> Result<bool, DeadLetterError> {
+        let ready = self.prepare(found).await?;
+        let frames: Vec<FrameId> = ready.iter().map(|one| one.frame.id).collect();
+        let before = self.receipts(&frames).await?;
+        let mut by_partition: HashMap<u16, Vec<Frame>> = HashMap::new();
+        for one in ready.iter().filter(|one| !before.contains(&one.frame.id)) {
+            let partition = one.frame.id.producer().partition();
+            let frames = by_partition.entry(partition).or_default();
+            frames.push(one.frame.clone());
+        }
+        for (partition, frames) in &by_partition {
+            self.append(*partition, frames).await?;
+            self.replayed.appended += frames.len() as u64;
+        }
+        let through = self.wait_for_receipts(&frames).await?;
+        let (done, waiting): (Vec<_>, Vec<_>) = ready
+            .iter()
+            .partition(|one| through.contains(&one.frame.id));
+        let done: Vec<Bson> = done.iter().map(|one| one.id.to_bson().into()).collect();
+        self.replayed.done += self.letters.delete(&done).await?;
+        self.replayed.waiting += waiting.len() as u64;
+        Ok(waiting.is_empty())
+    }
+
+    /// The letters of a page that can be replayed, each with its frame.
+    async fn prepare(&mut self, found: Vec<Document>) -> Result<Vec<Ready>, DeadLetterError> {
+        let letters: Vec<Letter> = found.iter().filter_map(Letter::parse).collect();
+        let (mut known, mut fresh) = (Vec::new(), Vec::new());
+        for letter in letters {
+            let needs_frame = matches!(letter.kept, Kept::Event(_)) && letter.replayed_as.is_none();
+            match &letter.id {
+                // Refused again a moment ago, where the clocks differ.
+                LetterId::Event { frame, .. } if self.is_own(*frame) => {}
+                _ if needs_frame => fresh.push(letter),
+                _ => known.push(letter),
+            }
+        }
+        known.extend(self.give_frames(&fresh).await?);
+        self.replayed.taken += known.len() as u64;
+        let fingerprint = self.replay.fingerprint;
+        let partitions = self.replay.stream.partitions();
+        let mut ready = Vec::with_capacity(known.len());
+        for letter in known {
+            match frame_of(&letter, fingerprint, partitions) {
+                Ok(frame) => ready.push(Ready {
+                    id: letter.id,
+                    frame,
+                }),
+                Err(reason) => {
+                    self.replayed.impossible += 1;
+                    if self.replayed.reasons.len() < NAMED_MAX {
+                        self.replayed.reasons.push((letter.id, reason));
+                    }
+                }
+            }
+        }
+        Ok(ready)
+    }
+
+    fn is_own(&self, frame: FrameId) -> bool {
+        let mut own = self.producers.values();
+        own.any(|(producer, _)| *producer == frame.producer())
+    }
+
+    /// Writes a frame id into each of `letters` that has none, and reads them back: another
+    /// replay may have been first.
+    async fn give_frames(&mut self, letters: &[Letter]) -> Result<Vec<Letter>, DeadLetterError> {
+        if letters.is_empty() {
+            return Ok(Vec::new());
+        }
+        let second = u32::try_from(self.replay.clock.now_ms() / 1_000).unwrap_or(u32::MAX);
+        let mut updates = Vec::with_capacity(letters.len());
+        let mut ids: Vec<Bson> = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let partition = letter.partition % self.replay.stream.partitions().max(1);
+            let frame = self.next_frame(partition, second).await?;
+            let given = doc! { "f": ObjectId::from_bytes(frame.bytes()), "at": DateTime::now() };
+            updates.push(doc! {
+                "q": { "_id": letter.id.to_bson(), "replay": { "$exists": false } },
+                "u": { "$set": { "replay": given } },
+            });
+            ids.push(letter.id.to_bson().into());
+        }
+        let reply = self
+            .letters
+            .database
+            .run_command(doc! {
+                "update": DEAD_LETTERS,
+                "updates": updates,
+                "writeConcern": { "w": "majority", "j": true },
+            })
+            .await?;
+        for fault in ["writeErrors", "writeConcernError"] {
+            if let Some(found) = reply.get(fault) {
+                return Err(DeadLetterError::NotWritten {
+                    found: found.to_string(),
+                });
+            }
+        }
+        let given = self.letters.of_ids(&ids).await?;
+        Ok(given.iter().filter_map(Letter::parse).collect())
+    }
+
+    async fn next_frame(
+        &mut self,
+        partition: u16,
+        second: u32,
+    ) -> Result<FrameId, DeadLetterError> {
+        if !self.producers.contains_key(&partition) {
+            let producer = self.register(partition).await?;
+            self.producers.insert(partition, (producer, 0));
+        }
+        let Some((producer, next)) = self.producers.get_mut(&partition) else {
+            return Err(DeadLetterError::NoProducer { partition });
+        };
+        let frame = FrameId::new(second, *producer, *next);
+        *next += 1;
+        Ok(frame)
+    }
+
+    async fn register(&mut self, partition: u16) -> Result<ProducerId, DeadLetterError> {
+        for _ in 0..REGISTRATIONS {
+            let registration = Registration {
+                id: ProducerId::new(partition, rand::random()),
+                token: format!("{:032x}", rand::random::<u128>()),
+            };
+            if self.greet(partition, Some(&registration)).await? == ProducerState::Registered {
+                return Ok(registration.id);
+            }
+        }
+        Err(DeadLetterError::NoProducer { partition })
+    }
+
+    async fn greet(
+        &mut self,
+        partition: u16,
+        registration: Option<&Registration>,
+    ) -> Result<ProducerState, DeadLetterError> {
+        let known = self.lives.get(&partition).copied().unwrap_or_default();
+        let hello = self
+            .replay
+            .stream
+            .hello(partition, known, registration)
+            .await?;
+        self.lives.insert(partition, hello.life);
+        Ok(hello.producer)
+    }
+
+    /// Appends until it is acknowledged; once more is harmless.
+    async fn append(&mut self, partition: u16, frames: &[Frame]) -> Result<(), DeadLetterError> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
+        let mut attempt = 1;
+        loop {
+            let life = self.lives.get(&partition).copied().unwrap_or_default();
+            match self.replay.stream.append(partition, life, frames).await {
+                Ok(_) => return Ok(()),
+                Err(error) if attempt == ATTEMPTS => return Err(error.into()),
+                Err(AppendError::SayHello) => {
+                    self.greet(partition, None).await?;
+                }
+                Err(_) => tokio::time::sleep(backoff.next_delay()).await,
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Which of `frames` have a receipt.
+    async fn receipts(&self, frames: &[FrameId]) -> Result<HashSet<FrameId>, DeadLetterError> {
+        if frames.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids: Vec<_> = frames
+            .iter()
+            .map(|frame| ObjectId::from_bytes(frame.bytes()))
+            .collect();
+        let receipts: Collection<Document> = self.letters.database.collection(RECEIPTS);
+        let found = receipts
+            .find(doc! { "_id": { "$in": ids } })
+            .projection(doc! { "_id": 1 })
+            .await?;
+        let found: Vec<Document> = found.try_collect().await?;
+        let frame = |document: &Document| {
+            let id = document.get_object_id("_id").ok()?;
+            Some(FrameId::from_bytes(id.bytes()))
+        };
+        Ok(found.iter().filter_map(frame).collect())
+    }
+
+    async fn wait_for_receipts(
+        &self,
+        frames: &[FrameId],
+    ) -> Result<HashSet<FrameId>, DeadLetterError> {
+        let begun = self.replay.clock.now();
+        loop {
+            let found = self.receipts(frames).await?;
+            let waited = self.replay.clock.now() - begun;
+            if frames.iter().all(|frame| found.contains(frame))
+                || waited >= self.replay.receipt_wait
+            {
+                return Ok(found);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
