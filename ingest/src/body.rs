@@ -2,6 +2,7 @@
 //! body as a whole.
 
 pub mod decompress;
+mod fault;
 mod json;
 mod ndjson;
 mod parser;

@@ -102,9 +102,9 @@ impl<'a> EventSink<'a> {
     }
 
     /// Counts a line that never became an event.
-    pub(crate) fn reject_line(&mut self, reason: RejectReason) -> Result<(), BodyProblem> {
+    pub(crate) fn reject_line(&mut self, rejection: Rejection) -> Result<(), BodyProblem> {
         self.check_count()?;
-        self.reject(reason.into());
+        self.reject(rejection);
         Ok(())
     }
 

@@ -14,7 +14,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use simd_json::Node;
 
-use super::parser::{Parser, offset_of, reason_of};
+use super::fault::rejection_of;
+use super::parser::{Parser, offset_of};
 use super::{BodyProblem, Shape};
 use crate::events::EventSink;
 
@@ -76,7 +77,7 @@ fn decode_by_element(
     let whole = whole.get();
     let Some(list) = list_of(whole) else {
         sink.begin(Shape::Single, 1)?;
-        parse_element(parser, body, range_in(body, whole), sink)?;
+        parse_element(parser, whole, sink)?;
         return Ok(());
     };
     let (elements, count) = ElementsUpTo(sink.events_max())
@@ -84,7 +85,7 @@ fn decode_by_element(
         .map_err(malformed)?;
     sink.begin(Shape::Many, count)?;
     for element in elements {
-        parse_element(parser, body, range_in(body, element.get()), sink)?;
+        parse_element(parser, element.get(), sink)?;
     }
     Ok(())
 }
@@ -119,15 +120,14 @@ fn range_in(whole: &[u8], part: &str) -> Range<usize> {
 
 fn parse_element(
     parser: &mut Parser,
-    body: &[u8],
-    part: Range<usize>,
+    element: &str,
     sink: &mut EventSink<'_>,
 ) -> Result<(), BodyProblem> {
-    parser.load(&body[part.clone()]);
-    match parser.parse(0..part.len(), |nodes| sink.event(nodes)) {
+    parser.load(element.as_bytes());
+    match parser.parse(0..element.len(), |nodes| sink.event(nodes)) {
         Ok(result) => result,
         Err(error) => {
-            sink.reject(reason_of(&error).into());
+            sink.reject(rejection_of(element, &error));
             Ok(())
         }
     }

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use evp_shared::event::reject::Rejection;
 use evp_shared::outcome::RejectReason;
 use serde_json::value::RawValue;
 
-use super::parser::{Parser, reason_of};
+use super::fault::rejection_of;
+use super::parser::Parser;
 use super::{BodyProblem, Shape};
 use crate::events::EventSink;
 
@@ -21,8 +23,8 @@ pub(super) fn decode(
         match parser.parse(line.clone(), |nodes| sink.event(nodes)) {
             Ok(result) => result?,
             Err(error) => {
-                let reason = fault_of_line(body, &line, &error)?;
-                sink.reject_line(reason)?;
+                let rejection = fault_of_line(body, &line, &error)?;
+                sink.reject_line(rejection)?;
             }
         }
     }
@@ -67,16 +69,14 @@ fn fault_of_line(
     body: &[u8],
     line: &Range<usize>,
     error: &simd_json::Error,
-) -> Result<RejectReason, BodyProblem> {
-    let text = &body[line.clone()];
-    if let Err(error) = std::str::from_utf8(text) {
-        let offset = line.start + error.valid_up_to();
-        return Err(BodyProblem::at(RejectReason::InvalidUtf8, offset));
-    }
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+) -> Result<Rejection, BodyProblem> {
+    let text = std::str::from_utf8(&body[line.clone()]).map_err(|error| {
+        BodyProblem::at(RejectReason::InvalidUtf8, line.start + error.valid_up_to())
+    })?;
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     Ok(match values.next() {
-        Some(Ok(_)) if values.byte_offset() < text.len() => RejectReason::TrailingTokens,
-        Some(Ok(_)) => reason_of(error),
-        _ => RejectReason::MalformedJson,
+        Some(Ok(_)) if values.byte_offset() < text.len() => RejectReason::TrailingTokens.into(),
+        Some(Ok(_)) => rejection_of(text, error),
+        _ => RejectReason::MalformedJson.into(),
     })
 }
