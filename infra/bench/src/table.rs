@@ -22,7 +22,7 @@ pub fn text(results: &Results) -> String {
         format!("\n## Figures to reach\n\n{}", verdict::table(results)),
         format!("\n## What each row cost (median)\n\n{}", costs(results)),
         format!("\n## Times in ms (median)\n\n{}", times(results)),
-        format!("\n## Ceilings in the same session\n\n{}", ceilings(results)),
+        ceilings(results),
         failures(results),
     ];
     parts.join("\n")
@@ -233,6 +233,9 @@ fn times(results: &Results) -> String {
 }
 
 fn ceilings(results: &Results) -> String {
+    if results.ceilings.is_empty() {
+        return String::new();
+    }
     let mut grid = Grid::new(&["ceiling", "events/s", "CPU client", "CPU server"]);
     for (name, figures) in &results.ceilings {
         let figure = |name: &str| figures.get(name).copied().unwrap_or_default();
@@ -243,7 +246,7 @@ fn ceilings(results: &Results) -> String {
             format!("{:.2}", figure("cpu_server")),
         ]);
     }
-    grid.text()
+    format!("\n## Ceilings in the same session\n\n{}", grid.text())
 }
 
 fn failures(results: &Results) -> String {
