@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::clock::Clock;
+use evp_shared::config::Durability;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
 use evp_shared::http::body::BodyLimits as WireLimits;
@@ -35,6 +36,9 @@ const SUBMISSIONS: usize = 8_192;
 /// The part of the grace period that answering what is under way may take; the rest is for the
 /// appends of requests whose clients have gone.
 const SERVING_SHARE: (u32, u32) = (4, 5);
+/// How long a replica may take to have an append, before it is asked again with the next attempt.
+/// A healthy one takes a round trip; more than a second behind, it is no safety.
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 /// Whose events these are while nobody is asked who they are.
 const DEFAULT_TENANT: &str = "default";
 
@@ -117,10 +121,14 @@ fn appender(
     clock: &Clock,
     metrics: AppendMetrics,
 ) -> Result<Appender, RunError> {
-    let client =
-        connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()))?;
+    let new_client =
+        || connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()));
+    let client = new_client()?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
-    let stream = Stream::new(client, &keys, config.redis.partitions.get());
+    let mut stream = Stream::new(client, &keys, config.redis.partitions.get());
+    if config.redis.durability == Durability::Replicated {
+        stream = stream.replicated(new_client()?, REPLICA_PATIENCE);
+    }
     let appender_config = AppenderConfig {
         codec: config.codec,
         fingerprint: config.identity.fingerprint(),

@@ -185,6 +185,9 @@ fn text_of(fault: &Fault) -> String {
         Fault::Full => "at its memory limit".to_owned(),
         Fault::Away => "not answering, or refusing".to_owned(),
         Fault::Weak(shortfalls) => shortfalls.join("; "),
+        Fault::NoReplica => "no replica follows it: durability replicated needs one, started \
+                             with `replicaof HOST PORT`"
+            .to_owned(),
         Fault::OtherIdentity { stored } => format!(
             "holds frames of identity {stored:08x}, not of this service's: set dedupe.identity \
              and storage.salt_bits as they were"

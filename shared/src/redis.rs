@@ -12,7 +12,6 @@ use fred::clients::Client;
 use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, ConfigInterface};
 use fred::prelude::{Builder, Error as RedisError, Value};
-use fred::types::InfoKind;
 use fred::types::config::{
     Config, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector, UnresponsiveConfig,
 };
@@ -21,6 +20,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::{Durability, RedisConfig};
+
+mod info;
+
+pub use info::{Memory, online_replicas};
 
 /// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away
 /// producers are refused.
@@ -254,7 +257,7 @@ impl ServerPromise {
     pub fn shortfalls(&self, declared: Durability) -> Vec<String> {
         let mut wanted = vec![("maxmemory-policy", &self.eviction, &["noeviction"][..])];
         match declared {
-            Durability::Fsync => wanted.extend([
+            Durability::Fsync | Durability::Replicated => wanted.extend([
                 ("appendonly", &self.append_only, &["yes"][..]),
                 ("appendfsync", &self.fsync, &["always"]),
                 (
@@ -267,7 +270,7 @@ impl ServerPromise {
                 ("appendonly", &self.append_only, &["yes"][..]),
                 ("appendfsync", &self.fsync, &["everysec", "always"]),
             ]),
-            Durability::Replicated | Durability::Memory => {}
+            Durability::Memory => {}
         }
         let short = |(name, found, enough): (&str, &Option<String>, &[&str])| {
             let found = found.as_deref()?;
@@ -294,49 +297,6 @@ async fn config_value(client: &Client, name: &str) -> Result<Option<String>, Red
     };
     let pairs: Vec<String> = value.convert().unwrap_or_default();
     Ok(pairs.into_iter().nth(1))
-}
-
-/// How much memory a server has and uses, in bytes; a limit of 0 is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// `used_memory`.
-    pub used: u64,
-    /// `maxmemory`.
-    pub limit: u64,
-}
-
-impl Memory {
-    /// Asks the server.
-    ///
-    /// # Errors
-    /// No answer came.
-    pub async fn ask(client: &Client) -> Result<Self, RedisError> {
-        let info: String = client.info(Some(InfoKind::Memory)).await?;
-        let field = |name: &str| {
-            let line = info
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok())
-                .unwrap_or(0)
-        };
-        Ok(Self {
-            used: field("used_memory"),
-            limit: field("maxmemory"),
-        })
-    }
-
-    /// Used share of the limit, 0 without a limit.
-    pub fn share(self) -> f64 {
-        if self.limit == 0 {
-            return 0.0;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share needs no more than 52 bits"
-        )]
-        let share = self.used as f64 / self.limit as f64;
-        share
-    }
 }
 
 #[cfg(test)]
@@ -404,11 +364,5 @@ mod tests {
             let error = connect(&how).map(drop).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn without_a_limit_no_share_of_it_is_used() {
-        assert!(Memory { used: 5, limit: 0 }.share() < f64::EPSILON);
-        assert!((Memory { used: 5, limit: 10 }.share() - 0.5).abs() < f64::EPSILON);
     }
 }

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod group;
 mod identity;
 pub mod life;
+mod replicated;
 mod reply;
 pub mod uncommitted;
 
@@ -24,8 +25,10 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::prelude::{Error as RedisError, ErrorKind, Value};
 use fred::types::config::Options;
 use fred::types::scripts::Script;
+use tokio::time::error::Elapsed;
 
 use crate::keys::{Keys, PartitionKeys};
+use replicated::Replicated;
 
 pub use append::AppendError;
 pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
@@ -72,6 +75,9 @@ pub enum StreamError {
         #[source]
         source: Option<RedisError>,
     },
+    /// It was done, and no replica has it yet.
+    #[error("no replica has it")]
+    NotReplicated,
     /// An answer EVP does not understand.
     #[error("unexpected answer from redis: {found}")]
     Protocol {
@@ -146,6 +152,8 @@ pub struct Stream {
     identity: Arc<String>,
     partitions: Arc<[PartitionKeys]>,
     scripts: Arc<Scripts>,
+    /// Where set, appends go this way.
+    replicated: Option<Replicated>,
 }
 
 impl Stream {
@@ -165,7 +173,16 @@ impl Stream {
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),
+            replicated: None,
         }
+    }
+
+    /// Lets an append succeed only when a replica has it within `patience`; `client` is a
+    /// connection that nothing else uses.
+    #[must_use]
+    pub fn replicated(mut self, client: Client, patience: Duration) -> Self {
+        self.replicated = Some(Replicated { client, patience });
+        self
     }
 
     /// The connection, for the commands that are no stream commands.
@@ -198,12 +215,7 @@ impl Stream {
         if !self.client.is_connected() {
             return Err(StreamError::NotConnected);
         }
-        let options = Options {
-            max_attempts: Some(1),
-            fail_fast: true,
-            ..Options::default()
-        };
-        let client = self.client.with_options(&options);
+        let client = self.client.with_options(&once());
         let call = async {
             let first: Result<Value, RedisError> = client
                 .evalsha(script.sha1().clone(), keys.clone(), args.clone())
@@ -216,11 +228,43 @@ impl Stream {
                 other => other,
             }
         };
-        match tokio::time::timeout(SCRIPT_DEADLINE, call).await {
-            Ok(Ok(Value::Array(reply))) => Ok(reply),
-            Ok(Ok(other)) => Err(StreamError::protocol(format!("{:?}", other.kind()))),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(StreamError::Unknown { source: None }),
+        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+    }
+
+    /// As [`run`](Self::run), for what appends.
+    async fn run_append(
+        &self,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<Value>,
+    ) -> Result<Vec<Value>, StreamError> {
+        let Some(replicated) = &self.replicated else {
+            return self.run(script, keys, args).await;
+        };
+        if !replicated.client.is_connected() {
+            return Err(StreamError::NotConnected);
         }
+        let call = Box::pin(replicated.run(script, keys, args));
+        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+    }
+}
+
+/// A script is sent once: its caller knows what a lost answer means.
+fn once() -> Options {
+    Options {
+        max_attempts: Some(1),
+        fail_fast: true,
+        ..Options::default()
+    }
+}
+
+fn judge<E: Into<StreamError>>(
+    answer: Result<Result<Value, E>, Elapsed>,
+) -> Result<Vec<Value>, StreamError> {
+    match answer {
+        Ok(Ok(Value::Array(reply))) => Ok(reply),
+        Ok(Ok(other)) => Err(StreamError::protocol(format!("{:?}", other.kind()))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(StreamError::Unknown { source: None }),
     }
 }

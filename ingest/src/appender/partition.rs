@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use evp_shared::clock::Clock;
 use evp_shared::config::Durability;
 use evp_shared::frame::{FRAME_NUMBER_MAX, Frame, FrameId, ProducerId};
-use evp_shared::redis::ServerPromise;
+use evp_shared::redis::{ServerPromise, online_replicas};
 use evp_shared::stream::{
     AppendError, EntryId, Hello, Life, ProducerState, Registration, Stream, StreamError,
 };
@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Away,
     /// Redis promises less than configured; the lines say how to mend that.
     Weak(Vec<String>),
+    /// No replica follows it, and one is asked for.
+    NoReplica,
     /// The frames in Redis were given their identity in another way.
     OtherIdentity {
         /// The fingerprint in Redis.
@@ -46,6 +48,9 @@ pub(crate) enum GreetError {
     /// Redis promises less than configured.
     #[error("redis promises less than configured")]
     Weak(Vec<String>),
+    /// No replica follows, and one is asked for.
+    #[error("no replica follows redis")]
+    NoReplica,
     /// The frames in Redis were given their identity in another way.
     #[error("redis holds frames of another identity")]
     OtherIdentity {
@@ -204,6 +209,7 @@ impl Partition {
                 state.wants_hello = true;
                 state.fault = Some(match error {
                     GreetError::Weak(shortfalls) => Fault::Weak(shortfalls.clone()),
+                    GreetError::NoReplica => Fault::NoReplica,
                     GreetError::OtherIdentity { stored } => {
                         Fault::OtherIdentity { stored: *stored }
                     }
@@ -378,9 +384,14 @@ async fn check_promise(stream: &Stream, durability: Durability) -> Result<(), Gr
         .await
         .map_err(StreamError::from)?;
     let shortfalls = promise.shortfalls(durability);
-    if shortfalls.is_empty() {
-        Ok(())
-    } else {
-        Err(GreetError::Weak(shortfalls))
+    if !shortfalls.is_empty() {
+        return Err(GreetError::Weak(shortfalls));
     }
+    if durability == Durability::Replicated {
+        let replicas = online_replicas(stream.client()).await;
+        if replicas.map_err(StreamError::from)? == 0 {
+            return Err(GreetError::NoReplica);
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use evp_ingest::RunError;
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::{ConfigInterface, KeysInterface};
 
-use crate::support::{TestIngest, frames, list, own_redis};
+use crate::support::{TestIngest, frames, ids_in, list, own_redis};
 
 #[tokio::test]
 async fn a_redis_that_promises_less_is_refused_at_the_start_with_the_fix() {
@@ -85,5 +85,48 @@ async fn a_redis_of_another_identity_is_refused_at_the_start_and_later() {
         .await
         .unwrap();
     wait_for("taken", || async { ingest.post(list(1)).await.0 == 202 }).await;
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn replicated_means_that_a_replica_has_it() {
+    let (server, redis) = own_redis("64mb").await;
+    let toml = "[redis]\ndurability = \"replicated\"\n[ingest.append]\ndeadline = \"2500ms\"";
+    let ingest = TestIngest::start(&redis, toml).await;
+    wait_for("the missing replica is told", || async {
+        let reasons = ingest.health.readiness().reasons;
+        reasons.iter().any(|told| told.reason.contains("replicaof"))
+    })
+    .await;
+    assert_eq!(ingest.post(list(1)).await.1["code"], "not_accepted");
+
+    let options = RedisOptions {
+        extra: ["--replicaof", "127.0.0.1", &server.port().to_string()]
+            .map(str::to_owned)
+            .to_vec(),
+        ..RedisOptions::default()
+    };
+    let replica = RedisServer::start(options).await.expect("a redis-server");
+    ingest.wait_until_ready().await;
+    wait_for("admitted", || async { ingest.post(list(1)).await.0 == 202 }).await;
+    let before = ids_in(&frames(&redis).await).len();
+    let answer = ingest.request("").body(list(3)).send().await.unwrap();
+    assert_eq!(answer.headers()["evp-durability"], "replicated");
+    assert_eq!(answer.status(), 202);
+    assert_eq!(ids_in(&frames(&redis).await).len(), 3, "{before} before");
+
+    // It stands still, and the server does not know it yet.
+    replica.pause();
+    let (status, body) = ingest.post(list(1)).await;
+    assert_eq!(
+        (status, body["code"].as_str()),
+        (503, Some("not_confirmed")),
+        "{body}"
+    );
+    replica.resume();
+    wait_for("taken again", || async {
+        ingest.post(list(1)).await.0 == 202
+    })
+    .await;
     ingest.stop().await;
 }

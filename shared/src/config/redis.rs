@@ -37,9 +37,10 @@ pub const REDIS_PARTITIONS: Key<NonZeroU16> = Key::new(
 pub const REDIS_DURABILITY: Key<Durability> = Key::new(
     "redis.durability",
     "fsync",
-    "What `202` promises: `fsync` is on disk, `replicated` also on a replica, `everysec` loses up \
-     to two seconds with the machine, `memory` loses everything with Redis. A Redis that promises \
-     less is refused. Weaker is faster.",
+    "What `202` promises: `fsync` is on disk, `replicated` also in the memory of a replica, \
+     `everysec` loses up to two seconds with the machine, `memory` loses everything with Redis. A \
+     Redis that promises less is refused. Weaker is faster; `replicated` adds a round trip between \
+     the servers to every append and refuses events while no replica follows.",
 );
 
 /// How long connecting may take.
@@ -92,7 +93,7 @@ pub struct RedisConfig {
 pub enum Durability {
     /// Written and fsynced before the answer: `appendfsync always`.
     Fsync,
-    /// Fsynced, and acknowledged by a replica (WAIT).
+    /// Fsynced, and received by a replica (WAIT).
     Replicated,
     /// Fsynced within about a second: `appendfsync everysec`.
     Everysec,

@@ -33,14 +33,17 @@ impl From<StreamError> for AppendError {
             StreamError::Refused { .. }
             | StreamError::NotConnected
             | StreamError::WrongType { .. } => Self::Refused(error),
-            StreamError::Unknown { .. } | StreamError::Protocol { .. } => Self::Unknown(error),
+            StreamError::Unknown { .. }
+            | StreamError::NotReplicated
+            | StreamError::Protocol { .. } => Self::Unknown(error),
         }
     }
 }
 
 impl Stream {
     /// Appends `frames`, which all belong to `partition`, for a caller that knows `life`.
-    /// When this returns, they are as durable as the server's configuration says.
+    /// When this returns, they are as durable as the server's configuration says, and on a replica
+    /// where [`replicated`](Self::replicated) asks for that.
     ///
     /// # Errors
     /// [`AppendError`] says whether nothing was appended or whether that is unknown.
@@ -65,7 +68,7 @@ impl Stream {
             args.push(Value::Bytes(frame.meta.clone()));
             args.push(Value::Bytes(frame.payload.clone()));
         }
-        let reply = self.run(&self.scripts.append, keys, args).await?;
+        let reply = self.run_append(&self.scripts.append, keys, args).await?;
         let mut values = reply.into_iter();
         match reply::text(&mut values)?.as_str() {
             "ok" => Ok(values.map(entry_id).collect::<Result<_, _>>()?),
