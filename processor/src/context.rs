@@ -1,6 +1,6 @@
 //! What all loops of a processor share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use evp_shared::clock::Clock;
 use evp_shared::stream::{Entry, Life, Stream};
@@ -34,6 +34,8 @@ pub struct Context {
     pub breaker: Breaker,
     /// Says that entries were left pending under this consumer.
     pub left_overs: LeftOvers,
+    /// How often entries of another identity were met.
+    pub foreign: AtomicU64,
     /// Redis is short of memory: no acknowledged entry is kept.
     pub memory_short: AtomicBool,
     /// Room among the dead letters.
@@ -53,6 +55,7 @@ impl Context {
             in_flight: InFlight::default(),
             breaker: Breaker::default(),
             left_overs: LeftOvers::default(),
+            foreign: 0.into(),
             memory_short: false.into(),
             dead_letter_room: Room::new(config.dead_letters),
             metrics: Metrics::new(stream.partitions()),

@@ -103,11 +103,11 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         context: context.clone(),
         deliveries,
         mongo,
-        identity,
     };
     let ticker = TickLoop {
         context: context.clone(),
         redis,
+        identity,
         beat: beat("ticker", LOOP_AGE_MAX),
     };
     let letters = DeadLetterLoop {

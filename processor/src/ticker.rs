@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evp_shared::health::{Beat, Condition};
-use evp_shared::redis::Memory;
+use evp_shared::redis::{Memory, ServerPromise};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, StreamError};
 use tracing::{debug, error, info};
@@ -16,16 +16,28 @@ use crate::context::Context;
 
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How often Redis is asked what it promises, besides after every fault.
+const PROMISE_EVERY: Duration = Duration::from_secs(10);
+
 /// Share of maxmemory above which acknowledged entries are not kept for live readers.
 const MEMORY_SHORT: f64 = 0.8;
+
+/// What Redis promised when it was last asked.
+#[derive(Debug, Default)]
+struct Promise {
+    checked: Option<Instant>,
+    shortfalls: Vec<String>,
+}
 
 /// Ticks for one processor until the shutdown.
 #[derive(Debug)]
 pub struct TickLoop {
     /// What the loops share.
     pub context: Arc<Context>,
-    /// Whether Redis answers.
+    /// Whether Redis answers, and keeps what is declared.
     pub redis: Condition,
+    /// Whether all frames were made under this service's identity.
+    pub identity: Condition,
     /// Sign of life.
     pub beat: Beat,
 }
@@ -38,24 +50,74 @@ impl TickLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut promise = Promise::default();
+        let mut foreign_told = 0;
+        self.identity.ok();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.triggered() => return Ok(()),
             }
-            match self.tick_all().await {
-                Ok(()) => self.redis.ok(),
+            // Before the pending entries are counted: one that is met by now is among them.
+            let foreign = self.context.foreign.load(Ordering::SeqCst);
+            match self.tick_all(&mut promise).await {
+                Ok(pending) => {
+                    self.report_promise(&promise);
+                    if foreign > foreign_told {
+                        self.identity.fail("frames of another identity are pending");
+                    } else if pending == 0 {
+                        self.identity.ok();
+                    }
+                    foreign_told = foreign;
+                }
                 Err(error) => {
                     debug!(%error, "tick failed");
                     self.redis.fail(error.to_string());
+                    // Whoever answers next may be another server.
+                    promise.checked = None;
                 }
             }
             self.beat.beat();
         }
     }
 
-    async fn tick_all(&self) -> Result<(), StreamError> {
+    /// What is on the stream is stored and committed in any case; a weak promise is ingest's to
+    /// refuse by, and the operator's to mend.
+    fn report_promise(&self, promise: &Promise) {
+        if promise.shortfalls.is_empty() {
+            self.redis.ok();
+        } else {
+            self.redis.fail(promise.shortfalls.join("; "));
+        }
+    }
+
+    async fn check_promise(&self, promise: &mut Promise) -> Result<(), StreamError> {
         let context = &*self.context;
+        let now = context.clock.now();
+        let is_fresh = |checked| now - checked < PROMISE_EVERY;
+        if promise.checked.is_some_and(is_fresh) {
+            return Ok(());
+        }
+        let asked = ServerPromise::ask(context.stream.client());
+        let found = self.in_time(asked).await?;
+        let shortfalls = found.shortfalls(context.config.redis.durability);
+        if shortfalls != promise.shortfalls && !shortfalls.is_empty() {
+            let shortfalls = shortfalls.join("; ");
+            error!(
+                shortfalls,
+                "redis keeps less than redis.durability declares"
+            );
+        }
+        promise.checked = Some(now);
+        promise.shortfalls = shortfalls;
+        Ok(())
+    }
+
+    /// Returns how many entries are pending.
+    async fn tick_all(&self, promise: &mut Promise) -> Result<u64, StreamError> {
+        let context = &*self.context;
+        self.check_promise(promise).await?;
+        let mut pending = 0;
         let memory = self.in_time(Memory::ask(context.stream.client())).await?;
         context
             .memory_short
@@ -70,11 +132,12 @@ impl TickLoop {
                     context.lives.greet(partition).await?;
                     // What was read before is pending, and comes again.
                     context.left_overs.signal();
+                    pending += 1;
                 }
-                other => other?,
+                other => pending += other?,
             }
         }
-        Ok(())
+        Ok(pending)
     }
 
     /// Without a connection a command waits for one, for as long as that takes.
@@ -88,7 +151,8 @@ impl TickLoop {
         }
     }
 
-    async fn tick(&self, partition: u16) -> Result<(), StreamError> {
+    /// Returns how many entries of the partition are pending.
+    async fn tick(&self, partition: u16) -> Result<u64, StreamError> {
         let context = &*self.context;
         let life = context.lives.known(partition);
         let tick = Commit {
@@ -120,6 +184,6 @@ impl TickLoop {
             partition,
             Duration::from_millis(now_ms.saturating_sub(received)),
         );
-        Ok(())
+        Ok(pending.entries)
     }
 }

@@ -1,6 +1,7 @@
 //! The worker: joins deliveries to bulks and keeps a bounded number of them in flight.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use evp_shared::health::Condition;
 use evp_shared::stream::{EntryId, StreamError};
@@ -23,8 +24,6 @@ pub struct WorkLoop {
     pub deliveries: mpsc::Receiver<Vec<Delivery>>,
     /// Whether MongoDB takes what it is given.
     pub mongo: Condition,
-    /// Whether all frames were made under this service's identity.
-    pub identity: Condition,
 }
 
 /// A bulk that is over: which entries were in it, and what became of them.
@@ -44,7 +43,6 @@ impl WorkLoop {
         let mut queue = Queue::default();
         let mut bulks: JoinSet<Concluded> = JoinSet::new();
         let mut open = true;
-        self.identity.ok();
         while open || !queue.is_empty() || !bulks.is_empty() {
             tokio::select! {
                 Some(concluded) = bulks.join_next(), if !bulks.is_empty() => {
@@ -90,7 +88,7 @@ impl WorkLoop {
                         entries = processed.foreign,
                         "frames of another identity stay pending"
                     );
-                    self.identity.fail("frames of another identity are pending");
+                    context.foreign.fetch_add(1, Ordering::SeqCst);
                 }
                 limits.doubled_up_to(whole)
             }

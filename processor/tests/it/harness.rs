@@ -49,7 +49,10 @@ pub(crate) fn producer() -> ProducerId {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let redis = TestRedis::new().await;
+        Self::on(TestRedis::new().await).await
+    }
+
+    pub(crate) async fn on(redis: TestRedis) -> Self {
         let mongo = TestMongo::new().await;
         let stream = redis.stream(1);
         let life = stream.hello(0, Life::UNKNOWN, None).await.unwrap().life;

@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod dlq;
+mod durability;
 mod harness;
 mod once;
 mod process;

@@ -7,6 +7,7 @@ use evp_shared::redis::reader_pool;
 use evp_shared::store::{EVENTS, RECEIPTS, prepare};
 use evp_shared::stream::GroupReader;
 use evp_shared::testing::wait_for;
+use fred::interfaces::KeysInterface as _;
 
 use crate::harness::World;
 
@@ -141,7 +142,7 @@ async fn an_entry_deleted_while_pending_is_acknowledged_and_blocks_nothing() {
 }
 
 #[tokio::test]
-async fn frames_of_another_identity_stay_pending_and_turn_readiness_false() {
+async fn frames_of_another_identity_stay_pending_and_turn_readiness_false_meanwhile() {
     let world = World::new().await;
     let mut draft = evp_shared::frame::FrameDraft::new();
     let batch = evp_shared::testing::events::batch(&[("a", "click")]);
@@ -170,4 +171,16 @@ async fn frames_of_another_identity_stay_pending_and_turn_readiness_false() {
     assert_eq!(world.stream.pending(0).await.unwrap().entries, 1);
     running.stop().await;
     assert!(!world.stream.leave(0, "p").await.unwrap());
+
+    // The operator takes it away: the entry is all that spoke against readiness.
+    let running = world.start("p");
+    let names_identity = || {
+        let reasons = running.health.readiness().reasons;
+        reasons.iter().any(|reason| reason.name == "identity")
+    };
+    wait_for("it is met again", async || names_identity()).await;
+    let events = world.redis.keys().partition(0).events;
+    world.redis.client().del::<i64, _>(events).await.unwrap();
+    wait_for("readiness is back", async || !names_identity()).await;
+    running.stop().await;
 }
