@@ -1,1 +1,34 @@
-//! placeholder
+//! Whole-system tests: real servers, the real binaries, and a checker that trusts neither.
+//!
+//! Reading order: [`System`] (the services as processes that can be killed, paused and drained),
+//! [`Events`] (events with known ids), [`Producer`] (clients that send them until they are
+//! acknowledged) and its [`Journal`] (what those clients may rely on), [`Ledger`] (what `MongoDB`
+//! and Redis hold), [`Verdict`] (whether the two agree). The scenarios are in `tests/it`, one for
+//! each promise of the README.
+//!
+//! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
+//! that every scenario prints; `EVP_E2E_SEED` repeats one.
+//!
+//! Deliberately absent: mocks, and any knowledge of how the services are built.
+
+mod chance;
+mod events;
+mod journal;
+mod ledger;
+mod node;
+mod patience;
+mod producer;
+mod system;
+mod turn;
+mod verdict;
+
+pub use chance::Chance;
+pub use events::Events;
+pub use journal::{Journal, Sent};
+pub use ledger::{Books, Ledger};
+pub use node::{Node, Readiness};
+pub use patience::{PATIENCE, until};
+pub use producer::{Attempt, Load, Post, Producer, Progress, client};
+pub use system::{Builder, System};
+pub use turn::heavy;
+pub use verdict::{Expected, Verdict};

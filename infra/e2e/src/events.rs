@@ -1,0 +1,110 @@
+use std::fmt::Write as _;
+use std::ops::Range;
+
+/// The types of a run, in turn; some come more often than others.
+const TYPES: [&str; 8] = [
+    "click",
+    "view",
+    "click",
+    "purchase",
+    "view",
+    "click",
+    "signup",
+    "page.error",
+];
+const USERS: u32 = 997;
+/// 2023-11-14; events are one ms apart.
+const FIRST_MS: u64 = 1_700_000_000_000;
+
+/// Events that are told apart by number: a number always makes the same event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events {
+    run: String,
+}
+
+impl Events {
+    /// The events of one run, whose ids no other run has.
+    pub fn new(run: impl Into<String>) -> Self {
+        Self { run: run.into() }
+    }
+
+    /// `eventId` of an event.
+    #[must_use]
+    pub fn event_id(&self, number: u32) -> String {
+        format!("{}-{number:07}", self.run)
+    }
+
+    /// The number in an `eventId`; `None` when it is not of this run.
+    #[must_use]
+    pub fn number(&self, event_id: &str) -> Option<u32> {
+        let digits = event_id.strip_prefix(&self.run)?.strip_prefix('-')?;
+        digits.parse().ok()
+    }
+
+    /// Type of an event.
+    #[must_use]
+    pub fn event_type(number: u32) -> &'static str {
+        TYPES[number as usize % TYPES.len()]
+    }
+
+    /// One event as JSON.
+    #[must_use]
+    pub fn json(&self, number: u32) -> String {
+        let mut text = String::new();
+        self.write(number, &mut text);
+        text
+    }
+
+    /// Several events as a JSON array.
+    #[must_use]
+    pub fn array(&self, numbers: Range<u32>) -> String {
+        let mut text = String::with_capacity(numbers.len() * 180);
+        for number in numbers {
+            text.push(if text.is_empty() { '[' } else { ',' });
+            self.write(number, &mut text);
+        }
+        text.push(']');
+        text
+    }
+
+    /// Several events as NDJSON.
+    #[must_use]
+    pub fn ndjson(&self, numbers: Range<u32>) -> String {
+        let lines = numbers.map(|number| self.json(number));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn write(&self, number: u32, text: &mut String) {
+        let (run, event_type) = (&self.run, Self::event_type(number));
+        let (user, timestamp) = (number % USERS, FIRST_MS + u64::from(number));
+        // Writing to a string cannot fail.
+        write!(
+            text,
+            r#"{{"eventId":"{run}-{number:07}","eventType":"{event_type}","userId":"user-{user}","#,
+        )
+        .and_then(|()| {
+            write!(
+                text,
+                r#""timestamp":{timestamp},"metadata":{{"page":"/p/{user}","step":{number}}}}}"#
+            )
+        })
+        .ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_makes_one_event_and_is_read_back_from_its_id() {
+        let events = Events::new("r1");
+        assert_eq!(events.number(&events.event_id(42)), Some(42));
+        assert_eq!(Events::new("r2").number(&events.event_id(42)), None);
+        let parsed: Vec<serde_json::Value> = serde_json::from_str(&events.array(3..5)).unwrap();
+        assert_eq!(parsed.len(), 2);
+        assert_eq!(parsed[0]["eventId"], events.event_id(3));
+        assert_eq!(parsed[1]["eventType"], Events::event_type(4));
+        assert_eq!(events.ndjson(3..5).lines().count(), 2);
+    }
+}

@@ -1,0 +1,182 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Context as _, Result};
+use bson::{Bson, Document, doc};
+use evp_shared::counters::{Step, split_field};
+use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
+use evp_shared::stream::{Stream, Totals};
+use futures::TryStreamExt as _;
+use mongodb::Database;
+use uuid::Uuid;
+
+use crate::Events;
+
+const PARTITION: u16 = 0;
+
+/// Events by type.
+pub(crate) type ByType = BTreeMap<String, i64>;
+
+/// Reads what `MongoDB` and Redis hold, by their own means: no service is asked.
+#[derive(Debug)]
+pub struct Ledger {
+    stream: Stream,
+    database: Database,
+    events: Events,
+}
+
+/// One reading of everything.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Number and type of each stored event under its canonical id.
+    pub stored: HashMap<Uuid, (u32, String)>,
+    /// Documents whose `eventId` no client sent.
+    pub invented: u64,
+    /// Receipts: new events by type.
+    pub receipts: BTreeMap<String, i64>,
+    /// Receipts: events stored before.
+    pub receipt_duplicates: i64,
+    /// Receipts: events among the dead letters.
+    pub receipt_dead: i64,
+    /// Counter over all time, by type.
+    pub counters: BTreeMap<String, i64>,
+    /// Sums of the second, minute and hour buckets, by type.
+    pub buckets: Vec<(Step, BTreeMap<String, i64>)>,
+    /// Totals of the commits.
+    pub totals: Totals,
+    /// Dead letters by reason.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Canonical ids among them.
+    pub dead_ids: BTreeSet<Uuid>,
+}
+
+impl Ledger {
+    pub(crate) fn new(stream: Stream, database: Database, events: Events) -> Self {
+        Self {
+            stream,
+            database,
+            events,
+        }
+    }
+
+    /// Whether everything appended has been committed: nothing pending, no backlog.
+    ///
+    /// # Errors
+    /// Redis does not answer, or there is no stream.
+    pub async fn is_settled(&self) -> Result<bool> {
+        // Totals first: a frame is pending from before it leaves the backlog until after.
+        let backlog = self.backlog().await?;
+        let pending = self.stream.pending(PARTITION).await?.entries;
+        Ok(backlog == 0 && pending == 0)
+    }
+
+    /// Events appended and not committed.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn backlog(&self) -> Result<i64> {
+        Ok(self.stream.totals(PARTITION).await?.backlog_events())
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// A server does not answer, or a document is not in the documented form.
+    pub async fn read(&self) -> Result<Books> {
+        let mut books = Books {
+            totals: self.stream.totals(PARTITION).await?,
+            counters: by_type(self.stream.count_total(PARTITION).await?),
+            ..Books::default()
+        };
+        self.read_events(&mut books).await?;
+        let seconds = self.read_receipts(&mut books).await?;
+        self.read_dead_letters(&mut books).await?;
+        for step in Step::ALL {
+            let mut sums = ByType::new();
+            if let Some((first, last)) = seconds {
+                let range = step.bucket(first)..step.bucket(last) + 1;
+                for bucket in self.stream.count_buckets(PARTITION, step, range).await? {
+                    for (event_type, count) in by_type(bucket) {
+                        *sums.entry(event_type).or_default() += count;
+                    }
+                }
+            }
+            books.buckets.push((step, sums));
+        }
+        Ok(books)
+    }
+
+    async fn read_events(&self, books: &mut Books) -> Result<()> {
+        let events = self.database.collection::<Document>(EVENTS);
+        let mut cursor = events
+            .find(doc! {})
+            .projection(doc! { "eventId": 1, "eventType": 1 })
+            .batch_size(10_000)
+            .await?;
+        while let Some(event) = cursor.try_next().await? {
+            let id = uuid(event.get("_id")).context("an _id that is no UUID")?;
+            let number = event.get_str("eventId").ok();
+            match number.and_then(|event_id| self.events.number(event_id)) {
+                Some(number) => {
+                    let event_type = event.get_str("eventType")?.to_owned();
+                    books.stored.insert(id, (number, event_type));
+                }
+                None => books.invented += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the first and the last second of a receipt.
+    async fn read_receipts(&self, books: &mut Books) -> Result<Option<(u64, u64)>> {
+        let receipts = self.database.collection::<Document>(RECEIPTS);
+        let mut cursor = receipts.find(doc! {}).batch_size(10_000).await?;
+        let mut seconds: Option<(u64, u64)> = None;
+        while let Some(receipt) = cursor.try_next().await? {
+            let id = receipt.get_object_id("_id")?;
+            let second = u64::try_from(id.timestamp().timestamp_millis() / 1_000)?;
+            let (first, last) = seconds.unwrap_or((second, second));
+            seconds = Some((first.min(second), last.max(second)));
+            for row in receipt.get_array("n")? {
+                let [_, event_type, count] = row.as_array().context("a row")?.as_slice() else {
+                    anyhow::bail!("a receipt has the row {row}");
+                };
+                let event_type = event_type.as_str().context("a type")?.to_owned();
+                *books.receipts.entry(event_type).or_default() += count.as_i64().context("n")?;
+            }
+            books.receipt_duplicates += receipt.get_i64("d")?;
+            books.receipt_dead += receipt.get_i64("x")?;
+        }
+        Ok(seconds)
+    }
+
+    async fn read_dead_letters(&self, books: &mut Books) -> Result<()> {
+        let letters = self.database.collection::<Document>(DEAD_LETTERS);
+        let mut cursor = letters.find(doc! {}).await?;
+        while let Some(letter) = cursor.try_next().await? {
+            let reason = letter.get_str("reason")?.to_owned();
+            *books.dead_letters.entry(reason).or_default() += 1;
+            let id = letter.get_document("_id")?.get("id");
+            books.dead_ids.extend(uuid(id));
+        }
+        Ok(())
+    }
+}
+
+fn by_type(bucket: HashMap<String, i64>) -> ByType {
+    let named = |field: &str| {
+        split_field(field)
+            .map_or(field, |(_, name)| name)
+            .to_owned()
+    };
+    bucket
+        .into_iter()
+        .map(|(field, count)| (named(&field), count))
+        .collect()
+}
+
+fn uuid(id: Option<&Bson>) -> Option<Uuid> {
+    match id? {
+        Bson::Binary(binary) => Uuid::from_slice(&binary.bytes).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,168 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use evp_devstack::{Service, ServiceSpec};
+use reqwest::Client;
+use serde::Deserialize;
+
+use crate::patience::until;
+
+/// Above `shutdown.grace`, so that a service that does not end by itself is told from one that
+/// is slow.
+const TERM_GRACE: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+const LOG_TAIL_LINES: usize = 25;
+
+/// One process of one of the services.
+#[derive(Debug)]
+pub struct Node {
+    service: Service,
+    log: PathBuf,
+    public: u16,
+    admin: u16,
+    http: Client,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Deserialize)]
+pub struct Readiness {
+    /// Whether it should get traffic.
+    pub ready: bool,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reason {
+    name: String,
+}
+
+impl Readiness {
+    /// Whether `name` is among what speaks against it.
+    #[must_use]
+    pub fn blames(&self, name: &str) -> bool {
+        self.reasons.iter().any(|reason| reason.name == name)
+    }
+}
+
+impl Node {
+    /// Starts the process; does not wait until it is ready.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub(crate) fn start(
+        spec: ServiceSpec,
+        log: PathBuf,
+        (public, admin): (u16, u16),
+        http: Client,
+    ) -> Result<Self> {
+        Ok(Self {
+            service: Service::start(spec)?,
+            log,
+            public,
+            admin,
+            http,
+        })
+    }
+
+    /// Name in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.service.spec().name
+    }
+
+    /// Its process id; `None` when it is known to have ended.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.service.pid()
+    }
+
+    /// Start of the URLs of its public port.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.public)
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.service.kill().await;
+    }
+
+    /// Starts it again as it was; does not wait until it is ready.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub async fn restart(&mut self) -> Result<()> {
+        Ok(self.service.restart().await?)
+    }
+
+    /// Asks it to end (SIGTERM) and waits.
+    ///
+    /// # Errors
+    /// It was not running.
+    pub async fn term(&mut self) -> Result<ExitStatus> {
+        let ended = self.service.term(TERM_GRACE).await;
+        ended.with_context(|| format!("{} did not run", self.name()))
+    }
+
+    /// Stops it where it is (SIGSTOP).
+    pub fn pause(&self) {
+        self.service.pause();
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.service.resume();
+    }
+
+    /// What `/readyz` answers; `None` without an answer.
+    pub async fn readiness(&self) -> Option<Readiness> {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
+        let asked = self.http.get(url).timeout(PROBE_TIMEOUT).send().await;
+        asked.ok()?.json().await.ok()
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in time; with the end of its log.
+    pub async fn await_ready(&mut self) -> Result<()> {
+        let name = self.name().to_owned();
+        let (admin, http) = (self.admin, self.http.clone());
+        let ready = until("it is ready", async || {
+            let url = format!("http://127.0.0.1:{admin}/readyz");
+            let asked = http.get(url).timeout(PROBE_TIMEOUT).send().await;
+            asked.is_ok_and(|answer| answer.status().is_success())
+        });
+        let outcome = tokio::select! {
+            ready = ready => ready,
+            status = self.service.wait() => match status {
+                Ok(status) => Err(anyhow::anyhow!("it ended with {status}")),
+                Err(error) => Err(error.into()),
+            },
+        };
+        if let Err(error) = outcome {
+            bail!("{name} is not ready: {error:#}\n{}", self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// The end of what it wrote.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+fn tail(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(LOG_TAIL_LINES);
+    lines
+        .into_iter()
+        .skip(skipped)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,298 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use evp_shared::clock::Clock;
+
+use crate::ledger::ByType;
+use crate::{Books, Events, Journal, Ledger, Sent};
+
+/// How long after its last fault a system may take until it is settled.
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What a scenario may end with; nothing, unless it says so.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Dead letters by reason.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Acknowledged events that may be gone: what was in Redis only when Redis was made to forget.
+    pub lost_max: u64,
+    /// Redis was made to forget what it had counted, so its totals are no audit of the whole run.
+    pub forgot: bool,
+}
+
+/// What a journal and the books come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    sent: u64,
+    acknowledged: u64,
+    stored: u64,
+    duplicates: i64,
+    dead: u64,
+    lost: u64,
+    double_counted: i64,
+    faults: Vec<String>,
+}
+
+impl Verdict {
+    /// Waits until everything is committed and the books balance. Returns the verdict with the
+    /// time it took.
+    ///
+    /// # Errors
+    /// They do not balance in time; with everything that is wrong.
+    pub async fn settle(
+        ledger: &Ledger,
+        journal: &Journal,
+        expected: &Expected,
+    ) -> Result<(Self, Duration)> {
+        let clock = Clock::system();
+        let since = clock.now();
+        let mut last = None;
+        loop {
+            let waited = clock.now() - since;
+            if ledger.is_settled().await.unwrap_or(false) {
+                let verdict = Self::of(&ledger.read().await?, journal, expected);
+                if verdict.faults.is_empty() {
+                    return Ok((verdict, waited));
+                }
+                last = Some(verdict);
+            }
+            if waited > SETTLES_WITHIN {
+                match last {
+                    Some(verdict) => bail!("{verdict}\n{}", verdict.faults.join("\n")),
+                    None => bail!("not settled: a backlog of {:?}", ledger.backlog().await),
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Compares what clients may rely on with what is there.
+    #[must_use]
+    pub fn of(books: &Books, journal: &Journal, expected: &Expected) -> Self {
+        let stored = books.stored.len() as u64;
+        let counted: i64 = books.counters.values().sum();
+        let mut verdict = Self {
+            sent: journal.transmitted(),
+            acknowledged: journal.acknowledged_count(),
+            stored,
+            duplicates: books.receipt_duplicates,
+            dead: books.dead_letters.values().sum(),
+            lost: 0,
+            double_counted: counted.saturating_sub_unsigned(stored).max(0),
+            faults: Vec::new(),
+        };
+        verdict.compare_ids(books, journal);
+        verdict.compare_counts(books, expected);
+        let lost = verdict.lost;
+        verdict.expect(lost <= expected.lost_max, || {
+            format!("{lost} acknowledged events lost")
+        });
+        let dead: BTreeMap<&str, u64> = books
+            .dead_letters
+            .iter()
+            .map(|(reason, count)| (reason.as_str(), *count))
+            .collect();
+        verdict.expect(dead == expected.dead_letters, || {
+            format!("dead letters: {dead:?}")
+        });
+        verdict
+    }
+
+    fn compare_ids(&mut self, books: &Books, journal: &Journal) {
+        let mut documents: HashMap<u32, u64> = HashMap::new();
+        for (id, (number, event_type)) in &books.stored {
+            *documents.entry(*number).or_default() += 1;
+            self.expect(event_type == Events::event_type(*number), || {
+                format!("event {number} is stored as {event_type}")
+            });
+            match journal.get(*number) {
+                None => self.fault(format!("event {number} is stored and was never sent")),
+                Some(Sent::Acknowledged(known)) => self.expect(known == *id, || {
+                    format!("event {number} is stored as {id}, acknowledged as {known}")
+                }),
+                Some(Sent::Unknown) => {}
+            }
+        }
+        let twice = documents.values().filter(|count| **count > 1).count();
+        self.expect(twice == 0, || format!("{twice} events are stored twice"));
+        self.expect(books.invented == 0, || {
+            format!("{} documents are of nobody", books.invented)
+        });
+        for (_, sent) in journal.events() {
+            if let Sent::Acknowledged(id) = sent
+                && !books.stored.contains_key(&id)
+                && !books.dead_ids.contains(&id)
+            {
+                self.lost += 1;
+            }
+        }
+    }
+
+    fn compare_counts(&mut self, books: &Books, expected: &Expected) {
+        let mut stored = ByType::new();
+        for (_, event_type) in books.stored.values() {
+            *stored.entry(event_type.clone()).or_default() += 1;
+        }
+        self.expect(books.receipts == stored, || {
+            format!("receipts {:?}, stored {stored:?}", books.receipts)
+        });
+        self.expect(books.counters == stored, || {
+            format!("counters {:?}, stored {stored:?}", books.counters)
+        });
+        for (step, sums) in &books.buckets {
+            self.expect(*sums == stored, || {
+                format!("{step:?} buckets {sums:?}, stored {stored:?}")
+            });
+        }
+        let totals = books.totals;
+        let of_totals = (
+            totals.counted_events,
+            totals.duplicate_events,
+            totals.dead_lettered_events,
+        );
+        let of_receipts = (
+            books.receipts.values().sum(),
+            books.receipt_duplicates,
+            books.receipt_dead,
+        );
+        self.expect(expected.forgot || of_totals == of_receipts, || {
+            format!("totals {of_totals:?}, receipts {of_receipts:?} (new, duplicate, dead)")
+        });
+    }
+
+    fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.fault(fault());
+        }
+    }
+
+    /// The first of a kind say enough; a broken run has thousands.
+    fn fault(&mut self, fault: String) {
+        const SHOWN: usize = 20;
+        if self.faults.len() < SHOWN {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Events stored before that came again.
+    #[must_use]
+    pub fn duplicates(&self) -> i64 {
+        self.duplicates
+    }
+
+    /// Distinct stored events.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// The line of a scenario that held.
+    #[must_use]
+    pub fn line(&self, recovered: Duration, faults: &str) -> String {
+        format!(
+            "{self}, recovered in {:.1} s; {faults}",
+            recovered.as_secs_f64()
+        )
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "sent {}, acknowledged {}, stored {}, duplicates {}, dead-lettered {}, lost {}, \
+             double-counted {}",
+            self.sent,
+            self.acknowledged,
+            self.stored,
+            self.duplicates,
+            self.dead,
+            self.lost,
+            self.double_counted
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn balanced() -> (Books, Journal) {
+        let ids: Vec<Uuid> = (1..=2).map(Uuid::from_u128).collect();
+        let mut journal = Journal::default();
+        journal.sending(0..2);
+        journal.acknowledged(0..2, &ids).unwrap();
+        let mut books = Books::default();
+        for (number, id) in (0..).zip(ids) {
+            let event_type = Events::event_type(number).to_owned();
+            *books.receipts.entry(event_type.clone()).or_default() += 1;
+            *books.counters.entry(event_type.clone()).or_default() += 1;
+            books.stored.insert(id, (number, event_type));
+        }
+        books.totals.counted_events = 2;
+        (books, journal)
+    }
+
+    fn faults(change: impl FnOnce(&mut Books, &mut Journal)) -> usize {
+        let (mut books, mut journal) = balanced();
+        change(&mut books, &mut journal);
+        Verdict::of(&books, &journal, &Expected::default())
+            .faults
+            .len()
+    }
+
+    #[test]
+    fn books_that_balance_have_no_fault() {
+        assert_eq!(faults(|_, _| {}), 0);
+        assert_eq!(
+            faults(|_, journal| journal.sending(2..3)),
+            0,
+            "unknown, not stored"
+        );
+    }
+
+    #[test]
+    fn each_way_to_be_wrong_is_a_fault() {
+        let click = Events::event_type(0);
+        assert_eq!(
+            faults(|_, journal| journal.acknowledged(2..3, &[Uuid::from_u128(3)]).unwrap()),
+            1,
+            "lost"
+        );
+        assert_eq!(
+            faults(|books, _| *books.counters.get_mut(click).unwrap() += 1),
+            1,
+            "counted twice"
+        );
+        assert_eq!(
+            faults(|books, _| books.receipts.clear()),
+            2,
+            "no receipt, so the totals say more too"
+        );
+        assert_eq!(faults(|books, _| books.invented = 1), 1, "of nobody");
+        assert_eq!(
+            faults(|books, _| books.dead_letters.extend([("x".to_owned(), 1)])),
+            1,
+            "a dead letter nobody expects"
+        );
+        assert_eq!(
+            faults(|books, _| books
+                .buckets
+                .push((evp_shared::counters::Step::Minute, ByType::new()))),
+            1,
+            "an empty bucket"
+        );
+        assert!(
+            faults(|books, _| {
+                let again = (0, click.to_owned());
+                books.stored.insert(Uuid::from_u128(9), again);
+            }) > 1,
+            "stored twice, under another id"
+        );
+    }
+}
