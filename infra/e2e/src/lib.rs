@@ -9,7 +9,8 @@
 //! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
 //! that every scenario prints; `EVP_E2E_SEED` repeats one.
 //!
-//! Deliberately absent: mocks, and any knowledge of how the services are built.
+//! Deliberately absent: mocks, and any knowledge of how the services are built. [`sim`] is the
+//! other half: the protocol over small models, under faults no real server can be made to show.
 
 mod chance;
 mod events;
@@ -18,6 +19,7 @@ mod ledger;
 mod node;
 mod patience;
 mod producer;
+pub mod sim;
 mod system;
 mod turn;
 mod verdict;

@@ -1,0 +1,28 @@
+//! Each deliberate defect is found, so the simulation can fail.
+
+use evp_e2e::sim::Failure;
+use evp_e2e::sim::defect::Defect;
+
+use crate::histories::{answer_of_an_older_life, entry_id_used_again_after_delete};
+use crate::seeds::hunt;
+
+/// Seeds within which a defect is found, unless a named history is what finds it.
+const SEEDS: u64 = 4_000;
+
+fn find(defect: Defect) -> Option<Failure> {
+    match defect {
+        // These need an answer, or a commit, that is late by just so much.
+        Defect::OldLifeAnswerCounts => answer_of_an_older_life(Some(defect)).err(),
+        Defect::SameLifeAfterDelete => entry_id_used_again_after_delete(Some(defect)).err(),
+        _ => hunt(0..SEEDS, Some(defect)),
+    }
+}
+
+#[test]
+fn every_deliberate_defect_is_found() {
+    for defect in Defect::ALL {
+        let found = find(defect);
+        let failure = found.unwrap_or_else(|| panic!("{defect:?} was not found"));
+        println!("{defect:?}: seed {}: {}", failure.seed, failure.problem);
+    }
+}
