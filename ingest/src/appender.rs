@@ -29,6 +29,9 @@ use crate::metrics::AppendMetrics;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
+/// An attempt that had less time than this says nothing about the partition.
+const FAIR_TIME: Duration = Duration::from_millis(500);
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppendOutcome {
@@ -162,10 +165,13 @@ impl Appender {
         };
         let mut backoff = Backoff::new(RETRY_FIRST, 2, RETRY_MAX);
         loop {
+            let attempted = self.0.clock.now();
             match timeout_at(deadline.into(), self.attempt(&mut attempts)).await {
                 Ok(Attempt::Appended) => return AppendOutcome::Appended,
                 Ok(Attempt::Failed) => {}
-                Err(_) => partition.mark_silent(),
+                // A call whose turn came late has had no fair time to hear anything.
+                Err(_) if self.0.clock.now() - attempted >= FAIR_TIME => partition.mark_silent(),
+                Err(_) => {}
             }
             self.report();
             let wait = backoff.next_delay();

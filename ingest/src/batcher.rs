@@ -101,7 +101,9 @@ impl Batcher {
     pub(crate) async fn run(mut self) -> Result<(), JoinError> {
         let mut is_open = true;
         while is_open || !self.pending.is_empty() || !self.in_flight.is_empty() {
+            self.expire();
             self.dispatch();
+            self.report();
             let expiry = self.expiry();
             tokio::select! {
                 biased;
@@ -110,11 +112,8 @@ impl Batcher {
                     Some(submission) => self.take(submission),
                     None => is_open = false,
                 },
-                () = tokio::time::sleep_until(expiry.into()), if !self.pending.is_empty() => {
-                    self.expire();
-                }
+                () = tokio::time::sleep_until(expiry.into()), if !self.pending.is_empty() => {}
             }
-            self.report();
         }
         self.load.set_oldest_ms(None);
         Ok(())

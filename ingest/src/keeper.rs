@@ -41,6 +41,8 @@ pub(crate) struct Keeper {
     beat: Beat,
     clock: Clock,
     drained: Drained,
+    /// What was last known of each partition.
+    totals: Vec<Totals>,
     has_greeted: bool,
     /// What was last said to be wrong; told once, not at every look.
     told: Option<String>,
@@ -55,6 +57,7 @@ impl Keeper {
         clock: Clock,
     ) -> Self {
         Self {
+            totals: vec![Totals::default(); appender.partitions().len()],
             appender,
             load,
             metrics,
@@ -142,16 +145,24 @@ impl Keeper {
     async fn poll(&mut self) {
         let appender = self.appender.clone();
         let stream = appender.stream();
-        let mut sum = Totals::default();
-        for partition in appender.partitions() {
+        let mut is_reached = false;
+        for (partition, known) in appender.partitions().iter().zip(&mut self.totals) {
             if partition.fault().is_some_and(|fault| fault != Fault::Full) {
-                return;
+                continue;
             }
-            let Ok(Ok(totals)) = timeout(QUESTION_MAX, stream.totals(partition.number())).await
-            else {
-                return;
-            };
-            sum.add(&totals);
+            // One that does not answer counts with what was last known of it.
+            let asked = timeout(QUESTION_MAX, stream.totals(partition.number()));
+            if let Ok(Ok(totals)) = asked.await {
+                *known = totals;
+                is_reached = true;
+            }
+        }
+        if !is_reached {
+            return;
+        }
+        let mut sum = Totals::default();
+        for totals in &self.totals {
+            sum.add(totals);
         }
         self.load
             .set_backlog(sum.backlog_events(), sum.backlog_bytes());

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use evp_shared::frame::RawFrame;
+
 use crate::delivery::Delivery;
 
 /// Bounds of one bulk. A frame larger than them is a bulk of its own.
@@ -51,7 +53,7 @@ impl Queue {
     /// Adds deliveries.
     pub fn extend(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            let (events, bytes) = claimed(&delivery);
+            let (events, bytes) = weight(&delivery);
             self.events += events;
             self.bytes += bytes;
             self.deliveries.push_back(delivery);
@@ -79,7 +81,7 @@ impl Queue {
         let mut bulk = Vec::new();
         let (mut events, mut bytes) = (0, 0);
         while let Some(next) = self.deliveries.front() {
-            let (more_events, more_bytes) = claimed(next);
+            let (more_events, more_bytes) = weight(next);
             let fits = events + more_events <= limits.events && bytes + more_bytes <= limits.bytes;
             if !fits && !bulk.is_empty() {
                 break;
@@ -92,22 +94,15 @@ impl Queue {
         self.bytes -= bytes;
         Some(bulk)
     }
-
-    /// Gives up what waits: it is pending and comes again.
-    pub fn clear(&mut self) -> impl Iterator<Item = Delivery> {
-        self.events = 0;
-        self.bytes = 0;
-        std::mem::take(&mut self.deliveries).into_iter()
-    }
 }
 
-fn claimed(delivery: &Delivery) -> (usize, usize) {
-    let claimed = delivery
-        .entry
-        .frame
-        .as_ref()
-        .map(evp_shared::frame::RawFrame::claimed);
-    claimed.map_or((0, 0), |(events, bytes)| (events as usize, bytes as usize))
+/// What a delivery weighs: what it claims, but an entry and its bytes at least, for one that does
+/// not decode claims nothing and takes its room all the same.
+fn weight(delivery: &Delivery) -> (usize, usize) {
+    let claimed = delivery.entry.frame.as_ref().map(RawFrame::claimed);
+    let (events, bytes) = claimed.unwrap_or_default();
+    let stored = delivery.entry.stored_bytes();
+    (events.max(1) as usize, bytes.max(stored) as usize)
 }
 
 /// Chooses how many entries to ask for, so that one read fills about one bulk however large the
@@ -139,7 +134,7 @@ impl ReadCount {
         }
         let (events, bytes) = read
             .iter()
-            .map(claimed)
+            .map(weight)
             .fold((0, 0), |sum, (events, bytes)| {
                 (sum.0 + events, sum.1 + bytes)
             });
@@ -153,7 +148,6 @@ impl ReadCount {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use evp_shared::frame::RawFrame;
     use evp_shared::stream::{Entry, EntryId, Life};
 
     use super::*;

@@ -58,11 +58,13 @@ impl Batch {
             // sets it.
             let settles = settles.remove(partition).unwrap_or_default();
             let sum = commit_all(context, *partition, *life, (acks, &settles)).await?;
+            context.metrics.committed(*partition, &sum);
             sums.insert(*partition, sum);
         }
         for (partition, settles) in &settles {
             let life = context.lives.known(*partition);
             let sum = commit_all(context, *partition, life, (&[], settles)).await?;
+            context.metrics.committed(*partition, &sum);
             sums.insert(*partition, sum);
         }
         Ok(sums)

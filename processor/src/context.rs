@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use evp_shared::clock::Clock;
 use evp_shared::stream::{Entry, Life, Stream};
-use tokio::sync::Notify;
 
 use crate::breaker::Breaker;
 use crate::config::ProcessorConfig;
@@ -98,14 +97,12 @@ impl Context {
 #[derive(Debug, Default)]
 pub struct LeftOvers {
     some: AtomicBool,
-    news: Notify,
 }
 
 impl LeftOvers {
     /// Says that there are some.
     pub fn signal(&self) {
         self.some.store(true, Ordering::SeqCst);
-        self.news.notify_one();
     }
 
     /// Whether there were some since the last call.

@@ -22,6 +22,10 @@ use crate::lookup::uuid;
 
 pub use room::{DeadLetterLimits, DeadLetterLoop, Room};
 
+/// Bytes kept of one field of an undecodable entry. EVP's own are far smaller; a foreign one must
+/// not make a document MongoDB refuses (16 MiB).
+const RAW_FIELD_MAX: usize = 3 * 1024 * 1024;
+
 /// One dead letter on its way into the collection.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -62,7 +66,8 @@ impl DeadLetter {
         ];
         for (name, value) in fields {
             if let Some(value) = value {
-                raw.insert(name, binary(value));
+                let kept = value.get(..RAW_FIELD_MAX).unwrap_or(value);
+                raw.insert(name, binary(kept));
             }
         }
         let partition = i32::from(entry.partition);

@@ -101,6 +101,11 @@ impl Inserter {
         &self.database
     }
 
+    /// How long an answer is waited for.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Inserts `documents` with one unordered, journaled majority write, and says of each what
     /// became of it, in input order.
     ///
@@ -265,14 +270,18 @@ fn parse_fault(error: &bson::Bson) -> Result<Fault, StoreFailure> {
         .and_then(|index| usize::try_from(index).ok());
     let index = index.ok_or(StoreFailure::Protocol)?;
     let code = error.get_i32("code").map_err(|_| StoreFailure::Protocol)?;
-    if code == DUPLICATE_KEY {
+    // Another unique index is the operator's own: its duplicates will never be taken.
+    let is_of_id = error
+        .get_document("keyPattern")
+        .is_ok_and(|pattern| pattern.len() == 1 && pattern.contains_key("_id"));
+    if code == DUPLICATE_KEY && is_of_id {
         return Ok(Fault {
             index,
             written: Written::DuplicateKey,
         });
     }
     let message = error.get_str("errmsg").unwrap_or_default().to_owned();
-    if PERMANENT.contains(&code) {
+    if code == DUPLICATE_KEY || PERMANENT.contains(&code) {
         Ok(Fault {
             index,
             written: Written::Refused { code, message },
@@ -313,12 +322,29 @@ mod tests {
     fn a_write_concern_error_voids_the_whole_answer() {
         let reply = doc! {
             "n": 1,
-            "writeErrors": [{ "index": 0, "code": 11_000, "errmsg": "dup" }],
+            "writeErrors": [duplicate(&doc! { "_id": 1 })],
             "writeConcernError": { "code": 64 },
         };
         assert!(matches!(
             parse_reply(&reply, 2),
             Err(StoreFailure::WriteConcern(_))
+        ));
+    }
+
+    fn duplicate(pattern: &Document) -> Document {
+        doc! { "index": 0, "code": 11_000, "errmsg": "dup", "keyPattern": pattern }
+    }
+
+    #[test]
+    fn only_a_duplicate_of_the_id_says_that_the_event_is_stored() {
+        let written = |pattern: &Document| {
+            let reply = doc! { "n": 0, "writeErrors": [duplicate(pattern)] };
+            parse_reply(&reply, 1).unwrap().remove(0).written
+        };
+        assert_eq!(written(&doc! { "_id": 1 }), Written::DuplicateKey);
+        assert!(matches!(
+            written(&doc! { "userId": 1 }),
+            Written::Refused { code: 11_000, .. }
         ));
     }
 

@@ -3,7 +3,7 @@
 //! # The path of one frame
 //! [`reader`] is given an entry, or [`claimer`] takes it over from a consumer that is gone;
 //! [`worker`] joins it with others to a [`bulk`]; [`pipeline`] opens it ([`open`]), inserts its
-//! documents ([`insert`]), decides what became of each ([`classify`], [`lookup`]), keeps what can
+//! documents ([`insert`], and [`isolate`] where one of them is at fault), decides what became of each ([`classify`], [`lookup`]), keeps what can
 //! never be stored ([`dead_letter`]), writes down the outcome ([`receipt`]) and acknowledges and
 //! counts it in one step ([`commit`]).
 //!
@@ -29,6 +29,7 @@ pub mod dead_letter;
 pub mod delivery;
 pub mod in_flight;
 pub mod insert;
+pub mod isolate;
 pub mod lives;
 pub mod lookup;
 pub mod metrics;

@@ -15,6 +15,7 @@ pub struct Lives {
     known: Box<[AtomicU64]>,
     cuts: Mutex<BTreeMap<u16, EntryId>>,
     news: Notify,
+    lost_events: AtomicU64,
 }
 
 impl Lives {
@@ -28,6 +29,7 @@ impl Lives {
             known,
             cuts: Mutex::default(),
             news: Notify::new(),
+            lost_events: AtomicU64::new(0),
         }
     }
 
@@ -51,7 +53,7 @@ impl Lives {
             *lowest = cut.min(*lowest);
             self.news.notify_one();
         }
-        if hello.made != Made::Nothing && known != Life::UNKNOWN {
+        if hello.made != Made::Nothing && (known != Life::UNKNOWN || hello.lost_events != 0) {
             warn!(
                 partition,
                 made = ?hello.made,
@@ -59,10 +61,18 @@ impl Lives {
                 "stream or group was missing"
             );
         }
+        // Hello reports a loss once, so it is counted before anything else can fail.
+        let lost = u64::try_from(hello.lost_events).unwrap_or(0);
+        self.lost_events.fetch_add(lost, Ordering::SeqCst);
         if let Some(slot) = self.known.get(usize::from(partition)) {
             slot.fetch_max(hello.life.0, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Events of backlogs that hello found missing since the last call.
+    pub fn take_lost_events(&self) -> u64 {
+        self.lost_events.swap(0, Ordering::SeqCst)
     }
 
     /// Says hello to every partition.

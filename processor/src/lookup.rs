@@ -56,8 +56,12 @@ fn stored_facts(document: &Document) -> Option<(Id, StoredFacts)> {
         _ => None,
     })?;
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-    let frame = document.get_object_id("f").ok()?.bytes();
-    let (tenant, event_type) = (text("tenant")?, text("eventType")?);
+    // A document changed by hand may lack them: then it is no frame's, and no event's but its own.
+    let frame = document
+        .get_object_id("f")
+        .map_or([0; 12], |frame| frame.bytes());
+    let tenant = text("tenant").unwrap_or_default();
+    let event_type = text("eventType").unwrap_or_default();
     Some((
         id,
         StoredFacts {

@@ -28,6 +28,10 @@ pub const STORE_FAILURES: &str = "evp_processor_store_failures_total";
 pub const CLAIMED: &str = "evp_processor_claimed_entries_total";
 /// Entries that were deleted while they were pending.
 pub const ENTRIES_LOST: &str = "evp_processor_entries_lost_total";
+/// Events of a backlog that was not there any more.
+pub const BACKLOG_LOST: &str = "evp_processor_backlog_lost_events_total";
+/// Frames left pending because an event of theirs was neither stored nor refused.
+pub const UNKNOWN_FRAMES: &str = "evp_processor_unknown_frames_total";
 /// Events whose counts were missing and were added by reconcile.
 pub const RECONCILED: &str = "evp_processor_reconciled_events_total";
 /// Frames whose counts are left to verify.
@@ -81,6 +85,10 @@ pub struct Metrics {
     pub claimed: Counter,
     /// See [`ENTRIES_LOST`].
     pub entries_lost: Counter,
+    /// See [`BACKLOG_LOST`].
+    pub backlog_lost: Counter,
+    /// See [`UNKNOWN_FRAMES`].
+    pub unknown_frames: Counter,
     /// See [`RECONCILED`].
     pub reconciled: Counter,
     left_to_verify: Counter,
@@ -129,6 +137,8 @@ impl Metrics {
             store_failures: metrics::counter!(STORE_FAILURES),
             claimed: metrics::counter!(CLAIMED),
             entries_lost: metrics::counter!(ENTRIES_LOST),
+            backlog_lost: metrics::counter!(BACKLOG_LOST),
+            unknown_frames: metrics::counter!(UNKNOWN_FRAMES),
             reconciled: metrics::counter!(RECONCILED),
             left_to_verify: metrics::counter!(LEFT_TO_VERIFY),
             partitions: (0..partitions).map(PartitionGauges::new).collect(),
@@ -231,6 +241,14 @@ fn describe() {
     describe_counter!(
         ENTRIES_LOST,
         "Entries deleted while they were pending: must stay 0."
+    );
+    describe_counter!(
+        BACKLOG_LOST,
+        "Events of a backlog that was not there any more: they are lost."
+    );
+    describe_counter!(
+        UNKNOWN_FRAMES,
+        "Frames left pending because an event of theirs was neither stored nor refused."
     );
     describe_counter!(
         RECONCILED,

@@ -37,6 +37,8 @@ pub struct Processed {
     pub unknown: usize,
     /// Entries that stay pending because they were made under another identity.
     pub foreign: usize,
+    /// Whether MongoDB has confirmed a write, so that it is known to work.
+    pub is_confirmed: bool,
 }
 
 /// Brings the events of `deliveries` into MongoDB and the counters, and acknowledges them.
@@ -76,6 +78,7 @@ pub async fn process(
     }
     let room = &context.dead_letter_room;
     room.take(&context.inserter, &letters, stored).await?;
+    let is_confirmed = !letters.is_empty() || !receipts.is_empty();
     context.inserter.keep_dead_letters(&letters).await?;
     context.metrics.dead_letters(&letters);
     let mut receipts = context
@@ -88,7 +91,11 @@ pub async fn process(
     receipts.extend(settled_before);
     acknowledge_gone(context, &gone, &mut batch);
     commit(context, &batch, &receipts).await?;
-    Ok(Processed { unknown, foreign })
+    Ok(Processed {
+        unknown,
+        foreign,
+        is_confirmed,
+    })
 }
 
 /// The dead letters of entries that do not decode, which are then acknowledged without a receipt.
@@ -126,7 +133,6 @@ async fn commit(context: &Context, batch: &Batch, receipts: &Receipts) -> Result
         .metrics
         .stage(Stage::Commit, context.clock.now() - since);
     for (partition, sum) in &committed {
-        context.metrics.committed(*partition, sum);
         for failure in &sum.failures {
             error!(partition, failure, "counter not written: run verify");
         }
@@ -184,7 +190,11 @@ async fn store(context: &Context, entries: &[OpenEntry]) -> Result<Vec<Outcome>,
         reason = "a bulk is far smaller than 2^52"
     )]
     context.metrics.bulk_events.record(documents.len() as f64);
-    let written = context.inserter.insert(EVENTS, &documents).await?;
+    // A frame that is alone in its bulk may be alone because it fails.
+    let written = match entries {
+        [_] => context.inserter.insert_isolating(&documents).await?,
+        _ => context.inserter.insert(EVENTS, &documents).await?,
+    };
     let mut rest = written.as_slice();
     let mut outcomes = Vec::with_capacity(entries.len());
     for entry in entries {

@@ -4,6 +4,7 @@
 //! and one hour after it closed, and after a new life from ten minutes before the cut on. Settling
 //! a receipt again is harmless, so finding too much to settle costs work and nothing else.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,10 @@ const BEFORE_CUT: u64 = 10;
 /// How far back: bits live 48 h, and half of that is the margin.
 const BACK_MAX: u64 = 24 * 60;
 
+/// Minutes compared at once: at 50,000 events/s they hold 300,000 receipts, which MongoDB sums up
+/// within the deadline of a command.
+const AT_ONCE: u64 = 10;
+
 /// Reconciles for one processor until the shutdown.
 #[derive(Debug)]
 pub struct ReconcileLoop {
@@ -44,47 +49,87 @@ impl ReconcileLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let mut minutes = tokio::time::interval(Duration::from_secs(MINUTE));
         minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut due = Due::default();
         loop {
             tokio::select! {
-                _ = minutes.tick() => self.closed_minutes().await,
+                _ = minutes.tick() => {
+                    for partition in 0..self.context.stream.partitions() {
+                        for later in LATER {
+                            let minute = self.this_minute().saturating_sub(later);
+                            due.add(partition, minute..minute + 1);
+                        }
+                    }
+                }
                 cuts = self.context.lives.cuts() => {
+                    let now = self.this_minute();
                     for (partition, cut) in cuts {
                         let from = (cut.ms / 60_000).saturating_sub(BEFORE_CUT);
-                        self.attempt(partition, from..self.this_minute() + 1).await;
+                        due.add(partition, from.max(now.saturating_sub(BACK_MAX))..now + 1);
                     }
                 }
                 () = shutdown.triggered() => return Ok(()),
             }
+            self.work_off(&mut due, &shutdown).await;
             self.beat.beat();
         }
     }
 
-    async fn closed_minutes(&self) {
-        let now = self.this_minute();
-        for partition in 0..self.context.stream.partitions() {
-            for later in LATER {
-                let minute = now.saturating_sub(later);
-                self.attempt(partition, minute..minute + 1).await;
+    /// Reconciles what is due, newest first; what fails stays due, and ends the round: MongoDB or
+    /// Redis is away.
+    async fn work_off(&self, due: &mut Due, shutdown: &Shutdown) {
+        due.forget_before(self.this_minute().saturating_sub(BACK_MAX));
+        while let Some((partition, minutes)) = due.newest() {
+            if shutdown.is_triggered() {
+                return;
             }
+            match reconcile(&self.context, partition, minutes.clone()).await {
+                Ok(events) => {
+                    due.remove(partition, &minutes);
+                    if events > 0 {
+                        info!(partition, events, "counts that were missing are in");
+                        self.context.metrics.reconciled.increment(events);
+                    }
+                }
+                Err(error) => {
+                    warn!(partition, %error, "reconcile stopped, and is tried again in a minute");
+                    return;
+                }
+            }
+            self.beat.beat();
         }
     }
 
     fn this_minute(&self) -> u64 {
         self.context.clock.now_ms() / 60_000
     }
+}
 
-    async fn attempt(&self, partition: u16, minutes: Range<u64>) {
-        let from = minutes
-            .start
-            .max(self.this_minute().saturating_sub(BACK_MAX));
-        match reconcile(&self.context, partition, from..minutes.end).await {
-            Ok(0) => {}
-            Ok(events) => {
-                info!(partition, events, "counts that were missing are in");
-                self.context.metrics.reconciled.increment(events);
-            }
-            Err(error) => warn!(partition, %error, "reconcile stopped"),
+/// The minutes still to be compared, in runs of at most [`AT_ONCE`]. Bounded by [`BACK_MAX`].
+#[derive(Debug, Default)]
+struct Due(BTreeSet<(u64, u64, u16)>);
+
+impl Due {
+    fn add(&mut self, partition: u16, minutes: Range<u64>) {
+        let mut from = minutes.start;
+        while from < minutes.end {
+            let to = (from + AT_ONCE).min(minutes.end);
+            self.0.insert((from, to, partition));
+            from = to;
         }
+    }
+
+    fn newest(&self) -> Option<(u16, Range<u64>)> {
+        self.0
+            .last()
+            .map(|(from, to, partition)| (*partition, *from..*to))
+    }
+
+    fn remove(&mut self, partition: u16, minutes: &Range<u64>) {
+        self.0.remove(&(minutes.start, minutes.end, partition));
+    }
+
+    fn forget_before(&mut self, minute: u64) {
+        self.0.retain(|(_, to, _)| *to > minute);
     }
 }
 
@@ -136,4 +181,42 @@ pub async fn settle(
 
 fn second(minute: u64) -> u32 {
     u32::try_from(minute * MINUTE).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_worked_off_newest_first_in_small_runs() {
+        let mut due = Due::default();
+        due.add(0, 100..125);
+        due.add(0, 124..125);
+        due.add(1, 90..91);
+        let mut order = Vec::new();
+        while let Some((partition, minutes)) = due.newest() {
+            due.remove(partition, &minutes);
+            order.push((partition, minutes));
+        }
+        assert_eq!(
+            order,
+            [
+                (0, 124..125),
+                (0, 120..125),
+                (0, 110..120),
+                (0, 100..110),
+                (1, 90..91)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_too_old_is_left_to_verify() {
+        let mut due = Due::default();
+        due.add(0, 10..40);
+        due.forget_before(30);
+        assert_eq!(due.newest(), Some((0, 30..40)));
+        due.remove(0, &(30..40));
+        assert_eq!(due.newest(), None);
+    }
 }

@@ -162,6 +162,11 @@ impl TickLoop {
             kept: kept(context),
         };
         let done = context.stream.commit(partition, &tick).await?;
+        let lost = u64::try_from(done.lost_events).unwrap_or(0);
+        context
+            .metrics
+            .backlog_lost
+            .increment(lost + context.lives.take_lost_events());
         if done.lost_events != 0 {
             error!(
                 partition,

@@ -78,9 +78,20 @@ impl WorkLoop {
         }
         match concluded.result {
             Ok(processed) => {
-                self.mongo.ok();
-                context.breaker.succeed();
+                // What sent nothing to MongoDB proves nothing of it.
+                if processed.is_confirmed {
+                    self.mongo.ok();
+                    context.breaker.succeed();
+                }
                 if processed.unknown > 0 {
+                    warn!(
+                        frames = processed.unknown,
+                        "frames stay pending: an event is unknown"
+                    );
+                    context
+                        .metrics
+                        .unknown_frames
+                        .increment(processed.unknown as u64);
                     context.left_overs.signal();
                 }
                 if processed.foreign > 0 {
@@ -106,10 +117,8 @@ impl WorkLoop {
                 context.metrics.store_failures.increment(1);
                 context.breaker.fail(context.clock.now());
                 context.left_overs.signal();
-                match failure {
-                    StoreFailure::Deadline(_) => limits.halved(),
-                    _ => limits,
-                }
+                // Down to a frame alone, which is then looked at document by document.
+                limits.halved()
             }
         }
     }

@@ -36,7 +36,7 @@ const QUEUED_COMMANDS_MAX: usize = 10_000;
 /// How to connect.
 #[derive(Clone)]
 pub struct Connect {
-    /// `redis://`, `rediss://`, `redis-cluster://` or `redis-sentinel://` URL.
+    /// `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://` URL.
     pub url: String,
     /// Longest time to open a connection.
     pub connect_timeout: Duration,

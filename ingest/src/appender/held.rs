@@ -87,7 +87,7 @@ impl Held {
     /// Enters a new life that begins after `cut`, with the held frames appended again under
     /// `entries`. Returns how many acknowledged events may be lost: those after the cut that were
     /// not held. It is an upper bound, by less than a second's events.
-    pub(super) fn enter_life(&mut self, cut: EntryId, entries: &[EntryId]) -> u64 {
+    pub(super) fn enter_life(&mut self, cut: EntryId, entries: &[EntryId], now: Instant) -> u64 {
         let is_after = |entry: EntryId| entry > cut;
         let held: u64 = self
             .frames
@@ -95,17 +95,18 @@ impl Held {
             .filter(|held| is_after(held.entry))
             .map(|held| u64::from(held.frame.events))
             .sum();
+        // Not from the back on: two answers may come in another order than their entries.
         let mut acknowledged = 0;
-        while self
-            .seconds
-            .back()
-            .is_some_and(|second| is_after(second.last))
-        {
-            acknowledged += self.seconds.pop_back().map_or(0, |second| second.events);
-        }
+        self.seconds.retain(|second| {
+            let forgotten = is_after(second.last);
+            acknowledged += if forgotten { second.events } else { 0 };
+            !forgotten
+        });
         let mut again = Vec::with_capacity(entries.len());
         for (held, entry) in self.frames.iter_mut().zip(entries) {
             held.entry = *entry;
+            // What was appended again may be forgotten again: the window begins anew.
+            held.since = now;
             again.push((*entry, u64::from(held.frame.events)));
         }
         for (entry, events) in again {
@@ -183,9 +184,13 @@ mod tests {
                 held.add(&frame(number, number), at(ms), clock.now());
             }
             let entries: Vec<_> = (0..3).map(|n| at(20_000 + n)).collect();
-            assert_eq!(held.enter_life(cut, &entries), lost, "{limits:?} {cut}");
+            assert_eq!(
+                held.enter_life(cut, &entries, clock.now()),
+                lost,
+                "{limits:?} {cut}"
+            );
             // Told once: the next life begins after everything that is remembered.
-            assert_eq!(held.enter_life(at(30_000), &entries), 0);
+            assert_eq!(held.enter_life(at(30_000), &entries, clock.now()), 0);
         }
     }
 
@@ -198,7 +203,10 @@ mod tests {
         }
         assert_eq!(held.frames().len(), 10, "ten of a hundred bytes fit");
         // What left the window is what may be lost.
-        assert_eq!(held.enter_life(EntryId::ZERO, &[at(50); 10]), 2);
+        assert_eq!(
+            held.enter_life(EntryId::ZERO, &[at(50); 10], clock.now()),
+            2
+        );
         clock.advance(Duration::from_secs(6));
         held.let_go(clock.now());
         assert!(held.frames().is_empty());
@@ -210,9 +218,9 @@ mod tests {
         let clock = Clock::manual(0);
         let mut held = Held::new(WINDOW);
         held.add(&frame(0, 5), at(1_000), clock.now());
-        assert_eq!(held.enter_life(EntryId::ZERO, &[at(2_000)]), 0);
+        assert_eq!(held.enter_life(EntryId::ZERO, &[at(2_000)], clock.now()), 0);
         clock.advance(Duration::from_secs(6));
         held.let_go(clock.now());
-        assert_eq!(held.enter_life(at(1_999), &[]), 5);
+        assert_eq!(held.enter_life(at(1_999), &[], clock.now()), 5);
     }
 }

@@ -145,11 +145,12 @@ impl Partition {
         }
     }
 
-    /// Lets go of frames held longer than the replay window.
+    /// Lets go of frames held longer than the replay window; not while Redis is away, for what it
+    /// comes back without is appended again from here.
     pub(crate) fn let_go(&self) {
         let now = self.clock.now();
         let mut state = self.state();
-        if state.heard == state.life {
+        if state.heard == state.life && !state.wants_hello && state.fault.is_none() {
             state.held.let_go(now);
         }
     }
@@ -233,23 +234,22 @@ impl Partition {
             let hello = stream
                 .hello(self.number, heard, Some(&registration))
                 .await?;
+            // Before anything that can fail: hello reports a loss once.
+            metrics.backlog_lost(hello.lost_events);
             if hello.producer == ProducerState::Taken {
                 self.state().producer = None;
                 continue;
             }
+            // Kept also when what follows fails, or each probe would register another one.
+            self.state().producer.get_or_insert(Producer {
+                registration,
+                next_number: 0,
+            });
             // After every hello that follows a fault the server may be another one.
             check_promise(stream, config.durability).await?;
             check_identity(stream, config.fingerprint).await?;
             if self.hears(hello.life) {
                 self.enter_life(stream, &hello, metrics).await?;
-            }
-            metrics.backlog_lost(hello.lost_events);
-            let mut state = self.state();
-            if state.producer.is_none() {
-                state.producer = Some(Producer {
-                    registration,
-                    next_number: 0,
-                });
             }
             return Ok(hello.life);
         }
@@ -282,7 +282,7 @@ impl Partition {
         }
         let mut state = self.state();
         let lost = match hello.cut_since(known) {
-            Some(cut) => state.held.enter_life(cut, &entries),
+            Some(cut) => state.held.enter_life(cut, &entries, self.clock.now()),
             None => 0,
         };
         state.life = hello.life;

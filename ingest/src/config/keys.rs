@@ -90,9 +90,10 @@ pub const FRAME_EVENTS: Key<usize> = Key::new(
     "ingest.frame.events",
     "1000",
     "Most events in one frame. Larger frames cost Redis less and make what is repeated after a \
-     failure larger.",
+     failure larger; each may have a type of its own, and the commit script takes 5,000 counter \
+     cells, four of a type.",
 )
-.range("1", "10000");
+.range("1", "1250");
 /// Bytes of a frame.
 pub const FRAME_BYTES: Key<ByteSize> = Key::new(
     "ingest.frame.bytes",

@@ -43,8 +43,11 @@ impl Inserter {
             } },
         ];
         let receipts = self.database().collection::<Document>(RECEIPTS);
+        // Past the deadline nobody waits for the answer: the server need not go on either.
+        let time_limit = self.deadline();
         let query = async move {
-            let cursor = receipts.aggregate(pipeline).allow_disk_use(true).await?;
+            let sums = receipts.aggregate(pipeline).allow_disk_use(true);
+            let cursor = sums.max_time(time_limit).await?;
             cursor.try_collect::<Vec<_>>().await
         };
         let found = self.within(query).await??;

@@ -1,6 +1,8 @@
 //! What cannot be stored is kept with its reason, and its neighbours are stored.
 
+use bson::doc;
 use evp_shared::dead_letters::{DeadLetters, Filter};
+use evp_shared::store::prepare;
 use evp_shared::testing::wait_for;
 use fred::interfaces::StreamsInterface as _;
 
@@ -95,5 +97,39 @@ async fn at_the_cap_nothing_more_is_kept_and_entries_stay_pending_until_there_is
     world.settled().await;
     assert_eq!(world.dead_letters().await.len(), 1);
     world.assert_counts(&[("click", 1)]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_an_index_cannot_hold_leaves_alone_and_stops_nobody() {
+    let world = World::new().await;
+    let database = world.mongo.database();
+    prepare(&database, &[], world.config("x").fingerprint())
+        .await
+        .unwrap();
+    // The operator's own index: MongoDB answers 16755, which no list of permanent codes has.
+    let index = doc! { "key": { "eventType": "2dsphere" }, "name": "place" };
+    let filter = doc! { "eventType": "nowhere" };
+    let mut partial = index.clone();
+    partial.insert("partialFilterExpression", filter);
+    let create = doc! { "createIndexes": "events", "indexes": [partial] };
+    database.run_command(create).await.unwrap();
+    world
+        .append(&[
+            world.frame(1, &[("a", "click"), ("b", "nowhere"), ("c", "click")]),
+            world.frame(2, &[("d", "click")]),
+            world.frame(3, &[("e", "nowhere")]),
+        ])
+        .await;
+    let running = world.start("p");
+    world.settled().await;
+    world.assert_counts(&[("click", 3)]).await;
+    let letters = world.dead_letters().await;
+    assert_eq!(letters.len(), 2);
+    for letter in &letters {
+        assert_eq!(letter.get_str("reason").unwrap(), "refused_by_store");
+        let detail = letter.get_str("detail").unwrap();
+        assert!(detail.contains("16755"), "{detail}");
+    }
     running.stop().await;
 }

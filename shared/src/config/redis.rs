@@ -171,6 +171,13 @@ impl RedisConfig {
         if !schemes.contains(&config.url.scheme()) {
             source.problem(REDIS_URL.name, "is no Redis URL: write redis://host:6379");
         }
+        let is_cluster = config.url.scheme().contains("cluster");
+        if is_cluster && config.partitions.get() > 1 {
+            source.problem(
+                REDIS_PARTITIONS.name,
+                "is above 1 with a cluster, whose nodes cannot be read with one command: write 1",
+            );
+        }
         config
     }
 }

@@ -1,11 +1,18 @@
 -- Appends the frames of one call, all or none.
 -- KEYS: 1 life, 2 stream, 3 totals
 -- ARGV: 1 life the caller knows, 2 format version, then per frame: events, bytes, header, payload
--- Answers {'ok', id, ...}, {'new_life'} or {'no_stream'}; the last two write nothing.
+-- Answers {'ok', id, ...}, {'new_life'}, {'no_stream'} or {'wrong_type', key}; all but the first
+-- write nothing.
 local seen = redis.call('HMGET', KEYS[1], 'life', 'replid')
 local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 if seen[1] ~= ARGV[1] or seen[2] ~= replid then
   return {'new_life'}
+end
+
+-- What is written after XADD must not fail: an error there would read as a refusal.
+local kind = redis.call('TYPE', KEYS[3])['ok']
+if kind ~= 'none' and kind ~= 'hash' then
+  return {'wrong_type', KEYS[3]}
 end
 
 -- XADD comes first: a write before it would switch the memory limit off for the rest of the
@@ -22,6 +29,7 @@ for i = 3, #ARGV, 4 do
   events = events + tonumber(ARGV[i])
   bytes = bytes + tonumber(ARGV[i + 1])
 end
-redis.call('HINCRBY', KEYS[3], 'appended_events', events)
-redis.call('HINCRBY', KEYS[3], 'appended_bytes', bytes)
+-- A field that is no number leaves the backlog wrong, which a tick finds; the frames are appended.
+redis.pcall('HINCRBY', KEYS[3], 'appended_events', events)
+redis.pcall('HINCRBY', KEYS[3], 'appended_bytes', bytes)
 return answer

@@ -73,6 +73,10 @@ impl Stream {
         match reply::text(&mut values)?.as_str() {
             "ok" => Ok(values.map(entry_id).collect::<Result<_, _>>()?),
             "new_life" | "no_stream" => Err(AppendError::SayHello),
+            "wrong_type" => Err(StreamError::WrongType {
+                key: reply::text(&mut values)?,
+            }
+            .into()),
             other => Err(StreamError::protocol(other).into()),
         }
     }

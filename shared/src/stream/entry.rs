@@ -73,6 +73,8 @@ impl Entry {
 pub(super) fn parse_all(partition: u16, value: Value) -> Result<Vec<Entry>, StreamError> {
     reply::array(value)?
         .into_iter()
+        // Before 7.0, XAUTOCLAIM answers a nil for an entry that was deleted.
+        .filter(|entry| !matches!(entry, Value::Null))
         .map(|entry| parse(partition, entry))
         .collect()
 }

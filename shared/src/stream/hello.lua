@@ -54,16 +54,6 @@ else
   end
 end
 
-local life = tonumber(seen[1])
-if not life or seen[2] ~= replid then
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  life = math.max(now, (life or 0) + 1, tonumber(ARGV[1]) + 1)
-  local cut = field_of(redis.call('XINFO', 'STREAM', KEYS[2]), 'last-generated-id')
-  local number = string.format('%.0f', life)
-  redis.call('HSET', KEYS[1], 'life', number, 'replid', replid, 'cut:' .. number, cut)
-end
-
 local cuts = {}
 local stored = redis.call('HGETALL', KEYS[1])
 for i = 1, #stored, 2 do
@@ -71,6 +61,37 @@ for i = 1, #stored, 2 do
   if number then
     cuts[#cuts + 1] = {number, stored[i + 1]}
   end
+end
+
+local function is_below(one, other)
+  local ms, seq = string.match(one, '(%d+)-(%d+)')
+  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
+  if ms ~= other_ms then
+    return tonumber(ms) < tonumber(other_ms)
+  end
+  return tonumber(seq) < tonumber(other_seq)
+end
+
+-- A new life: another server than the one seen last, a stream made anew (its entry ids may come
+-- again), or a caller that knows a life this data never lived.
+local life, known = tonumber(seen[1]), tonumber(ARGV[1])
+local is_same = life and seen[2] == replid
+if not is_same or made == 'stream' or known > life then
+  local cut = field_of(redis.call('XINFO', 'STREAM', KEYS[2]), 'last-generated-id')
+  if is_same and known > life then
+    -- How much of what that caller knew is missing cannot be told: the lowest cut counts.
+    for _, recorded in ipairs(cuts) do
+      if is_below(recorded[2], cut) then
+        cut = recorded[2]
+      end
+    end
+  end
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  life = math.max(now, (life or 0) + 1, known + 1)
+  local number = string.format('%.0f', life)
+  redis.call('HSET', KEYS[1], 'life', number, 'replid', replid, 'cut:' .. number, cut)
+  cuts[#cuts + 1] = {number, cut}
 end
 table.sort(cuts, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end)
 while #cuts > tonumber(ARGV[5]) do

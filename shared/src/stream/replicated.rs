@@ -49,7 +49,8 @@ impl Replicated {
         Ok(reply)
     }
 
-    /// One pipeline: the script, and WAIT. Returns the reply and the number of replicas.
+    /// One pipeline: the script, and WAIT. Returns the reply and the number of replicas: none where
+    /// WAIT itself was refused, for then the script has run all the same.
     async fn send(
         &self,
         command: &'static str,
@@ -70,7 +71,8 @@ impl Replicated {
         let _: Value = pipeline.custom(named("WAIT"), wait.to_vec()).await?;
         let mut replies = pipeline.try_all::<Value>().await.into_iter();
         let reply = replies.next().unwrap_or_else(|| Ok(Value::Null))?;
-        let replicas = replies.next().unwrap_or_else(|| Ok(Value::Null))?;
-        Ok((reply, replicas.as_u64().unwrap_or(0)))
+        let replicas = replies.next().and_then(Result::ok);
+        let replicas = replicas.and_then(|replicas| replicas.as_u64()).unwrap_or(0);
+        Ok((reply, replicas))
     }
 }

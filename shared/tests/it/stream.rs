@@ -211,6 +211,48 @@ async fn a_stream_that_was_deleted_is_reported_as_lost_and_made_again() {
 }
 
 #[tokio::test]
+async fn a_stream_made_anew_and_a_caller_ahead_begin_a_new_life() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let first = stream.hello(0, Life::UNKNOWN, None).await.unwrap().life;
+    let events = redis.keys().partition(0).events;
+    redis.client().del::<i64, _>(events).await.unwrap();
+    let second = stream.hello(0, first, None).await.unwrap();
+    assert!(
+        second.life > first,
+        "entry ids of the deleted stream may come again"
+    );
+
+    let ahead = Life(second.life.0 + 1_000_000);
+    let third = stream.hello(0, ahead, None).await.unwrap();
+    assert!(third.life > ahead);
+    let lowest = third.lives.iter().map(|(_, cut)| *cut).min();
+    assert_eq!(third.cut_since(ahead), lowest);
+}
+
+#[tokio::test]
+async fn an_append_that_cannot_count_says_so_before_it_writes() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let life = stream.hello(0, Life::UNKNOWN, None).await.unwrap().life;
+    let keys = redis.keys().partition(0);
+    redis.client().del::<i64, _>(&keys.totals).await.unwrap();
+    let no_hash = redis
+        .client()
+        .set::<(), _, _>(&keys.totals, "no hash", None, None, false);
+    no_hash.await.unwrap();
+    let refused = stream.append(0, life, &[frame(1)]).await;
+    assert!(
+        matches!(refused, Err(AppendError::Refused(_))),
+        "{refused:?}"
+    );
+    assert_eq!(
+        redis.client().xlen::<i64, _>(&keys.events).await.unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
 async fn a_group_that_was_destroyed_gets_the_backlog_again_and_no_kept_entry() {
     let redis = TestRedis::new().await;
     let stream = redis.stream(1);

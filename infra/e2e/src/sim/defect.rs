@@ -54,16 +54,6 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// Those the code has at the time of writing, by the shortest histories in
-    /// `tests/sim/found.rs`.
-    pub const AS_BUILT: [Self; 5] = [
-        Self::CutTriedOnce,
-        Self::HeldAgesWhileAway,
-        Self::ReplayedKeepsItsAge,
-        Self::LifeGoesBack,
-        Self::SameLifeAfterDelete,
-    ];
-
     /// All of them.
     pub const ALL: [Self; 23] = [
         Self::NoSettledBit,

@@ -1,14 +1,11 @@
 //! The model's facts, held against real servers: the same operations have the same answers.
 //!
 //! Entry ids and lives are other numbers on the two sides, so they are compared by their order.
-//! The model runs as the scripts are built, which differ from the model's protocol in what
-//! `Defect::SameLifeAfterDelete` names.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evp_e2e::sim::defect::Defect;
 use evp_e2e::sim::ingest::event;
 use evp_e2e::sim::mongo::{Document, Key, Mongo, MongoAnswer, MongoOp};
 use evp_e2e::sim::redis::{CommitOp, Frame, Redis, RedisAnswer, RedisOp};
@@ -98,7 +95,7 @@ impl Both {
         let redis = TestRedis::new().await;
         let stream = redis.stream(1);
         Self {
-            model: Redis::new(1, Some(Defect::SameLifeAfterDelete)),
+            model: Redis::new(1, None),
             redis,
             stream,
             entries: Vec::new(),
