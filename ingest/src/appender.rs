@@ -30,7 +30,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
 /// An attempt that had less time than this says nothing about the partition.
-const FAIR_TIME: Duration = Duration::from_millis(500);
+const FAIR_TIME: Duration = Duration::from_millis(100);
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
