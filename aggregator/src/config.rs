@@ -54,8 +54,19 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &QUERY_CONNECTIONS,
 ];
 
-/// Sections that other services read.
-const OTHERS: &[&str] = &["ingest", "processor", "live", "storage", "dead_letters"];
+/// Sections of which the aggregator knows all keys.
+const SECTIONS: &[&str] = &[
+    "server",
+    "admin",
+    "redis",
+    "mongo",
+    "log",
+    "shutdown",
+    "auth",
+    "dedupe",
+    "aggregator",
+    "query",
+];
 
 /// Everything that can be configured.
 #[derive(Debug, Clone)]
@@ -93,7 +104,7 @@ pub struct QueryConfig {
 
 impl ServiceConfig for AggregatorConfig {
     fn read(source: &mut Source) -> Self {
-        source.ignore_sections(OTHERS);
+        source.own_sections(SECTIONS);
         let server = ServerConfig::read(source, &SERVER_LISTEN);
         let admin = AdminConfig::read(source, &ADMIN_LISTEN);
         let listeners = [

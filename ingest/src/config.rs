@@ -25,14 +25,9 @@ use crate::appender::HeldLimits;
 use crate::batcher::FrameLimits;
 use crate::body::BodyLimits;
 
-/// Sections of the other services, which may share the file.
-const OTHERS: &[&str] = &[
-    "mongo",
-    "processor",
-    "live",
-    "storage",
-    "dead_letters",
-    "aggregator",
+/// Sections of which ingest knows all keys.
+const SECTIONS: &[&str] = &[
+    "server", "admin", "redis", "log", "shutdown", "auth", "dedupe", "ingest",
 ];
 /// Frames of one call, together: bounds what one script holds Redis up for.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
@@ -84,7 +79,7 @@ pub struct IngestConfig {
 
 impl ServiceConfig for IngestConfig {
     fn read(source: &mut Source) -> Self {
-        source.ignore_sections(OTHERS);
+        source.own_sections(SECTIONS);
         let server = ServerConfig::read(source, &SERVER_LISTEN);
         let admin = AdminConfig::read(source, &ADMIN_LISTEN);
         let listeners = [

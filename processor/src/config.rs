@@ -196,12 +196,27 @@ impl ProcessorConfig {
     }
 }
 
+/// Sections of which the processor knows all keys.
+const SECTIONS: &[&str] = &[
+    "admin",
+    "redis",
+    "mongo",
+    "log",
+    "shutdown",
+    "auth",
+    "dedupe",
+    "storage",
+    "processor",
+    "live",
+    "dead_letters",
+];
+
 /// Bulks that go with what is there: one is stored while the next one is filled.
 const EAGER_BULKS: usize = 2;
 
 impl ServiceConfig for ProcessorConfig {
     fn read(source: &mut Source) -> Self {
-        source.ignore_sections(&["server", "ingest", "append", "aggregator"]);
+        source.own_sections(SECTIONS);
         let admin = AdminConfig::read(source, &ADMIN_LISTEN);
         AuthConfig::read(source, &[(ADMIN_LISTEN.name, admin.listen)]);
         let in_flight = source.get(&BULKS_IN_FLIGHT).get();

@@ -52,7 +52,7 @@ pub use server::{
 };
 pub use shutdown::{SHUTDOWN_DELAY, SHUTDOWN_GRACE, ShutdownConfig};
 pub use size::ByteSize;
-pub use source::Source;
+pub use source::{SECTIONS, Source};
 pub use value::{Choice, Value};
 
 /// The keys of the sections that services share; the listeners' defaults differ by service, so

@@ -13,6 +13,25 @@ use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
 
 mod layers;
 
+/// All sections there are: one file serves all services.
+pub const SECTIONS: &[&str] = &[
+    "server",
+    "admin",
+    "redis",
+    "mongo",
+    "log",
+    "shutdown",
+    "auth",
+    "dedupe",
+    "storage",
+    "ingest",
+    "processor",
+    "live",
+    "dead_letters",
+    "aggregator",
+    "query",
+];
+
 /// Farther apart, two names are not a typo of each other.
 const TYPO_DISTANCE_MAX: usize = 3;
 
@@ -21,7 +40,8 @@ pub struct Source {
     leaves: BTreeMap<String, Leaf>,
     port: Option<String>,
     taken: BTreeSet<String>,
-    ignored: &'static [&'static str],
+    /// Sections whose unknown keys are this service's to judge; all of them until it says so.
+    own: &'static [&'static str],
     problems: Vec<Problem>,
 }
 
@@ -104,9 +124,10 @@ impl Source {
         });
     }
 
-    /// Names the sections of other services, which share the file; their keys are not judged.
-    pub const fn ignore_sections(&mut self, sections: &'static [&'static str]) {
-        self.ignored = sections;
+    /// Names the sections of which this service knows all keys: unknown ones in them are problems.
+    /// The other [`SECTIONS`] belong to services that share the file, and are theirs to judge.
+    pub const fn own_sections(&mut self, sections: &'static [&'static str]) {
+        self.own = sections;
     }
 
     /// Returns the value built from what was read, if nothing was wrong with any of it.
@@ -156,7 +177,7 @@ impl Source {
                 .filter(|port| !port.is_empty())
                 .cloned(),
             taken: BTreeSet::new(),
-            ignored: &[],
+            own: SECTIONS,
             problems: Vec::new(),
         })
     }
@@ -179,7 +200,8 @@ impl Source {
 
     fn is_unknown(&self, name: &str) -> bool {
         let section = name.split('.').next().unwrap_or_default();
-        !self.taken.contains(name) && !self.ignored.contains(&section)
+        let is_others = SECTIONS.contains(&section) && !self.own.contains(&section);
+        !self.taken.contains(name) && !is_others
     }
 
     fn unknown(&self, name: &str) -> Problem {

@@ -62,7 +62,7 @@ fn all_problems_are_reported_together() {
 fn sections_of_other_services_are_not_judged() {
     let file = "[processor]\nbulk = 1\n[storage]\nindexes = [\"type\"]\n";
     let mut source = Source::from_text(file, &[("EVP__PROCESSOR__X", "1")]).unwrap();
-    source.ignore_sections(&["processor", "storage"]);
+    source.own_sections(&["ingest"]);
     source.finish(()).unwrap();
 }
 
