@@ -1,6 +1,7 @@
 //! The tools for those who run EVP, and what they have in common.
 
 pub mod dlq;
+pub mod doctor;
 pub mod inspect;
 pub mod verify;
 

@@ -27,6 +27,7 @@ pub mod config;
 pub mod context;
 pub mod dead_letter;
 pub mod delivery;
+pub mod doctor;
 pub mod in_flight;
 pub mod insert;
 pub mod isolate;

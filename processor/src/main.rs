@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use evp_processor::command::dlq::{self, Dlq};
+use evp_processor::command::doctor::{self, Doctor};
 use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
@@ -30,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Print an entry of the stream: its header and its events
     Inspect(Inspect),
+    /// Check Redis, MongoDB and this machine, and name the fix for what is wrong
+    Doctor(Doctor),
     /// List, show, replay or purge dead letters
     Dlq(Dlq),
     /// Compare the counters with the receipts, bucket by bucket, and mend them
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let file = arguments.config.as_deref();
     match arguments.command {
         Some(Command::Inspect(inspect)) => inspect::main(file, &inspect),
+        Some(Command::Doctor(doctor)) => doctor::main(file, &doctor),
         Some(Command::Dlq(dlq)) => dlq::main(file, &dlq),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
         None => service::main(

@@ -19,6 +19,7 @@ use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
 use crate::dead_letter::DeadLetterLoop;
+use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
@@ -52,6 +53,9 @@ pub enum RunError {
     /// Redis promises less than `redis.durability` declares.
     #[error("redis keeps less than redis.durability declares: {0}")]
     Durability(String),
+    /// Redis or MongoDB is not what EVP needs.
+    #[error("not fit to run: {0}; see evp-processor doctor")]
+    NotFit(String),
     /// MongoDB is not what EVP needs.
     #[error("mongodb cannot be used")]
     Store(#[from] StoreError),
@@ -63,7 +67,7 @@ pub enum RunError {
 impl RunFailure for RunError {
     fn is_for_operator(&self) -> bool {
         match self {
-            Self::Redis(_) | Self::Durability(_) | Self::Store(_) => true,
+            Self::Redis(_) | Self::Durability(_) | Self::Store(_) | Self::NotFit(_) => true,
             Self::Pool(_) | Self::Task(_) => false,
         }
     }
@@ -156,6 +160,7 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
             return Ok(None);
         }
     }
+    examine(&config, &stream, &database).await?;
     let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
     let clock = service.clock.clone();
@@ -197,6 +202,32 @@ async fn ready(
         Ok(()) => Ok(()),
         Err(error @ StoreError::Identity { .. }) => Err(NotReady::Never(error.into())),
         Err(error @ StoreError::Mongo(_)) => Err(NotReady::Yet(error.to_string())),
+    }
+}
+
+/// What `doctor` finds, as far as it is cheap: logged, and what the service must not run with
+/// refuses the start.
+async fn examine(
+    config: &ProcessorConfig,
+    stream: &Stream,
+    database: &mongodb::Database,
+) -> Result<(), RunError> {
+    let findings = doctor::at_start(config, stream, database).await;
+    let mut refused = Vec::new();
+    for finding in findings.iter().filter(|one| one.level >= Level::Warn) {
+        let Finding {
+            check, found, fix, ..
+        } = finding;
+        if finding.level == Level::Fail && check.refuses_start() {
+            refused.push(format!("{found}: {fix}"));
+        } else {
+            warn!(check = check.as_str(), found, fix, "doctor");
+        }
+    }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        Err(RunError::NotFit(refused.join("; ")))
     }
 }
 

@@ -21,8 +21,10 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::{Durability, RedisConfig};
 
+mod facts;
 mod info;
 
+pub use facts::{ServerFacts, text_at};
 pub use info::{Memory, online_replicas};
 
 /// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away

@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod dlq;
+mod doctor;
 mod durability;
 mod harness;
 mod once;

@@ -1,0 +1,102 @@
+//! `evp-processor doctor`: what is wrong, and the fix.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{block_on, complain, configured, open_database, open_stream, print};
+use crate::config::ProcessorConfig;
+use crate::doctor::{Finding, Level, examine, worst};
+
+/// How to judge.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// Events per second to expect
+    #[arg(long, default_value = "1000")]
+    pub rate: NonZeroU64,
+    /// Exit with 1 also for a warning
+    #[arg(long)]
+    pub strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Exit code 0: nothing fails; 1: something does, or with --strict is warned of.
+pub fn main(config_file: Option<&Path>, doctor: &Doctor) -> ExitCode {
+    let config = match configured(config_file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let printed = block_on(async {
+        let findings = run(&config, doctor).await;
+        let text = if doctor.json {
+            serde_json::to_string_pretty(&as_json(&findings))?
+        } else {
+            as_text(&findings)
+        };
+        print(&text)?;
+        Ok(worst(&findings))
+    });
+    match printed {
+        Ok(Level::Fail) => ExitCode::FAILURE,
+        Ok(Level::Warn) if doctor.strict => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Checks everything; what does not answer is a finding.
+pub async fn run(config: &ProcessorConfig, doctor: &Doctor) -> Vec<Finding> {
+    let stream = open_stream(config).await;
+    let database = open_database(config).await;
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let (stream, database) = (stream.map_err(text), database.map_err(text));
+    examine(config, stream, database, doctor.rate).await
+}
+
+fn as_text(findings: &[Finding]) -> String {
+    let mut lines = Vec::new();
+    for Finding {
+        check,
+        level,
+        found,
+        fix,
+    } in findings
+    {
+        let level = level.as_str();
+        lines.push(format!("{level:<7}  {:<19}  {found}", check.as_str()));
+        if !fix.is_empty() {
+            lines.push(format!("{:30}fix: {fix}", ""));
+        }
+    }
+    let of = |level| findings.iter().filter(|one| one.level == level).count();
+    lines.push(format!(
+        "doctor: {} checks, {} failed, {} warnings",
+        findings.len(),
+        of(Level::Fail),
+        of(Level::Warn)
+    ));
+    lines.join("\n")
+}
+
+fn as_json(findings: &[Finding]) -> Value {
+    let each: Vec<Value> = findings
+        .iter()
+        .map(|one| {
+            json!({
+                "check": one.check.as_str(),
+                "level": one.level.as_str(),
+                "found": one.found,
+                "fix": one.fix,
+            })
+        })
+        .collect();
+    json!({ "level": worst(findings).as_str(), "findings": each })
+}

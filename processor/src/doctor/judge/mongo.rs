@@ -1,0 +1,137 @@
+//! Judging MongoDB.
+
+use bson::doc;
+
+use super::{clock, disk, finding, identity, pass, version};
+use crate::config::ProcessorConfig;
+use crate::doctor::gather::MongoFacts;
+use crate::doctor::{Check, Finding, Level};
+
+/// The oldest that EVP is tested with is 6.0; what it uses is in 5.0 as well.
+const MONGO_VERSION_MIN: (u32, u32) = (5, 0);
+
+/// Judges MongoDB.
+pub fn mongo(config: &ProcessorConfig, facts: &MongoFacts) -> Vec<Finding> {
+    vec![
+        version(
+            Check::MongoVersion,
+            &facts.version,
+            MONGO_VERSION_MIN,
+            "install MongoDB 6.0 or newer",
+        ),
+        write_concern(facts),
+        disk(Check::MongoDisk, facts.disk),
+        clock(Check::MongoClock, facts.ahead_ms),
+        identity(Check::MongoIdentity, facts.identity, config.fingerprint()),
+        indexes(config, facts),
+        shard_key(facts),
+    ]
+}
+
+fn write_concern(facts: &MongoFacts) -> Finding {
+    let check = Check::MongoWriteConcern;
+    if let Some(refused) = &facts.write_refused {
+        let fix = "see rs.status(): a majority of the members that hold data must be up";
+        return finding(check, Level::Fail, refused.as_str(), fix);
+    }
+    let (members, arbiters) = facts.members;
+    match &facts.replica_set {
+        Some(set) if arbiters > 0 => finding(
+            check,
+            Level::Warn,
+            format!("replica set {set}: {members} members, {arbiters} arbiters"),
+            "replace arbiters by members: with one member down they leave no majority that holds \
+             data, and every write waits",
+        ),
+        Some(set) if members < 3 => finding(
+            check,
+            Level::Warn,
+            format!("replica set {set} of {members}: no member can be missed"),
+            "add members up to three",
+        ),
+        Some(set) => pass(
+            check,
+            format!("majority and journal, replica set {set} of {members}"),
+        ),
+        None if facts.router => pass(check, "majority and journal, sharded cluster"),
+        None => pass(check, "journaled, standalone: as safe as its one disk"),
+    }
+}
+
+fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
+    let check = Check::MongoIndexes;
+    let others = || facts.indexes.iter().filter(|(name, _)| name != "_id_");
+    let names: Vec<&str> = others().map(|(name, _)| name.as_str()).collect();
+    if let Some((name, _)) = others().find(|(_, unique)| *unique) {
+        return finding(
+            check,
+            Level::Fail,
+            format!("index {name} of events is unique"),
+            format!(
+                "db.events.dropIndex({name:?}): besides _id no index may be unique, or its \
+                 duplicates are taken for events stored before"
+            ),
+        );
+    }
+    let wanted: Vec<&str> = config.indexes.iter().map(|index| index.as_str()).collect();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter(|name| !names.contains(name))
+        .copied()
+        .collect();
+    let extra: Vec<&str> = names
+        .iter()
+        .filter(|name| !wanted.contains(name))
+        .copied()
+        .collect();
+    if !missing.is_empty() {
+        let fix = "start a processor: it makes them";
+        return finding(
+            check,
+            Level::Warn,
+            format!("missing: {}", missing.join(", ")),
+            fix,
+        );
+    }
+    if !extra.is_empty() {
+        return finding(
+            check,
+            Level::Warn,
+            format!("not in storage.indexes: {}", extra.join(", ")),
+            "db.events.dropIndex(...) what no query needs: each costs MongoDB 2 to 4 CPU seconds \
+             per million events",
+        );
+    }
+    pass(
+        check,
+        if names.is_empty() {
+            "none wanted".to_owned()
+        } else {
+            names.join(", ")
+        },
+    )
+}
+
+fn shard_key(facts: &MongoFacts) -> Finding {
+    let check = Check::MongoShardKey;
+    match &facts.shard_key {
+        Some(key) if *key == doc! { "_id": 1 } || *key == doc! { "_id": 1.0 } => {
+            pass(check, "{_id: 1}")
+        }
+        Some(key) => finding(
+            check,
+            Level::Fail,
+            format!("events is sharded by {key}"),
+            "shard by {_id: 1} in a new database: under any other key one event can be stored on \
+             two shards",
+        ),
+        None if facts.router => finding(
+            check,
+            Level::Warn,
+            "a sharded cluster, and events is not sharded",
+            "sh.shardCollection(\"DATABASE.events\", {_id: 1}) while it is empty, split at the \
+             salts (storage.salt_bits)",
+        ),
+        None => pass(check, "not sharded"),
+    }
+}
