@@ -11,7 +11,7 @@ use evp_e2e::sim::{Failure, run};
 const SEEDS: u64 = 10_000;
 
 /// Seeds whose histories once broke the promise, or the model of it: each stays a test.
-const KEPT: [u64; 0] = [];
+const KEPT: [u64; 8] = [17, 283, 1_527, 2_342, 3_495, 3_830, 4_896, 5_371];
 
 /// A seed of `seeds` whose history breaks the promise, looked for on all cores.
 pub(crate) fn hunt(seeds: Range<u64>, defect: Option<Defect>) -> Option<Failure> {
