@@ -2,7 +2,7 @@
 //!
 //! A frame is drafted from the documents of one or more requests ([`FrameDraft`]), sealed under
 //! its identity ([`FrameDraft::seal`]) into the five fields of a stream entry ([`Frame`]), and
-//! opened again by the processor ([`Frame::decode`]). Byte by byte: docs/FRAME.md.
+//! opened again by the processor ([`RawFrame::open`]). Byte by byte: docs/FRAME.md.
 //!
 //! Hot path: no allocation per event, no log lines, no locks.
 

@@ -54,7 +54,7 @@ pub struct CommitOp {
     pub kept_ms: u64,
     /// Memory is short: none are kept.
     pub kept_none: bool,
-    /// Only settled bits, no counts: what [`Defect::BitInAnotherStep`] does second.
+    /// Only settled bits, no counts: what `Defect::BitInAnotherStep` does second.
     pub bits_only: bool,
 }
 
