@@ -232,6 +232,7 @@ async fn measure(arguments: Run) -> anyhow::Result<ExitCode> {
             (false, true) => 15,
             (false, false) => 5,
         }),
+        soak_rate: arguments.load.rate,
         state: (arguments.full && !named).then_some(state),
         environment,
     };

@@ -78,6 +78,8 @@ pub struct Session {
     pub measured: Duration,
     /// How long each ceiling is measured; zero leaves them out.
     pub ceilings: Duration,
+    /// Rate of the soak; `None` looks for the highest one that holds first.
+    pub soak_rate: Option<f64>,
     /// Where results are kept to go on after an interruption.
     pub state: Option<PathBuf>,
 }
@@ -179,6 +181,9 @@ impl Session {
     }
 
     async fn soak_rate(&self, row: &Row) -> anyhow::Result<f64> {
+        if let Some(rate) = self.soak_rate {
+            return Ok(rate);
+        }
         let plan = saturate::probe(row, self.warmup);
         let highest = saturate::search(&self.environment, &plan).await?;
         let rate = (highest * SOAK_SHARE / 1_000.0).floor() * 1_000.0;

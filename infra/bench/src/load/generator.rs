@@ -148,10 +148,9 @@ impl<'a> Generator<'a> {
         self.begin(due, sent_at);
         let outcome = connection.exchange(&template.bytes).await;
         let answered_at = self.clock.now();
-        let latency = answered_at.saturating_duration_since(due);
         match outcome {
             Ok(answer) => {
-                let is_accepted = self.answered(answer, latency, answered_at);
+                let is_accepted = self.answered(answer, due, answered_at);
                 self.give_back(template, is_accepted);
                 Ok(())
             }
@@ -191,13 +190,14 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn answered(&self, answer: Answer<'_>, latency: Duration, now: Instant) -> bool {
+    fn answered(&self, answer: Answer<'_>, due: Instant, now: Instant) -> bool {
         let mut tally = self.tally.borrow_mut();
         let events = self.events();
         tally.in_flight -= events;
         // By when it was due: what a stall delays beyond the end counts all the same.
-        if now - latency >= self.measured {
-            tally.answer_us.saturating_record(micros(latency));
+        if due >= self.measured {
+            let us = micros(now.saturating_duration_since(due));
+            tally.answer_us.saturating_record(us);
         }
         let Some(said) = accepted(answer.body).filter(|_| answer.status == ACCEPTED) else {
             if memchr::memmem::find(answer.body, b"not_confirmed").is_some() {
