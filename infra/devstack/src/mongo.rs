@@ -55,7 +55,7 @@ impl MongoServer {
         }
         if server.replica_set {
             server.initiate().await?;
-            server.await_primary().await?;
+            server.await_members().await?;
         }
         Ok(server)
     }
@@ -109,7 +109,7 @@ impl MongoServer {
             member.await_answer().await?;
         }
         if self.replica_set {
-            self.await_primary().await.map(drop)
+            self.await_members().await.map(drop)
         } else {
             Ok(())
         }
@@ -226,10 +226,29 @@ impl MongoServer {
         }
     }
 
-    async fn await_primary(&mut self) -> Result<usize> {
+    /// Whether every member is primary or secondary.
+    async fn all_serve(&self) -> bool {
+        for member in &self.members {
+            let hello = wire::run(member.port, &doc! { "hello": 1, "$db": "admin" }).await;
+            let serves = hello.is_ok_and(|hello| {
+                let is = |state: &str| hello.get_bool(state).unwrap_or(false);
+                is("isWritablePrimary") || is("secondary")
+            });
+            if !serves {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A member that is still copying the first data neither votes nor can be elected: a set whose
+    /// primary is killed by then never gets another one. So all members are waited for.
+    async fn await_members(&mut self) -> Result<usize> {
         let elected = async {
             loop {
-                if let Some(index) = self.primary().await {
+                if let Some(index) = self.primary().await
+                    && self.all_serve().await
+                {
                     return index;
                 }
                 tokio::time::sleep(PRIMARY_POLL).await;
@@ -238,7 +257,7 @@ impl MongoServer {
         tokio::time::timeout(PRIMARY_WITHIN, elected)
             .await
             .map_err(|_| Error::NotReady {
-                name: "the replica set's primary".to_owned(),
+                name: "the replica set".to_owned(),
                 waited: PRIMARY_WITHIN,
                 log: self
                     .members
