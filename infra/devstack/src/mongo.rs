@@ -12,7 +12,8 @@ pub use options::MongoOptions;
 use options::REPLICA_SET;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const PRIMARY_WITHIN: Duration = Duration::from_secs(60);
+/// An election writes each vote to disk; beside a build that keeps the disk busy it takes long.
+const PRIMARY_WITHIN: Duration = Duration::from_secs(180);
 const PRIMARY_POLL: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Another process may take a free port between finding and binding it.
@@ -207,8 +208,9 @@ impl MongoServer {
             .zip(&self.members)
             .map(|(id, member): (i32, _)| doc! { "_id": id, "host": member.host() })
             .collect();
-        // A tenth of the default times, so that a test of a failover takes seconds.
-        let settings = doc! { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 250 };
+        // Below the default times, so that a test of a failover takes seconds, but not so far that
+        // votes, which are written to disk, come too late on a busy one.
+        let settings = doc! { "electionTimeoutMillis": 4000, "heartbeatIntervalMillis": 500 };
         let config = doc! { "_id": REPLICA_SET, "members": members, "settings": settings };
         let command = doc! { "replSetInitiate": config, "$db": "admin" };
         let reply = wire::run(self.port(), &command)
