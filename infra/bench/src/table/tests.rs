@@ -58,12 +58,13 @@ fn every_row_is_in_the_table_with_median_spread_and_ratio() {
 fn a_figure_that_falls_short_is_not_reached() {
     let row = |name: &str| all().into_iter().find(|row| row.name == name).unwrap();
     let judged = |name: &str, figure: &str, value: f64| {
-        let mut run = run(1.0);
+        let mut run = run(2.0);
         run.figures.insert(figure.to_owned(), value);
         judge(&row(name), &medians(&[run])).1
     };
     assert_eq!(judged("r500-none", "holds", 1.0), Some(true));
     assert_eq!(judged("r500-none", "holds", 0.0), Some(false));
+    assert_eq!(judged("r500-none", "stored_per_s", 150_000.0), Some(false));
     assert_eq!(judged("single-none", "stored_per_s", 49_000.0), Some(false));
     assert_eq!(judged("latency", "holds", 1.0), Some(true));
     assert_eq!(judged("latency", "answer_p99_ms", 15.5), Some(false));
