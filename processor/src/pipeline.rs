@@ -37,7 +37,7 @@ pub struct Processed {
     pub unknown: usize,
     /// Entries that stay pending because they were made under another identity.
     pub foreign: usize,
-    /// Whether MongoDB has confirmed a write, so that it is known to work.
+    /// Whether MongoDB has confirmed a write, now or by a receipt, so that it is known to work.
     pub is_confirmed: bool,
 }
 
@@ -78,7 +78,8 @@ pub async fn process(
     }
     let room = &context.dead_letter_room;
     room.take(&context.inserter, &letters, stored).await?;
-    let is_confirmed = !letters.is_empty() || !receipts.is_empty();
+    let is_confirmed =
+        !letters.is_empty() || !receipts.is_empty() || !settled_before.settles().is_empty();
     context.inserter.keep_dead_letters(&letters).await?;
     context.metrics.dead_letters(&letters);
     let mut receipts = context

@@ -15,6 +15,11 @@ use reqwest::Client;
 
 use crate::{Chance, Events, Expected, Journal, Ledger, Node, Progress, Verdict, client, until};
 
+/// How long a processor may take to have work in hand while its mongod is paused, and how often
+/// that is tried.
+const AT_WORK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+const ATTEMPTS: usize = 12;
+
 /// What every process is told besides its addresses: claims within seconds, so that a killed
 /// processor's entries do not decide how long a scenario takes.
 const COMMON_ENV: [(&str, &str); 3] = [
@@ -122,17 +127,28 @@ impl System {
         let processor = self.processors.get(index).context("no such processor")?;
         let mongo = self.mongo_server.as_ref();
         let mongo = mongo.context("it shares its mongod")?;
-        mongo.pause();
-        let caught = until("a processor has work in hand", async || {
-            progress.keep_going();
-            self.pending_of(index)
-                .await
-                .is_ok_and(|entries| entries > 0)
-        });
-        caught.await?;
-        processor.pause();
-        mongo.resume();
-        Ok(())
+        for _ in 0..ATTEMPTS {
+            mongo.pause();
+            let caught = until("a processor has work in hand", async || {
+                progress.keep_going();
+                self.pending_of(index)
+                    .await
+                    .is_ok_and(|entries| entries > 0)
+            });
+            if let Ok(Ok(())) = tokio::time::timeout(AT_WORK_WITHIN, caught).await {
+                processor.pause();
+                mongo.resume();
+                return Ok(());
+            }
+            // The others hold all there is, or it pauses by itself: it goes on, and again.
+            mongo.resume();
+            until("the processor works again", async || {
+                let readiness = processor.readiness().await;
+                readiness.is_some_and(|readiness| readiness.ready)
+            })
+            .await?;
+        }
+        bail!("processor-{index} never had work in hand")
     }
 
     /// Entries pending under the processor `index`; zero for one that has read nothing.
