@@ -63,7 +63,10 @@ impl Inserter {
     }
 
     /// Inserts a document that cannot be at fault.
-    async fn probe(&self) -> Result<(), StoreFailure> {
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: MongoDB does not take anything.
+    pub async fn probe(&self) -> Result<(), StoreFailure> {
         let mut probe = bson::RawDocumentBuf::new();
         probe.append(bson::cstr!("_id"), PROBE);
         self.insert(META, &[probe.as_bytes()]).await.map(drop)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
-use evp_shared::health::Beat;
+use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{Reader, ReaderPool};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{EntryId, GroupReader, StreamError};
@@ -36,6 +36,8 @@ pub struct ReadLoop {
     pub pool: ReaderPool,
     /// Where deliveries go; full, it holds the reader back.
     pub deliveries: mpsc::Sender<Vec<Delivery>>,
+    /// Whether MongoDB takes what it is given.
+    pub mongo: Condition,
     /// Sign of life.
     pub beat: Beat,
 }
@@ -172,6 +174,11 @@ impl ReadLoop {
             }
         }
         let read = group.read_new(1, context.config.read_block).await?;
+        // With nothing to store, nothing else would ever show that MongoDB is back.
+        if read.is_empty() && context.inserter.probe().await.is_ok() {
+            context.breaker.succeed();
+            self.mongo.ok();
+        }
         self.send(context.deliver(read, &lives, false)).await
     }
 

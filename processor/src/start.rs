@@ -96,6 +96,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         context: context.clone(),
         pool,
         deliveries: sender.clone(),
+        mongo: mongo.clone(),
         beat: beat("reader", LOOP_AGE_MAX),
     };
     let claimer = ClaimLoop {
