@@ -15,11 +15,6 @@ use reqwest::Client;
 
 use crate::{Chance, Events, Expected, Journal, Ledger, Node, Progress, Verdict, client, until};
 
-/// How long a processor may take to have work in hand while its mongod is paused, and how often
-/// that is tried.
-const AT_WORK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
-const ATTEMPTS: usize = 12;
-
 /// What every process is told besides its addresses: claims within seconds, so that a killed
 /// processor's entries do not decide how long a scenario takes.
 const COMMON_ENV: [(&str, &str); 3] = [
@@ -118,8 +113,9 @@ impl System {
         self.mongo_server.as_mut().context("it shares its mongod")
     }
 
-    /// Stops the processor `index` (SIGSTOP) while entries are pending under it. The scenario's own
-    /// `MongoDB` stands still until it is caught, so that what it has read stays in its hands.
+    /// Stops the processor `index` (SIGSTOP) while entries are pending under it. Until it is caught
+    /// the others and the scenario's own `MongoDB` stand still, so that it is the one that reads,
+    /// and what it has read stays in its hands.
     ///
     /// # Errors
     /// It read nothing, or the scenario shares its mongod.
@@ -127,28 +123,22 @@ impl System {
         let processor = self.processors.get(index).context("no such processor")?;
         let mongo = self.mongo_server.as_ref();
         let mongo = mongo.context("it shares its mongod")?;
-        for _ in 0..ATTEMPTS {
-            mongo.pause();
-            let caught = until("a processor has work in hand", async || {
-                progress.keep_going();
-                self.pending_of(index)
-                    .await
-                    .is_ok_and(|entries| entries > 0)
-            });
-            if let Ok(Ok(())) = tokio::time::timeout(AT_WORK_WITHIN, caught).await {
-                processor.pause();
-                mongo.resume();
-                return Ok(());
-            }
-            // The others hold all there is, or it pauses by itself: it goes on, and again.
-            mongo.resume();
-            until("the processor works again", async || {
-                let readiness = processor.readiness().await;
-                readiness.is_some_and(|readiness| readiness.ready)
-            })
-            .await?;
-        }
-        bail!("processor-{index} never had work in hand")
+        let others = || {
+            let all = self.processors.iter().enumerate();
+            all.filter(move |(other, _)| *other != index)
+        };
+        others().for_each(|(_, other)| other.pause());
+        mongo.pause();
+        progress.keep_going();
+        let caught = until("a processor has work in hand", async || {
+            let pending = self.pending_of(index).await;
+            pending.is_ok_and(|entries| entries > 0)
+        })
+        .await;
+        processor.pause();
+        mongo.resume();
+        others().for_each(|(_, other)| other.resume());
+        caught
     }
 
     /// Entries pending under the processor `index`; zero for one that has read nothing.
