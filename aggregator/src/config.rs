@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AnyKey, AuthConfig, Key, LogConfig, MongoConfig, RedisConfig, ServerConfig,
-    ShutdownConfig, Source, admin_listen, identity, server_listen,
+    AdminConfig, AnyKey, AuthConfig, Key, LogConfig, MongoConfig, RedisConfig, RuntimeConfig,
+    ServerConfig, ShutdownConfig, Source, admin_listen, identity, server_listen,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -61,6 +61,7 @@ const SECTIONS: &[&str] = &[
     "redis",
     "mongo",
     "log",
+    "runtime",
     "shutdown",
     "auth",
     "dedupe",
@@ -85,6 +86,8 @@ pub struct AggregatorConfig {
     pub query: QueryConfig,
     /// How to log.
     pub log: LogConfig,
+    /// What it runs on.
+    pub runtime: RuntimeConfig,
     /// How to end.
     pub shutdown: ShutdownConfig,
     /// Who may ask.
@@ -123,6 +126,7 @@ impl ServiceConfig for AggregatorConfig {
                 connections: source.get(&QUERY_CONNECTIONS),
             },
             log: LogConfig::read(source),
+            runtime: RuntimeConfig::read(source),
             shutdown: ShutdownConfig::read(source),
             auth: AuthConfig::read(source, &listeners),
         }
@@ -130,6 +134,10 @@ impl ServiceConfig for AggregatorConfig {
 
     fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    fn runtime(&self) -> RuntimeConfig {
+        self.runtime
     }
 
     fn shutdown(&self) -> ShutdownConfig {

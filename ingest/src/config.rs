@@ -5,8 +5,8 @@ mod keys;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AuthConfig, ByteSize, Durability, LogConfig, RedisConfig, ServerConfig,
-    ShutdownConfig, Source, identity,
+    AdminConfig, AuthConfig, ByteSize, Durability, LogConfig, RedisConfig, RuntimeConfig,
+    ServerConfig, ShutdownConfig, Source, identity,
 };
 use evp_shared::event::EventRules;
 use evp_shared::event::id::IdentityConfig;
@@ -27,7 +27,7 @@ use crate::body::BodyLimits;
 
 /// Sections of which ingest knows all keys.
 const SECTIONS: &[&str] = &[
-    "server", "admin", "redis", "log", "shutdown", "auth", "dedupe", "ingest",
+    "server", "admin", "redis", "log", "runtime", "shutdown", "auth", "dedupe", "ingest",
 ];
 /// Frames of one call, together: bounds what one script holds Redis up for.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
@@ -49,6 +49,8 @@ pub struct IngestConfig {
     pub redis: RedisConfig,
     /// Logs.
     pub log: LogConfig,
+    /// What it runs on.
+    pub runtime: RuntimeConfig,
     /// Draining.
     pub shutdown: ShutdownConfig,
     /// Whether HTTP/2 is spoken as well.
@@ -93,6 +95,7 @@ impl ServiceConfig for IngestConfig {
             admin,
             auth: AuthConfig::read(source, &listeners),
             log: LogConfig::read(source),
+            runtime: RuntimeConfig::read(source),
             shutdown: ShutdownConfig::read(source),
             http2: source.get(&HTTP2),
             cors_origins: source.get(&CORS_ORIGINS),
@@ -129,6 +132,10 @@ impl ServiceConfig for IngestConfig {
 
     fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    fn runtime(&self) -> RuntimeConfig {
+        self.runtime
     }
 
     fn shutdown(&self) -> ShutdownConfig {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evp_shared::config::{
     AdminConfig, AnyKey, AuthConfig, ByteSize, IDENTITY_MODE, Key, LogConfig, MongoConfig,
-    RedisConfig, SALT_BITS, ShutdownConfig, Source, admin_listen, identity,
+    RedisConfig, RuntimeConfig, SALT_BITS, ShutdownConfig, Source, admin_listen, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -163,6 +163,8 @@ pub struct ProcessorConfig {
     pub mongo: MongoConfig,
     /// Logs.
     pub log: LogConfig,
+    /// What it runs on.
+    pub runtime: RuntimeConfig,
     /// How to end.
     pub shutdown: ShutdownConfig,
     /// See [`NAME`].
@@ -202,6 +204,7 @@ const SECTIONS: &[&str] = &[
     "redis",
     "mongo",
     "log",
+    "runtime",
     "shutdown",
     "auth",
     "dedupe",
@@ -214,6 +217,9 @@ const SECTIONS: &[&str] = &[
 /// Bulks that go with what is there: one is stored while the next one is filled.
 const EAGER_BULKS: usize = 2;
 
+/// Fewer events than that wait for the bulk in flight, some 5 ms, rather than be one themselves.
+const EAGER_EVENTS: usize = 128;
+
 impl ServiceConfig for ProcessorConfig {
     fn read(source: &mut Source) -> Self {
         source.own_sections(SECTIONS);
@@ -225,12 +231,14 @@ impl ServiceConfig for ProcessorConfig {
             redis: RedisConfig::read(source),
             mongo: MongoConfig::read(source),
             log: LogConfig::read(source),
+            runtime: RuntimeConfig::read(source),
             shutdown: ShutdownConfig::read(source),
             name: source.get(&NAME),
             bulk: BulkLimits {
                 events: source.get(&BULK_EVENTS).get(),
                 bytes: source.get(&BULK_BYTES).as_usize(),
                 eager: EAGER_BULKS.min(in_flight),
+                eager_events: EAGER_EVENTS,
                 in_flight,
             },
             insert_deadline: source.get(&INSERT_DEADLINE),
@@ -258,6 +266,10 @@ impl ServiceConfig for ProcessorConfig {
 
     fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    fn runtime(&self) -> RuntimeConfig {
+        self.runtime
     }
 
     fn shutdown(&self) -> ShutdownConfig {

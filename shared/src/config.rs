@@ -27,6 +27,7 @@ mod mongo;
 mod problem;
 mod redis;
 mod reference;
+mod runtime;
 mod secret;
 mod server;
 mod shutdown;
@@ -45,6 +46,7 @@ pub use redis::{
     REDIS_DURABILITY, REDIS_KEY_PREFIX, REDIS_PARTITIONS, REDIS_URL, RedisConfig,
 };
 pub use reference::{check_defaults, reference};
+pub use runtime::{RuntimeConfig, WORKER_THREADS};
 pub use secret::{Secret, SecretUrl};
 pub use server::{
     AdminConfig, SERVER_CONNECTIONS, SERVER_HEADER_TIMEOUT, SERVER_KEEP_ALIVE_IDLE, ServerConfig,
@@ -75,6 +77,7 @@ pub const SHARED_KEYS: &[&dyn AnyKey] = &[
     &SALT_BITS,
     &LOG_FORMAT,
     &LOG_LEVEL,
+    &WORKER_THREADS,
     &SHUTDOWN_GRACE,
     &SHUTDOWN_DELAY,
     &AUTH_MODE,

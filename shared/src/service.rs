@@ -5,13 +5,18 @@
 //! everything is bound.
 //!
 //! ```no_run
-//! # use evp_shared::config::{AdminConfig, LogConfig, ServerConfig, ShutdownConfig, Source};
+//! # use evp_shared::config::{
+//! #     AdminConfig, LogConfig, RuntimeConfig, ServerConfig, ShutdownConfig, Source,
+//! # };
 //! use evp_shared::service::{self, Launch, Left, RunFailure, Service, ServiceConfig};
 //!
-//! # #[derive(Debug)] struct Config { log: LogConfig, admin: AdminConfig, shutdown: ShutdownConfig }
+//! # #[derive(Debug)] struct Config {
+//! #     log: LogConfig, admin: AdminConfig, runtime: RuntimeConfig, shutdown: ShutdownConfig,
+//! # }
 //! # impl ServiceConfig for Config {
 //! #     fn read(source: &mut Source) -> Self { todo!() }
 //! #     fn log(&self) -> &LogConfig { &self.log }
+//! #     fn runtime(&self) -> RuntimeConfig { self.runtime }
 //! #     fn shutdown(&self) -> ShutdownConfig { self.shutdown }
 //! #     fn admin(&self) -> AdminConfig { self.admin }
 //! # }
@@ -54,7 +59,8 @@ use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::{
-    AdminConfig, ConfigProblems, EXIT_CODE, LogConfig, ServerConfig, ShutdownConfig, Source,
+    AdminConfig, ConfigProblems, EXIT_CODE, LogConfig, RuntimeConfig, ServerConfig, ShutdownConfig,
+    Source,
 };
 use crate::health::Health;
 use crate::http::admin;
@@ -88,6 +94,8 @@ pub trait ServiceConfig: Debug + Send + Sync + 'static {
     fn read(source: &mut Source) -> Self;
     /// How to log.
     fn log(&self) -> &LogConfig;
+    /// What to run on.
+    fn runtime(&self) -> RuntimeConfig;
     /// How to end.
     fn shutdown(&self) -> ShutdownConfig;
     /// The admin port.
@@ -207,6 +215,7 @@ where
     );
     let telemetry = Telemetry::install(launch.version)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.runtime().worker_threads)
         .enable_all()
         .build()?;
     let code = runtime.block_on(serve(config, telemetry, run))?;

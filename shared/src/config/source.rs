@@ -20,6 +20,7 @@ pub const SECTIONS: &[&str] = &[
     "redis",
     "mongo",
     "log",
+    "runtime",
     "shutdown",
     "auth",
     "dedupe",
