@@ -17,6 +17,9 @@ pub struct BulkLimits {
     pub bytes: usize,
     /// Bulks that are filled only by what is there already; further ones in flight are full ones.
     pub eager: usize,
+    /// Events that must be there for another eager bulk beside one in flight: each bulk costs
+    /// MongoDB two commands and two journal flushes, whatever its size.
+    pub eager_events: usize,
     /// Bulks in flight at most.
     pub in_flight: usize,
 }
@@ -70,11 +73,13 @@ impl Queue {
         self.deliveries.is_empty()
     }
 
-    /// The next bulk, when one is due: what is there while fewer than `limits.eager` bulks are
-    /// in flight, a full one while fewer than `limits.in_flight` are.
+    /// The next bulk, when one is due: what is there when none is in flight, or, if it is worth a
+    /// bulk, while fewer than `limits.eager` are; a full one while fewer than `limits.in_flight`
+    /// are.
     pub fn next(&mut self, limits: BulkLimits, in_flight: usize) -> Option<Vec<Delivery>> {
-        let due =
-            in_flight < limits.eager || (in_flight < limits.in_flight && self.is_full(limits));
+        let due = in_flight == 0
+            || (in_flight < limits.eager && self.events >= limits.eager_events)
+            || (in_flight < limits.in_flight && self.is_full(limits));
         if !due || self.is_empty() {
             return None;
         }
@@ -156,6 +161,7 @@ mod tests {
         events: 10,
         bytes: 1_000,
         eager: 2,
+        eager_events: 3,
         in_flight: 4,
     };
 
@@ -200,10 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_eager_ones_only_full_bulks_go() {
+    fn small_bulks_go_alone_and_beyond_the_eager_ones_only_full_ones_go() {
         let mut small = queue(&[(1, 1)]);
-        assert!(small.next(LIMITS, 2).is_none());
-        assert!(small.next(LIMITS, 1).is_some());
+        assert!(small.next(LIMITS, 1).is_none());
+        assert!(small.next(LIMITS, 0).is_some());
+        let mut worth_a_bulk = queue(&[(3, 1)]);
+        assert!(worth_a_bulk.next(LIMITS, 2).is_none());
+        assert!(worth_a_bulk.next(LIMITS, 1).is_some());
         let mut full = queue(&[(10, 1)]);
         assert!(full.is_full(LIMITS));
         assert!(full.next(LIMITS, 4).is_none());

@@ -16,7 +16,10 @@ pub const ID_CHARS_MAX: usize = 128;
 /// A rejection of the field `eventType`.
 pub fn check_event_type(value: &str) -> Result<(), Rejection> {
     const FIELD: &str = "eventType";
-    if value.is_empty() || value.chars().nth(EVENT_TYPE_CHARS_MAX).is_some() {
+    // A character has a byte at least: only a longer string needs counting.
+    let is_too_long =
+        value.len() > EVENT_TYPE_CHARS_MAX && value.chars().nth(EVENT_TYPE_CHARS_MAX).is_some();
+    if value.is_empty() || is_too_long {
         let message = "send a type of 1 to 100 characters";
         return Err(Rejection::field(
             RejectReason::InvalidLength,
@@ -43,7 +46,7 @@ pub fn check_event_type(value: &str) -> Result<(), Rejection> {
 /// # Errors
 /// A rejection of `field`.
 pub fn check_id(field: &'static str, value: &str) -> Result<(), Rejection> {
-    // Four bytes is the longest character: only a longer string needs counting.
+    // A character has a byte at least: only a longer string needs counting.
     let is_too_long = value.len() > ID_CHARS_MAX && value.chars().nth(ID_CHARS_MAX).is_some();
     if value.is_empty() || is_too_long {
         let message = "send 1 to 128 characters, or leave the field out";
@@ -53,7 +56,12 @@ pub fn check_id(field: &'static str, value: &str) -> Result<(), Rejection> {
             message,
         ));
     }
-    if value.chars().any(char::is_control) {
+    let has_control = if value.is_ascii() {
+        value.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        value.chars().any(char::is_control)
+    };
+    if has_control {
         let message = "leave control characters out";
         return Err(Rejection::field(
             RejectReason::InvalidCharacters,
