@@ -12,8 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::ceiling::{append, http, insert};
 use crate::console::print;
-use crate::header::default_cache_gb;
+use crate::header::{Header, default_cache_gb};
 use crate::load::{Encoding, Format, IdKind, Pace, Shape, generator};
+use crate::reading::queries::{self, QueryPlan};
+use crate::reading::streams::{self, StreamPlan};
 use crate::row::{self, Length, Row};
 use crate::saturate;
 use crate::session::{Results, Session};
@@ -44,6 +46,37 @@ enum Command {
     },
     /// Lists the rows
     List,
+    /// Measures queries over a large collection
+    Queries {
+        /// Documents in it
+        #[arg(long, default_value_t = 10_000_000)]
+        documents: u64,
+        /// Queries of each shape
+        #[arg(long, value_name = "N", default_value_t = 500)]
+        repeat: usize,
+        #[command(flatten)]
+        servers: ServerArgs,
+    },
+    /// Measures clients of the live stream
+    Streams {
+        /// Clients
+        #[arg(long, default_value_t = 2_000)]
+        clients: usize,
+        /// How many of them read nothing
+        #[arg(long, default_value_t = 50)]
+        stalled: usize,
+        /// Events per second each asks for at most
+        #[arg(long, default_value_t = 20)]
+        rate: u32,
+        /// Events per second that are sent meanwhile
+        #[arg(long, default_value_t = 5_000.0)]
+        load: f64,
+        /// Seconds measured, once without the clients and once with them
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        seconds: u64,
+        #[command(flatten)]
+        servers: ServerArgs,
+    },
     /// Sends a load; started by the other commands
     #[command(hide = true)]
     Generate { spec: String },
@@ -186,7 +219,47 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show { results, compare } => show(&Results::load(&results)?, compare.as_deref()),
         Command::Run(arguments) => threads()?.block_on(interruptible(measure(arguments))),
         Command::Saturate(arguments) => threads()?.block_on(interruptible(search(arguments))),
+        Command::Queries {
+            documents,
+            repeat: repeats,
+            servers,
+        } => {
+            let environment = servers.environment()?;
+            let plan = QueryPlan { documents, repeats };
+            report(&environment, queries::run(&environment, plan))
+        }
+        Command::Streams {
+            clients,
+            stalled,
+            rate,
+            load,
+            seconds,
+            servers,
+        } => {
+            let environment = servers.environment()?;
+            let plan = StreamPlan {
+                clients,
+                stalled: stalled.min(clients),
+                rate,
+                load,
+                measured: Duration::from_secs(seconds),
+            };
+            report(&environment, streams::run(&environment, plan))
+        }
     }
+}
+
+/// Measures, and prints the versions of what was measured above its table.
+fn report(
+    environment: &Environment,
+    measuring: impl Future<Output = anyhow::Result<String>>,
+) -> anyhow::Result<ExitCode> {
+    threads()?.block_on(interruptible(async {
+        let header = Header::collect(environment).await?;
+        let table = measuring.await?;
+        print(&format!("{}\n\n{table}", header.text()));
+        Ok(ExitCode::SUCCESS)
+    }))
 }
 
 fn threads() -> std::io::Result<Runtime> {

@@ -88,7 +88,7 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
     let (report, timeline) =
         futures::try_join!(generate(&spec), watch(&stream, &processes, window, since),)?;
     let totals = if plan.layout.processor {
-        drained(&stream).await?
+        drained(&stream, DRAIN_WITHIN).await?
     } else {
         stream.totals(0).await?
     };
@@ -149,7 +149,7 @@ pub(crate) async fn child<T: for<'de> Deserialize<'de>>(
 }
 
 /// Waits until everything appended is committed.
-async fn drained(stream: &Stream) -> anyhow::Result<Totals> {
+pub(crate) async fn drained(stream: &Stream, within: Duration) -> anyhow::Result<Totals> {
     let draining = async {
         loop {
             let totals = stream.totals(0).await?;
@@ -159,10 +159,10 @@ async fn drained(stream: &Stream) -> anyhow::Result<Totals> {
             tokio::time::sleep(DRAIN_POLL).await;
         }
     };
-    match tokio::time::timeout(DRAIN_WITHIN, draining).await {
+    match tokio::time::timeout(within, draining).await {
         Ok(totals) => totals,
         Err(_) => bail!(
-            "{} events were not stored within {DRAIN_WITHIN:?} after the load",
+            "{} events were not stored within {within:?} after the load",
             stream.totals(0).await?.backlog_events()
         ),
     }

@@ -173,7 +173,28 @@ pub struct Stack {
     pub ingest_port: u16,
     ingest: Member,
     processor: Option<Member>,
-    _scratch: ScratchDir,
+    scratch: ScratchDir,
+}
+
+/// An aggregator of a stack.
+#[derive(Debug)]
+pub struct Reader {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    member: Member,
+}
+
+impl Reader {
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.member
+            .service
+            .pid()
+            .with_context(|| format!("the aggregator has ended:\n{}", self.member.log_tail()))
+    }
 }
 
 #[derive(Debug)]
@@ -195,10 +216,10 @@ impl Stack {
             std::fs::write(scratch.path().join(format!("{name}.toml")), text)?;
         }
         let ingest_port = free_port()?;
-        let start = |name: &str| Member::start(name, environment, scratch.path(), ingest_port);
-        let mut ingest = start("ingest")?;
+        let start = |name: &str, port| Member::start((name, port), environment, scratch.path());
+        let mut ingest = start("ingest", Some(ingest_port))?;
         let mut processor = if layout.processor {
-            Some(start("processor")?)
+            Some(start("processor", None)?)
         } else {
             None
         };
@@ -211,8 +232,20 @@ impl Stack {
             ingest_port,
             ingest,
             processor,
-            _scratch: scratch,
+            scratch,
         })
+    }
+
+    /// Starts an aggregator and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn reader(&self, environment: &Environment) -> anyhow::Result<Reader> {
+        let port = free_port()?;
+        let name = ("aggregator", Some(port));
+        let mut member = Member::start(name, environment, self.scratch.path())?;
+        member.ready().await?;
+        Ok(Reader { port, member })
     }
 
     /// The process ids of all that we started.
@@ -253,24 +286,28 @@ impl Stack {
 }
 
 /// A file for each service: one refuses the keys of another.
-fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 2] {
+fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 3] {
     let redis = format!(
         "[redis]\nurl = {:?}\nkey_prefix = {:?}\n",
         servers.redis_url, servers.name
     );
-    let processor = format!(
-        "{redis}[mongo]\nuri = {:?}\ndatabase = {:?}\n[storage]\nindexes = {:?}\n",
-        servers.mongo_uri, servers.name, layout.indexes
+    let aggregator = format!(
+        "{redis}[mongo]\nuri = {:?}\ndatabase = {:?}\n",
+        servers.mongo_uri, servers.name
     );
-    [("ingest", redis), ("processor", processor)]
+    let processor = format!("{aggregator}[storage]\nindexes = {:?}\n", layout.indexes);
+    [
+        ("ingest", redis),
+        ("processor", processor),
+        ("aggregator", aggregator),
+    ]
 }
 
 impl Member {
     fn start(
-        name: &str,
+        (name, port): (&str, Option<u16>),
         environment: &Environment,
         scratch: &Path,
-        ingest_port: u16,
     ) -> anyhow::Result<Self> {
         let binary = environment.binaries.join(format!("evp-{name}"));
         if !binary.is_file() {
@@ -288,8 +325,8 @@ impl Member {
             .args(["--config", &config])
             .env("EVP__ADMIN__LISTEN", address(admin_port))
             .output(Output::File(log.clone()));
-        if name == "ingest" {
-            spec = spec.env("EVP__SERVER__LISTEN", address(ingest_port));
+        if let Some(port) = port {
+            spec = spec.env("EVP__SERVER__LISTEN", address(port));
         }
         for (key, value) in &environment.settings {
             spec = spec.env(key, value);

@@ -10,7 +10,7 @@ use crate::figures::Figures;
 use crate::row::{Row, all, thousands};
 use crate::run::{Median, Run, medians};
 use crate::session::Results;
-use grid::Grid;
+pub(crate) use grid::Grid;
 
 type Medians = BTreeMap<String, Median>;
 

@@ -2,22 +2,22 @@
 
 /// Rows of cells.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     rows: Vec<Vec<String>>,
 }
 
 impl Grid {
-    pub(super) fn new(head: &[&str]) -> Self {
+    pub(crate) fn new(head: &[&str]) -> Self {
         Self {
             rows: vec![head.iter().map(ToString::to_string).collect()],
         }
     }
 
-    pub(super) fn push(&mut self, cells: impl Into<Vec<String>>) {
+    pub(crate) fn push(&mut self, cells: impl Into<Vec<String>>) {
         self.rows.push(cells.into());
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let widths = self.widths();
         let mut text = String::new();
         for (index, row) in self.rows.iter().enumerate() {
