@@ -17,6 +17,7 @@ use http::Request;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
+use crate::admin::Admin;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 use crate::metrics::{RequestMetrics, Route};
@@ -29,7 +30,10 @@ use crate::routes;
 pub(crate) struct App {
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Arc<Events>,
+    pub(crate) admin: Arc<Admin>,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) hosts: Arc<[String]>,
+    pub(crate) ingest_url: Arc<str>,
     pub(crate) clock: Clock,
 }
 
@@ -77,13 +81,18 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
 
     let probe = Probe::new(&service.health, stream.clone(), database.clone());
     let clock = service.clock;
+    let query = config.query;
     let app = App {
-        counters: Arc::new(Counters::new(stream, clock.clone(), config.query.cache_ttl)),
-        events: Arc::new(Events::new(
-            database,
+        admin: Arc::new(Admin::new(
+            (stream.clone(), database.clone()),
+            config.identity.fingerprint(),
             clock.clone(),
-            config.query.time_limit,
+            (query.time_limit, query.cache_ttl),
         )),
+        counters: Arc::new(Counters::new(stream, clock.clone(), query.cache_ttl)),
+        events: Arc::new(Events::new(database, clock.clone(), query.time_limit)),
+        hosts: config.hosts.clone().into(),
+        ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(config.identity)),
         clock,
     };

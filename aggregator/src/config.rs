@@ -45,10 +45,29 @@ pub const QUERY_CONNECTIONS: Key<NonZeroU32> = Key::new(
 )
 .range("1", "1000");
 
+/// Where browsers reach ingest.
+pub const INGEST_URL: Key<String> = Key::new(
+    "aggregator.ingest_url",
+    "http://127.0.0.1:8080",
+    "Where browsers and clients reach ingest. The dashboard's examples and the API's description \
+     name it; the aggregator itself never calls it.",
+);
+
+/// Under which names the aggregator may be reached.
+pub const HOSTS: Key<Vec<String>> = Key::new(
+    "aggregator.hosts",
+    "",
+    "Host names under which the aggregator may be reached, such as that of a proxy in front of it, \
+     besides localhost and loopback addresses. A request under any other name is refused: a page \
+     whose name was made to lead here could read everything otherwise (DNS rebinding).",
+);
+
 /// The keys that only the aggregator has.
 pub const KEYS: &[&dyn AnyKey] = &[
     &SERVER_LISTEN,
     &ADMIN_LISTEN,
+    &INGEST_URL,
+    &HOSTS,
     &QUERY_TIME_LIMIT,
     &QUERY_CACHE_TTL,
     &QUERY_CONNECTIONS,
@@ -82,6 +101,10 @@ pub struct AggregatorConfig {
     pub mongo: MongoConfig,
     /// How an `eventId` becomes a canonical id.
     pub identity: IdentityConfig,
+    /// See [`INGEST_URL`].
+    pub ingest_url: String,
+    /// See [`HOSTS`].
+    pub hosts: Vec<String>,
     /// Bounds of queries.
     pub query: QueryConfig,
     /// How to log.
@@ -120,6 +143,8 @@ impl ServiceConfig for AggregatorConfig {
             redis: RedisConfig::read(source),
             mongo: MongoConfig::read(source),
             identity: identity(source),
+            ingest_url: ingest_url(source),
+            hosts: source.get(&HOSTS),
             query: QueryConfig {
                 time_limit: source.get(&QUERY_TIME_LIMIT),
                 cache_ttl: source.get(&QUERY_CACHE_TTL),
@@ -153,6 +178,21 @@ impl ServiceConfig for AggregatorConfig {
     }
 }
 
+/// Without a slash at its end, so that a path can be put behind it.
+fn ingest_url(source: &mut Source) -> String {
+    let url: String = source.get(&INGEST_URL);
+    let is_http = url
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty());
+    if !is_http {
+        source.problem(
+            INGEST_URL.name,
+            format!("is {url:?}: write http://HOST:PORT or https://HOST"),
+        );
+    }
+    url.trim_end_matches('/').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use evp_shared::config::check_defaults;
@@ -173,6 +213,21 @@ mod tests {
         assert_eq!(config.identity.salt_bits, 2);
         assert_eq!(config.server.listen.port(), 8090);
         assert_eq!(config.admin.listen.port(), 9182);
+    }
+
+    #[test]
+    fn the_url_of_ingest_is_one_of_http() {
+        let read = |url: &str| {
+            let text = format!("[aggregator]\ningest_url = {url:?}");
+            let mut source = Source::from_text(&text, &[]).unwrap();
+            let config = AggregatorConfig::read(&mut source);
+            source.finish(config).map(|config| config.ingest_url)
+        };
+        assert_eq!(read("https://in.example/").unwrap(), "https://in.example");
+        for wrong in ["ftp://x", "localhost:8080", "http://"] {
+            let problems = read(wrong).unwrap_err();
+            assert_eq!(problems.problems()[0].key, "aggregator.ingest_url");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! Answers queries over the events and their counters; reads both, writes neither.
+//! Answers queries over the events and their counters; reads both, writes neither. What operators
+//! ask of dead letters is all it changes.
 //!
 //! In reading order: [`config`], [`app`] (starts and ends the service), [`auth`] (whose data a
-//! request may see), `routes` (one module per resource), [`params`] (query parameters),
-//! [`counters`] with [`counts`] and [`cache`] (Redis), [`query`] (MongoDB), [`error`] (what a
+//! request may see), [`guard`] (who may ask), `routes` (one module per resource), [`params`] (query parameters),
+//! [`counters`] with [`counts`] and [`cache`] (Redis), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`error`] (what a
 //! client is told), [`metrics`], [`probe`] (readiness).
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
 //! `/metrics`, and `/events` works while Redis is away.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cache;
@@ -15,6 +17,7 @@ pub mod config;
 pub mod counters;
 pub mod counts;
 pub mod error;
+pub mod guard;
 pub mod metrics;
 pub mod params;
 pub mod probe;

@@ -21,6 +21,12 @@ pub enum Route {
     Metrics,
     /// `/metrics/series`
     Series,
+    /// `/analytics`
+    Analytics,
+    /// `/stream`, until its first byte
+    Stream,
+    /// `/admin/...`
+    Admin,
     /// `/livez`
     Livez,
     /// Everything else.
@@ -29,11 +35,14 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Events,
         Self::Event,
         Self::Metrics,
         Self::Series,
+        Self::Analytics,
+        Self::Stream,
+        Self::Admin,
         Self::Livez,
         Self::Other,
     ];
@@ -44,7 +53,10 @@ impl Route {
             "/events" => Self::Events,
             "/metrics" => Self::Metrics,
             "/metrics/series" => Self::Series,
+            "/analytics" => Self::Analytics,
+            "/stream" => Self::Stream,
             "/livez" => Self::Livez,
+            _ if path.starts_with("/admin/") => Self::Admin,
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Event,
                 _ => Self::Other,
@@ -59,6 +71,9 @@ impl Route {
             Self::Event => "/events/{id}",
             Self::Metrics => "/metrics",
             Self::Series => "/metrics/series",
+            Self::Analytics => "/analytics",
+            Self::Stream => "/stream",
+            Self::Admin => "/admin",
             Self::Livez => "/livez",
             Self::Other => "other",
         }
@@ -69,7 +84,7 @@ const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
 /// Handles of [`REQUEST_DURATION`].
 #[derive(Debug, Clone)]
-pub struct RequestMetrics([[Histogram; 3]; 6]);
+pub struct RequestMetrics([[Histogram; 3]; 9]);
 
 impl RequestMetrics {
     /// Resolves the handles.
@@ -135,6 +150,10 @@ mod tests {
             ("/metrics", Route::Metrics),
             ("/metrics/series", Route::Series),
             ("/metrics/x", Route::Other),
+            ("/analytics", Route::Analytics),
+            ("/stream", Route::Stream),
+            ("/admin/dead-letters/x", Route::Admin),
+            ("/admin", Route::Other),
             ("/", Route::Other),
         ];
         for (path, route) in table {

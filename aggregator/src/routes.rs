@@ -1,19 +1,22 @@
 //! The public port, one module per resource.
 
+mod admin;
 mod events;
 mod metrics;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
-use evp_shared::http::admin;
+use evp_shared::http::admin::livez;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::QueryError;
+use crate::guard::guard;
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -21,9 +24,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/events/{id}", get(events::one))
         .route("/metrics", get(metrics::now))
         .route("/metrics/series", get(metrics::series))
-        .route("/livez", get(async || admin::livez().map(Body::new)))
+        .merge(admin::routes())
+        .route("/livez", get(async || livez().map(Body::new)))
         .fallback(async || QueryError::NotFound)
         .method_not_allowed_fallback(async || QueryError::MethodNotAllowed)
+        .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }
 

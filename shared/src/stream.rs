@@ -13,6 +13,7 @@ pub mod entry;
 pub mod group;
 mod identity;
 pub mod life;
+pub mod look;
 mod replicated;
 mod reply;
 pub mod uncommitted;
@@ -37,6 +38,7 @@ pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
+pub use look::{ConsumerState, PartitionState};
 pub use uncommitted::Uncommitted;
 
 /// Longest a script may take before its outcome counts as unknown. Above the connection's own

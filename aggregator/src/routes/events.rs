@@ -18,8 +18,8 @@ use crate::query::json::EventJson;
 use crate::query::lookup::{Found, Wanted};
 use crate::query::time::{parse_timestamp, rfc3339_signed};
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 1_000;
+const LIMIT_DEFAULT: u64 = 50;
+const LIMIT_MAX: u64 = 1_000;
 
 const LIST_PARAMETERS: &[&str] = &[
     "type",
@@ -46,7 +46,8 @@ pub(super) async fn list(
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
     let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
-    let limit = limit(&params)?;
+    let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let cursor = match params.single("cursor")? {
         None => None,
         Some(text) => Some(Cursor::decode(text, &filter).ok_or(QueryError::Cursor)?),
@@ -109,20 +110,4 @@ fn found_answer(found: &Found) -> Result<Response, QueryError> {
             json(&EventJson::with(&letter.document, &also))
         }
     }
-}
-
-fn limit(params: &Params) -> Result<usize, BadParameter> {
-    let Some(text) = params.single("limit")? else {
-        return Ok(LIMIT_DEFAULT);
-    };
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| {
-        BadParameter::invalid(
-            "limit",
-            format!("send a whole number from 1 to {LIMIT_MAX}"),
-        )
-    })
 }

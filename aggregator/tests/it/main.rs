@@ -5,8 +5,10 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod admin;
 mod event;
 mod events;
+mod guard;
 mod metrics;
 mod outage;
 mod parameters;

@@ -111,6 +111,19 @@ impl TestAggregator {
         }
     }
 
+    /// A request that is not sent yet.
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends JSON; the answer with its status.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.request(reqwest::Method::POST, path).json(body);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    }
+
     pub(crate) async fn raw(&self, method: reqwest::Method, path: &str) -> Response {
         let url = format!("{}{path}", self.base);
         self.http.request(method, url).send().await.unwrap()
@@ -138,6 +151,19 @@ impl TestAggregator {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.body
+    }
+
+    /// The answer once it is as it should be: answers are up to a moment old.
+    pub(crate) async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let seen = std::cell::RefCell::new(Value::Null);
+        wait_for(path, || async {
+            let body = self.ok(path).await;
+            let is_wanted = wanted(&body);
+            seen.replace(body);
+            is_wanted
+        })
+        .await;
+        seen.into_inner()
     }
 
     /// Status, code and parameter of a problem.
