@@ -20,6 +20,8 @@ use tower::ServiceExt;
 use crate::admin::Admin;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
+use crate::feed::reader::Reader;
+use crate::feed::{Feed, minute};
 use crate::metrics::{RequestMetrics, Route};
 use crate::probe::Probe;
 use crate::query::Events;
@@ -30,6 +32,7 @@ use crate::routes;
 pub(crate) struct App {
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Arc<Events>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) hosts: Arc<[String]>,
@@ -82,14 +85,26 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let probe = Probe::new(&service.health, stream.clone(), database.clone());
     let clock = service.clock;
     let query = config.query;
+    let feed = Arc::new(Feed::new(
+        stream.clone(),
+        clock.clone(),
+        service.shutdown.clone(),
+        config.stream,
+    ));
+    let counters = Arc::new(Counters::new(
+        stream.clone(),
+        clock.clone(),
+        query.cache_ttl,
+    ));
     let app = App {
+        feed: Arc::clone(&feed),
+        counters: Arc::clone(&counters),
         admin: Arc::new(Admin::new(
-            (stream.clone(), database.clone()),
+            (stream, database.clone()),
             config.identity.fingerprint(),
             clock.clone(),
             (query.time_limit, query.cache_ttl),
         )),
-        counters: Arc::new(Counters::new(stream, clock.clone(), query.cache_ttl)),
         events: Arc::new(Events::new(database, clock.clone(), query.time_limit)),
         hosts: config.hosts.clone().into(),
         ingest_url: config.ingest_url.as_str().into(),
@@ -97,7 +112,10 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         clock,
     };
     let mut tasks = TaskSet::new();
-    tasks.spawn("probe", probe.run(service.shutdown.clone()));
+    let shutdown = || service.shutdown.clone();
+    tasks.spawn("probe", probe.run(shutdown()));
+    tasks.spawn("feed", Reader::new(Arc::clone(&feed)).run(shutdown()));
+    tasks.spawn("feed-minute", minute::run(feed, counters, shutdown()));
     let serving = serve(listener, &config, app, (service.shutdown, service.grace));
     tokio::pin!(serving);
     tokio::select! {

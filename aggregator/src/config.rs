@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AnyKey, AuthConfig, Key, LogConfig, MongoConfig, RedisConfig, RuntimeConfig,
-    ServerConfig, ShutdownConfig, Source, admin_listen, identity, server_listen,
+    AdminConfig, AnyKey, AuthConfig, ByteSize, Key, LogConfig, MongoConfig, RedisConfig,
+    RuntimeConfig, ServerConfig, ShutdownConfig, Source, admin_listen, identity, server_listen,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -45,6 +45,25 @@ pub const QUERY_CONNECTIONS: Key<NonZeroU32> = Key::new(
 )
 .range("1", "1000");
 
+/// How many clients the live stream has.
+pub const STREAM_CLIENTS: Key<NonZeroU32> = Key::new(
+    "aggregator.stream.clients",
+    "2500",
+    "Clients of the live stream; one more is answered 503. Each costs a connection and about \
+     20 KiB. Keep it below `server.connections`, or queries find no room.",
+)
+.range("1", "100000");
+
+/// How much of the live stream is at hand.
+pub const STREAM_BUFFER: Key<ByteSize> = Key::new(
+    "aggregator.stream.buffer",
+    "16MiB",
+    "Memory for the newest events, which all clients of the live stream share. A client that is \
+     slower than they leave it misses events, and is told how many. Lower makes more clients too \
+     slow at high rates; higher costs memory while somebody watches.",
+)
+.range("1MiB", "1GiB");
+
 /// Where browsers reach ingest.
 pub const INGEST_URL: Key<String> = Key::new(
     "aggregator.ingest_url",
@@ -68,6 +87,8 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &ADMIN_LISTEN,
     &INGEST_URL,
     &HOSTS,
+    &STREAM_CLIENTS,
+    &STREAM_BUFFER,
     &QUERY_TIME_LIMIT,
     &QUERY_CACHE_TTL,
     &QUERY_CONNECTIONS,
@@ -107,6 +128,8 @@ pub struct AggregatorConfig {
     pub hosts: Vec<String>,
     /// Bounds of queries.
     pub query: QueryConfig,
+    /// Bounds of the live stream.
+    pub stream: StreamConfig,
     /// How to log.
     pub log: LogConfig,
     /// What it runs on.
@@ -126,6 +149,15 @@ pub struct QueryConfig {
     pub cache_ttl: Duration,
     /// See [`QUERY_CONNECTIONS`].
     pub connections: NonZeroU32,
+}
+
+/// Bounds of the live stream.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamConfig {
+    /// See [`STREAM_CLIENTS`].
+    pub clients: usize,
+    /// See [`STREAM_BUFFER`].
+    pub buffer_bytes: usize,
 }
 
 impl ServiceConfig for AggregatorConfig {
@@ -149,6 +181,10 @@ impl ServiceConfig for AggregatorConfig {
                 time_limit: source.get(&QUERY_TIME_LIMIT),
                 cache_ttl: source.get(&QUERY_CACHE_TTL),
                 connections: source.get(&QUERY_CONNECTIONS),
+            },
+            stream: StreamConfig {
+                clients: usize::try_from(source.get(&STREAM_CLIENTS).get()).unwrap_or(usize::MAX),
+                buffer_bytes: source.get(&STREAM_BUFFER).as_usize(),
             },
             log: LogConfig::read(source),
             runtime: RuntimeConfig::read(source),

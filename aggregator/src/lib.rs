@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`config`], [`app`] (starts and ends the service), [`auth`] (whose data a
 //! request may see), [`guard`] (who may ask), `routes` (one module per resource), [`params`] (query parameters),
-//! [`counters`] with [`counts`] and [`cache`] (Redis), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`error`] (what a
+//! [`counters`] with [`counts`] and [`cache`] (Redis), [`feed`] (the live stream), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`error`] (what a
 //! client is told), [`metrics`], [`probe`] (readiness).
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
@@ -17,6 +17,7 @@ pub mod config;
 pub mod counters;
 pub mod counts;
 pub mod error;
+pub mod feed;
 pub mod guard;
 pub mod metrics;
 pub mod params;

@@ -3,6 +3,7 @@
 mod admin;
 mod events;
 mod metrics;
+mod stream;
 
 use axum::Router;
 use axum::body::Body;
@@ -24,6 +25,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/events/{id}", get(events::one))
         .route("/metrics", get(metrics::now))
         .route("/metrics/series", get(metrics::series))
+        .route("/stream", get(stream::stream))
         .merge(admin::routes())
         .route("/livez", get(async || livez().map(Body::new)))
         .fallback(async || QueryError::NotFound)

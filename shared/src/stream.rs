@@ -10,6 +10,7 @@ pub mod audit;
 pub mod commit;
 pub mod counts;
 pub mod entry;
+pub mod follow;
 pub mod group;
 mod identity;
 pub mod life;
@@ -36,6 +37,7 @@ pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
+pub use follow::Followed;
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};
@@ -143,6 +145,7 @@ struct Scripts {
     hello: Script,
     commit: Script,
     leave: Script,
+    follow: Script,
     read_counts: Script,
     set_counts: Script,
 }
@@ -172,6 +175,7 @@ impl Stream {
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
+                follow: Script::from_lua(include_str!("stream/follow.lua")),
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),

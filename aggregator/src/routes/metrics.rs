@@ -72,8 +72,8 @@ pub(super) async fn now(
     };
     let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
     json(&MetricsAnswer {
-        total_events_last_minute: minute.value.total(&tenant),
-        by_type: minute.value.ranked(&tenant, NAMED_TYPES_MAX),
+        total_events_last_minute: minute.value.all.total(&tenant),
+        by_type: minute.value.all.ranked(&tenant, NAMED_TYPES_MAX),
         window_seconds: WINDOW_S,
         as_of: rfc3339(minute.as_of_ms.min(read_ms.unwrap_or(u64::MAX))),
         totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, &all_time.value)),

@@ -15,3 +15,6 @@ mod parameters;
 mod plans;
 mod process;
 mod service;
+mod sse;
+mod stream;
+mod stream_resume;
