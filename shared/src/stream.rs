@@ -17,6 +17,7 @@ pub mod life;
 pub mod look;
 mod replicated;
 mod reply;
+pub mod sketches;
 pub mod uncommitted;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use fred::types::config::Options;
 use fred::types::scripts::Script;
 use tokio::time::error::Elapsed;
 
-use crate::keys::{Keys, PartitionKeys};
+use crate::keys::{Keys, PartitionKeys, SketchKeys};
 use replicated::Replicated;
 
 pub use append::AppendError;
@@ -41,6 +42,7 @@ pub use follow::Followed;
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};
+pub use sketches::{SketchBucket, SketchUpdate};
 pub use uncommitted::Uncommitted;
 
 /// Longest a script may take before its outcome counts as unknown. Above the connection's own
@@ -146,6 +148,7 @@ struct Scripts {
     commit: Script,
     leave: Script,
     follow: Script,
+    sketch: Script,
     read_counts: Script,
     set_counts: Script,
 }
@@ -155,6 +158,7 @@ struct Scripts {
 pub struct Stream {
     client: Client,
     identity: Arc<String>,
+    sketches: SketchKeys,
     partitions: Arc<[PartitionKeys]>,
     scripts: Arc<Scripts>,
     /// Where set, appends go this way.
@@ -167,6 +171,7 @@ impl Stream {
         Self {
             client,
             identity: Arc::new(keys.identity()),
+            sketches: keys.sketches(),
             partitions: (0..partitions)
                 .map(|partition| keys.partition(partition))
                 .collect(),
@@ -175,6 +180,7 @@ impl Stream {
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
+                sketch: Script::from_lua(include_str!("stream/sketch.lua")),
                 follow: Script::from_lua(include_str!("stream/follow.lua")),
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
