@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
+use crate::analytics::Analytics;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 use crate::feed::reader::Reader;
@@ -32,6 +33,7 @@ use crate::routes;
 pub(crate) struct App {
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Arc<Events>,
+    pub(crate) analytics: Analytics,
     pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) identity: Arc<Identity>,
@@ -97,6 +99,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         query.cache_ttl,
     ));
     let app = App {
+        analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::clone(&feed),
         counters: Arc::clone(&counters),
         admin: Arc::new(Admin::new(

@@ -3,13 +3,15 @@
 //!
 //! In reading order: [`config`], [`app`] (starts and ends the service), [`auth`] (whose data a
 //! request may see), [`guard`] (who may ask), `routes` (one module per resource), [`params`] (query parameters),
-//! [`counters`] with [`counts`] and [`cache`] (Redis), [`feed`] (the live stream), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`error`] (what a
+//! [`counters`] with [`counts`] and [`cache`] (Redis), [`analytics`], [`feed`] (the
+//! live stream), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`openapi`], [`error`] (what a
 //! client is told), [`metrics`], [`probe`] (readiness).
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
 //! `/metrics`, and `/events` works while Redis is away.
 
 pub mod admin;
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod cache;
@@ -20,6 +22,7 @@ pub mod error;
 pub mod feed;
 pub mod guard;
 pub mod metrics;
+pub mod openapi;
 pub mod params;
 pub mod probe;
 pub mod query;

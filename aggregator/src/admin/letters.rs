@@ -12,9 +12,11 @@ use evp_shared::frame::RawFrame;
 use evp_shared::store::stored_fingerprint;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::Admin;
 use crate::error::QueryError;
+use crate::openapi::schema::Event;
 use crate::query::json::EventJson;
 
 /// Letters one request handles at most; a client repeats it until none is left.
@@ -27,7 +29,7 @@ const RATE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 const RECEIPT_WAIT: Duration = Duration::from_secs(30);
 
 /// What a list says of a dead letter.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LetterHead {
     /// What it is known by.
@@ -53,18 +55,20 @@ pub struct LetterHead {
 }
 
 /// A dead letter with what was kept.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LetterWhole {
     #[serde(flatten)]
     head: LetterHead,
     /// The event; `None` for an entry that does not decode.
+    #[schema(value_type = Option<Event>)]
     event: Option<Value>,
     /// The fields of an entry that does not decode, as text where they are text.
+    #[schema(value_type = Option<Object>)]
     fields: Option<Value>,
 }
 
 /// What a replay or a purge did, or would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
     /// Whether nothing was changed.

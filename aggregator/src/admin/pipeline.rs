@@ -8,6 +8,7 @@ use evp_shared::redis::{Memory, is_connected, version};
 use evp_shared::stream::{PartitionState, StreamError, Totals};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Admin;
 use crate::error::QueryError;
@@ -19,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const PARTITIONS_AT_ONCE: usize = 16;
 
 /// The state of the pipeline as it is answered.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineState {
     /// Unix ms.
@@ -36,7 +37,7 @@ pub struct PipelineState {
 }
 
 /// What became of all events since the beginning.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PipelineTotals {
     appended: i64,
@@ -45,7 +46,7 @@ struct PipelineTotals {
     dead_lettered: i64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Partition {
     partition: u16,
@@ -62,7 +63,7 @@ struct Partition {
     consumers: Vec<Consumer>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Consumer {
     name: String,
@@ -72,7 +73,7 @@ struct Consumer {
     idle_ms: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RedisState {
     version: String,
@@ -81,13 +82,13 @@ struct RedisState {
     max_memory_bytes: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MongoState {
     version: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LettersState {
     events: u64,

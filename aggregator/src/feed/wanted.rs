@@ -203,7 +203,7 @@ mod tests {
     fn a_rate_is_kept_over_time_and_an_absence_made_up_for() {
         let clock = Clock::manual(0);
         let mut allowance = parse("rate=10").unwrap().allowance(clock.now());
-        let mut taken = |allowance: &mut Allowance| (0..1_000).filter(|_| allowance.take()).count();
+        let taken = |allowance: &mut Allowance| (0..1_000).filter(|_| allowance.take()).count();
         assert_eq!(taken(&mut allowance), 10);
         clock.advance(Duration::from_millis(500));
         allowance.refill(clock.now());

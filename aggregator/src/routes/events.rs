@@ -6,11 +6,14 @@ use axum::response::Response;
 use bson::RawDocumentBuf;
 use http::Uri;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
+use crate::openapi::problem::{Problem, Reading};
+use crate::openapi::schema::{Event, FoundEvent};
 use crate::params::{BadParameter, Params};
 use crate::query::cursor::Cursor;
 use crate::query::filter::Filter;
@@ -32,14 +35,35 @@ const LIST_PARAMETERS: &[&str] = &[
 ];
 
 /// The answer of `GET /events`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ListAnswer<'a> {
+pub(crate) struct ListAnswer<'a> {
+    #[schema(value_type = Vec<Event>)]
     items: Vec<EventJson<'a>>,
     next_cursor: Option<String>,
 }
 
-pub(super) async fn list(
+/// List events
+///
+/// Newest first by `timestamp`. The list is over when `nextCursor` is null, not when a page is
+/// short.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "query",
+    operation_id = "listEvents",
+    params(
+        ("type" = Option<Vec<String>>, Query, description = "Event types, at most 200"),
+        ("userId" = Option<String>, Query, min_length = 1, max_length = 128),
+        ("sessionId" = Option<String>, Query, min_length = 1, max_length = 128),
+        ("from" = Option<String>, Query, description = "RFC 3339, seconds or ms since 1970, or `-15m`; is in"),
+        ("to" = Option<String>, Query, description = "As `from`; is not in"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "Of the page before, with the same filters"),
+    ),
+    responses((status = 200, description = "A page", body = ListAnswer), Reading)
+)]
+pub(crate) async fn list(
     State(app): State<App>,
     tenant: Tenant,
     uri: Uri,
@@ -66,7 +90,24 @@ pub(super) async fn list(
     })
 }
 
-pub(super) async fn one(
+/// One event, and what became of it
+#[utoipa::path(
+    get,
+    path = "/events/{id}",
+    tag = "query",
+    operation_id = "event",
+    params(
+        ("id" = String, Path, description = "The canonical id or the `eventId`"),
+        ("timestamp" = Option<String>, Query, description = "As it was sent with an `eventId`"),
+    ),
+    responses(
+        (status = 200, description = "The event", body = FoundEvent),
+        (status = 404, description = "Not stored, if it was accepted before `storedThrough`",
+         body = Problem, content_type = "application/problem+json"),
+        Reading,
+    )
+)]
+pub(crate) async fn one(
     State(app): State<App>,
     tenant: Tenant,
     id: Result<Path<String>, PathRejection>,

@@ -14,13 +14,35 @@ use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
 use crate::feed::wanted::Wanted;
+use crate::openapi::problem::Reading;
 use crate::params::Params;
 
 const PARAMETERS: &[&str] = &["type", "userId", "sample", "rate", "lastEventId"];
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-pub(super) async fn stream(
+/// Events as they come
+///
+/// Server-sent events: `event`, `metrics`, `dropped`, `reset`. It does not end by itself.
+#[utoipa::path(
+    get,
+    path = "/stream",
+    tag = "live",
+    operation_id = "stream",
+    params(
+        ("type" = Option<Vec<String>>, Query, description = "Event types, at most 50"),
+        ("userId" = Option<String>, Query, min_length = 1, max_length = 128),
+        ("sample" = Option<f64>, Query, description = "Share of the events, above 0"),
+        ("rate" = Option<u32>, Query, minimum = 1, maximum = 1000),
+        ("lastEventId" = Option<String>, Query, description = "As the header"),
+        ("last-event-id" = Option<String>, Header, description = "Where to go on"),
+    ),
+    responses(
+        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+        Reading,
+    )
+)]
+pub(crate) async fn stream(
     State(app): State<App>,
     tenant: Tenant,
     headers: HeaderMap,

@@ -6,10 +6,12 @@
 )]
 
 mod admin;
+mod analytics;
 mod event;
 mod events;
 mod guard;
 mod metrics;
+mod openapi;
 mod outage;
 mod parameters;
 mod plans;

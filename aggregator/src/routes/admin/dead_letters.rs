@@ -15,11 +15,13 @@ use evp_shared::outcome::{DeadReason, RejectReason};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Uri};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::admin::letters::{LetterHead, Operation};
+use crate::admin::letters::{Done, LetterHead, LetterWhole, Operation};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::error::QueryError;
+use crate::openapi::problem::{Problem, Reading, WithBody};
 use crate::params::{BadParameter, Params};
 use crate::query::time::{INSTANT_HINT, parse_instant};
 use crate::routes::json;
@@ -40,17 +42,17 @@ const BODY: BodyLimits = BodyLimits {
 const LIST_PARAMETERS: &[&str] = &["reason", "type", "from", "to", "limit", "cursor"];
 
 /// The answer of `GET /admin/dead-letters`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LettersAnswer {
+pub(crate) struct LettersAnswer {
     items: Vec<LetterHead>,
     next_cursor: Option<String>,
 }
 
 /// The body of a replay or a purge.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OperationBody {
+pub(crate) struct OperationBody {
     /// Which ones: at most 1,000 ids, as lists give them.
     ids: Option<Vec<String>>,
     /// Or all that match; `{}` is all there are.
@@ -59,9 +61,9 @@ struct OperationBody {
     dry_run: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct FilterBody {
+pub(crate) struct FilterBody {
     reason: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
@@ -70,14 +72,32 @@ struct FilterBody {
 }
 
 /// A time, as text or as Unix seconds or ms.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Instant {
+pub(crate) enum Instant {
     Number(u64),
     Text(String),
 }
 
-pub(super) async fn list(
+/// List dead letters
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/admin/dead-letters",
+    tag = "admin",
+    operation_id = "listDeadLetters",
+    params(
+        ("reason" = Option<String>, Query, description = "`undecodable`, `refused_by_store` or `id_collision`"),
+        ("type" = Option<String>, Query, description = "One event type"),
+        ("from" = Option<String>, Query, description = "Kept since: RFC 3339, seconds or ms since 1970, or `-15m`"),
+        ("to" = Option<String>, Query, description = "Kept before"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = LettersAnswer), Reading)
+)]
+pub(crate) async fn list(
     State(app): State<App>,
     _: Operator,
     uri: Uri,
@@ -101,7 +121,21 @@ pub(super) async fn list(
     })
 }
 
-pub(super) async fn one(
+/// A dead letter with what was kept
+#[utoipa::path(
+    get,
+    path = "/admin/dead-letters/{id}",
+    tag = "admin",
+    operation_id = "deadLetter",
+    params(("id" = String, Path, description = "As lists give it")),
+    responses(
+        (status = 200, description = "The dead letter", body = LetterWhole),
+        (status = 404, description = "There is none of this id", body = Problem,
+         content_type = "application/problem+json"),
+        Reading,
+    )
+)]
+pub(crate) async fn one(
     State(app): State<App>,
     _: Operator,
     id: Result<Path<String>, PathRejection>,
@@ -113,7 +147,18 @@ pub(super) async fn one(
     json(&app.admin.letter(id).await?)
 }
 
-pub(super) async fn replay(
+/// Put dead letters onto the stream again
+///
+/// Nothing is changed unless `dryRun` is `false`.
+#[utoipa::path(
+    post,
+    path = "/admin/dead-letters/replay",
+    tag = "admin",
+    operation_id = "replayDeadLetters",
+    request_body = OperationBody,
+    responses((status = 200, description = "What was done, or would be", body = Done), WithBody)
+)]
+pub(crate) async fn replay(
     State(app): State<App>,
     operator: Operator,
     request: Request,
@@ -121,7 +166,18 @@ pub(super) async fn replay(
     operate(Operation::Replay, &app, operator, request).await
 }
 
-pub(super) async fn purge(
+/// Delete dead letters for good
+///
+/// Nothing is changed unless `dryRun` is `false`.
+#[utoipa::path(
+    post,
+    path = "/admin/dead-letters/purge",
+    tag = "admin",
+    operation_id = "purgeDeadLetters",
+    request_body = OperationBody,
+    responses((status = 200, description = "What was done, or would be", body = Done), WithBody)
+)]
+pub(crate) async fn purge(
     State(app): State<App>,
     operator: Operator,
     request: Request,
