@@ -10,11 +10,13 @@ use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, RunFailure, Service};
+use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
@@ -28,6 +30,9 @@ use crate::probe::Probe;
 use crate::query::Events;
 use crate::routes;
 
+/// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
+const EXPORTS_AT_ONCE: usize = 4;
+
 /// What every handler works with.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
@@ -36,6 +41,8 @@ pub(crate) struct App {
     pub(crate) analytics: Analytics,
     pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,
     pub(crate) hosts: Arc<[String]>,
     pub(crate) ingest_url: Arc<str>,
@@ -109,6 +116,8 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
             (query.time_limit, query.cache_ttl),
         )),
         events: Arc::new(Events::new(database, clock.clone(), query.time_limit)),
+        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+        shutdown: service.shutdown.clone(),
         hosts: config.hosts.clone().into(),
         ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(config.identity)),
@@ -134,7 +143,7 @@ async fn serve(
     listener: TcpListener,
     config: &AggregatorConfig,
     app: App,
-    (shutdown, grace): (evp_shared::shutdown::Shutdown, std::time::Duration),
+    (shutdown, grace): (Shutdown, std::time::Duration),
 ) -> Drained {
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),

@@ -197,7 +197,7 @@ impl Admin {
     }
 
     async fn replay(&self, filter: &Filter) -> Result<(u64, String), QueryError> {
-        let stored = stored_fingerprint(&self.database).await?;
+        let stored = self.in_time(stored_fingerprint(&self.database)).await?;
         if stored.is_some_and(|stored| stored != self.fingerprint) {
             // Frames of another identity would stay pending for ever.
             tracing::error!(

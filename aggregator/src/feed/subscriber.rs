@@ -389,3 +389,20 @@ fn write(out: &mut BytesMut, name: &str, id: Option<&str>, data: &[u8]) {
     out.put_slice(data);
     out.put_slice(b"\n\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what `make` makes.
+    fn size<F>(_: impl Fn(&'static mut Subscriber) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_is_small_whatever_it_is_doing() {
+        // Thousands of them wait at the same time.
+        let sizes = (size_of::<Subscriber>(), size(|one| one.next_chunk()));
+        assert!(sizes.0 <= 512 && sizes.1 <= 1_536, "{sizes:?}");
+    }
+}

@@ -26,14 +26,23 @@ pub struct NewEvent {
     session_id: Option<String>,
     /// RFC 3339, or seconds (below 10,000,000,000) or ms since 1970; when it is received, without
     /// one.
-    #[schema(value_type = Option<Object>)]
-    timestamp: Option<()>,
+    timestamp: Option<Timestamp>,
     #[schema(minimum = 0, maximum = 9)]
     priority: Option<i32>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<()>,
     #[schema(value_type = Option<Object>)]
     payload: Option<()>,
+}
+
+/// A time.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+pub enum Timestamp {
+    /// Seconds or ms since 1970.
+    Number(f64),
+    /// RFC 3339 with an offset.
+    Text(String),
 }
 
 /// What became of a request's events.

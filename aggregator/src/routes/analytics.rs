@@ -22,7 +22,10 @@ use crate::params::Params;
     path = "/analytics",
     tag = "query",
     operation_id = "analytics",
-    params(("range" = Option<String>, Query, description = "`15m`, `1h` (the default), `24h` or `7d`")),
+    params((
+        "range" = Option<String>, Query,
+        description = "`15m`, `1h` (the default), `24h` or `7d`", pattern = "^(15m|1h|24h|7d)$",
+    )),
     responses(
         (status = 200, description = "At most 10 s old, or a minute while its successor is read", body = AnalyticsAnswer),
         (status = 304, description = "The one of If-None-Match is the one"),

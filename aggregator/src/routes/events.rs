@@ -1,10 +1,13 @@
 //! `GET /events` and `GET /events/{id}`.
 
+mod export;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bson::RawDocumentBuf;
-use http::Uri;
+use http::header::ACCEPT;
+use http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,8 +24,14 @@ use crate::query::json::EventJson;
 use crate::query::lookup::{Found, Wanted};
 use crate::query::time::{parse_timestamp, rfc3339_signed};
 
+/// What an export is asked for by.
+const LINES: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
+
 const LIMIT_DEFAULT: u64 = 50;
 const LIMIT_MAX: u64 = 1_000;
+
+/// Events of one export at most; more than there are.
+const EXPORT_MAX: u64 = 1_000_000_000_000;
 
 const LIST_PARAMETERS: &[&str] = &[
     "type",
@@ -40,13 +49,18 @@ const LIST_PARAMETERS: &[&str] = &[
 pub(crate) struct ListAnswer<'a> {
     #[schema(value_type = Vec<Event>)]
     items: Vec<EventJson<'a>>,
+    /// Where the list goes on; null at its end.
     next_cursor: Option<String>,
+    /// Where what is newer than this page lies; null on the first page, and when a page of it has
+    /// nothing newer after it.
+    prev_cursor: Option<String>,
 }
 
 /// List events
 ///
 /// Newest first by `timestamp`. The list is over when `nextCursor` is null, not when a page is
-/// short.
+/// short. With `Accept: application/x-ndjson` all of it comes in one answer, an event per line;
+/// `limit` then has no upper bound.
 #[utoipa::path(
     get,
     path = "/events",
@@ -61,17 +75,28 @@ pub(crate) struct ListAnswer<'a> {
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "Of the page before, with the same filters"),
     ),
-    responses((status = 200, description = "A page", body = ListAnswer), Reading)
+    responses(
+        (status = 200, description = "A page; or all events, one per line", content(
+            (ListAnswer = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
+        Reading,
+    )
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     tenant: Tenant,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
     let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
-    let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let as_lines = wants_lines(&headers);
+    let limit = if as_lines {
+        params.limit(u64::MAX, EXPORT_MAX)?
+    } else {
+        params.limit(LIMIT_DEFAULT, LIMIT_MAX)?
+    };
     let cursor = match params.single("cursor")? {
         None => None,
         Some(text) => Some(Cursor::decode(text, &filter).ok_or(QueryError::Cursor)?),
@@ -79,6 +104,10 @@ pub(crate) async fn list(
     if let Some(cursor) = cursor {
         filter.window = cursor.window;
     }
+    if as_lines {
+        return export::begin(&app, filter, cursor, limit).await;
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = app.events.page(&filter, cursor, limit).await?;
     json(&ListAnswer {
         items: page
@@ -87,6 +116,7 @@ pub(crate) async fn list(
             .map(|document: &RawDocumentBuf| EventJson::new(document))
             .collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&filter)),
+        prev_cursor: page.previous.map(|cursor| cursor.encode(&filter)),
     })
 }
 
@@ -135,6 +165,17 @@ pub(crate) async fn one(
         Some(found) => found_answer(&found),
         None => Err(QueryError::EventNotFound { stored_through_ms }),
     }
+}
+
+/// Whether the client asks for one event per line.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter();
+    let texts = accepts.filter_map(|accept| accept.to_str().ok());
+    let mut kinds = texts.flat_map(|text| text.split(','));
+    kinds.any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        LINES.iter().any(|lines| kind.eq_ignore_ascii_case(lines))
+    })
 }
 
 fn found_answer(found: &Found) -> Result<Response, QueryError> {

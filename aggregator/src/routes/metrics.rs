@@ -61,7 +61,7 @@ impl TotalsAnswer {
     path = "/metrics",
     tag = "query",
     operation_id = "lastMinute",
-    params(("window" = Option<String>, Query, description = "`all` adds totals over all time")),
+    params(("window" = Option<String>, Query, description = "`all` adds totals over all time", pattern = "^all$")),
     responses((status = 200, description = "Exact as of `asOf`", body = MetricsAnswer), Reading)
 )]
 pub(crate) async fn now(
@@ -98,8 +98,8 @@ pub(crate) async fn now(
     tag = "query",
     operation_id = "series",
     params(
-        ("window" = Option<String>, Query, description = "`90s`, `15m`, `2h`, `7d`..."),
-        ("step" = Option<String>, Query, description = "`second`, `minute` or `hour`"),
+        ("window" = Option<String>, Query, description = "`90s`, `15m`, `2h`, `7d`...", pattern = "^[1-9][0-9]{0,2}[smhd]$"),
+        ("step" = Option<String>, Query, description = "`second`, `minute` or `hour`", pattern = "^(second|minute|hour)$"),
         ("type" = Option<Vec<String>>, Query, description = "Event types, at most 50"),
     ),
     responses((status = 200, description = "A point for each step", body = SeriesAnswer), Reading)

@@ -9,6 +9,7 @@ mod admin;
 mod analytics;
 mod event;
 mod events;
+mod events_back;
 mod guard;
 mod metrics;
 mod openapi;
