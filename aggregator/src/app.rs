@@ -10,26 +10,42 @@ use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, RunFailure, Service};
+use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::admin::Admin;
+use crate::analytics::Analytics;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
+use crate::feed::reader::Reader;
+use crate::feed::{Feed, minute};
 use crate::metrics::{RequestMetrics, Route};
 use crate::probe::Probe;
 use crate::query::Events;
 use crate::routes;
+
+/// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
+const EXPORTS_AT_ONCE: usize = 4;
 
 /// What every handler works with.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Arc<Events>,
+    pub(crate) analytics: Analytics,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) admin: Arc<Admin>,
+    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) hosts: Arc<[String]>,
+    pub(crate) ingest_url: Arc<str>,
     pub(crate) clock: Clock,
 }
 
@@ -77,18 +93,41 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
 
     let probe = Probe::new(&service.health, stream.clone(), database.clone());
     let clock = service.clock;
+    let query = config.query;
+    let feed = Arc::new(Feed::new(
+        stream.clone(),
+        clock.clone(),
+        service.shutdown.clone(),
+        config.stream,
+    ));
+    let counters = Arc::new(Counters::new(
+        stream.clone(),
+        clock.clone(),
+        query.cache_ttl,
+    ));
     let app = App {
-        counters: Arc::new(Counters::new(stream, clock.clone(), config.query.cache_ttl)),
-        events: Arc::new(Events::new(
-            database,
+        analytics: Analytics::new(stream.clone(), clock.clone()),
+        feed: Arc::clone(&feed),
+        counters: Arc::clone(&counters),
+        admin: Arc::new(Admin::new(
+            (stream, database.clone()),
+            config.identity.fingerprint(),
             clock.clone(),
-            config.query.time_limit,
+            (query.time_limit, query.cache_ttl),
         )),
+        events: Arc::new(Events::new(database, clock.clone(), query.time_limit)),
+        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+        shutdown: service.shutdown.clone(),
+        hosts: config.hosts.clone().into(),
+        ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(config.identity)),
         clock,
     };
     let mut tasks = TaskSet::new();
-    tasks.spawn("probe", probe.run(service.shutdown.clone()));
+    let shutdown = || service.shutdown.clone();
+    tasks.spawn("probe", probe.run(shutdown()));
+    tasks.spawn("feed", Reader::new(Arc::clone(&feed)).run(shutdown()));
+    tasks.spawn("feed-minute", minute::run(feed, counters, shutdown()));
     let serving = serve(listener, &config, app, (service.shutdown, service.grace));
     tokio::pin!(serving);
     tokio::select! {
@@ -104,7 +143,7 @@ async fn serve(
     listener: TcpListener,
     config: &AggregatorConfig,
     app: App,
-    (shutdown, grace): (evp_shared::shutdown::Shutdown, std::time::Duration),
+    (shutdown, grace): (Shutdown, std::time::Duration),
 ) -> Drained {
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),

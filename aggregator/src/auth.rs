@@ -33,3 +33,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
         Ok(Self(DEFAULT_TENANT.into()))
     }
 }
+
+/// Somebody who may see and mend the whole system, of all tenants: everybody, while no credentials
+/// are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(());
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(()))
+    }
+}

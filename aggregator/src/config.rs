@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AnyKey, AuthConfig, Key, LogConfig, MongoConfig, RedisConfig, RuntimeConfig,
-    ServerConfig, ShutdownConfig, Source, admin_listen, identity, server_listen,
+    AdminConfig, AnyKey, AuthConfig, ByteSize, Key, LogConfig, MongoConfig, RedisConfig,
+    RuntimeConfig, ServerConfig, ShutdownConfig, Source, admin_listen, identity, server_listen,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -45,10 +45,50 @@ pub const QUERY_CONNECTIONS: Key<NonZeroU32> = Key::new(
 )
 .range("1", "1000");
 
+/// How many clients the live stream has.
+pub const STREAM_CLIENTS: Key<NonZeroU32> = Key::new(
+    "aggregator.stream.clients",
+    "2500",
+    "Clients of the live stream; one more is answered 503. Each costs a connection and about \
+     20 KiB. Keep it below `server.connections`, or queries find no room.",
+)
+.range("1", "100000");
+
+/// How much of the live stream is at hand.
+pub const STREAM_BUFFER: Key<ByteSize> = Key::new(
+    "aggregator.stream.buffer",
+    "16MiB",
+    "Memory for the newest events, which all clients of the live stream share. A client that is \
+     slower than they leave it misses events, and is told how many. Lower makes more clients too \
+     slow at high rates; higher costs memory while somebody watches.",
+)
+.range("1MiB", "1GiB");
+
+/// Where browsers reach ingest.
+pub const INGEST_URL: Key<String> = Key::new(
+    "aggregator.ingest_url",
+    "http://127.0.0.1:8080",
+    "Where browsers and clients reach ingest. The dashboard's examples and the API's description \
+     name it; the aggregator itself never calls it.",
+);
+
+/// Under which names the aggregator may be reached.
+pub const HOSTS: Key<Vec<String>> = Key::new(
+    "aggregator.hosts",
+    "",
+    "Host names under which the aggregator may be reached, such as that of a proxy in front of it, \
+     besides localhost and loopback addresses. A request under any other name is refused: a page \
+     whose name was made to lead here could read everything otherwise (DNS rebinding).",
+);
+
 /// The keys that only the aggregator has.
 pub const KEYS: &[&dyn AnyKey] = &[
     &SERVER_LISTEN,
     &ADMIN_LISTEN,
+    &INGEST_URL,
+    &HOSTS,
+    &STREAM_CLIENTS,
+    &STREAM_BUFFER,
     &QUERY_TIME_LIMIT,
     &QUERY_CACHE_TTL,
     &QUERY_CONNECTIONS,
@@ -82,8 +122,14 @@ pub struct AggregatorConfig {
     pub mongo: MongoConfig,
     /// How an `eventId` becomes a canonical id.
     pub identity: IdentityConfig,
+    /// See [`INGEST_URL`].
+    pub ingest_url: String,
+    /// See [`HOSTS`].
+    pub hosts: Vec<String>,
     /// Bounds of queries.
     pub query: QueryConfig,
+    /// Bounds of the live stream.
+    pub stream: StreamConfig,
     /// How to log.
     pub log: LogConfig,
     /// What it runs on.
@@ -105,6 +151,15 @@ pub struct QueryConfig {
     pub connections: NonZeroU32,
 }
 
+/// Bounds of the live stream.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamConfig {
+    /// See [`STREAM_CLIENTS`].
+    pub clients: usize,
+    /// See [`STREAM_BUFFER`].
+    pub buffer_bytes: usize,
+}
+
 impl ServiceConfig for AggregatorConfig {
     fn read(source: &mut Source) -> Self {
         source.own_sections(SECTIONS);
@@ -120,10 +175,16 @@ impl ServiceConfig for AggregatorConfig {
             redis: RedisConfig::read(source),
             mongo: MongoConfig::read(source),
             identity: identity(source),
+            ingest_url: ingest_url(source),
+            hosts: source.get(&HOSTS),
             query: QueryConfig {
                 time_limit: source.get(&QUERY_TIME_LIMIT),
                 cache_ttl: source.get(&QUERY_CACHE_TTL),
                 connections: source.get(&QUERY_CONNECTIONS),
+            },
+            stream: StreamConfig {
+                clients: usize::try_from(source.get(&STREAM_CLIENTS).get()).unwrap_or(usize::MAX),
+                buffer_bytes: source.get(&STREAM_BUFFER).as_usize(),
             },
             log: LogConfig::read(source),
             runtime: RuntimeConfig::read(source),
@@ -153,6 +214,21 @@ impl ServiceConfig for AggregatorConfig {
     }
 }
 
+/// Without a slash at its end, so that a path can be put behind it.
+fn ingest_url(source: &mut Source) -> String {
+    let url: String = source.get(&INGEST_URL);
+    let is_http = url
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty());
+    if !is_http {
+        source.problem(
+            INGEST_URL.name,
+            format!("is {url:?}: write http://HOST:PORT or https://HOST"),
+        );
+    }
+    url.trim_end_matches('/').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use evp_shared::config::check_defaults;
@@ -173,6 +249,21 @@ mod tests {
         assert_eq!(config.identity.salt_bits, 2);
         assert_eq!(config.server.listen.port(), 8090);
         assert_eq!(config.admin.listen.port(), 9182);
+    }
+
+    #[test]
+    fn the_url_of_ingest_is_one_of_http() {
+        let read = |url: &str| {
+            let text = format!("[aggregator]\ningest_url = {url:?}");
+            let mut source = Source::from_text(&text, &[]).unwrap();
+            let config = AggregatorConfig::read(&mut source);
+            source.finish(config).map(|config| config.ingest_url)
+        };
+        assert_eq!(read("https://in.example/").unwrap(), "https://in.example");
+        for wrong in ["ftp://x", "localhost:8080", "http://"] {
+            let problems = read(wrong).unwrap_err();
+            assert_eq!(problems.problems()[0].key, "aggregator.ingest_url");
+        }
     }
 
     #[test]

@@ -52,6 +52,34 @@ pub struct AllTime {
     pub totals: Totals,
 }
 
+/// Counts of the current second and the 59 before it.
+#[derive(Debug, Clone, Default)]
+pub struct LastMinute {
+    /// Of all of them.
+    pub all: ByTenant,
+    /// Of the last whole second.
+    pub last_second: ByTenant,
+}
+
+impl LastMinute {
+    /// Adds the buckets of a partition, oldest first.
+    fn of(buckets: &[Bucket]) -> Self {
+        let mut sum = Self::default();
+        buckets.iter().for_each(|bucket| sum.all.add(bucket));
+        if let Some(at) = buckets.len().checked_sub(2)
+            && let Some(bucket) = buckets.get(at)
+        {
+            sum.last_second.add(bucket);
+        }
+        sum
+    }
+
+    fn merge(&mut self, part: Self) {
+        self.all.merge(part.all);
+        self.last_second.merge(part.last_second);
+    }
+}
+
 type SeriesKey = (Tenant, SeriesRequest);
 
 /// Reads counters, and answers from memory what was just read.
@@ -59,7 +87,7 @@ type SeriesKey = (Tenant, SeriesRequest);
 pub struct Counters {
     stream: Stream,
     clock: Clock,
-    last_minute: Cache<(), Reading<ByTenant>>,
+    last_minute: Cache<(), Reading<LastMinute>>,
     all_time: Cache<(), Reading<AllTime>>,
     stored_through: Cache<(), u64>,
     series: Cache<SeriesKey, SeriesAnswer>,
@@ -85,7 +113,7 @@ impl Counters {
     ///
     /// # Errors
     /// [`QueryError::Counters`].
-    pub async fn last_minute(&self) -> Result<Arc<Reading<ByTenant>>, QueryError> {
+    pub async fn last_minute(&self) -> Result<Arc<Reading<LastMinute>>, QueryError> {
         let read = self.bounded(READ_DEADLINE, async {
             let as_of_ms = self.clock.now_ms();
             let end = as_of_ms / 1_000 + 1;
@@ -95,10 +123,11 @@ impl Counters {
                     let read = self
                         .stream
                         .count_buckets(partition, Step::Second, buckets.clone());
-                    async { Ok(read.await?.iter().fold(ByTenant::default(), added)) }
+                    async { Ok(LastMinute::of(&read.await?)) }
                 })
-                .try_fold(ByTenant::default(), |sum, part| async {
-                    Ok(merged(sum, part))
+                .try_fold(LastMinute::default(), |mut sum, part| async {
+                    sum.merge(part);
+                    Ok(sum)
                 })
                 .await?;
             Ok(Reading { as_of_ms, value })
@@ -211,16 +240,6 @@ impl Counters {
             Err(_) => Err(QueryError::Counters { source: None }),
         }
     }
-}
-
-fn added(mut sum: ByTenant, bucket: &Bucket) -> ByTenant {
-    sum.add(bucket);
-    sum
-}
-
-fn merged(mut sum: ByTenant, part: ByTenant) -> ByTenant {
-    sum.merge(part);
-    sum
 }
 
 /// Cuts `buckets` into pipelines.

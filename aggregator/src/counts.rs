@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use evp_shared::counters::{OTHER_TYPE, split_field};
 use evp_shared::stream::Bucket;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Tenant;
 
@@ -21,7 +22,7 @@ pub type TypeCounts = HashMap<Box<str>, i64>;
 pub struct ByTenant(HashMap<Box<str>, TypeCounts>);
 
 /// One type of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TypeCount {
     /// The type.
     #[serde(rename = "_id")]

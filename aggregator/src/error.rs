@@ -1,16 +1,19 @@
 //! Why a query has no answer, and what the client is told.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use evp_shared::dead_letters::DeadLetterError;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use evp_shared::stream::StreamError;
 use http::StatusCode;
 use mongodb::error::Error as MongoError;
 
+use crate::guard::Refusal;
 use crate::params::BadParameter;
 use crate::query::time::rfc3339;
 
@@ -49,10 +52,27 @@ pub enum QueryError {
         /// Everything accepted before this Unix ms is stored.
         stored_through_ms: u64,
     },
+    /// There is no such dead letter.
+    #[error("no such dead letter")]
+    DeadLetterNotFound,
+    /// The request may not be made from where it comes.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The body is not one the resource takes.
+    #[error("body: {fault}")]
+    Body {
+        /// What is wrong with it.
+        reason: RejectReason,
+        /// What to send instead.
+        fault: Cow<'static, str>,
+    },
+    /// As many requests of this kind as may be are under way.
+    #[error("too many requests of this kind")]
+    Busy,
     /// There is no such resource.
     #[error("no such resource")]
     NotFound,
-    /// The resource is read only.
+    /// The resource does not take this method.
     #[error("method not allowed")]
     MethodNotAllowed,
 }
@@ -80,6 +100,23 @@ impl From<StreamError> for QueryError {
     }
 }
 
+impl From<DeadLetterError> for QueryError {
+    fn from(error: DeadLetterError) -> Self {
+        match error {
+            DeadLetterError::Mongo(error) => error.into(),
+            DeadLetterError::Redis(error) => error.into(),
+            error @ DeadLetterError::NotWritten { .. } => {
+                tracing::warn!(%error, "dead letters not written");
+                Self::Store { source: None }
+            }
+            error @ (DeadLetterError::Append(_) | DeadLetterError::NoProducer { .. }) => {
+                tracing::warn!(%error, "dead letters not replayed");
+                Self::Counters { source: None }
+            }
+        }
+    }
+}
+
 impl QueryError {
     /// The reason, from the closed list.
     pub const fn reason(&self) -> RejectReason {
@@ -90,6 +127,10 @@ impl QueryError {
             Self::Store { .. } => RejectReason::StoreUnavailable,
             Self::Counters { .. } => RejectReason::CountersUnavailable,
             Self::EventNotFound { .. } => RejectReason::EventNotFound,
+            Self::DeadLetterNotFound => RejectReason::DeadLetterNotFound,
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Body { reason, .. } => *reason,
+            Self::Busy => RejectReason::Busy,
             Self::NotFound => RejectReason::NotFound,
             Self::MethodNotAllowed => RejectReason::MethodNotAllowed,
         }
@@ -111,8 +152,14 @@ impl QueryError {
                 problem.with("storedThrough", rfc3339(*stored_through_ms))
             }
             Self::Timeout => problem.retryable(),
-            Self::Store { .. } | Self::Counters { .. } => problem.retry_after(RETRY_AFTER),
-            Self::NotFound | Self::MethodNotAllowed => problem,
+            Self::Body { fault, .. } => problem.detail(fault),
+            Self::Store { .. } | Self::Counters { .. } | Self::Busy => {
+                problem.retry_after(RETRY_AFTER)
+            }
+            Self::DeadLetterNotFound
+            | Self::Refused(_)
+            | Self::NotFound
+            | Self::MethodNotAllowed => problem,
         }
     }
 }

@@ -1,13 +1,17 @@
-//! Answers queries over the events and their counters; reads both, writes neither.
+//! Answers queries over the events and their counters; reads both, writes neither. What operators
+//! ask of dead letters is all it changes.
 //!
 //! In reading order: [`config`], [`app`] (starts and ends the service), [`auth`] (whose data a
-//! request may see), `routes` (one module per resource), [`params`] (query parameters),
-//! [`counters`] with [`counts`] and [`cache`] (Redis), [`query`] (MongoDB), [`error`] (what a
+//! request may see), [`guard`] (who may ask), `routes` (one module per resource), [`params`] (query parameters),
+//! [`counters`] with [`counts`] and [`cache`] (Redis), [`analytics`], [`feed`] (the
+//! live stream), [`query`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`openapi`], [`error`] (what a
 //! client is told), [`metrics`], [`probe`] (readiness).
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
 //! `/metrics`, and `/events` works while Redis is away.
 
+pub mod admin;
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod cache;
@@ -15,7 +19,10 @@ pub mod config;
 pub mod counters;
 pub mod counts;
 pub mod error;
+pub mod feed;
+pub mod guard;
 pub mod metrics;
+pub mod openapi;
 pub mod params;
 pub mod probe;
 pub mod query;

@@ -3,12 +3,22 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
 /// Counter reads by how they were answered: `hit` from memory, `miss` from Redis, `error`.
 pub const CACHE_REQUESTS: &str = "evp_aggregator_cache_requests_total";
 /// Requests on the public port and how long they took, by route and class of status.
 pub const REQUEST_DURATION: &str = "evp_aggregator_request_duration_seconds";
+
+/// Clients of the live stream.
+pub const LIVE_SUBSCRIBERS: &str = "evp_aggregator_live_subscribers";
+/// Events of the live stream by what became of them: `sent`, `dropped`.
+pub const STREAM_EVENTS: &str = "evp_aggregator_stream_events_total";
+/// Clients that came back by what became of them: `resumed`, `reset`.
+pub const STREAM_RESUMES: &str = "evp_aggregator_stream_resumes_total";
 
 /// A resource of the public port: a closed list, a label of [`REQUEST_DURATION`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +31,12 @@ pub enum Route {
     Metrics,
     /// `/metrics/series`
     Series,
+    /// `/analytics`
+    Analytics,
+    /// `/stream`, until its first byte
+    Stream,
+    /// `/admin/...`
+    Admin,
     /// `/livez`
     Livez,
     /// Everything else.
@@ -29,11 +45,14 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Events,
         Self::Event,
         Self::Metrics,
         Self::Series,
+        Self::Analytics,
+        Self::Stream,
+        Self::Admin,
         Self::Livez,
         Self::Other,
     ];
@@ -44,7 +63,10 @@ impl Route {
             "/events" => Self::Events,
             "/metrics" => Self::Metrics,
             "/metrics/series" => Self::Series,
+            "/analytics" => Self::Analytics,
+            "/stream" => Self::Stream,
             "/livez" => Self::Livez,
+            _ if path.starts_with("/admin/") => Self::Admin,
             _ => match path.strip_prefix("/events/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => Self::Event,
                 _ => Self::Other,
@@ -59,6 +81,9 @@ impl Route {
             Self::Event => "/events/{id}",
             Self::Metrics => "/metrics",
             Self::Series => "/metrics/series",
+            Self::Analytics => "/analytics",
+            Self::Stream => "/stream",
+            Self::Admin => "/admin",
             Self::Livez => "/livez",
             Self::Other => "other",
         }
@@ -69,7 +94,7 @@ const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
 /// Handles of [`REQUEST_DURATION`].
 #[derive(Debug, Clone)]
-pub struct RequestMetrics([[Histogram; 3]; 6]);
+pub struct RequestMetrics([[Histogram; 3]; 9]);
 
 impl RequestMetrics {
     /// Resolves the handles.
@@ -93,6 +118,39 @@ impl RequestMetrics {
         let handle = at.and_then(|at| self.0.get(at)?.get(class));
         if let Some(handle) = handle {
             handle.record(took);
+        }
+    }
+}
+
+/// Handles of the live stream's metrics.
+#[derive(Debug, Clone)]
+pub struct FeedMetrics {
+    /// See [`LIVE_SUBSCRIBERS`].
+    pub subscribers: Gauge,
+    /// Events that were sent.
+    pub sent: Counter,
+    /// Events that a client's rate or its slowness left out.
+    pub dropped: Counter,
+    /// Clients that went on where they had been.
+    pub resumed: Counter,
+    /// Clients that had to start anew.
+    pub resets: Counter,
+}
+
+impl FeedMetrics {
+    /// Resolves the handles.
+    pub fn resolve() -> Self {
+        describe_gauge!(LIVE_SUBSCRIBERS, "Clients of the live stream.");
+        describe_counter!(STREAM_EVENTS, "Events of the live stream by outcome.");
+        describe_counter!(STREAM_RESUMES, "Clients that came back by outcome.");
+        let events = |outcome: &'static str| counter!(STREAM_EVENTS, "outcome" => outcome);
+        let resumes = |outcome: &'static str| counter!(STREAM_RESUMES, "outcome" => outcome);
+        Self {
+            subscribers: gauge!(LIVE_SUBSCRIBERS),
+            sent: events("sent"),
+            dropped: events("dropped"),
+            resumed: resumes("resumed"),
+            resets: resumes("reset"),
         }
     }
 }
@@ -135,6 +193,10 @@ mod tests {
             ("/metrics", Route::Metrics),
             ("/metrics/series", Route::Series),
             ("/metrics/x", Route::Other),
+            ("/analytics", Route::Analytics),
+            ("/stream", Route::Stream),
+            ("/admin/dead-letters/x", Route::Admin),
+            ("/admin", Route::Other),
             ("/", Route::Other),
         ];
         for (path, route) in table {

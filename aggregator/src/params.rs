@@ -113,6 +113,20 @@ impl Params {
         Ok(types)
     }
 
+    /// `limit`, from 1 to `max`.
+    ///
+    /// # Errors
+    /// It is repeated, or no such number.
+    pub fn limit(&self, default: u64, max: u64) -> Result<u64, BadParameter> {
+        let Some(text) = self.single("limit")? else {
+            return Ok(default);
+        };
+        let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+        limit.ok_or_else(|| {
+            BadParameter::invalid("limit", format!("send a whole number from 1 to {max}"))
+        })
+    }
+
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         let named = self.pairs.iter().filter(move |(found, _)| found == name);
         named.map(|(_, value)| value.as_str())

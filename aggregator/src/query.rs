@@ -79,7 +79,7 @@ impl Deadline {
 }
 
 /// Waits for an answer no longer than its time limit and a little: the driver itself has none.
-async fn answer<T, E: Into<QueryError>>(
+pub(crate) async fn answer<T, E: Into<QueryError>>(
     limit: Duration,
     command: impl IntoFuture<Output = Result<T, E>>,
 ) -> Result<T, QueryError> {

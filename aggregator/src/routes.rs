@@ -1,19 +1,24 @@
 //! The public port, one module per resource.
 
-mod events;
-mod metrics;
+pub(crate) mod admin;
+pub(crate) mod analytics;
+pub(crate) mod docs;
+pub(crate) mod events;
+pub(crate) mod metrics;
+pub(crate) mod stream;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
-use evp_shared::http::admin;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::QueryError;
+use crate::guard::guard;
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -21,9 +26,17 @@ pub(crate) fn router(app: App) -> Router {
         .route("/events/{id}", get(events::one))
         .route("/metrics", get(metrics::now))
         .route("/metrics/series", get(metrics::series))
-        .route("/livez", get(async || admin::livez().map(Body::new)))
+        .route("/analytics", get(analytics::analytics))
+        .route("/stream", get(stream::stream))
+        .merge(admin::routes())
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::to_browser))
+        .route("/docs/", get(docs::browse))
+        .route("/docs/{*file}", get(docs::browse))
+        .route("/livez", get(docs::livez))
         .fallback(async || QueryError::NotFound)
         .method_not_allowed_fallback(async || QueryError::MethodNotAllowed)
+        .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }
 

@@ -4,7 +4,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AnyKey, AuthConfig, ByteSize, IDENTITY_MODE, Key, LogConfig, MongoConfig,
+    AdminConfig, AnyKey, AuthConfig, ByteSize, Choice, IDENTITY_MODE, Key, LogConfig, MongoConfig,
     RedisConfig, RuntimeConfig, SALT_BITS, ShutdownConfig, Source, admin_listen, identity,
 };
 use evp_shared::event::id::IdentityConfig;
@@ -132,6 +132,28 @@ pub const INDEXES: Key<Vec<Index>> = Key::new(
      that exist already are not dropped.",
 );
 
+/// Whether users and sessions are sketched.
+pub const SKETCHES: Key<SketchMode> = Key::new(
+    "processor.sketches",
+    "on",
+    "Whether unique users and sessions and top users are sketched for `/analytics`. `off` saves up \
+     to 0.3 CPU seconds per million events, and keeps user ids out of Redis, where those of top \
+     users are kept for 8 days.",
+);
+
+/// See [`SKETCHES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SketchMode {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
+impl Choice for SketchMode {
+    const CHOICES: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
+}
+
 /// The keys that are the processor's own, for the reference.
 pub const KEYS: &[&dyn AnyKey] = &[
     &ADMIN_LISTEN,
@@ -143,6 +165,7 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &CLAIM_IDLE,
     &CLAIM_INTERVAL,
     &READ_BLOCK,
+    &SKETCHES,
     &KEPT_AGE,
     &KEPT_BYTES,
     &DEAD_LETTERS_MAX_EVENTS,
@@ -179,6 +202,8 @@ pub struct ProcessorConfig {
     pub claim_interval: Duration,
     /// See [`READ_BLOCK`].
     pub read_block: Duration,
+    /// See [`SKETCHES`].
+    pub sketches: SketchMode,
     /// See [`KEPT_AGE`].
     pub kept_age: Duration,
     /// See [`KEPT_BYTES`].
@@ -245,6 +270,7 @@ impl ServiceConfig for ProcessorConfig {
             claim_idle: source.get(&CLAIM_IDLE),
             claim_interval: source.get(&CLAIM_INTERVAL),
             read_block: source.get(&READ_BLOCK),
+            sketches: source.get(&SKETCHES),
             kept_age: source.get(&KEPT_AGE),
             kept_bytes: source.get(&KEPT_BYTES).as_u64(),
             dead_letters: DeadLetterLimits {

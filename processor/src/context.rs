@@ -13,6 +13,7 @@ use crate::in_flight::InFlight;
 use crate::insert::Inserter;
 use crate::lives::Lives;
 use crate::metrics::Metrics;
+use crate::sketch::Sketches;
 
 /// What all loops of a processor share.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Context {
     pub memory_short: AtomicBool,
     /// Room among the dead letters.
     pub dead_letter_room: Room,
+    /// Sketches of users and sessions.
+    pub sketches: Sketches,
     /// The metric handles.
     pub metrics: Metrics,
     /// The time.
@@ -57,6 +60,7 @@ impl Context {
             foreign: 0.into(),
             memory_short: false.into(),
             dead_letter_room: Room::new(config.dead_letters),
+            sketches: Sketches::default(),
             metrics: Metrics::new(stream.partitions()),
             stream,
             inserter,

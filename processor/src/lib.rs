@@ -14,6 +14,8 @@
 //! already. [`reconcile`] finds the receipts whose counts Redis forgot; [`verify`] compares all of
 //! them, by the same decision ([`compare`]).
 //!
+//! Beside all that, [`sketch`] gathers what need not be exact.
+//!
 //! Deliberately absent: locks between processors, and any trust in delivery counts.
 
 pub mod breaker;
@@ -39,6 +41,7 @@ pub mod pipeline;
 pub mod reader;
 pub mod receipt;
 pub mod reconcile;
+pub mod sketch;
 pub mod start;
 pub mod ticker;
 pub mod verify;

@@ -36,6 +36,8 @@ pub const UNKNOWN_FRAMES: &str = "evp_processor_unknown_frames_total";
 pub const RECONCILED: &str = "evp_processor_reconciled_events_total";
 /// Frames whose counts are left to verify.
 pub const LEFT_TO_VERIFY: &str = "evp_processor_left_to_verify_total";
+/// Rounds whose sketches were not written.
+pub const SKETCHES_LOST: &str = "evp_processor_sketches_lost_total";
 /// Events appended and not committed.
 pub const BACKLOG_EVENTS: &str = "evp_processor_backlog_events";
 /// Their bytes.
@@ -91,6 +93,8 @@ pub struct Metrics {
     pub unknown_frames: Counter,
     /// See [`RECONCILED`].
     pub reconciled: Counter,
+    /// See [`SKETCHES_LOST`].
+    pub sketches_lost: Counter,
     left_to_verify: Counter,
     partitions: Vec<PartitionGauges>,
 }
@@ -140,6 +144,7 @@ impl Metrics {
             backlog_lost: metrics::counter!(BACKLOG_LOST),
             unknown_frames: metrics::counter!(UNKNOWN_FRAMES),
             reconciled: metrics::counter!(RECONCILED),
+            sketches_lost: metrics::counter!(SKETCHES_LOST),
             left_to_verify: metrics::counter!(LEFT_TO_VERIFY),
             partitions: (0..partitions).map(PartitionGauges::new).collect(),
         }
@@ -255,6 +260,7 @@ fn describe() {
         "Events whose missing counts were added by reconcile."
     );
     describe_counter!(LEFT_TO_VERIFY, "Frames too old to be counted: run verify.");
+    describe_counter!(SKETCHES_LOST, "Rounds whose sketches were not written.");
     describe_gauge!(BACKLOG_EVENTS, "Events appended and not committed.");
     describe_gauge!(
         BACKLOG_BYTES,

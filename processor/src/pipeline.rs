@@ -10,6 +10,7 @@ use tracing::{error, warn};
 
 use crate::classify::{Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up};
 use crate::commit::Batch;
+use crate::config::SketchMode;
 use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::delivery::Delivery;
@@ -65,11 +66,17 @@ pub async fn process(
     context.metrics.stage(Stage::Insert, stored - started);
 
     let mut receipts = Vec::with_capacity(fresh.len());
+    let mut news = Vec::with_capacity(fresh.len());
     let mut unknown = 0;
     for (entry, outcome) in fresh.iter().zip(outcomes) {
         match outcome {
             Outcome::Unknown => unknown += 1,
-            Outcome::Done { receipt, dead } => {
+            Outcome::Done {
+                receipt,
+                dead,
+                inserted,
+            } => {
+                news.push((entry, inserted));
                 letters.extend(dead_letters(entry, &dead));
                 batch.acknowledge(entry.partition, entry.life, entry.ack);
                 receipts.push(receipt);
@@ -92,11 +99,27 @@ pub async fn process(
     receipts.extend(settled_before);
     acknowledge_gone(context, &gone, &mut batch);
     commit(context, &batch, &receipts).await?;
+    sketch(context, &news);
     Ok(Processed {
         unknown,
         foreign,
         is_confirmed,
     })
+}
+
+/// Notes the events that this bulk inserted.
+fn sketch(context: &Context, news: &[(&OpenEntry, Inserted)]) {
+    if context.config.sketches == SketchMode::Off {
+        return;
+    }
+    let now = context.clock.now();
+    for (entry, inserted) in news {
+        let documents = entry.frame.iter().enumerate();
+        let new = documents.filter(|(index, _)| inserted.has(*index));
+        let received_at_ms = entry.frame.header.received_at_ms;
+        let new = new.map(|(_, document)| document);
+        context.sketches.note(received_at_ms, new, now);
+    }
 }
 
 /// The dead letters of entries that do not decode, which are then acknowledged without a receipt.
@@ -173,8 +196,24 @@ enum Outcome {
     Done {
         receipt: Receipt,
         dead: Vec<(DeadEvent, EventFacts)>,
+        inserted: Inserted,
     },
     Unknown,
+}
+
+/// Which documents of a frame this bulk inserted.
+enum Inserted {
+    All,
+    These(Vec<bool>),
+}
+
+impl Inserted {
+    fn has(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.get(index).copied().unwrap_or(false),
+        }
+    }
 }
 
 /// Inserts every document of `entries` with one command, and decides what became of each frame.
@@ -225,6 +264,7 @@ async fn decide(
         return Ok(Outcome::Done {
             receipt,
             dead: Vec::new(),
+            inserted: Inserted::All,
         });
     }
     let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
@@ -253,7 +293,12 @@ async fn decide(
                 .filter_map(|event| Some((facts.get(event.index)?.clone(), event)))
                 .map(|(facts, event)| (event, facts))
                 .collect();
-            Outcome::Done { receipt, dead }
+            let is_inserted = |one: &Written| *one == Written::Inserted;
+            Outcome::Done {
+                receipt,
+                dead,
+                inserted: Inserted::These(written.iter().map(is_inserted).collect()),
+            }
         }
     })
 }

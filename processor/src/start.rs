@@ -23,6 +23,7 @@ use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
+use crate::sketch;
 use crate::ticker::TickLoop;
 use crate::worker::WorkLoop;
 
@@ -132,8 +133,10 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
     tasks.spawn("dead-letters", letters.run(shutdown.clone()));
+    tasks.spawn("sketches", sketch::run(context.clone(), shutdown.clone()));
     tasks.spawn("reconcile", reconcile.run(shutdown));
     tasks.join().await?;
+    sketch::write(&context, true).await;
     leave_group(&context).await;
     Ok(Left(context.in_flight.len()))
 }

@@ -11,7 +11,9 @@ mod letter;
 mod pace;
 mod replay;
 
-use bson::{Bson, Document, doc};
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, doc};
 use futures::TryStreamExt as _;
 use mongodb::error::Error as MongoError;
 use mongodb::options::{CollectionOptions, WriteConcern};
@@ -22,7 +24,7 @@ use crate::stream::{AppendError, StreamError};
 
 pub use audit::{Actor, Audit, Request};
 pub use filter::{Filter, Wanted};
-pub use letter::{Kept, Letter, LetterId, LetterIdError};
+pub use letter::{Kept, Letter, LetterId, LetterIdError, Summary};
 pub use replay::{Replay, Replayed};
 
 /// Letters handled by one call at most: more is more than dead letters may be.
@@ -70,12 +72,25 @@ pub struct Size {
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     database: Database,
+    read_limit: Option<Duration>,
 }
 
 impl DeadLetters {
     /// Those in `database`.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            read_limit: None,
+        }
+    }
+
+    /// With a limit on what MongoDB may work on one read.
+    #[must_use]
+    pub fn within(self, read_limit: Duration) -> Self {
+        Self {
+            read_limit: Some(read_limit),
+            ..self
+        }
     }
 
     /// How many there are.
@@ -106,7 +121,11 @@ impl DeadLetters {
     /// MongoDB's.
     pub async fn count(&self, filter: &Filter) -> Result<u64, DeadLetterError> {
         let letters = self.collection();
-        Ok(letters.count_documents(filter.to_bson()).await?)
+        let mut count = letters.count_documents(filter.to_bson());
+        if let Some(limit) = self.read_limit {
+            count = count.max_time(limit);
+        }
+        Ok(count.await?)
     }
 
     /// The newest `limit` of those that match `filter`, newest first.
@@ -124,6 +143,49 @@ impl DeadLetters {
             .await?;
         let found: Vec<Document> = found.try_collect().await?;
         Ok(found.iter().filter_map(Letter::parse).collect())
+    }
+
+    /// The newest `limit` of those that match `filter` and come after `after` (its time in Unix ms
+    /// and id), newest first, without what was kept.
+    ///
+    /// # Errors
+    /// MongoDB's.
+    pub async fn summaries(
+        &self,
+        filter: &Filter,
+        after: Option<&(u64, LetterId)>,
+        limit: u64,
+    ) -> Result<Vec<Summary>, DeadLetterError> {
+        let mut wanted = vec![filter.to_bson()];
+        if let Some((at_ms, id)) = after {
+            let at = DateTime::from_millis(i64::try_from(*at_ms).unwrap_or(i64::MAX));
+            let older = doc! { "at": { "$lt": at } };
+            let same = doc! { "at": at, "_id": { "$lt": id.to_bson() } };
+            wanted.push(doc! { "$or": [older, same] });
+        }
+        let steps = [
+            doc! { "$match": { "$and": wanted } },
+            doc! { "$sort": { "at": -1, "_id": -1 } },
+            doc! { "$limit": i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX) },
+            doc! { "$set": { letter::BYTES: { "$bsonSize": "$$ROOT" } } },
+            doc! { "$unset": "raw" },
+        ];
+        let letters = self.collection();
+        let mut found = letters.aggregate(steps).allow_disk_use(true);
+        if let Some(limit) = self.read_limit {
+            found = found.max_time(limit);
+        }
+        let found: Vec<Document> = found.await?.try_collect().await?;
+        Ok(found.iter().filter_map(Summary::parse).collect())
+    }
+
+    /// The dead letter `id`, if it is there.
+    ///
+    /// # Errors
+    /// MongoDB's.
+    pub async fn one(&self, id: &LetterId) -> Result<Option<Letter>, DeadLetterError> {
+        let found = self.of_ids(&[id.to_bson().into()]).await?;
+        Ok(found.first().and_then(Letter::parse))
     }
 
     /// Deletes up to `limit` of those that match `filter`, oldest event first; returns how many.
@@ -157,19 +219,24 @@ impl DeadLetters {
             None => query.clone(),
         };
         let letters = self.collection();
-        let found = letters
+        let mut found = letters
             .find(query)
             .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .await?;
-        Ok(found.try_collect().await?)
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        if let Some(limit) = self.read_limit {
+            found = found.max_time(limit);
+        }
+        Ok(found.await?.try_collect().await?)
     }
 
     /// The letters of these `_id`s that are still there.
     async fn of_ids(&self, ids: &[Bson]) -> Result<Vec<Document>, DeadLetterError> {
         let letters = self.collection();
-        let found = letters.find(doc! { "_id": { "$in": ids } }).await?;
-        Ok(found.try_collect().await?)
+        let mut found = letters.find(doc! { "_id": { "$in": ids } });
+        if let Some(limit) = self.read_limit {
+            found = found.max_time(limit);
+        }
+        Ok(found.await?.try_collect().await?)
     }
 
     async fn delete(&self, ids: &[Bson]) -> Result<u64, DeadLetterError> {

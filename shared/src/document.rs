@@ -94,14 +94,50 @@ pub fn canonical_id(document: &[u8]) -> Option<[u8; CANONICAL_ID_BYTES]> {
     document.get(ID_OFFSET..)?.first_chunk().copied()
 }
 
+/// What a document written here is told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tags<'d> {
+    /// Whose event it is.
+    pub tenant: &'d str,
+    /// Its type.
+    pub event_type: &'d str,
+    /// Its id, where the client sent one.
+    pub event_id: Option<&'d str>,
+    /// Its user.
+    pub user_id: Option<&'d str>,
+    /// Its session.
+    pub session_id: Option<&'d str>,
+}
+
+/// The tags of a document written here, read without walking the rest of it.
+#[must_use]
+pub fn tags(document: &[u8]) -> Option<Tags<'_>> {
+    let rest = document.get(PREFIX_BYTES..)?;
+    let (tenant, rest) = string_field(rest, b"tenant\0")?;
+    let (event_type, rest) = string_field(rest, b"eventType\0")?;
+    let (event_id, rest) = optional_field(rest, b"eventId\0");
+    let (user_id, rest) = optional_field(rest, b"userId\0");
+    let (session_id, _) = optional_field(rest, b"sessionId\0");
+    Some(Tags {
+        tenant,
+        event_type,
+        event_id,
+        user_id,
+        session_id,
+    })
+}
+
 /// The `eventId` of a document written here; `None` when the client sent none.
 #[must_use]
 pub fn event_id(document: &[u8]) -> Option<&str> {
-    let rest = document.get(PREFIX_BYTES..)?;
-    let (_, rest) = string_field(rest, b"tenant\0")?;
-    let (_, rest) = string_field(rest, b"eventType\0")?;
-    let (event_id, _) = string_field(rest, b"eventId\0")?;
-    Some(event_id)
+    tags(document)?.event_id
+}
+
+fn optional_field<'d>(bytes: &'d [u8], key: &[u8]) -> (Option<&'d str>, &'d [u8]) {
+    match string_field(bytes, key) {
+        Some((text, rest)) => (Some(text), rest),
+        None => (None, bytes),
+    }
 }
 
 fn string_field<'d>(bytes: &'d [u8], key: &[u8]) -> Option<(&'d str, &'d [u8])> {

@@ -14,6 +14,8 @@
 //! | `evp:{p}:c:s:<second>`, `c:m:<minute>`, `c:h:<hour>` | hash | events per tenant and type |
 //! | `evp:{p}:c:total` | hash | the same over all time |
 //! | `evp:{p}:types:<tenant>` | set | the event types counted by name |
+//! | `evp:{sketch}:users:m:<minute>:<tenant>`, `users:h:<hour>:`, `sessions:` | string | HyperLogLog of the ids |
+//! | `evp:{sketch}:top:m:<minute>:<tenant>`, `top:h:<hour>:` | hash | per processor a sketch of its top users |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
 
 use std::sync::Arc;
@@ -45,9 +47,54 @@ impl Keys {
         format!("{}:identity", self.prefix)
     }
 
+    /// The keys of sketches, which belong to no partition and share a hash tag of their own: they
+    /// are merged.
+    pub fn sketches(&self) -> SketchKeys {
+        SketchKeys {
+            base: format!("{}:{{sketch}}:", self.prefix).into(),
+        }
+    }
+
     /// The keys of partition `partition`.
     pub fn partition(&self, partition: u16) -> PartitionKeys {
         PartitionKeys::new(&self.prefix, partition)
+    }
+}
+
+/// What a sketch is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SketchKind {
+    /// Unique users.
+    Users,
+    /// Unique sessions.
+    Sessions,
+    /// The users with most events.
+    TopUsers,
+}
+
+impl SketchKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Users, Self::Sessions, Self::TopUsers];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Sessions => "sessions",
+            Self::TopUsers => "top",
+        }
+    }
+}
+
+/// The keys of sketches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SketchKeys {
+    base: Arc<str>,
+}
+
+impl SketchKeys {
+    /// The sketch of a bucket, `unit` one of `m`, `h` and `number` the bucket's.
+    pub fn key(&self, kind: SketchKind, unit: char, number: u64, tenant: &str) -> String {
+        format!("{}{}:{unit}:{number}:{tenant}", self.base, kind.as_str())
     }
 }
 
@@ -123,5 +170,10 @@ mod tests {
             "evp:{3}:settled:0003abcdef:1"
         );
         assert_eq!(Keys::new("evp").identity(), "evp:identity");
+        let sketches = Keys::new("evp").sketches();
+        assert_eq!(
+            sketches.key(SketchKind::TopUsers, 'm', 12, "default"),
+            "evp:{sketch}:top:m:12:default"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The contract between EVP's services, and the kit they are built with.
 //!
 //! The contract, in reading order: [`event`] (what an event is), [`document`] (how it is stored),
-//! [`frame`] (how events travel), [`keys`] and [`counters`] (where Redis keeps what), [`stream`]
+//! [`frame`] (how events travel), [`keys`], [`counters`] and [`sketch`] (what
+//! Redis keeps where), [`stream`]
 //! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
 //! event), [`dead_letters`] (what is done with those that could not be stored).
 //!
@@ -25,6 +26,7 @@ pub mod outcome;
 pub mod redis;
 pub mod service;
 pub mod shutdown;
+pub mod sketch;
 #[cfg(feature = "mongo")]
 pub mod store;
 pub mod stream;

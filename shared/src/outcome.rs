@@ -83,16 +83,24 @@ pub enum RejectReason {
     Unauthorized,
     /// The credentials do not allow this.
     Forbidden,
+    /// The request was made under a host name that is not the service's.
+    HostNotAllowed,
+    /// The request was made by a page of another origin.
+    OriginNotAllowed,
     /// No such resource.
     NotFound,
     /// No event of this id is stored or among the dead letters.
     EventNotFound,
+    /// No such dead letter.
+    DeadLetterNotFound,
     /// The resource does not take this method.
     MethodNotAllowed,
     /// The caller is over its rate.
     RateLimited,
     /// The service has more work than it can take.
     Overloaded,
+    /// As many requests of this kind as the service takes are under way.
+    Busy,
     /// MongoDB does not answer.
     StoreUnavailable,
     /// Redis does not answer.
@@ -109,7 +117,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for docs, metric registration and tests.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 49] = [
         Self::NotAnObject,
         Self::MissingField,
         Self::UnknownField,
@@ -144,11 +152,15 @@ impl RejectReason {
         Self::CursorInvalid,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::HostNotAllowed,
+        Self::OriginNotAllowed,
         Self::NotFound,
         Self::EventNotFound,
+        Self::DeadLetterNotFound,
         Self::MethodNotAllowed,
         Self::RateLimited,
         Self::Overloaded,
+        Self::Busy,
         Self::StoreUnavailable,
         Self::CountersUnavailable,
         Self::QueryTimeout,
@@ -182,6 +194,7 @@ impl RejectReason {
                 | Self::TruncatedBody
                 | Self::RateLimited
                 | Self::Overloaded
+                | Self::Busy
                 | Self::StoreUnavailable
                 | Self::CountersUnavailable
                 | Self::QueryTimeout
@@ -298,11 +311,26 @@ impl RejectReason {
             ),
             Self::Unauthorized => ("unauthorized", 401, "send a valid API key"),
             Self::Forbidden => ("forbidden", 403, "use an API key that allows this"),
+            Self::HostNotAllowed => (
+                "host_not_allowed",
+                403,
+                "use localhost, a loopback address or a name in aggregator.hosts",
+            ),
+            Self::OriginNotAllowed => (
+                "origin_not_allowed",
+                403,
+                "pages of other origins may not use this service",
+            ),
             Self::NotFound => ("not_found", 404, "there is nothing at this path"),
             Self::EventNotFound => (
                 "event_not_found",
                 404,
                 "what was accepted before storedThrough is stored; look again once it has passed",
+            ),
+            Self::DeadLetterNotFound => (
+                "dead_letter_not_found",
+                404,
+                "it was replayed or purged, or never was",
             ),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
@@ -314,6 +342,11 @@ impl RejectReason {
                 "overloaded",
                 503,
                 "nothing was accepted; come back after Retry-After",
+            ),
+            Self::Busy => (
+                "busy",
+                503,
+                "as many of these as may be are under way; come back after Retry-After",
             ),
             Self::StoreUnavailable => (
                 "store_unavailable",

@@ -10,11 +10,14 @@ pub mod audit;
 pub mod commit;
 pub mod counts;
 pub mod entry;
+pub mod follow;
 pub mod group;
 mod identity;
 pub mod life;
+pub mod look;
 mod replicated;
 mod reply;
+pub mod sketches;
 pub mod uncommitted;
 
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use fred::types::config::Options;
 use fred::types::scripts::Script;
 use tokio::time::error::Elapsed;
 
-use crate::keys::{Keys, PartitionKeys};
+use crate::keys::{Keys, PartitionKeys, SketchKeys};
 use replicated::Replicated;
 
 pub use append::AppendError;
@@ -35,8 +38,11 @@ pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
+pub use follow::Followed;
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
+pub use look::{ConsumerState, PartitionState};
+pub use sketches::{SketchBucket, SketchUpdate};
 pub use uncommitted::Uncommitted;
 
 /// Longest a script may take before its outcome counts as unknown. Above the connection's own
@@ -141,6 +147,8 @@ struct Scripts {
     hello: Script,
     commit: Script,
     leave: Script,
+    follow: Script,
+    sketch: Script,
     read_counts: Script,
     set_counts: Script,
 }
@@ -150,6 +158,7 @@ struct Scripts {
 pub struct Stream {
     client: Client,
     identity: Arc<String>,
+    sketches: SketchKeys,
     partitions: Arc<[PartitionKeys]>,
     scripts: Arc<Scripts>,
     /// Where set, appends go this way.
@@ -162,6 +171,7 @@ impl Stream {
         Self {
             client,
             identity: Arc::new(keys.identity()),
+            sketches: keys.sketches(),
             partitions: (0..partitions)
                 .map(|partition| keys.partition(partition))
                 .collect(),
@@ -170,6 +180,8 @@ impl Stream {
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
+                sketch: Script::from_lua(include_str!("stream/sketch.lua")),
+                follow: Script::from_lua(include_str!("stream/follow.lua")),
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),

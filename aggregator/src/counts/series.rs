@@ -6,6 +6,7 @@ use std::ops::Range;
 use evp_shared::counters::{OTHER_TYPE, Step, split_field};
 use evp_shared::stream::Bucket;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Tenant;
 use crate::params::{BadParameter, Params};
@@ -112,7 +113,7 @@ const fn name(step: Step) -> &'static str {
 /// # Shape
 /// `{"stepSeconds":60,"from":ms,"to":ms,"series":[{"type":"...","points":[[ms,count],...],
 /// "total":n}]}`: a point for each step from `from` to before `to`, zeros included.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeriesAnswer {
     step_seconds: u64,
@@ -121,10 +122,11 @@ pub struct SeriesAnswer {
     series: Vec<Series>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 struct Series {
     #[serde(rename = "type")]
     event_type: String,
+    #[schema(value_type = Vec<[i64; 2]>)]
     points: Vec<(u64, i64)>,
     total: i64,
 }

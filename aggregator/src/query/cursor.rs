@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::filter::{Filter, Window};
-use super::position::{Order, Position};
+use super::position::{Direction, Order, Position};
 
 const VERSION: u8 = 1;
 /// Version, order, timestamp, id, window.
@@ -16,7 +16,8 @@ const CONTEXT: &str = "evp-project/evp list cursor v1";
 /// Where a list goes on.
 ///
 /// # Shape
-/// Base64url of: version (1 byte, 1), order (1 byte, 0 timestamp or 1 id), the last event's
+/// Base64url of: version (1 byte, 1), order (1 byte, 0 timestamp or 1 id,
+/// and 2 more when it leads to newer events), the last event's
 /// `timestamp` (8) and `_id` (16), the window's `from` and `to` (8 each), all big-endian, and 8
 /// bytes of BLAKE3 over that and the filters. The window is in it because a relative one (`-15m`)
 /// would move between two pages. The check tells damage and mistakes, not forgery: a forged
@@ -25,6 +26,8 @@ const CONTEXT: &str = "evp-project/evp list cursor v1";
 pub struct Cursor {
     /// What the list is ordered by.
     pub order: Order,
+    /// Which way it goes on.
+    pub direction: Direction,
     /// The last event that was answered or looked at.
     pub position: Position,
     /// The window of the first page.
@@ -35,9 +38,11 @@ impl Cursor {
     /// Writes the cursor of a list of `filter`.
     pub fn encode(&self, filter: &Filter) -> String {
         let mut bytes = Vec::with_capacity(BODY_BYTES + CHECK_BYTES);
-        let order = match self.order {
-            Order::Timestamp => 0,
-            Order::Id => 1,
+        let order = match (self.order, self.direction) {
+            (Order::Timestamp, Direction::Older) => 0,
+            (Order::Id, Direction::Older) => 1,
+            (Order::Timestamp, Direction::Newer) => 2,
+            (Order::Id, Direction::Newer) => 3,
         };
         bytes.extend_from_slice(&[VERSION, order]);
         bytes.extend_from_slice(&self.position.timestamp_ms.to_be_bytes());
@@ -57,9 +62,11 @@ impl Cursor {
             return None;
         }
         let (&[version, order], rest) = body.split_first_chunk::<2>()?;
-        let order = match order {
-            0 => Order::Timestamp,
-            1 => Order::Id,
+        let (order, direction) = match order {
+            0 => (Order::Timestamp, Direction::Older),
+            1 => (Order::Id, Direction::Older),
+            2 => (Order::Timestamp, Direction::Newer),
+            3 => (Order::Id, Direction::Newer),
             _ => return None,
         };
         let (timestamp_ms, rest) = split_i64(rest)?;
@@ -68,6 +75,7 @@ impl Cursor {
         let (to_ms, _) = split_i64(rest)?;
         let cursor = Self {
             order,
+            direction,
             position: Position {
                 timestamp_ms,
                 id: *id,
@@ -124,9 +132,12 @@ mod tests {
 
     fn any_cursor() -> impl Strategy<Value = Cursor> {
         let order = prop_oneof![Just(Order::Timestamp), Just(Order::Id)];
-        (order, any::<i64>(), any::<[u8; 16]>(), any::<(i64, i64)>()).prop_map(
-            |(order, timestamp_ms, id, (from_ms, to_ms))| Cursor {
+        let direction = prop_oneof![Just(Direction::Older), Just(Direction::Newer)];
+        let way = (order, direction);
+        (way, any::<i64>(), any::<[u8; 16]>(), any::<(i64, i64)>()).prop_map(
+            |((order, direction), timestamp_ms, id, (from_ms, to_ms))| Cursor {
                 order,
+                direction,
                 position: Position { timestamp_ms, id },
                 window: Window { from_ms, to_ms },
             },
@@ -160,6 +171,7 @@ mod tests {
     fn a_cursor_belongs_to_its_filters() {
         let cursor = Cursor {
             order: Order::Id,
+            direction: Direction::Older,
             position: Position {
                 timestamp_ms: 5,
                 id: [7; 16],

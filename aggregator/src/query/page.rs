@@ -7,7 +7,7 @@ use mongodb::Collection;
 use super::cursor::Cursor;
 use super::filter::Filter;
 use super::plan::Plan;
-use super::position::{Order, Position};
+use super::position::{Direction, Order, Position};
 use super::{Deadline, Events, answer};
 use crate::error::QueryError;
 
@@ -25,10 +25,13 @@ pub struct Page {
     pub documents: Vec<RawDocumentBuf>,
     /// Where the list goes on; `None` at its end.
     pub next: Option<Cursor>,
+    /// Where what is newer lies; `None` where nothing is known to be.
+    pub previous: Option<Cursor>,
 }
 
 impl Events {
-    /// The events of `filter` after `cursor`, at most `limit`.
+    /// The events of `filter` after `cursor`, or before it when it leads to newer ones, at most
+    /// `limit`.
     ///
     /// The page is shorter, and has a cursor, when its bytes or its time are used up.
     ///
@@ -55,22 +58,45 @@ impl Events {
                 plan
             }
         };
+        let direction = cursor.map_or(Direction::Older, |cursor| cursor.direction);
         let scan = Scan {
             events: &self.events,
             plan: &plan,
+            direction,
             deadline,
             limit,
             documents: Vec::new(),
             bytes: 0,
             reached: cursor.map(|cursor| cursor.position),
         };
-        let (documents, next) = scan.run().await?;
-        let next = next.map(|position| Cursor {
-            order: plan.order,
-            position,
-            window: filter.window,
-        });
-        Ok(Page { documents, next })
+        let (mut documents, reached) = scan.run().await?;
+        if direction == Direction::Newer {
+            documents.reverse();
+        }
+        let begun = cursor.map(|cursor| cursor.position);
+        let at = |document: Option<&RawDocumentBuf>| document.map(position).transpose();
+        // Against the way it was read: from its first event on, or from where it began.
+        let back = |edge: Option<Position>, to: Direction| {
+            edge.or_else(|| begun.map(|begun| begun.before(to)))
+        };
+        let (next, previous) = match direction {
+            Direction::Older if begun.is_none() => (reached, None),
+            Direction::Older => (reached, back(at(documents.first())?, Direction::Newer)),
+            Direction::Newer => (back(at(documents.last())?, Direction::Older), reached),
+        };
+        let cursor = |direction| {
+            move |position| Cursor {
+                order: plan.order,
+                direction,
+                position,
+                window: filter.window,
+            }
+        };
+        Ok(Page {
+            documents,
+            next: next.map(cursor(Direction::Older)),
+            previous: previous.map(cursor(Direction::Newer)),
+        })
     }
 }
 
@@ -78,6 +104,7 @@ impl Events {
 struct Scan<'a> {
     events: &'a Collection<RawDocumentBuf>,
     plan: &'a Plan,
+    direction: Direction,
     deadline: Deadline,
     limit: usize,
     documents: Vec<RawDocumentBuf>,
@@ -124,14 +151,19 @@ impl Scan<'_> {
         }
     }
 
+    fn between(&self, until: Option<Position>) -> Vec<Document> {
+        let order = self.plan.order;
+        order.between(self.direction, self.reached, until)
+    }
+
     /// The place [`STEP_ENTRIES`] further; `None` when the end is nearer. Reads keys only.
     async fn boundary(&self) -> Result<Option<Position>, QueryError> {
-        for piece in self.plan.order.between(self.reached, None) {
+        for piece in self.between(None) {
             let limit = self.deadline.left()?;
             let find = self
                 .events
                 .find_one(both([&self.plan.bounds, &piece, &Document::new()]))
-                .sort(self.plan.order.sort())
+                .sort(self.plan.order.sort(self.direction))
                 .hint(self.plan.hint.clone())
                 .projection(doc! { "timestamp": 1, "_id": 1 })
                 .skip(STEP_ENTRIES - 1)
@@ -144,7 +176,7 @@ impl Scan<'_> {
     }
 
     async fn collect(&mut self, until: Option<Position>) -> Result<Part, QueryError> {
-        for piece in self.plan.order.between(self.reached, until) {
+        for piece in self.between(until) {
             if self.collect_piece(&piece).await? == Part::PageFull {
                 return Ok(Part::PageFull);
             }
@@ -159,7 +191,7 @@ impl Scan<'_> {
         let find = self
             .events
             .find(both([&self.plan.bounds, piece, &self.plan.residual]))
-            .sort(self.plan.order.sort())
+            .sort(self.plan.order.sort(self.direction))
             .hint(self.plan.hint.clone())
             .limit(wanted)
             .max_time(limit);

@@ -12,6 +12,32 @@ pub enum Order {
     Id,
 }
 
+/// Which way a list is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From new to old, as lists are answered.
+    Older,
+    /// Back, from old to new.
+    Newer,
+}
+
+impl Direction {
+    const fn sign(self) -> i32 {
+        match self {
+            Self::Older => -1,
+            Self::Newer => 1,
+        }
+    }
+
+    /// The operators for what lies beyond a place, before a place, and before or at it.
+    const fn operators(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Older => ("$lt", "$gt", "$gte"),
+            Self::Newer => ("$gt", "$lt", "$lte"),
+        }
+    }
+}
+
 /// The place of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -21,12 +47,28 @@ pub struct Position {
     pub id: [u8; 16],
 }
 
+impl Position {
+    /// The place beside it against `direction`: reading on from there finds this one again.
+    pub fn before(self, direction: Direction) -> Self {
+        let number = u128::from_be_bytes(self.id);
+        let number = match direction {
+            Direction::Older => number.saturating_add(1),
+            Direction::Newer => number.saturating_sub(1),
+        };
+        Self {
+            id: number.to_be_bytes(),
+            ..self
+        }
+    }
+}
+
 impl Order {
     /// The order as a sort document.
-    pub fn sort(self) -> Document {
+    pub fn sort(self, direction: Direction) -> Document {
+        let sign = direction.sign();
         match self {
-            Self::Timestamp => doc! { "timestamp": -1, "_id": -1 },
-            Self::Id => doc! { "_id": -1 },
+            Self::Timestamp => doc! { "timestamp": sign, "_id": sign },
+            Self::Id => doc! { "_id": sign },
         }
     }
 
@@ -35,16 +77,22 @@ impl Order {
     ///
     /// One condition for all of it would need an `$or`, which a merge of 200 types cannot afford:
     /// each of these is one range of the index per type.
-    pub fn between(self, after: Option<Position>, until: Option<Position>) -> Vec<Document> {
+    pub fn between(
+        self,
+        direction: Direction,
+        after: Option<Position>,
+        until: Option<Position>,
+    ) -> Vec<Document> {
         match self {
-            Self::Timestamp => by_timestamp(after, until),
+            Self::Timestamp => by_timestamp(direction, after, until),
             Self::Id => {
+                let (beyond, _, up_to) = direction.operators();
                 let mut range = Document::new();
                 if let Some(after) = after {
-                    range.insert("$lt", id(after));
+                    range.insert(beyond, id(after));
                 }
                 if let Some(until) = until {
-                    range.insert("$gte", id(until));
+                    range.insert(up_to, id(until));
                 }
                 vec![if range.is_empty() {
                     range
@@ -56,21 +104,26 @@ impl Order {
     }
 }
 
-fn by_timestamp(after: Option<Position>, until: Option<Position>) -> Vec<Document> {
+fn by_timestamp(
+    direction: Direction,
+    after: Option<Position>,
+    until: Option<Position>,
+) -> Vec<Document> {
+    let (beyond, before, up_to) = direction.operators();
     if let (Some(after), Some(until)) = (after, until)
         && after.timestamp_ms == until.timestamp_ms
     {
-        let range = doc! { "$lt": id(after), "$gte": id(until) };
+        let range = doc! { beyond: id(after), up_to: id(until) };
         return vec![doc! { "timestamp": time(after), "_id": range }];
     }
     let mut pieces = Vec::with_capacity(3);
     let mut between = Document::new();
     if let Some(after) = after {
-        pieces.push(doc! { "timestamp": time(after), "_id": { "$lt": id(after) } });
-        between.insert("$lt", time(after));
+        pieces.push(doc! { "timestamp": time(after), "_id": { beyond: id(after) } });
+        between.insert(beyond, time(after));
     }
     if let Some(until) = until {
-        between.insert("$gt", time(until));
+        between.insert(before, time(until));
     }
     pieces.push(if between.is_empty() {
         between
@@ -78,7 +131,7 @@ fn by_timestamp(after: Option<Position>, until: Option<Position>) -> Vec<Documen
         doc! { "timestamp": between }
     });
     if let Some(until) = until {
-        pieces.push(doc! { "timestamp": time(until), "_id": { "$gte": id(until) } });
+        pieces.push(doc! { "timestamp": time(until), "_id": { up_to: id(until) } });
     }
     pieces
 }
@@ -126,6 +179,7 @@ mod tests {
                     match operator.as_str() {
                         "$lt" => order.is_lt(),
                         "$gt" => order.is_gt(),
+                        "$lte" => order.is_le(),
                         _ => order.is_ge(),
                     }
                 }),
@@ -145,23 +199,29 @@ mod tests {
     proptest! {
         #[test]
         fn the_pieces_cover_each_place_between_once_and_in_order(
+            is_back in any::<bool>(),
             after in proptest::option::of((0..4_i64, 0..4_u8)),
             until in proptest::option::of((0..4_i64, 0..4_u8)),
         ) {
-            // A place to stop at lies after the place to begin at: newest first, that is below.
+            let direction = if is_back { Direction::Newer } else { Direction::Older };
+            // Of two places the one that is read first, where older is what comes later.
+            let is_beyond = |one: Key, other: Key| if is_back { one > other } else { one < other };
             prop_assume!(match (after, until) {
-                (Some(after), Some(until)) => until < after,
+                (Some(after), Some(until)) => is_beyond(until, after),
                 _ => true,
             });
             let mut keys: Vec<Key> = (0..4).flat_map(|t| (0..4).map(move |i| (t, i))).collect();
-            keys.sort_unstable_by(|one, other| other.cmp(one));
+            keys.sort_unstable();
+            if !is_back {
+                keys.reverse();
+            }
             let expected: Vec<Key> = keys
                 .iter()
                 .copied()
-                .filter(|key| after.is_none_or(|after| *key < after))
-                .filter(|key| until.is_none_or(|until| *key >= until))
+                .filter(|key| after.is_none_or(|after| is_beyond(*key, after)))
+                .filter(|key| until.is_none_or(|until| !is_beyond(*key, until)))
                 .collect();
-            let pieces = Order::Timestamp.between(after.map(position), until.map(position));
+            let pieces = Order::Timestamp.between(direction, after.map(position), until.map(position));
             let found: Vec<Key> = pieces
                 .iter()
                 .flat_map(|piece| keys.iter().copied().filter(|key| holds(piece, *key)))
@@ -173,11 +233,25 @@ mod tests {
     #[test]
     fn the_order_by_id_needs_one_range() {
         let (after, until) = (position((1, 9)), position((5, 3)));
-        let pieces = Order::Id.between(Some(after), Some(until));
+        let pieces = Order::Id.between(Direction::Older, Some(after), Some(until));
         let kept: Vec<u8> = (0..12)
             .filter(|last| pieces.iter().all(|piece| holds(piece, (0, *last))))
             .collect();
         assert_eq!((pieces.len(), kept), (1, (3..9).collect()));
-        assert_eq!(Order::Id.between(None, None), [Document::new()]);
+        assert_eq!(
+            Order::Id.between(Direction::Older, None, None),
+            [Document::new()]
+        );
+    }
+
+    #[test]
+    fn the_place_before_one_leads_to_it_again() {
+        for direction in [Direction::Older, Direction::Newer] {
+            let here = position((1, 9));
+            let pieces = Order::Timestamp.between(direction, Some(here.before(direction)), None);
+            assert!(pieces.iter().any(|piece| holds(piece, (1, 9))));
+            let pieces = Order::Timestamp.between(direction, Some(here), None);
+            assert!(!pieces.iter().any(|piece| holds(piece, (1, 9))));
+        }
     }
 }

@@ -1,16 +1,22 @@
 //! `GET /events` and `GET /events/{id}`.
 
+mod export;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bson::RawDocumentBuf;
-use http::Uri;
+use http::header::ACCEPT;
+use http::{HeaderMap, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
+use crate::openapi::problem::{Problem, Reading};
+use crate::openapi::schema::{Event, FoundEvent};
 use crate::params::{BadParameter, Params};
 use crate::query::cursor::Cursor;
 use crate::query::filter::Filter;
@@ -18,8 +24,14 @@ use crate::query::json::EventJson;
 use crate::query::lookup::{Found, Wanted};
 use crate::query::time::{parse_timestamp, rfc3339_signed};
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 1_000;
+/// What an export is asked for by.
+const LINES: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
+
+const LIMIT_DEFAULT: u64 = 50;
+const LIMIT_MAX: u64 = 1_000;
+
+/// Events of one export at most; more than there are.
+const EXPORT_MAX: u64 = 1_000_000_000_000;
 
 const LIST_PARAMETERS: &[&str] = &[
     "type",
@@ -32,21 +44,59 @@ const LIST_PARAMETERS: &[&str] = &[
 ];
 
 /// The answer of `GET /events`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ListAnswer<'a> {
+pub(crate) struct ListAnswer<'a> {
+    #[schema(value_type = Vec<Event>)]
     items: Vec<EventJson<'a>>,
+    /// Where the list goes on; null at its end.
     next_cursor: Option<String>,
+    /// Where what is newer than this page lies; null on the first page, and when a page of it has
+    /// nothing newer after it.
+    prev_cursor: Option<String>,
 }
 
-pub(super) async fn list(
+/// List events
+///
+/// Newest first by `timestamp`. The list is over when `nextCursor` is null, not when a page is
+/// short. With `Accept: application/x-ndjson` all of it comes in one answer, an event per line;
+/// `limit` then has no upper bound.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "query",
+    operation_id = "listEvents",
+    params(
+        ("type" = Option<Vec<String>>, Query, description = "Event types, at most 200"),
+        ("userId" = Option<String>, Query, min_length = 1, max_length = 128),
+        ("sessionId" = Option<String>, Query, min_length = 1, max_length = 128),
+        ("from" = Option<String>, Query, description = "RFC 3339, seconds or ms since 1970, or `-15m`; is in"),
+        ("to" = Option<String>, Query, description = "As `from`; is not in"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "Of the page before, with the same filters"),
+    ),
+    responses(
+        (status = 200, description = "A page; or all events, one per line", content(
+            (ListAnswer = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
+        Reading,
+    )
+)]
+pub(crate) async fn list(
     State(app): State<App>,
     tenant: Tenant,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
     let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
-    let limit = limit(&params)?;
+    let as_lines = wants_lines(&headers);
+    let limit = if as_lines {
+        params.limit(u64::MAX, EXPORT_MAX)?
+    } else {
+        params.limit(LIMIT_DEFAULT, LIMIT_MAX)?
+    };
     let cursor = match params.single("cursor")? {
         None => None,
         Some(text) => Some(Cursor::decode(text, &filter).ok_or(QueryError::Cursor)?),
@@ -54,6 +104,10 @@ pub(super) async fn list(
     if let Some(cursor) = cursor {
         filter.window = cursor.window;
     }
+    if as_lines {
+        return export::begin(&app, filter, cursor, limit).await;
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = app.events.page(&filter, cursor, limit).await?;
     json(&ListAnswer {
         items: page
@@ -62,10 +116,28 @@ pub(super) async fn list(
             .map(|document: &RawDocumentBuf| EventJson::new(document))
             .collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&filter)),
+        prev_cursor: page.previous.map(|cursor| cursor.encode(&filter)),
     })
 }
 
-pub(super) async fn one(
+/// One event, and what became of it
+#[utoipa::path(
+    get,
+    path = "/events/{id}",
+    tag = "query",
+    operation_id = "event",
+    params(
+        ("id" = String, Path, description = "The canonical id or the `eventId`"),
+        ("timestamp" = Option<String>, Query, description = "As it was sent with an `eventId`"),
+    ),
+    responses(
+        (status = 200, description = "The event", body = FoundEvent),
+        (status = 404, description = "Not stored, if it was accepted before `storedThrough`",
+         body = Problem, content_type = "application/problem+json"),
+        Reading,
+    )
+)]
+pub(crate) async fn one(
     State(app): State<App>,
     tenant: Tenant,
     id: Result<Path<String>, PathRejection>,
@@ -95,6 +167,17 @@ pub(super) async fn one(
     }
 }
 
+/// Whether the client asks for one event per line.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter();
+    let texts = accepts.filter_map(|accept| accept.to_str().ok());
+    let mut kinds = texts.flat_map(|text| text.split(','));
+    kinds.any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        LINES.iter().any(|lines| kind.eq_ignore_ascii_case(lines))
+    })
+}
+
 fn found_answer(found: &Found) -> Result<Response, QueryError> {
     match found {
         Found::Stored(document) => json(&EventJson::with(document, &[("status", "stored")])),
@@ -109,20 +192,4 @@ fn found_answer(found: &Found) -> Result<Response, QueryError> {
             json(&EventJson::with(&letter.document, &also))
         }
     }
-}
-
-fn limit(params: &Params) -> Result<usize, BadParameter> {
-    let Some(text) = params.single("limit")? else {
-        return Ok(LIMIT_DEFAULT);
-    };
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| {
-        BadParameter::invalid(
-            "limit",
-            format!("send a whole number from 1 to {LIMIT_MAX}"),
-        )
-    })
 }

@@ -4,21 +4,23 @@ use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use crate::app::App;
 use crate::auth::Tenant;
 use crate::counters::{AllTime, WINDOW_S};
-use crate::counts::series::SeriesRequest;
+use crate::counts::series::{SeriesAnswer, SeriesRequest};
 use crate::counts::{NAMED_TYPES_MAX, TypeCount};
 use crate::error::QueryError;
+use crate::openapi::problem::Reading;
 use crate::params::{BadParameter, Params};
 use crate::query::time::rfc3339;
 
 /// The answer of `GET /metrics`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MetricsAnswer {
+pub(crate) struct MetricsAnswer {
     total_events_last_minute: i64,
     by_type: Vec<TypeCount>,
     window_seconds: u64,
@@ -28,9 +30,9 @@ struct MetricsAnswer {
 }
 
 /// Its totals over all time. `duplicates` and what follows it are of all tenants together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TotalsAnswer {
+pub(crate) struct TotalsAnswer {
     events: i64,
     by_type: Vec<TypeCount>,
     duplicates: i64,
@@ -53,7 +55,16 @@ impl TotalsAnswer {
     }
 }
 
-pub(super) async fn now(
+/// Counts of the last minute
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "query",
+    operation_id = "lastMinute",
+    params(("window" = Option<String>, Query, description = "`all` adds totals over all time", pattern = "^all$")),
+    responses((status = 200, description = "Exact as of `asOf`", body = MetricsAnswer), Reading)
+)]
+pub(crate) async fn now(
     State(app): State<App>,
     tenant: Tenant,
     uri: Uri,
@@ -72,15 +83,28 @@ pub(super) async fn now(
     };
     let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
     json(&MetricsAnswer {
-        total_events_last_minute: minute.value.total(&tenant),
-        by_type: minute.value.ranked(&tenant, NAMED_TYPES_MAX),
+        total_events_last_minute: minute.value.all.total(&tenant),
+        by_type: minute.value.all.ranked(&tenant, NAMED_TYPES_MAX),
         window_seconds: WINDOW_S,
         as_of: rfc3339(minute.as_of_ms.min(read_ms.unwrap_or(u64::MAX))),
         totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, &all_time.value)),
     })
 }
 
-pub(super) async fn series(
+/// Counts over time
+#[utoipa::path(
+    get,
+    path = "/metrics/series",
+    tag = "query",
+    operation_id = "series",
+    params(
+        ("window" = Option<String>, Query, description = "`90s`, `15m`, `2h`, `7d`...", pattern = "^[1-9][0-9]{0,2}[smhd]$"),
+        ("step" = Option<String>, Query, description = "`second`, `minute` or `hour`", pattern = "^(second|minute|hour)$"),
+        ("type" = Option<Vec<String>>, Query, description = "Event types, at most 50"),
+    ),
+    responses((status = 200, description = "A point for each step", body = SeriesAnswer), Reading)
+)]
+pub(crate) async fn series(
     State(app): State<App>,
     tenant: Tenant,
     uri: Uri,

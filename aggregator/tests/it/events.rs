@@ -10,7 +10,7 @@ const START_MS: i64 = 1_700_000_000_000;
 
 /// 300 events of three types at five times, so that every page ends within equal times; every
 /// third one of user `u`, every fourth of session `s`; ids not in the order of the times.
-fn many() -> Vec<Document> {
+pub(crate) fn many() -> Vec<Document> {
     (0..300_u64)
         .map(|n| {
             let ms = START_MS + i64::try_from(n % 5).unwrap();
@@ -54,7 +54,7 @@ fn id_of(document: &Document) -> String {
 }
 
 /// All pages of a list.
-async fn walk(aggregator: &TestAggregator, query: &str, limit: usize) -> Vec<Value> {
+pub(crate) async fn walk(aggregator: &TestAggregator, query: &str, limit: usize) -> Vec<Value> {
     let mut items = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -74,7 +74,7 @@ async fn walk(aggregator: &TestAggregator, query: &str, limit: usize) -> Vec<Val
     }
 }
 
-fn ids(items: &[Value]) -> Vec<&str> {
+pub(crate) fn ids(items: &[Value]) -> Vec<&str> {
     items
         .iter()
         .map(|item| item["id"].as_str().unwrap())

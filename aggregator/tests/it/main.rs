@@ -5,11 +5,19 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod admin;
+mod analytics;
 mod event;
 mod events;
+mod events_back;
+mod guard;
 mod metrics;
+mod openapi;
 mod outage;
 mod parameters;
 mod plans;
 mod process;
 mod service;
+mod sse;
+mod stream;
+mod stream_resume;

@@ -68,7 +68,7 @@ async fn two_hundred_types_are_merged_without_sorting() {
     let find = doc! {
         "find": EVENTS,
         "filter": plan.bounds,
-        "sort": plan.order.sort(),
+        "sort": plan.order.sort(evp_aggregator::query::position::Direction::Older),
         "hint": hint,
         "limit": 50,
     };

@@ -29,6 +29,7 @@ pub(crate) struct TestAggregator {
     pub(crate) mongo: TestMongo,
     pub(crate) health: Health,
     pub(crate) shutdown: Shutdown,
+    config: String,
     base: String,
     http: reqwest::Client,
     running: JoinSet<Left>,
@@ -60,6 +61,26 @@ impl TestAggregator {
             .await
     }
 
+    /// With the default indexes and this configuration.
+    pub(crate) async fn start_as(config: &str) -> Self {
+        let redis = TestRedis::new().await;
+        let mongo = prepared(&[Index::Type, Index::User]).await;
+        Self::start_on(redis, mongo, config, &[])
+            .await
+            .ready()
+            .await
+    }
+
+    /// Stops it, and starts another one on the same servers.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.shutdown.trigger();
+        self.running.join_next().await.unwrap().unwrap();
+        Self::start_on(self.redis, self.mongo, &self.config, &[])
+            .await
+            .ready()
+            .await
+    }
+
     /// Waits until both dependencies answer.
     pub(crate) async fn ready(self) -> Self {
         // Whoever serves has registered what readiness depends on.
@@ -84,7 +105,7 @@ impl TestAggregator {
         ];
         variables.extend_from_slice(environment);
         let mut source = Source::from_text(config, &variables).unwrap();
-        let config = AggregatorConfig::read(&mut source);
+        let (text, config) = (config, AggregatorConfig::read(&mut source));
         let config = source.finish(config).unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -105,10 +126,24 @@ impl TestAggregator {
             mongo,
             health,
             shutdown,
+            config: text.to_owned(),
             base,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             running,
         }
+    }
+
+    /// A request that is not sent yet.
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends JSON; the answer with its status.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.request(reqwest::Method::POST, path).json(body);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
     }
 
     pub(crate) async fn raw(&self, method: reqwest::Method, path: &str) -> Response {
@@ -138,6 +173,19 @@ impl TestAggregator {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.body
+    }
+
+    /// The answer once it is as it should be: answers are up to a moment old.
+    pub(crate) async fn eventually(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let seen = std::cell::RefCell::new(Value::Null);
+        wait_for(path, || async {
+            let body = self.ok(path).await;
+            let is_wanted = wanted(&body);
+            seen.replace(body);
+            is_wanted
+        })
+        .await;
+        seen.into_inner()
     }
 
     /// Status, code and parameter of a problem.

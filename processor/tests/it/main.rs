@@ -13,4 +13,5 @@ mod once;
 mod process;
 mod redelivery;
 mod redis_forgets;
+mod sketches;
 mod verify;

@@ -19,6 +19,17 @@ pub struct Actor {
     pub host: String,
 }
 
+impl Actor {
+    /// `user` on this machine.
+    pub fn here(user: String) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            user,
+            host: host.trim().to_owned(),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {

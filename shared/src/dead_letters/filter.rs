@@ -61,6 +61,9 @@ pub struct Filter {
     /// One event or entry.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub id: Option<Wanted>,
+    /// These ones; any when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
+    pub ids: Vec<LetterId>,
 }
 
 fn as_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
@@ -72,6 +75,14 @@ where
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),
     }
+}
+
+fn as_texts<T, S>(values: &[T], serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: std::fmt::Display,
+    S: serde::Serializer,
+{
+    serializer.collect_seq(values.iter().map(ToString::to_string))
 }
 
 impl Filter {
@@ -117,6 +128,10 @@ impl Filter {
                 query.insert("_id", id.to_bson());
             }
             None => {}
+        }
+        if !self.ids.is_empty() {
+            let ids: Vec<Document> = self.ids.iter().map(LetterId::to_bson).collect();
+            query.insert("$and", [doc! { "_id": { "$in": ids } }]);
         }
         query
     }

@@ -171,6 +171,50 @@ impl Letter {
     }
 }
 
+/// What a list says of a dead letter: all but what was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What it is known by.
+    pub id: LetterId,
+    /// The partition it came on.
+    pub partition: u16,
+    /// Why it is dead.
+    pub reason: String,
+    /// In the words of whoever refused it.
+    pub detail: String,
+    /// Unix ms at which it was kept.
+    pub at_ms: u64,
+    /// The event's type; `None` for an entry.
+    pub event_type: Option<String>,
+    /// Unix ms at which it was given a frame to be replayed in.
+    pub replayed_at_ms: Option<u64>,
+    /// Bytes it takes in MongoDB.
+    pub bytes: u64,
+}
+
+/// The field a list computes.
+pub(super) const BYTES: &str = "bytes";
+
+impl Summary {
+    /// Parses what a list read; `None` when it is no dead letter.
+    pub(super) fn parse(document: &Document) -> Option<Self> {
+        let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
+        let ms = |time: &bson::DateTime| u64::try_from(time.timestamp_millis()).ok();
+        let replay = document.get_document("replay").ok();
+        let replayed_at = replay.and_then(|replay| replay.get_datetime("at").ok());
+        Some(Self {
+            id: LetterId::parse(document.get_document("_id").ok()?)?,
+            partition: u16::try_from(document.get_i32("p").ok()?).ok()?,
+            reason: text("reason")?,
+            detail: text("detail").unwrap_or_default(),
+            at_ms: ms(document.get_datetime("at").ok()?)?,
+            event_type: text("eventType"),
+            replayed_at_ms: replayed_at.and_then(ms),
+            bytes: u64::try_from(document.get_i32(BYTES).ok()?).ok()?,
+        })
+    }
+}
+
 fn fields(raw: &Document) -> RawFrame {
     let field = |name: &str| match raw.get(name) {
         Some(Bson::Binary(value)) => Some(Bytes::from(value.bytes.clone())),

@@ -302,11 +302,13 @@ impl Run<'_> {
             .map(|frame| ObjectId::from_bytes(frame.bytes()))
             .collect();
         let receipts: Collection<Document> = self.letters.database.collection(RECEIPTS);
-        let found = receipts
+        let mut found = receipts
             .find(doc! { "_id": { "$in": ids } })
-            .projection(doc! { "_id": 1 })
-            .await?;
-        let found: Vec<Document> = found.try_collect().await?;
+            .projection(doc! { "_id": 1 });
+        if let Some(limit) = self.letters.read_limit {
+            found = found.max_time(limit);
+        }
+        let found: Vec<Document> = found.await?.try_collect().await?;
         let frame = |document: &Document| {
             let id = document.get_object_id("_id").ok()?;
             Some(FrameId::from_bytes(id.bytes()))

@@ -15,6 +15,17 @@ pub async fn online_replicas(client: &Client) -> Result<usize, RedisError> {
     Ok(info.lines().filter(is_online).count())
 }
 
+/// `redis_version`; that of a compatible server is the one it is compatible with.
+///
+/// # Errors
+/// No answer came.
+pub async fn version(client: &Client) -> Result<String, RedisError> {
+    let info: String = client.info(Some(InfoKind::Server)).await?;
+    let mut lines = info.lines();
+    let found = lines.find_map(|line| line.strip_prefix("redis_version:"));
+    Ok(found.unwrap_or_default().trim().to_owned())
+}
+
 /// How much memory a server has and uses, in bytes; a limit of 0 is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {

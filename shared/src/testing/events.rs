@@ -10,32 +10,91 @@ use crate::frame::{Codec, Frame, FrameDraft, FrameId, FrameStamp, ProducerId};
 /// The tenant of all test events.
 pub const TENANT: &str = "default";
 
-/// A batch of events, each with its `eventId` and type, dated at the epoch.
-///
-/// # Panics
-/// A document does not encode.
-#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
-pub fn batch(events: &[(&str, &str)]) -> EventBatch {
-    let identity = Identity::new(IdentityConfig::default());
-    let mut batch = EventBatch::default();
-    for (event_id, event_type) in events {
-        let known = batch.types.iter().position(|known| &**known == *event_type);
-        let type_index = known.unwrap_or_else(|| {
-            batch.types.push((*event_type).into());
-            batch.types.len() - 1
-        });
-        let id = identity.of_client_id(TENANT, event_id, Some(0));
-        let document = doc! {
+/// An event to be made.
+#[derive(Debug, Clone, Default)]
+pub struct TestEvent {
+    /// Its `eventId`.
+    pub event_id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Its user, if any.
+    pub user_id: Option<String>,
+    /// Its session, if any.
+    pub session_id: Option<String>,
+    /// Characters of a text in its payload.
+    pub payload: usize,
+}
+
+impl TestEvent {
+    /// An event without a user.
+    pub fn new(event_id: impl Into<String>, event_type: impl Into<String>) -> Self {
+        Self {
+            event_id: event_id.into(),
+            event_type: event_type.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Of this user.
+    #[must_use]
+    pub fn of_user(self, user_id: impl Into<String>) -> Self {
+        Self {
+            user_id: Some(user_id.into()),
+            ..self
+        }
+    }
+
+    fn document(&self) -> bson::Document {
+        let identity = Identity::new(IdentityConfig::default());
+        let id = identity.of_client_id(TENANT, &self.event_id, Some(0));
+        let mut document = doc! {
             "_id": Binary { subtype: BinarySubtype::Uuid, bytes: id.as_bytes().to_vec() },
             "f": ObjectId::from_bytes([0; 12]),
             "timestamp": DateTime::from_millis(0),
             "tenant": TENANT,
-            "eventType": *event_type,
-            "eventId": *event_id,
+            "eventType": &self.event_type,
+            "eventId": &self.event_id,
         };
-        batch
-            .documents
-            .extend(bson::serialize_to_vec(&document).expect("document"));
+        if let Some(user_id) = &self.user_id {
+            document.insert("userId", user_id);
+        }
+        if let Some(session_id) = &self.session_id {
+            document.insert("sessionId", session_id);
+        }
+        if self.payload > 0 {
+            document.insert("payload", doc! { "text": "x".repeat(self.payload) });
+        }
+        document
+    }
+}
+
+/// A batch of events, each with its `eventId` and type, dated at the epoch.
+///
+/// # Panics
+/// A document does not encode.
+pub fn batch(events: &[(&str, &str)]) -> EventBatch {
+    batch_of(&made_of(events))
+}
+
+fn made_of(events: &[(&str, &str)]) -> Vec<TestEvent> {
+    let event = |(id, kind): &(&str, &str)| TestEvent::new(*id, *kind);
+    events.iter().map(event).collect()
+}
+
+#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
+fn batch_of(events: &[TestEvent]) -> EventBatch {
+    let mut batch = EventBatch::default();
+    for event in events {
+        let known = batch
+            .types
+            .iter()
+            .position(|known| **known == *event.event_type);
+        let type_index = known.unwrap_or_else(|| {
+            batch.types.push(event.event_type.as_str().into());
+            batch.types.len() - 1
+        });
+        let document = bson::serialize_to_vec(&event.document());
+        batch.documents.extend(document.expect("document"));
         batch.events.push(EventMark {
             end: u32::try_from(batch.documents.len()).expect("small batch"),
             type_index: u16::try_from(type_index).expect("few types"),
@@ -49,16 +108,29 @@ pub fn batch(events: &[(&str, &str)]) -> EventBatch {
 ///
 /// # Panics
 /// The time does not fit a frame id.
-#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
 pub fn frame(
     producer: ProducerId,
     number: u32,
     received_at_ms: u64,
     events: &[(&str, &str)],
 ) -> Frame {
+    frame_of(producer, number, received_at_ms, &made_of(events))
+}
+
+/// As [`frame`], of any events.
+///
+/// # Panics
+/// The time does not fit a frame id.
+#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
+pub fn frame_of(
+    producer: ProducerId,
+    number: u32,
+    received_at_ms: u64,
+    events: &[TestEvent],
+) -> Frame {
     let second = u32::try_from(received_at_ms / 1_000).expect("time");
     let mut draft = FrameDraft::new();
-    draft.push(TENANT, &batch(events), 0..events.len());
+    draft.push(TENANT, &batch_of(events), 0..events.len());
     draft.seal(FrameStamp {
         id: FrameId::new(second, producer, number),
         received_at_ms,

@@ -6,13 +6,9 @@ use evp_shared::dead_letters::Actor;
 
 /// The user of the operating system, by name where it has one, and the host.
 pub(super) fn current() -> Actor {
-    let host = read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let status = read_to_string("/proc/self/status").unwrap_or_default();
     let users = read_to_string("/etc/passwd").unwrap_or_default();
-    Actor {
-        user: user_in(&status, &users),
-        host: host.trim().to_owned(),
-    }
+    Actor::here(user_in(&status, &users))
 }
 
 /// The kernel says who runs this; the environment may say anything.

@@ -67,6 +67,7 @@ impl Which {
             from_ms: self.from,
             to_ms: self.to,
             id: self.id.clone(),
+            ids: Vec::new(),
         }
     }
 }

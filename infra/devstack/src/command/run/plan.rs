@@ -88,7 +88,12 @@ impl Plan {
                 spec.env("EVP__SERVER__LISTEN", address(Listener::Ingest))
                     .env("EVP__INGEST__CORS__ORIGINS", origins)
             }
-            "aggregator" => spec.env("EVP__SERVER__LISTEN", address(Listener::Aggregator)),
+            "aggregator" => spec
+                .env("EVP__SERVER__LISTEN", address(Listener::Aggregator))
+                .env(
+                    "EVP__AGGREGATOR__INGEST_URL",
+                    self.ports.url(Listener::Ingest),
+                ),
             // A name that stays lets a restarted processor go on with what it had at once.
             "processor" => spec.env("EVP__PROCESSOR__NAME", "processor-1"),
             _ => spec,

@@ -1,0 +1,304 @@
+//! The dead letters: list, show, replay, purge. What they are asked to do is audited, and bounded
+//! as `evp-processor dlq` bounds it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bson::RawDocument;
+use evp_shared::dead_letters::{
+    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary,
+};
+use evp_shared::frame::RawFrame;
+use evp_shared::store::stored_fingerprint;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::Admin;
+use crate::error::QueryError;
+use crate::openapi::schema::Event;
+use crate::query::json::EventJson;
+
+/// Letters one request handles at most; a client repeats it until none is left.
+const LIMIT: u64 = 10_000;
+
+/// Letters replayed per second.
+const RATE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+
+/// How long a replay waits for the processor.
+const RECEIPT_WAIT: Duration = Duration::from_secs(30);
+
+/// What a list says of a dead letter.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LetterHead {
+    /// What it is known by.
+    id: String,
+    /// Why it is dead, from a closed list.
+    reason: String,
+    /// In the words of whoever refused it.
+    message: String,
+    /// The event's type; `None` for an entry that does not decode.
+    event_type: Option<String>,
+    /// Unix ms at which it was kept.
+    at: u64,
+    /// Bytes it takes.
+    bytes: u64,
+    /// The partition it came on.
+    partition: u16,
+    /// The stream entry, for one that does not decode.
+    entry: Option<String>,
+    /// The frame the event came in.
+    frame: Option<String>,
+    /// Unix ms at which it was last given a frame to be replayed in.
+    replayed_at: Option<u64>,
+}
+
+/// A dead letter with what was kept.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LetterWhole {
+    #[serde(flatten)]
+    head: LetterHead,
+    /// The event; `None` for an entry that does not decode.
+    #[schema(value_type = Option<Event>)]
+    event: Option<Value>,
+    /// The fields of an entry that does not decode, as text where they are text.
+    #[schema(value_type = Option<Object>)]
+    fields: Option<Value>,
+}
+
+/// What a replay or a purge did, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Letters that were meant.
+    pub matched: u64,
+    /// Of these, replayed: stored and gone from the dead letters.
+    pub replayed: u64,
+    /// Of these, deleted.
+    pub purged: u64,
+    /// Of these, still there.
+    pub remaining: u64,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Put them onto the stream again.
+    Replay,
+    /// Delete them.
+    Purge,
+}
+
+impl Operation {
+    const fn audited_as(self) -> &'static str {
+        match self {
+            Self::Replay => "dead_letters.replay",
+            Self::Purge => "dead_letters.purge",
+        }
+    }
+}
+
+impl Admin {
+    /// A page of those that match `filter`, newest first, after `after`; and where the next one
+    /// begins.
+    ///
+    /// # Errors
+    /// [`QueryError::Store`], [`QueryError::Timeout`].
+    pub async fn letters(
+        &self,
+        filter: &Filter,
+        after: Option<&(u64, LetterId)>,
+        limit: u64,
+    ) -> Result<(Vec<LetterHead>, Option<(u64, LetterId)>), QueryError> {
+        let read = self.letters.summaries(filter, after, limit + 1);
+        let mut found = self.in_time(read).await?;
+        let is_more = found.len() as u64 > limit;
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = found.last().filter(|_| is_more);
+        let next = last.map(|last| (last.at_ms, last.id.clone()));
+        Ok((found.into_iter().map(LetterHead::of).collect(), next))
+    }
+
+    /// The dead letter `id`.
+    ///
+    /// # Errors
+    /// As [`Self::letters`], and [`QueryError::DeadLetterNotFound`].
+    pub async fn letter(&self, id: LetterId) -> Result<LetterWhole, QueryError> {
+        let filter = Filter {
+            ids: vec![id.clone()],
+            ..Filter::default()
+        };
+        let (heads, whole) = tokio::try_join!(
+            self.in_time(self.letters.summaries(&filter, None, 1)),
+            self.in_time(self.letters.one(&id)),
+        )?;
+        match (heads.into_iter().next(), whole) {
+            (Some(head), Some(whole)) => Ok(LetterWhole::of(head, &whole)),
+            _ => Err(QueryError::DeadLetterNotFound),
+        }
+    }
+
+    /// Does `operation` with those that match `filter`, or only counts them.
+    ///
+    /// # Errors
+    /// [`QueryError::Busy`], [`QueryError::Store`], [`QueryError::Counters`]; repeating is harmless.
+    pub async fn operate(
+        &self,
+        operation: Operation,
+        filter: &Filter,
+        dry_run: bool,
+    ) -> Result<Done, QueryError> {
+        let matched = self.in_time(self.letters.count(filter)).await?;
+        let untouched = Done {
+            dry_run,
+            matched,
+            remaining: matched,
+            ..Done::default()
+        };
+        if dry_run || matched == 0 {
+            return Ok(untouched);
+        }
+        let Ok(_slot) = self.operations.try_acquire() else {
+            return Err(QueryError::Busy);
+        };
+        let request = Request {
+            actor: &nobody(),
+            what: operation.audited_as(),
+            filter,
+            limit: LIMIT,
+        };
+        let audit = self.letters.begin_audit(&request).await?;
+        let done = match operation {
+            Operation::Replay => self.replay(filter).await,
+            Operation::Purge => self.purge(filter).await,
+        };
+        let outcome = match &done {
+            Ok((handled, words)) => Ok((*handled, format!("{words} of {matched}"))),
+            Err(error) => Err(error.to_string()),
+        };
+        self.letters.end_audit(audit, outcome).await?;
+        let (handled, _) = done?;
+        let remaining = self.in_time(self.letters.count(filter)).await?;
+        let of = |wanted| if wanted == operation { handled } else { 0 };
+        Ok(Done {
+            replayed: of(Operation::Replay),
+            purged: of(Operation::Purge),
+            remaining,
+            ..untouched
+        })
+    }
+
+    async fn purge(&self, filter: &Filter) -> Result<(u64, String), QueryError> {
+        let purged = self.letters.purge(filter, LIMIT).await?;
+        Ok((purged, format!("purged {purged}")))
+    }
+
+    async fn replay(&self, filter: &Filter) -> Result<(u64, String), QueryError> {
+        let stored = self.in_time(stored_fingerprint(&self.database)).await?;
+        if stored.is_some_and(|stored| stored != self.fingerprint) {
+            // Frames of another identity would stay pending for ever.
+            tracing::error!(
+                "the database holds events of another identity: dedupe.identity and \
+                 storage.salt_bits must be those of the processor"
+            );
+            return Err(QueryError::Store { source: None });
+        }
+        let how = Replay {
+            stream: &self.stream,
+            fingerprint: self.fingerprint,
+            clock: &self.clock,
+            limit: LIMIT,
+            per_second: RATE,
+            receipt_wait: RECEIPT_WAIT,
+        };
+        let Replayed {
+            done,
+            appended,
+            waiting,
+            impossible,
+            ..
+        } = self.letters.replay(filter, &how).await?;
+        let words = format!(
+            "replayed {done}, appended {appended}, waiting {waiting}, impossible {impossible}"
+        );
+        Ok((done, words))
+    }
+
+    /// Waits for a read no longer than MongoDB may work on it, and a little.
+    async fn in_time<T, E: Into<QueryError>>(
+        &self,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, QueryError> {
+        crate::query::answer(self.time_limit, read).await
+    }
+}
+
+/// Whoever asks, until credentials say who.
+fn nobody() -> Actor {
+    Actor::here("admin API, without credentials".to_owned())
+}
+
+impl LetterHead {
+    fn of(summary: Summary) -> Self {
+        let (entry, frame) = match &summary.id {
+            LetterId::Event { frame, .. } => (None, Some(frame.to_string())),
+            LetterId::Entry { entry, .. } => (Some(entry.to_string()), None),
+        };
+        Self {
+            id: summary.id.to_string(),
+            reason: summary.reason,
+            message: summary.detail,
+            event_type: summary.event_type,
+            at: summary.at_ms,
+            bytes: summary.bytes,
+            partition: summary.partition,
+            entry,
+            frame,
+            replayed_at: summary.replayed_at_ms,
+        }
+    }
+}
+
+impl LetterWhole {
+    fn of(summary: Summary, letter: &Letter) -> Self {
+        let (event, fields) = match &letter.kept {
+            Kept::Event(bytes) => (event(bytes), None),
+            Kept::Entry(raw) => (None, Some(fields(raw))),
+        };
+        Self {
+            head: LetterHead::of(summary),
+            event,
+            fields,
+        }
+    }
+}
+
+fn event(bytes: &[u8]) -> Option<Value> {
+    let document = RawDocument::from_bytes(bytes).ok()?;
+    serde_json::to_value(EventJson::new(document)).ok()
+}
+
+fn fields(raw: &RawFrame) -> Value {
+    let field = |field: &Option<bytes::Bytes>| {
+        let field = field.as_ref()?;
+        Some(match std::str::from_utf8(field) {
+            Ok(text) if !text.chars().any(char::is_control) => json!(text),
+            _ => json!({ "hex": hex(field) }),
+        })
+    };
+    json!({
+        "v": field(&raw.version),
+        "n": field(&raw.events),
+        "b": field(&raw.bytes),
+        "m": field(&raw.meta),
+        "d": field(&raw.payload),
+        "decodesNow": raw.open().is_ok(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,200 @@
+//! The state of the pipeline: streams, consumers, totals, servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::doc;
+use evp_shared::redis::{Memory, is_connected, version};
+use evp_shared::stream::{PartitionState, StreamError, Totals};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Admin;
+use crate::error::QueryError;
+
+/// Longest Redis is waited for, and MongoDB, which is asked at the same time.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Partitions that are looked at at the same time.
+const PARTITIONS_AT_ONCE: usize = 16;
+
+/// The state of the pipeline as it is answered.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineState {
+    /// Unix ms.
+    as_of: u64,
+    /// Unix ms before which everything accepted is stored.
+    stored_through: Option<u64>,
+    totals: PipelineTotals,
+    partitions: Vec<Partition>,
+    redis: RedisState,
+    /// `None` while MongoDB does not answer.
+    mongodb: Option<MongoState>,
+    /// `None` while MongoDB does not answer.
+    dead_letters: Option<LettersState>,
+}
+
+/// What became of all events since the beginning.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PipelineTotals {
+    appended: i64,
+    stored: i64,
+    duplicates: i64,
+    dead_lettered: i64,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Partition {
+    partition: u16,
+    /// Entries on the stream, those of the kept window included.
+    entries: u64,
+    /// Entries not delivered yet; `None` when Redis cannot tell.
+    lag: Option<u64>,
+    /// Entries delivered and not acknowledged.
+    pending: u64,
+    /// Ms since the frame of the oldest pending entry was received.
+    oldest_pending_age_ms: Option<u64>,
+    /// Bytes the stream takes.
+    memory_bytes: Option<u64>,
+    consumers: Vec<Consumer>,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Consumer {
+    name: String,
+    /// Entries delivered to it and not acknowledged.
+    pending: u64,
+    /// Ms since it last asked for anything.
+    idle_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RedisState {
+    version: String,
+    used_memory_bytes: u64,
+    /// 0: no limit.
+    max_memory_bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MongoState {
+    version: String,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LettersState {
+    events: u64,
+    bytes: u64,
+}
+
+impl Admin {
+    /// The state of the pipeline, read once for everybody who asks within a moment.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`]: what MongoDB does not answer is left out instead.
+    pub async fn pipeline(
+        &self,
+        stored_through: Option<u64>,
+    ) -> Result<Arc<PipelineState>, QueryError> {
+        let read = async {
+            if !is_connected(self.stream.client()) {
+                return Err(StreamError::NotConnected.into());
+            }
+            let as_of = self.clock.now_ms();
+            let (redis, mongo) = tokio::join!(
+                tokio::time::timeout(DEADLINE, Box::pin(self.of_redis(as_of))),
+                tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo())),
+            );
+            let Ok(redis) = redis else {
+                return Err(QueryError::Counters { source: None });
+            };
+            let (totals, partitions, redis) = redis?;
+            let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
+            Ok(PipelineState {
+                as_of,
+                stored_through,
+                totals: PipelineTotals {
+                    appended: totals.appended_events,
+                    stored: totals.counted_events,
+                    duplicates: totals.duplicate_events,
+                    dead_lettered: totals.dead_lettered_events,
+                },
+                partitions,
+                redis,
+                mongodb,
+                dead_letters,
+            })
+        };
+        self.state.get((), read).await
+    }
+
+    async fn of_redis(
+        &self,
+        now_ms: u64,
+    ) -> Result<(Totals, Vec<Partition>, RedisState), StreamError> {
+        let stream = &self.stream;
+        let look = |partition| async move {
+            let state = stream.look(partition).await?;
+            Ok::<_, StreamError>((partition, state, stream.totals(partition).await?))
+        };
+        let found: Vec<_> = stream::iter((0..stream.partitions()).map(look))
+            .buffered(PARTITIONS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut totals = Totals::default();
+        let mut partitions = Vec::with_capacity(found.len());
+        for (partition, state, own) in found {
+            totals.add(&own);
+            partitions.push(Partition::of(partition, state, now_ms));
+        }
+        let memory = Memory::ask(stream.client()).await?;
+        let redis = RedisState {
+            version: version(stream.client()).await?,
+            used_memory_bytes: memory.used,
+            max_memory_bytes: memory.limit,
+        };
+        Ok((totals, partitions, redis))
+    }
+
+    async fn of_mongo(&self) -> Result<(MongoState, LettersState), QueryError> {
+        let asked = self.database.run_command(doc! { "buildInfo": 1 }).await?;
+        let size = self.letters.size().await?;
+        let version = asked.get_str("version").unwrap_or_default().to_owned();
+        let letters = LettersState {
+            events: size.events,
+            bytes: size.bytes,
+        };
+        Ok((MongoState { version }, letters))
+    }
+}
+
+impl Partition {
+    fn of(partition: u16, state: PartitionState, now_ms: u64) -> Self {
+        let age = |received: u64| now_ms.saturating_sub(received);
+        Self {
+            partition,
+            entries: state.entries,
+            lag: state.lag,
+            pending: state.pending,
+            oldest_pending_age_ms: state.oldest_pending_received_ms.map(age),
+            memory_bytes: state.memory_bytes,
+            consumers: state
+                .consumers
+                .into_iter()
+                .map(|consumer| Consumer {
+                    name: consumer.name,
+                    pending: consumer.pending,
+                    idle_ms: consumer.idle_ms,
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What happened in the last 15 minutes, hour, day or week: counts exactly, the rest by sketches.
+//!
+//! An answer is read by one caller for all, kept for a while after it is due, and given out while
+//! its successor is read: nobody waits for a reading but the first.
+
+pub mod answer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use evp_shared::clock::Clock;
+use evp_shared::keys::SketchKind;
+use evp_shared::redis::is_connected;
+use evp_shared::stream::{Stream, StreamError};
+use evp_shared::tasks::TaskPool;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use moka::sync::Cache as Kept;
+
+use self::answer::{AnalyticsAnswer, Counted, TimeRange, Unique};
+use crate::auth::Tenant;
+use crate::cache::Cache;
+use crate::error::QueryError;
+use crate::metrics::CacheMetrics;
+
+/// How old an answer is when the next one is due.
+pub const FRESH: Duration = Duration::from_secs(10);
+/// How old it may be when it is given out while the next one is read.
+pub const STALE: Duration = Duration::from_secs(60);
+
+/// Longest a reading waits for Redis.
+const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// Answers that are kept, of all tenants and ranges.
+const KEPT_MAX: u64 = 400;
+/// Readings for later at the same time.
+const REFRESHES: usize = 4;
+/// Partitions that are read at the same time; one is up to 168 hashes.
+const PARTITIONS_AT_ONCE: usize = 4;
+/// Users an answer names.
+const TOP_USERS: usize = 20;
+
+type Key = (Tenant, TimeRange);
+
+/// Answers `/analytics`.
+#[derive(Debug, Clone)]
+pub struct Analytics {
+    stream: Stream,
+    clock: Clock,
+    fresh: Cache<Key, Rendered>,
+    kept: Kept<Key, Arc<Rendered>>,
+    refreshes: TaskPool,
+}
+
+/// An answer as it is sent.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The body, JSON.
+    pub body: Bytes,
+    /// What it is told from others by.
+    pub etag: String,
+    /// When it was read.
+    read_at: Instant,
+}
+
+impl Analytics {
+    /// Reads over `stream`.
+    pub fn new(stream: Stream, clock: Clock) -> Self {
+        let kept = Kept::builder().max_capacity(KEPT_MAX).time_to_live(STALE);
+        Self {
+            stream,
+            clock,
+            fresh: Cache::new(KEPT_MAX, FRESH, CacheMetrics::resolve()),
+            kept: kept.build(),
+            refreshes: TaskPool::new(REFRESHES),
+        }
+    }
+
+    /// The answer for `tenant` over `range`.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`], only while there is none that is young enough.
+    pub async fn get(&self, tenant: Tenant, range: TimeRange) -> Result<Arc<Rendered>, QueryError> {
+        let key = (tenant, range);
+        let Some(kept) = self.kept.get(&key) else {
+            return self.refresh(key).await;
+        };
+        if self.clock.now() - kept.read_at >= FRESH
+            && let Some(slot) = self.refreshes.try_slot()
+        {
+            let this = self.clone();
+            drop(slot.spawn(async move {
+                // What is kept is given out until it is too old; then the error is.
+                drop(this.refresh(key).await);
+            }));
+        }
+        Ok(kept)
+    }
+
+    async fn refresh(&self, key: Key) -> Result<Arc<Rendered>, QueryError> {
+        let read = async {
+            if !is_connected(self.stream.client()) {
+                return Err(StreamError::NotConnected.into());
+            }
+            let read = Box::pin(self.read(&key.0, key.1));
+            match tokio::time::timeout(READ_DEADLINE, read).await {
+                Ok(read) => Ok(read?),
+                Err(_) => Err(QueryError::Counters { source: None }),
+            }
+        };
+        let rendered = self.fresh.get(key.clone(), read).await?;
+        self.kept.insert(key, Arc::clone(&rendered));
+        Ok(rendered)
+    }
+
+    async fn read(&self, tenant: &Tenant, range: TimeRange) -> Result<Rendered, StreamError> {
+        let read_at = self.clock.now();
+        let now_ms = self.clock.now_ms();
+        let (step, buckets) = (range.step(), range.buckets(now_ms));
+        let counts = (0..self.stream.partitions()).map(|partition| {
+            let buckets = buckets.clone();
+            async move { self.stream.count_buckets(partition, step, buckets).await }
+        });
+        let counted = stream::iter(counts)
+            .buffer_unordered(PARTITIONS_AT_ONCE)
+            .try_fold(Counted::new(&buckets), |mut counted, found| async move {
+                counted.add(tenant, &found);
+                Ok(counted)
+            })
+            .await?;
+        let name = tenant.as_str();
+        let unique = |kind| self.stream.unique(kind, name, step, buckets.clone());
+        let unique = Unique {
+            users: unique(SketchKind::Users).await?,
+            sessions: unique(SketchKind::Sessions).await?,
+        };
+        let top = self.stream.top_users(name, step, buckets.clone()).await?;
+        let top = top.top(TOP_USERS);
+        let answer = AnalyticsAnswer::new((range, now_ms), &counted, tenant, (unique, top));
+        // Numbers and texts always serialise.
+        let body = serde_json::to_vec(&answer).unwrap_or_default();
+        Ok(Rendered {
+            etag: format!(
+                "\"{}\"",
+                &blake3::hash(&body)
+                    .to_hex()
+                    .as_str()
+                    .get(..32)
+                    .unwrap_or("")
+            ),
+            body: body.into(),
+            read_at,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! The answer of `/analytics`. Pure.
+
+use std::ops::Range;
+
+use evp_shared::counters::{Step, split_field};
+use evp_shared::sketch::{TopItem, UNIQUE_STANDARD_ERROR};
+use evp_shared::stream::Bucket;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Tenant;
+use crate::counts::ByTenant;
+use crate::params::{BadParameter, Params};
+
+/// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
+pub const NAMED_TYPES_MAX: usize = 200;
+
+/// How far back an answer looks: whole buckets up to the one that is still being filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeRange {
+    /// 15 minutes.
+    Minutes15,
+    /// 60 minutes.
+    Hour,
+    /// 24 hours.
+    Day,
+    /// 168 hours.
+    Week,
+}
+
+impl TimeRange {
+    /// All ranges by name.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("15m", Self::Minutes15),
+        ("1h", Self::Hour),
+        ("24h", Self::Day),
+        ("7d", Self::Week),
+    ];
+
+    /// Reads `range`; an hour without one.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn parse(params: &Params) -> Result<Self, BadParameter> {
+        let Some(text) = params.single("range")? else {
+            return Ok(Self::Hour);
+        };
+        let mut all = Self::ALL.into_iter();
+        all.find_map(|(name, range)| (name == text).then_some(range))
+            .ok_or_else(|| BadParameter::invalid("range", "send 15m, 1h, 24h or 7d"))
+    }
+
+    /// Width of its buckets.
+    pub const fn step(self) -> Step {
+        match self {
+            Self::Minutes15 | Self::Hour => Step::Minute,
+            Self::Day | Self::Week => Step::Hour,
+        }
+    }
+
+    /// Its buckets, by number.
+    pub const fn buckets(self, now_ms: u64) -> Range<u64> {
+        let end = self.step().bucket(now_ms / 1_000) + 1;
+        let length = match self {
+            Self::Minutes15 => 15,
+            Self::Hour => 60,
+            Self::Day => 24,
+            Self::Week => 168,
+        };
+        end.saturating_sub(length)..end
+    }
+
+    fn as_str(self) -> &'static str {
+        let mut all = Self::ALL.into_iter();
+        all.find_map(|(name, range)| (range == self).then_some(name))
+            .unwrap_or_default()
+    }
+}
+
+/// Counts summed over partitions: by type, and over time.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    by_type: ByTenant,
+    over_time: Vec<i64>,
+}
+
+impl Counted {
+    /// Nothing yet, in as many buckets.
+    pub fn new(buckets: &Range<u64>) -> Self {
+        let length = usize::try_from(buckets.end - buckets.start).unwrap_or(0);
+        Self {
+            by_type: ByTenant::default(),
+            over_time: vec![0; length],
+        }
+    }
+
+    /// Adds what one partition has of `tenant`, in the order of the buckets.
+    pub fn add(&mut self, tenant: &Tenant, found: &[Bucket]) {
+        for (sum, bucket) in self.over_time.iter_mut().zip(found) {
+            self.by_type.add(bucket);
+            let of_tenant = bucket.iter().filter(|(field, _)| {
+                split_field(field).is_some_and(|(name, _)| name == tenant.as_str())
+            });
+            *sum += of_tenant.map(|(_, count)| count).sum::<i64>();
+        }
+    }
+}
+
+/// Estimates of unique ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Unique {
+    /// Users.
+    pub users: u64,
+    /// Sessions.
+    pub sessions: u64,
+}
+
+/// The answer of `GET /analytics`. Times are Unix ms.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalyticsAnswer {
+    range: &'static str,
+    /// Begin of the first bucket.
+    from: u64,
+    /// Up to when there is something in it: `asOf`.
+    to: u64,
+    as_of: u64,
+    totals: AnalyticsTotals,
+    /// Most first; at most 200 types, and the rest as `__other__`.
+    by_type: Vec<TypeShare>,
+    /// Most first, at most 20.
+    top_users: Vec<TopUser>,
+    unique_users: Estimate,
+    unique_sessions: Estimate,
+    over_time: OverTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct AnalyticsTotals {
+    events: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct TypeShare {
+    #[serde(rename = "type")]
+    event_type: String,
+    count: i64,
+    /// Of all events, 0 to 1.
+    share: f64,
+}
+
+/// A user's events are at most `count`, and at least `count - error`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct TopUser {
+    user_id: String,
+    count: u64,
+    error: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Estimate {
+    estimate: u64,
+    /// Relative: two thirds of all estimates are no further off.
+    standard_error: f64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OverTime {
+    step_seconds: u64,
+    /// Begin of a bucket in Unix ms, and its events.
+    #[schema(value_type = Vec<[i64; 2]>)]
+    points: Vec<(u64, i64)>,
+}
+
+impl AnalyticsAnswer {
+    /// What was found over a range that ends at `now_ms`.
+    pub fn new(
+        (range, now_ms): (TimeRange, u64),
+        counted: &Counted,
+        tenant: &Tenant,
+        (unique, top): (Unique, Vec<TopItem>),
+    ) -> Self {
+        let step = range.step();
+        let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
+        let buckets = range.buckets(now_ms);
+        let events = counted.by_type.total(tenant);
+        let by_type = counted.by_type.ranked(tenant, NAMED_TYPES_MAX);
+        let estimate = |estimate| Estimate {
+            estimate,
+            standard_error: UNIQUE_STANDARD_ERROR,
+        };
+        Self {
+            range: range.as_str(),
+            from: start_ms(buckets.start),
+            to: now_ms,
+            as_of: now_ms,
+            totals: AnalyticsTotals { events },
+            by_type: by_type
+                .into_iter()
+                .map(|row| TypeShare {
+                    share: share(row.count, events),
+                    event_type: row.event_type,
+                    count: row.count,
+                })
+                .collect(),
+            top_users: top
+                .into_iter()
+                .map(|item| TopUser {
+                    user_id: item.item,
+                    count: item.count,
+                    error: item.error,
+                })
+                .collect(),
+            unique_users: estimate(unique.users),
+            unique_sessions: estimate(unique.sessions),
+            over_time: OverTime {
+                step_seconds: step.seconds(),
+                points: buckets
+                    .zip(&counted.over_time)
+                    .map(|(bucket, count)| (start_ms(bucket), *count))
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// Rounded to a hundredth of a percent.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more than 52 bits"
+)]
+fn share(count: i64, all: i64) -> f64 {
+    if all == 0 {
+        return 0.0;
+    }
+    (count as f64 / all as f64 * 10_000.0).round() / 10_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use evp_shared::counters::field;
+
+    use super::*;
+
+    const NOW_MS: u64 = 1_800_000_030_000;
+
+    #[test]
+    fn a_range_ends_with_the_bucket_that_is_being_filled() {
+        for (_, range) in TimeRange::ALL {
+            let buckets = range.buckets(NOW_MS);
+            let last_s = (buckets.end - 1) * range.step().seconds();
+            assert!((last_s..last_s + range.step().seconds()).contains(&(NOW_MS / 1_000)));
+        }
+        assert_eq!(TimeRange::Minutes15.buckets(NOW_MS).count(), 15);
+        assert_eq!(TimeRange::Week.buckets(NOW_MS).count(), 168);
+    }
+
+    #[test]
+    fn an_answer_stays_small_however_many_types_there_are() {
+        let tenant = Tenant::named("default");
+        let range = TimeRange::Week;
+        let buckets = range.buckets(NOW_MS);
+        let mut counted = Counted::new(&buckets);
+        let kind = |n: usize| format!("{n:0>100}");
+        let full: Bucket = (0..5_000)
+            .map(|n| (field("default", &kind(n)), 3))
+            .collect();
+        counted.add(&tenant, &vec![full; 168]);
+        let user = |n: u64| TopItem {
+            item: "\u{1}".repeat(128) + &n.to_string(),
+            count: u64::MAX,
+            error: u64::MAX,
+        };
+        let unique = Unique {
+            users: u64::MAX,
+            sessions: u64::MAX,
+        };
+        let top = (0..20).map(user).collect();
+        let answer = AnalyticsAnswer::new((range, NOW_MS), &counted, &tenant, (unique, top));
+        assert_eq!(answer.by_type.len(), 201);
+        assert_eq!(answer.totals.events, 5_000 * 3 * 168);
+        let shares: f64 = answer.by_type.iter().map(|row| row.share).sum();
+        assert!((shares - 1.0).abs() < 0.02, "{shares}");
+        assert_eq!(answer.over_time.points[0].1, 15_000);
+        assert!(serde_json::to_vec(&answer).unwrap().len() < 256 * 1_024);
+    }
+
+    #[test]
+    fn other_tenants_are_left_out() {
+        let tenant = Tenant::named("a");
+        let mut counted = Counted::new(&(0..2));
+        let bucket = Bucket::from([(field("a", "x"), 1), (field("b", "x"), 7)]);
+        counted.add(&tenant, &[bucket.clone(), bucket]);
+        assert_eq!(counted.over_time, [1, 1]);
+        assert_eq!(counted.by_type.total(&tenant), 2);
+    }
+}

@@ -1,0 +1,136 @@
+//! The live feed: one reader of the streams for everybody who watches.
+//!
+//! While somebody watches, the [`reader`] follows the streams over the kept window, as no member of
+//! the consumer group, and puts what comes into the [`ring`]. Each [`subscriber`] looks there for
+//! what it [`wanted`], and holds nothing but its [`place`]: so a client that stands still costs its
+//! connection and no more. Nothing is read while nobody watches.
+
+pub mod item;
+pub mod minute;
+pub mod place;
+pub mod reader;
+pub mod ring;
+pub mod subscriber;
+pub mod wanted;
+
+use std::hash::RandomState;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use evp_shared::clock::Clock;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use self::minute::Minute;
+use self::ring::Ring;
+use self::subscriber::Subscriber;
+use self::wanted::Wanted;
+use crate::config::StreamConfig;
+use crate::error::QueryError;
+use crate::metrics::FeedMetrics;
+
+/// Longest a first client waits for the reader to find its place.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Clients that read the kept window at the same time; more wait.
+const CATCHING_UP: usize = 8;
+
+/// The live feed.
+#[derive(Debug)]
+pub struct Feed {
+    stream: Stream,
+    clock: Clock,
+    shutdown: Shutdown,
+    buffer_bytes: usize,
+    /// The ring; `None` while nobody reads.
+    ring: Mutex<Option<Ring>>,
+    /// Changes when the ring has.
+    changed: watch::Sender<()>,
+    /// How many clients there are.
+    crowd: watch::Sender<usize>,
+    minute: watch::Sender<Option<Arc<Minute>>>,
+    places: Arc<Semaphore>,
+    catching_up: Semaphore,
+    users: RandomState,
+    metrics: FeedMetrics,
+}
+
+impl Feed {
+    /// The feed of `stream`, which ends with `shutdown`.
+    pub fn new(stream: Stream, clock: Clock, shutdown: Shutdown, config: StreamConfig) -> Self {
+        Self {
+            stream,
+            clock,
+            shutdown,
+            buffer_bytes: config.buffer_bytes,
+            ring: Mutex::new(None),
+            changed: watch::Sender::new(()),
+            crowd: watch::Sender::new(0),
+            minute: watch::Sender::new(None),
+            places: Arc::new(Semaphore::new(config.clients)),
+            catching_up: Semaphore::new(CATCHING_UP),
+            users: RandomState::new(),
+            metrics: FeedMetrics::resolve(),
+        }
+    }
+
+    /// Lets a client in, which goes on after `last_event_id`, or begins with what comes next.
+    ///
+    /// # Errors
+    /// [`QueryError::Busy`] when there are too many, [`QueryError::Counters`] when Redis does not
+    /// answer.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        last_event_id: Option<&str>,
+    ) -> Result<Subscriber, QueryError> {
+        let permit = Arc::clone(&self.places).try_acquire_owned();
+        let permit = permit.map_err(|_| QueryError::Busy)?;
+        let mut changed = self.changed.subscribe();
+        let presence = Presence::new(Arc::clone(self), permit);
+        let ready = async {
+            while self.ring().is_none() {
+                // Fails only when the feed is gone, which this holds.
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(READY_WITHIN, ready).await.is_err() {
+            return Err(QueryError::Counters { source: None });
+        }
+        Ok(Subscriber::new(presence, wanted, last_event_id))
+    }
+
+    /// The ring; never held across an await.
+    fn ring(&self) -> MutexGuard<'_, Option<Ring>> {
+        // What panicked while it held the ring ends the process; until then, it is as it was.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that is there.
+#[derive(Debug)]
+struct Presence {
+    feed: Arc<Feed>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Presence {
+    fn new(feed: Arc<Feed>, permit: OwnedSemaphorePermit) -> Self {
+        feed.crowd.send_modify(|clients| *clients += 1);
+        feed.metrics.subscribers.increment(1.0);
+        Self {
+            feed,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.feed.crowd.send_modify(|clients| *clients -= 1);
+        self.feed.metrics.subscribers.decrement(1.0);
+    }
+}

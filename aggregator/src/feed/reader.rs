@@ -1,0 +1,292 @@
+//! The one reader of the streams. It reads while somebody watches, and forgets all when nobody
+//! does.
+
+use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::frame::FrameId;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::{Entry, EntryId, Followed, Life, Stream, StreamError};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::Feed;
+use super::item::FrameItem;
+use super::place::Place;
+use super::ring::Ring;
+
+/// Between two reads that find less than they ask for: how much later a client sees an event, and
+/// how often per second all clients are woken.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Between two attempts while Redis does not answer.
+const POLL_DURING_OUTAGE: Duration = Duration::from_millis(250);
+
+/// Longest a read waits for Redis.
+const READ_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bytes one read of a partition is to come to.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// Partitions that are read at the same time.
+const PARTITIONS_AT_ONCE: usize = 16;
+
+/// Frames that are remembered, so that one that was appended twice is seen once. It comes again
+/// within seconds.
+const REMEMBERED: usize = 4_096;
+
+/// Reads for a [`Feed`].
+#[derive(Debug)]
+pub struct Reader {
+    feed: Arc<Feed>,
+    lives: Vec<Life>,
+    page: PageSize,
+    seen: Seen,
+}
+
+/// How a round of reads ended.
+enum Round {
+    /// There may be more.
+    More,
+    /// Everything there is was read.
+    AllRead,
+}
+
+impl Reader {
+    /// Reads for `feed`.
+    pub fn new(feed: Arc<Feed>) -> Self {
+        Self {
+            feed,
+            lives: Vec::new(),
+            page: PageSize::new(READ_BYTES),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Reads until the shutdown.
+    ///
+    /// # Errors
+    /// None: what fails is tried again.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
+        let mut crowd = self.feed.crowd.subscribe();
+        loop {
+            self.rest_if_alone();
+            let somebody = crowd.wait_for(|clients| *clients > 0);
+            tokio::select! {
+                () = shutdown.triggered() => return Ok(()),
+                _ = somebody => {}
+            }
+            let pause = match Box::pin(self.round()).await {
+                Ok(Round::More) => Duration::ZERO,
+                Ok(Round::AllRead) => POLL,
+                Err(error) => {
+                    // The probe reports a Redis that is away, once.
+                    tracing::debug!(error = &error as &dyn std::error::Error, "feed not read");
+                    POLL_DURING_OUTAGE
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn round(&mut self) -> Result<Round, StreamError> {
+        let place = self.feed.ring().as_ref().map(|ring| ring.end().clone());
+        let Some(place) = place else {
+            let found = self.read(|_| Bound::Unbounded, 0).await?;
+            self.begin(&found);
+            return Ok(Round::More);
+        };
+        let count = self.page.entries;
+        let found = self.read(|partition| place.from(partition), count).await?;
+        let mut is_more = false;
+        let mut is_torn = false;
+        for (partition, found) in (0..).zip(&found) {
+            is_more |= found.entries.len() as u64 >= count;
+            is_torn |= found.is_torn(place.from(partition))
+                || self.lives.get(usize::from(partition)) != Some(&found.life);
+        }
+        self.publish(found, is_torn);
+        Ok(if is_more { Round::More } else { Round::AllRead })
+    }
+
+    /// Begins after what is there.
+    fn begin(&mut self, found: &[Followed]) {
+        let place = self.place_after(found);
+        let limit = self.feed.buffer_bytes;
+        *self.feed.ring() = Some(Ring::new(limit, place));
+        self.feed.changed.send_replace(());
+    }
+
+    fn place_after(&mut self, found: &[Followed]) -> Place {
+        self.lives = found.iter().map(|found| found.life).collect();
+        Place::new(&self.lives, found.iter().map(|found| found.last).collect())
+    }
+
+    /// Gives up the ring when nobody watches.
+    fn rest_if_alone(&self) {
+        let mut slot = self.feed.ring();
+        // Looked at while the ring is held: whoever comes after that finds it gone, and waits.
+        if *self.feed.crowd.borrow() == 0 {
+            *slot = None;
+        }
+    }
+
+    /// Puts what was read into the ring, and wakes the clients.
+    fn publish(&mut self, found: Vec<Followed>, is_torn: bool) {
+        let feed = Arc::clone(&self.feed);
+        let torn_at = is_torn.then(|| self.place_after(&found));
+        let mut slot = feed.ring();
+        let Some(ring) = slot.as_mut() else {
+            return;
+        };
+        if let Some(place) = torn_at {
+            ring.tear(place);
+        } else {
+            let entries: Vec<Entry> = found.into_iter().flat_map(|found| found.entries).collect();
+            if entries.is_empty() {
+                return;
+            }
+            self.page.learn(&entries);
+            for entry in entries {
+                self.push(ring, entry);
+            }
+        }
+        drop(slot);
+        feed.changed.send_replace(());
+    }
+
+    fn push(&mut self, ring: &mut Ring, entry: Entry) {
+        let (partition, id) = (entry.partition, entry.id);
+        match frame_of(entry) {
+            Some(frame) if self.seen.note(frame.header.id) => ring.push(frame),
+            // Poison is the processor's to report.
+            _ => ring.skip(partition, id),
+        }
+    }
+
+    /// Reads every partition.
+    async fn read(
+        &self,
+        from: impl Fn(u16) -> Bound<EntryId>,
+        count: u64,
+    ) -> Result<Vec<Followed>, StreamError> {
+        let stream = &self.feed.stream;
+        let reads = (0..stream.partitions()).map(|partition| {
+            let from = from(partition);
+            async move { follow(stream, partition, from, count).await }
+        });
+        stream::iter(reads)
+            .buffered(PARTITIONS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
+
+/// As [`Stream::follow`], for a bounded time.
+pub(super) async fn follow(
+    stream: &Stream,
+    partition: u16,
+    from: Bound<EntryId>,
+    count: u64,
+) -> Result<Followed, StreamError> {
+    let read = Box::pin(stream.follow(partition, from, count));
+    match tokio::time::timeout(READ_DEADLINE, read).await {
+        Ok(found) => found,
+        Err(_) => Err(StreamError::Unknown { source: None }),
+    }
+}
+
+/// The frame of an entry; `None` for poison.
+pub(super) fn frame_of(entry: Entry) -> Option<FrameItem> {
+    FrameItem::new(entry.partition, entry.id, entry.frame?).ok()
+}
+
+/// How many entries to ask for, so that a read comes to about as many bytes however large frames
+/// are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageSize {
+    pub(super) entries: u64,
+    bytes: usize,
+}
+
+impl PageSize {
+    const MOST: u64 = 1_000;
+
+    /// Reads of about `bytes`; nothing is known of the frames yet.
+    pub(super) const fn new(bytes: usize) -> Self {
+        Self { entries: 2, bytes }
+    }
+
+    /// Learns from a read; never more than twice as many at once.
+    pub(super) fn learn(&mut self, read: &[Entry]) {
+        let bytes: usize = read.iter().map(|entry| entry.stored_bytes() as usize).sum();
+        let fit = self.bytes * read.len() / bytes.max(1);
+        let fit = u64::try_from(fit).unwrap_or(u64::MAX);
+        self.entries = fit.clamp(1, (self.entries * 2).min(Self::MOST));
+    }
+}
+
+/// The frames that were seen last.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: HashSet<FrameId>,
+    order: VecDeque<FrameId>,
+}
+
+impl Seen {
+    /// Notes a frame; `false` when it was seen before.
+    fn note(&mut self, frame: FrameId) -> bool {
+        if !self.frames.insert(frame) {
+            return false;
+        }
+        self.order.push_back(frame);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.frames.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use evp_shared::frame::{ProducerId, RawFrame};
+
+    use super::*;
+
+    #[test]
+    fn a_frame_is_seen_once_and_not_remembered_for_ever() {
+        let frame = |number| FrameId::new(1, ProducerId::new(0, 1), number);
+        let mut seen = Seen::default();
+        assert!(seen.note(frame(0)));
+        assert!(!seen.note(frame(0)));
+        for number in 1..=u32::try_from(REMEMBERED).unwrap() {
+            assert!(seen.note(frame(number)));
+        }
+        assert!(seen.note(frame(0)));
+        assert_eq!(seen.frames.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn the_page_size_follows_the_size_of_frames() {
+        let entry = |bytes: usize| Entry {
+            partition: 0,
+            id: EntryId::ZERO,
+            frame: Some(RawFrame {
+                payload: Some(Bytes::from(vec![0; bytes])),
+                ..RawFrame::default()
+            }),
+        };
+        let mut page = PageSize::new(1_000);
+        for expected in [4, 8, 10, 10] {
+            page.learn(&[entry(100), entry(100)]);
+            assert_eq!(page.entries, expected);
+        }
+        page.learn(&[entry(5_000)]);
+        assert_eq!(page.entries, 1);
+    }
+}

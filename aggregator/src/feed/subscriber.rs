@@ -1,0 +1,408 @@
+//! One client of the feed: from its place, through the kept window if it was away, to what comes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::watch;
+
+use super::Presence;
+use super::item::{FrameItem, Item, digest};
+use super::minute::Minute;
+use super::place::Place;
+use super::reader::{PageSize, follow, frame_of};
+use super::ring::Seek;
+use super::wanted::{Allowance, Wanted};
+
+/// Bytes after which what was written is sent, before more is looked for.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Bytes one read of the kept window is to come to; a client that stands still holds them.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Longest silence: a proxy closes what is silent for long, and a client gone is noticed by
+/// writing to it.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How soon a client is to come back, in ms.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// Why a client has to start anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    /// Its id is none of this feed's.
+    UnknownId,
+    /// Events after its id have left the kept window.
+    LeftWindow,
+    /// Redis began a new life: ids of another one mean nothing.
+    NewLife,
+    /// The aggregator could not follow.
+    Torn,
+}
+
+impl Reset {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownId => "unknown_id",
+            Self::LeftWindow => "left_window",
+            Self::NewLife => "new_life",
+            Self::Torn => "torn",
+        }
+    }
+}
+
+/// One client of the feed.
+#[derive(Debug)]
+pub struct Subscriber {
+    presence: Presence,
+    wanted: Wanted,
+    /// Digest of the user it wants.
+    user: Option<u64>,
+    allowance: Allowance,
+    changed: watch::Receiver<()>,
+    minute: watch::Receiver<Option<Arc<Minute>>>,
+    place: Place,
+    way: Way,
+    out: BytesMut,
+    /// Events it did not get and was not told of.
+    dropped: u64,
+    written: Instant,
+    is_over: bool,
+}
+
+/// Where it gets its events from.
+#[derive(Debug)]
+enum Way {
+    /// From the ring.
+    Live {
+        /// The number of the next item.
+        next: u64,
+        /// Events of all items before it.
+        events: u64,
+    },
+    /// Out of the kept window.
+    Behind(Box<Behind>),
+}
+
+/// A client that was away.
+#[derive(Debug)]
+struct Behind {
+    page: VecDeque<FrameItem>,
+    /// Once the page is through: the place it was read to.
+    end: Option<(u16, evp_shared::stream::EntryId)>,
+    size: PageSize,
+}
+
+impl Subscriber {
+    /// Begins after `last_event_id`, or with what comes next.
+    pub(super) fn new(presence: Presence, wanted: Wanted, last_event_id: Option<&str>) -> Self {
+        let feed = Arc::clone(&presence.feed);
+        let now = feed.clock.now();
+        let mut minute = feed.minute.subscribe();
+        minute.mark_changed();
+        let partitions = feed.stream.partitions();
+        let mut subscriber = Self {
+            user: wanted.user().map(|user| digest(&feed.users, user)),
+            allowance: wanted.allowance(now),
+            changed: feed.changed.subscribe(),
+            minute,
+            place: Place::new(&[], Vec::new()),
+            way: Way::Live { next: 0, events: 0 },
+            out: BytesMut::from(RETRY),
+            dropped: 0,
+            written: now,
+            is_over: false,
+            presence,
+            wanted,
+        };
+        subscriber.begin();
+        if let Some(text) = last_event_id {
+            match Place::decode(text, partitions) {
+                None => subscriber.reset(Reset::UnknownId),
+                Some(place) => subscriber.resume(place),
+            }
+        }
+        subscriber
+    }
+
+    /// Takes the place where the feed goes on.
+    fn begin(&mut self) {
+        let feed = Arc::clone(&self.presence.feed);
+        let guard = feed.ring();
+        let Some(ring) = guard.as_ref() else {
+            self.is_over = true;
+            return;
+        };
+        self.place = ring.end().clone();
+        self.way = Way::Live {
+            next: ring.next(),
+            events: ring.events(),
+        };
+    }
+
+    fn resume(&mut self, place: Place) {
+        if place.lives != self.place.lives {
+            return self.reset(Reset::NewLife);
+        }
+        let now_ms = self.presence.feed.clock.now_ms();
+        let absence = Duration::from_millis(now_ms.saturating_sub(place.ms()));
+        self.allowance.grant_absence(absence);
+        self.place = place;
+        self.way = Way::Behind(Box::new(Behind {
+            page: VecDeque::new(),
+            end: None,
+            size: PageSize::new(READ_BYTES),
+        }));
+    }
+
+    fn reset(&mut self, reason: Reset) {
+        self.presence.feed.metrics.resets.increment(1);
+        self.begin();
+        let id = self.place.encode();
+        let data = format!("{{\"reason\":\"{}\"}}", reason.as_str());
+        write(&mut self.out, "reset", Some(&id), data.as_bytes());
+    }
+
+    /// The next bytes to send; `None` when it is over: the client comes back with its id.
+    pub async fn next_chunk(&mut self) -> Option<Bytes> {
+        let feed = Arc::clone(&self.presence.feed);
+        loop {
+            if self.is_over || feed.shutdown.is_triggered() {
+                return None;
+            }
+            let now = feed.clock.now();
+            self.allowance.refill(now);
+            match self.way {
+                Way::Live { .. } => self.follow_ring(),
+                Way::Behind(_) => self.follow_window().await,
+            }
+            if self.minute.has_changed().unwrap_or(false) {
+                self.tell_minute();
+            }
+            if !self.out.is_empty() {
+                self.written = now;
+                return Some(std::mem::take(&mut self.out).freeze());
+            }
+            if matches!(self.way, Way::Live { .. }) {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Waits for something to tell.
+    async fn wait(&mut self) {
+        let feed = &self.presence.feed;
+        let silence = feed.clock.now() - self.written;
+        tokio::select! {
+            _ = self.changed.changed() => {}
+            _ = self.minute.changed() => self.minute.mark_changed(),
+            () = feed.shutdown.triggered() => {}
+            () = tokio::time::sleep(HEARTBEAT.saturating_sub(silence)) => {
+                self.out.put_slice(b":\n\n");
+            }
+        }
+    }
+
+    /// What has come since, and the last minute; and how far this client is, so that one that has
+    /// seen nothing for long does not go on from long ago.
+    fn tell_minute(&mut self) {
+        let minute = self.minute.borrow_and_update().clone();
+        if self.dropped > 0 {
+            let data = format!("{{\"count\":{}}}", self.dropped);
+            write(&mut self.out, "dropped", None, data.as_bytes());
+            self.presence.feed.metrics.dropped.increment(self.dropped);
+            self.dropped = 0;
+        }
+        if let Some(minute) = minute {
+            let id = self.place.encode();
+            let text = minute.text(self.wanted.tenant());
+            write(&mut self.out, "metrics", Some(&id), &text);
+        }
+    }
+
+    fn follow_ring(&mut self) {
+        let feed = Arc::clone(&self.presence.feed);
+        while let Way::Live { next, events } = self.way {
+            let seek = {
+                let guard = feed.ring();
+                let Some(ring) = guard.as_ref() else {
+                    self.is_over = true;
+                    return;
+                };
+                let seek = ring.seek(next);
+                if let Seek::Gone(first) = seek {
+                    self.dropped += ring.events_gone().saturating_sub(events);
+                    self.place.advance(ring.start());
+                    self.way = Way::Live {
+                        next: first,
+                        events: ring.events_gone(),
+                    };
+                    continue;
+                }
+                seek
+            };
+            let Seek::Here(item) = seek else { return };
+            match &*item {
+                Item::Torn(_) => {
+                    self.reset(Reset::Torn);
+                }
+                Item::Frame(frame) => {
+                    if !self.take(frame) {
+                        return;
+                    }
+                    self.way = Way::Live {
+                        next: next + 1,
+                        events: events + frame.events(),
+                    };
+                }
+            }
+        }
+    }
+
+    async fn follow_window(&mut self) {
+        let Way::Behind(behind) = &mut self.way else {
+            return;
+        };
+        if let Some(frame) = behind.page.pop_front() {
+            if !self.take(&frame)
+                && let Way::Behind(behind) = &mut self.way
+            {
+                behind.page.push_front(frame);
+            }
+            return;
+        }
+        if let Some((partition, end)) = behind.end.take() {
+            self.place.pass(partition, end);
+        }
+        let Some(partition) = self.next_partition() else {
+            return;
+        };
+        self.read_window(partition).await;
+    }
+
+    /// The partition to read next; `None` when the client has changed to the ring, or starts anew.
+    fn next_partition(&mut self) -> Option<u16> {
+        let feed = Arc::clone(&self.presence.feed);
+        let guard = feed.ring();
+        let Some(ring) = guard.as_ref() else {
+            self.is_over = true;
+            return None;
+        };
+        if self.place.lives != ring.end().lives {
+            drop(guard);
+            self.reset(Reset::NewLife);
+            return None;
+        }
+        let start = ring.start();
+        if self.place.part().is_none() && self.place.is_beyond(start) {
+            self.way = Way::Live {
+                next: ring.first(),
+                events: ring.events_gone(),
+            };
+            feed.metrics.resumed.increment(1);
+            return None;
+        }
+        let is_behind = |of: &u16| self.place.entry(*of) < start.entry(*of);
+        let mut all = 0..feed.stream.partitions();
+        self.place.part().or_else(|| all.find(is_behind))
+    }
+
+    async fn read_window(&mut self, partition: u16) {
+        let feed = Arc::clone(&self.presence.feed);
+        let Way::Behind(behind) = &mut self.way else {
+            return;
+        };
+        let (from, count) = (self.place.from(partition), behind.size.entries);
+        // Closed only with the feed.
+        let _slot = feed.catching_up.acquire().await;
+        let Ok(found) = follow(&feed.stream, partition, from, count).await else {
+            self.is_over = true;
+            return;
+        };
+        if found.is_torn(from) {
+            return self.reset(Reset::LeftWindow);
+        }
+        if (found.entries.len() as u64) < count {
+            behind.end = Some((partition, found.last.max(self.place.entry(partition))));
+        } else {
+            behind.end = found.entries.last().map(|last| (partition, last.id));
+        }
+        behind.size.learn(&found.entries);
+        behind.page = found.entries.into_iter().filter_map(frame_of).collect();
+    }
+
+    /// Writes what is wanted of a frame; `false` when the rest of it has to wait.
+    fn take(&mut self, frame: &FrameItem) -> bool {
+        let feed = Arc::clone(&self.presence.feed);
+        let (partition, entry) = (frame.partition, frame.entry);
+        let Some(seen) = self.place.seen_of(partition, entry) else {
+            return true;
+        };
+        let likely = self.wanted.count_in(&frame.header);
+        if likely > 0 && self.user.is_none() && self.allowance.is_used_up() {
+            // Without a look inside: at full speed that is what most frames come to.
+            self.dropped += self.wanted.sampled(likely.saturating_sub(u64::from(seen)));
+        } else if likely > 0
+            && let Some(opened) = frame.open(&feed.users)
+        {
+            let rows = opened.rows();
+            for (index, row) in (0_u32..).zip(rows).skip(seen as usize) {
+                if self.out.len() >= CHUNK_BYTES {
+                    self.place.pass_part(partition, entry, index);
+                    return false;
+                }
+                if !self.wanted.wants(&frame.header, row, self.user) {
+                    continue;
+                }
+                let Some(text) = opened.text(row) else {
+                    continue;
+                };
+                if !self.allowance.take() {
+                    self.dropped += 1;
+                    continue;
+                }
+                if index as usize + 1 == rows.len() {
+                    self.place.pass(partition, entry);
+                } else {
+                    self.place.pass_part(partition, entry, index + 1);
+                }
+                write(&mut self.out, "event", Some(&self.place.encode()), &text);
+                feed.metrics.sent.increment(1);
+            }
+        }
+        self.place.pass(partition, entry);
+        true
+    }
+}
+
+/// Writes one event of the stream; JSON has no line breaks.
+fn write(out: &mut BytesMut, name: &str, id: Option<&str>, data: &[u8]) {
+    out.reserve(name.len() + data.len() + 80);
+    out.put_slice(b"event: ");
+    out.put_slice(name.as_bytes());
+    if let Some(id) = id {
+        out.put_slice(b"\nid: ");
+        out.put_slice(id.as_bytes());
+    }
+    out.put_slice(b"\ndata: ");
+    out.put_slice(data);
+    out.put_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what `make` makes.
+    fn size<F>(_: impl Fn(&'static mut Subscriber) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_is_small_whatever_it_is_doing() {
+        // Thousands of them wait at the same time.
+        let sizes = (size_of::<Subscriber>(), size(|one| one.next_chunk()));
+        assert!(sizes.0 <= 512 && sizes.1 <= 1_536, "{sizes:?}");
+    }
+}

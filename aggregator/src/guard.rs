@@ -1,0 +1,168 @@
+//! Who may ask while nobody has to say who they are: programs on this machine, and the service's
+//! own pages. Pure.
+//!
+//! A browser lets a page of any name talk to the address its name leads to, so a name that was
+//! made to lead to 127.0.0.1 would read everything (DNS rebinding); and it sends a page's POST to
+//! any address at all. The `Host` of the first is not ours, and the second has another `Origin`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use evp_shared::outcome::RejectReason;
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Uri};
+
+use crate::app::App;
+use crate::error::QueryError;
+
+/// Why a request may not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Under another name than the service's own.
+    #[error("the host is not this service")]
+    Host,
+    /// By a page of another origin.
+    #[error("the origin is not this service")]
+    Origin,
+}
+
+impl Refusal {
+    /// The reason, from the closed list.
+    pub const fn reason(self) -> RejectReason {
+        match self {
+            Self::Host => RejectReason::HostNotAllowed,
+            Self::Origin => RejectReason::OriginNotAllowed,
+        }
+    }
+}
+
+/// Lets through what the guard allows.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    match check(request.uri(), request.headers(), &app.hosts) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => QueryError::from(refusal).into_response(),
+    }
+}
+
+/// Judges a request; `hosts` are the names of the service besides the loopback ones.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+    let text = |name| headers.get(name).map(http::HeaderValue::to_str);
+    let authority = match (uri.authority(), text(HOST)) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(Ok(host))) => host,
+        (None, _) => return Err(Refusal::Host),
+    };
+    let name = host_name(authority);
+    if !is_loopback(name) && !hosts.iter().any(|host| host.eq_ignore_ascii_case(name)) {
+        return Err(Refusal::Host);
+    }
+    match text(ORIGIN) {
+        None => Ok(()),
+        Some(Ok(origin)) if is_of(origin, authority) => Ok(()),
+        Some(_) => Err(Refusal::Origin),
+    }
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host_name(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split_once(']').map_or("", |(address, _)| address);
+    }
+    authority
+        .split_once(':')
+        .map_or(authority, |(host, _)| host)
+}
+
+fn is_loopback(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    if name == "localhost" || name.ends_with(".localhost") {
+        return true;
+    }
+    match name.parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback(),
+        Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,
+        Err(_) => false,
+    }
+}
+
+fn is_of(origin: &str, authority: &str) -> bool {
+    let of_page = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| origin.strip_prefix(scheme));
+    of_page.is_some_and(|host| host.eq_ignore_ascii_case(authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
+        let mut headers = HeaderMap::new();
+        if let Some(host) = host {
+            headers.insert(HOST, host.parse().unwrap());
+        }
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        check(
+            &Uri::from_static("/events"),
+            &headers,
+            &["evp.example".to_owned()],
+        )
+    }
+
+    #[test]
+    fn only_loopback_names_and_configured_ones_are_the_service() {
+        let own = [
+            "localhost:8090",
+            "LOCALHOST",
+            "app.localhost:8090",
+            "127.0.0.1:8090",
+            "127.8.8.8",
+            "[::1]:8090",
+            "evp.example",
+            "EVP.example:443",
+        ];
+        for host in own {
+            assert_eq!(judge(Some(host), None), Ok(()), "{host}");
+        }
+        let others = [
+            "evil.example:8090",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:8090",
+            "[::2]:8090",
+            "[::1",
+            "evp.example.evil",
+            "",
+        ];
+        for host in others {
+            assert_eq!(judge(Some(host), None), Err(Refusal::Host), "{host}");
+        }
+        assert_eq!(judge(None, None), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn only_pages_of_the_same_origin_may_ask() {
+        let host = Some("localhost:8090");
+        for origin in ["http://localhost:8090", "https://LOCALHOST:8090"] {
+            assert_eq!(judge(host, Some(origin)), Ok(()), "{origin}");
+        }
+        let others = [
+            "http://localhost:8091",
+            "http://127.0.0.1:8090",
+            "http://evil.example",
+            "null",
+            "localhost:8090",
+            "http://localhost:8090.evil.example",
+        ];
+        for origin in others {
+            assert_eq!(judge(host, Some(origin)), Err(Refusal::Origin), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The description of all public routes, ingest's too, as OpenAPI 3.1.
+//!
+//! Made from the handlers and the structs they answer with. Ingest is another service, which this
+//! one never sees: its routes are described in [`ingest`] by hand, and held to it by schemathesis
+//! (`.ci/run`).
+
+pub mod ingest;
+pub mod problem;
+pub mod schema;
+
+use utoipa::OpenApi;
+use utoipa::openapi::path::HttpMethod;
+use utoipa::openapi::server::Server;
+
+use crate::routes::{admin, analytics, docs, events, metrics, stream};
+
+/// All routes.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "EVP",
+        description = "Stores events exactly once, counts them exactly and shows them live. \
+                       docs/API.md explains what this page lists.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    paths(
+        ingest::accept,
+        events::list,
+        events::one,
+        metrics::now,
+        metrics::series,
+        analytics::analytics,
+        stream::stream,
+        admin::info,
+        admin::pipeline,
+        admin::dead_letters::list,
+        admin::dead_letters::one,
+        admin::dead_letters::replay,
+        admin::dead_letters::purge,
+        docs::livez,
+        docs::openapi,
+    ),
+    tags(
+        (name = "ingest", description = "Taking events"),
+        (name = "query", description = "Events and counts"),
+        (name = "live", description = "Events as they come"),
+        (name = "admin", description = "For whoever runs EVP"),
+        (name = "service", description = "The services themselves"),
+    )
+)]
+struct Description;
+
+/// The description, with ingest at `ingest_url`.
+pub fn describe(ingest_url: &str) -> utoipa::openapi::OpenApi {
+    let mut description = Description::openapi();
+    description.servers = Some(vec![server("/", "aggregator")]);
+    let ingest = || server(ingest_url, "ingest");
+    let mut place = |path: &str, method: HttpMethod, servers: Vec<Server>| {
+        let item = description.paths.paths.get_mut(path);
+        let operation = item.and_then(|item| match method {
+            HttpMethod::Post => item.post.as_mut(),
+            _ => item.get.as_mut(),
+        });
+        if let Some(operation) = operation {
+            operation.servers = Some(servers);
+        }
+    };
+    place("/events", HttpMethod::Post, vec![ingest()]);
+    place(
+        "/livez",
+        HttpMethod::Get,
+        vec![server("/", "aggregator"), ingest()],
+    );
+    description
+}
+
+fn server(url: &str, name: &str) -> Server {
+    let mut server = Server::new(url);
+    server.description = Some(name.to_owned());
+    server
+}
+
+/// As it is served, and kept in docs/openapi.json.
+pub fn render(ingest_url: &str) -> String {
+    // Maps of texts always serialise.
+    let mut text = describe(ingest_url).to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,95 @@
+//! The problems that routes answer with.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr};
+use utoipa::{IntoResponses, ToSchema};
+
+/// An error, as `application/problem+json` (RFC 9457).
+#[derive(Debug, ToSchema)]
+#[schema(title = "Problem")]
+#[expect(dead_code, reason = "describes what evp_shared::http::problem writes")]
+pub struct Problem {
+    /// `about:blank`.
+    r#type: String,
+    /// What to do, for people.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, from a closed list that only grows.
+    code: String,
+    /// Whether the same request may succeed later, unchanged.
+    retryable: bool,
+    /// What is wrong with this request.
+    detail: Option<String>,
+    /// As the header Retry-After.
+    #[schema(rename = "retryAfterSeconds")]
+    retry_after_seconds: Option<u64>,
+    /// The parameter that is to blame.
+    parameter: Option<String>,
+}
+
+/// Problems of every route of the aggregator.
+#[derive(Debug)]
+pub struct Always;
+
+/// Problems of routes that read MongoDB or Redis.
+#[derive(Debug)]
+pub struct Reading;
+
+/// Problems of routes that take a body.
+#[derive(Debug)]
+pub struct WithBody;
+
+/// Problems of `POST /events`.
+#[derive(Debug)]
+pub struct Ingesting;
+
+const BAD: (u16, &str) = (
+    400,
+    "The request is wrong: `parameter` or `detail` says where",
+);
+const REFUSED: (u16, &str) = (403, "The Host or Origin is not this service's");
+const AWAY: (u16, &str) = (
+    503,
+    "Redis or MongoDB does not answer, or too much is under way",
+);
+const SLOW: (u16, &str) = (408, "The body came too slowly");
+const LARGE: (u16, &str) = (413, "The body is too large");
+const KIND: (u16, &str) = (415, "The body is of a type the route does not take");
+
+impl IntoResponses for Always {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[BAD, REFUSED])
+    }
+}
+
+impl IntoResponses for Reading {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[BAD, REFUSED, AWAY])
+    }
+}
+
+impl IntoResponses for WithBody {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[BAD, REFUSED, SLOW, LARGE, KIND, AWAY])
+    }
+}
+
+impl IntoResponses for Ingesting {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[BAD, SLOW, LARGE, KIND, AWAY])
+    }
+}
+
+fn problems(rows: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
+    let response = |(status, description): &(u16, &str)| {
+        let response = ResponseBuilder::new()
+            .description(*description)
+            .content("application/problem+json", problem());
+        (status.to_string(), RefOr::T(response.build()))
+    };
+    rows.iter().map(response).collect()
+}

@@ -1,0 +1,130 @@
+//! What happened lately, as it is answered.
+
+use evp_shared::counters::Step;
+use evp_shared::sketch::TopItems;
+use evp_shared::stream::{SketchBucket, SketchUpdate};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{TestAggregator, now_s};
+
+async fn sketch(service: &TestAggregator, second: u64, users: &[&str]) {
+    for step in [Step::Minute, Step::Hour] {
+        let mut top = TopItems::default();
+        users.iter().for_each(|user| top.note(user));
+        let bucket = SketchBucket {
+            tenant: "default".into(),
+            step,
+            number: step.bucket(second),
+        };
+        let update = SketchUpdate {
+            users: users.iter().map(|user| (*user).into()).collect(),
+            sessions: vec!["s".into()],
+            top: Some((format!("p:{second}"), top.encode())),
+        };
+        let stream = service.redis.stream(2);
+        stream.add_to_sketches(&bucket, update).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn counts_users_and_sessions_of_each_range_are_answered() {
+    let service = TestAggregator::start().await;
+    let now = now_s();
+    let (recent, older, old) = (now, now - 40 * 60, now - 5 * 3_600);
+    service.count(0, recent, &[("click", 3), ("view", 1)]).await;
+    service.count(1, older, &[("click", 4)]).await;
+    service.count(1, old, &[("view", 12)]).await;
+    sketch(&service, recent, &["a", "b", "a"]).await;
+    sketch(&service, older, &["b", "c", "b"]).await;
+
+    let table = [
+        ("15m", 4, 60, 15),
+        ("1h", 8, 60, 60),
+        ("24h", 20, 3_600, 24),
+        ("7d", 20, 3_600, 168),
+    ];
+    for (range, events, step, points) in table {
+        let answer = service.ok(&format!("/analytics?range={range}")).await;
+        assert_eq!(answer["range"], range);
+        assert_eq!(answer["totals"]["events"], events, "{range}");
+        assert_eq!(answer["overTime"]["stepSeconds"], step);
+        let series = answer["overTime"]["points"].as_array().unwrap();
+        assert_eq!(series.len(), points);
+        let sum: i64 = series.iter().map(|point| point[1].as_i64().unwrap()).sum();
+        assert_eq!(sum, events);
+        assert_eq!(answer["from"], series[0][0]);
+    }
+    let hour = service.ok("/analytics").await;
+    assert_eq!(
+        hour["byType"],
+        json!([
+            { "type": "click", "count": 7, "share": 0.875 },
+            { "type": "view", "count": 1, "share": 0.125 },
+        ])
+    );
+    assert_eq!(
+        hour["topUsers"],
+        json!([
+            { "userId": "b", "count": 3, "error": 0 },
+            { "userId": "a", "count": 2, "error": 0 },
+            { "userId": "c", "count": 1, "error": 0 },
+        ])
+    );
+    assert_eq!(
+        hour["uniqueUsers"],
+        json!({ "estimate": 3, "standardError": 0.0081 })
+    );
+    assert_eq!(hour["uniqueSessions"]["estimate"], 1);
+    let quarter = service.ok("/analytics?range=15m").await;
+    assert_eq!(quarter["uniqueUsers"]["estimate"], 2);
+    assert_eq!(
+        service.problem("/analytics?range=2h").await.1,
+        "invalid_parameter"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_and_told_from_others() {
+    let service = TestAggregator::start().await;
+    let get = |etag: Option<String>| {
+        let request = service.request(Method::GET, "/analytics?range=15m");
+        let request = match etag {
+            Some(etag) => request.header("if-none-match", etag),
+            None => request,
+        };
+        async { request.send().await.unwrap() }
+    };
+    let first = get(None).await;
+    let control = first.headers()["cache-control"].clone();
+    assert_eq!(control, "private, max-age=10, stale-while-revalidate=50");
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    let body: Value = first.json().await.unwrap();
+    assert_eq!(body["totals"]["events"], 0);
+
+    service.count(0, now_s(), &[("click", 3)]).await;
+    let again = get(Some(format!("\"x\", {etag}"))).await;
+    assert_eq!(again.status(), 304, "it is not due yet");
+    assert_eq!(again.headers()["etag"].to_str().unwrap(), etag);
+    assert_eq!(get(Some("\"other\"".to_owned())).await.status(), 200);
+}
+
+#[tokio::test]
+async fn many_types_make_neither_counters_nor_the_answer_grow() {
+    let service = TestAggregator::start().await;
+    let now = now_s();
+    let kinds: Vec<String> = (0..20_000).map(|n| format!("type-{n:0>60}")).collect();
+    for part in kinds.chunks(1_000) {
+        let rows: Vec<(&str, u32)> = part.iter().map(|kind| (kind.as_str(), 1)).collect();
+        service.count(0, now, &rows).await;
+    }
+    let response = service.raw(Method::GET, "/analytics?range=24h").await;
+    let body = response.bytes().await.unwrap();
+    assert!(body.len() < 256 * 1_024, "{}", body.len());
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["totals"]["events"], 20_000);
+    let types = answer["byType"].as_array().unwrap();
+    assert_eq!(types.len(), 201);
+    assert_eq!(types[200]["type"], "__other__");
+    assert_eq!(types[200]["count"], 20_000 - 200);
+}

@@ -1,0 +1,74 @@
+//! Following a partition without being a member of its group: for live readers, who look and
+//! leave everything as it is.
+
+use std::ops::Bound;
+
+use fred::prelude::Value;
+
+use super::{Entry, EntryId, Life, Stream, StreamError, entry, reply};
+
+/// What was found from a place on.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The life the data lives.
+    pub life: Life,
+    /// The highest id that was ever deleted: above the place, something there is missing.
+    pub deleted: EntryId,
+    /// The last id there was. With fewer entries than asked for, all up to it were read.
+    pub last: EntryId,
+    /// Entries from the place on.
+    pub entries: Vec<Entry>,
+}
+
+impl Followed {
+    /// Whether an entry after `from` was deleted before it could be read.
+    pub fn is_torn(&self, from: Bound<EntryId>) -> bool {
+        match from {
+            Bound::Included(id) => self.deleted >= id,
+            Bound::Excluded(id) => self.deleted > id,
+            Bound::Unbounded => self.deleted > EntryId::ZERO,
+        }
+    }
+}
+
+impl Stream {
+    /// At most `count` entries of `partition` from `from` on, acknowledged ones included, as long
+    /// as they are in the kept window; and what may be missing, seen in the same moment.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn follow(
+        &self,
+        partition: u16,
+        from: Bound<EntryId>,
+        count: u64,
+    ) -> Result<Followed, StreamError> {
+        let names = self.keys(partition)?;
+        let keys = vec![names.life.clone(), names.events.clone()];
+        let start = match from {
+            Bound::Included(id) => id.to_string(),
+            Bound::Excluded(id) => format!("({id}"),
+            Bound::Unbounded => "-".to_owned(),
+        };
+        let args = vec![start.into(), count.to_string().into()];
+        let mut values = self
+            .run(&self.scripts.follow, keys, args)
+            .await?
+            .into_iter();
+        let life = Life(reply::number(&mut values)?);
+        let deleted = id(&reply::text(&mut values)?)?;
+        let last = id(&reply::text(&mut values)?)?;
+        let entries = values.next().unwrap_or(Value::Null);
+        Ok(Followed {
+            life,
+            deleted,
+            last,
+            entries: entry::parse_all(partition, entries)?,
+        })
+    }
+}
+
+fn id(text: &str) -> Result<EntryId, StreamError> {
+    text.parse()
+        .map_err(|_| StreamError::protocol(format!("entry id {text}")))
+}

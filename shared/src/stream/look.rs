@@ -1,0 +1,113 @@
+//! Looking at a partition, for people: how long its stream is, who reads it, what is pending.
+
+use std::collections::HashMap;
+
+use fred::interfaces::{ClientLike, StreamsInterface};
+use fred::prelude::{Error as RedisError, Value};
+use fred::types::CustomCommand;
+
+use super::{Stream, StreamError};
+use crate::keys::GROUP;
+
+/// A partition as it is seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Entries on the stream, the kept window included.
+    pub entries: u64,
+    /// Entries not delivered yet; `None` when Redis cannot tell.
+    pub lag: Option<u64>,
+    /// Entries delivered and not acknowledged.
+    pub pending: u64,
+    /// Unix ms at which the frame of the oldest pending entry was received.
+    pub oldest_pending_received_ms: Option<u64>,
+    /// Bytes the stream takes, by sampling; `None` where Redis does not say.
+    pub memory_bytes: Option<u64>,
+    /// The members of the group.
+    pub consumers: Vec<ConsumerState>,
+}
+
+/// A member of the group as it is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerState {
+    /// Its name.
+    pub name: String,
+    /// Entries delivered to it and not acknowledged.
+    pub pending: u64,
+    /// Ms since it last asked for anything.
+    pub idle_ms: u64,
+}
+
+type Fields = HashMap<String, Value>;
+
+impl Stream {
+    /// Looks at `partition`; all zeros where there is no stream.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn look(&self, partition: u16) -> Result<PartitionState, StreamError> {
+        let key = self.keys(partition)?.events.clone();
+        let groups: Vec<Fields> = or_none(self.client.xinfo_groups(key.as_str()).await)?;
+        let ours = groups
+            .iter()
+            .find(|group| text(group, "name").as_deref() == Some(GROUP));
+        let Some(group) = ours else {
+            return Ok(PartitionState {
+                entries: self.client.xlen(key).await?,
+                ..PartitionState::default()
+            });
+        };
+        let consumers: Vec<Fields> = or_none(self.client.xinfo_consumers(&key, GROUP).await)?;
+        let pending = number(group, "pending").unwrap_or(0);
+        let oldest = if pending > 0 {
+            self.oldest_uncommitted(partition).await?
+        } else {
+            None
+        };
+        Ok(PartitionState {
+            lag: number(group, "lag"),
+            pending,
+            oldest_pending_received_ms: oldest.map(|oldest| oldest.received_at_ms),
+            memory_bytes: self.memory_of(&key).await?,
+            entries: self.client.xlen(key).await?,
+            consumers: consumers.iter().filter_map(consumer).collect(),
+        })
+    }
+
+    async fn memory_of(&self, key: &str) -> Result<Option<u64>, StreamError> {
+        let command = CustomCommand::new_static("MEMORY", key, false);
+        let asked: Result<Option<u64>, RedisError> =
+            self.client.custom(command, vec!["USAGE", key]).await;
+        match asked.map_err(StreamError::from) {
+            Ok(bytes) => Ok(bytes),
+            // Managed servers forbid it.
+            Err(StreamError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn consumer(fields: &Fields) -> Option<ConsumerState> {
+    Some(ConsumerState {
+        name: text(fields, "name")?,
+        pending: number(fields, "pending")?,
+        idle_ms: number(fields, "idle")?,
+    })
+}
+
+fn text(fields: &Fields, name: &str) -> Option<String> {
+    fields.get(name).and_then(Value::as_string)
+}
+
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    fields.get(name).and_then(Value::as_u64)
+}
+
+/// Nothing, where there is no stream or no group.
+fn or_none(found: Result<Vec<Fields>, RedisError>) -> Result<Vec<Fields>, StreamError> {
+    match found {
+        Ok(found) => Ok(found),
+        Err(error) if error.details().starts_with("ERR no such key") => Ok(Vec::new()),
+        Err(error) if error.details().starts_with("NOGROUP") => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
