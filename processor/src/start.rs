@@ -19,8 +19,10 @@ use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
 use crate::dead_letter::DeadLetterLoop;
+use crate::deep_verify::DeepVerifyLoop;
 use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
+use crate::member::MemberLoop;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
 use crate::ticker::TickLoop;
@@ -124,6 +126,13 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         context: context.clone(),
         beat: beat("reconcile", MINUTES_LOOP_AGE_MAX),
     };
+    let member = MemberLoop {
+        context: context.clone(),
+        beat: beat("member", LOOP_AGE_MAX),
+    };
+    let deep_verify = DeepVerifyLoop {
+        context: context.clone(),
+    };
 
     // The worker ends by itself when both senders of deliveries have ended and all is committed.
     let mut tasks = TaskSet::new();
@@ -132,7 +141,9 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
     tasks.spawn("dead-letters", letters.run(shutdown.clone()));
-    tasks.spawn("reconcile", reconcile.run(shutdown));
+    tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
+    tasks.spawn("member", member.run(shutdown.clone()));
+    tasks.spawn("deep-verify", deep_verify.run(shutdown));
     tasks.join().await?;
     leave_group(&context).await;
     Ok(Left(context.in_flight.len()))

@@ -13,6 +13,7 @@ pub mod entry;
 pub mod group;
 mod identity;
 pub mod life;
+pub mod members;
 mod replicated;
 mod reply;
 pub mod uncommitted;
@@ -141,6 +142,7 @@ struct Scripts {
     hello: Script,
     commit: Script,
     leave: Script,
+    sweep: Script,
     read_counts: Script,
     set_counts: Script,
 }
@@ -170,6 +172,7 @@ impl Stream {
                 hello: Script::from_lua(include_str!("stream/hello.lua")),
                 commit: Script::from_lua(include_str!("stream/commit.lua")),
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
+                sweep: Script::from_lua(include_str!("stream/sweep.lua")),
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),
