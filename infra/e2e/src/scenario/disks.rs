@@ -8,7 +8,7 @@ use crate::servers::SmallDisk;
 use crate::{Expected, Outcome, System, until};
 
 /// Room that Redis' log may still take.
-const REDIS_ROOM_MB: u64 = 2;
+const REDIS_ROOM_MB: u64 = 1;
 /// Room that `MongoDB` may still take; its journal is there already.
 const MONGO_ROOM_MB: u64 = 4;
 
@@ -25,7 +25,8 @@ pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
     };
     let builder = System::of("disk_full_under_redis")
         .processors(2)
-        .redis(options);
+        .redis(options)
+        .env("EVP__INGEST__FRAME__CODEC", "none");
     let mut system = builder.start().await?;
     let (events, rounds) = size.of((60_000, 1), (120_000, 2), (300_000, 5));
     let mut ended = 0;

@@ -1,10 +1,15 @@
 //! The one answer that matters is lost: what was asked for is done, and its asker does not know.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Size, load, under_load};
 use crate::system::Link;
-use crate::{Expected, Marker, Outcome, System};
+use crate::{Expected, Marker, Outcome, Progress, Proxy, System};
+
+/// Events go on in small portions, so that the load is not over before its faults.
+const GO_ON_EVERY: Duration = Duration::from_millis(50);
 
 /// Ingest does not hear that its frame is appended, and appends it again.
 pub(super) async fn after_append(size: Size) -> Result<Outcome> {
@@ -20,8 +25,7 @@ pub(super) async fn after_append(size: Size) -> Result<Outcome> {
             let proxy = system.proxy(Link::IngestRedis)?;
             let before = proxy.losses();
             proxy.lose_answer(Marker::APPEND, nth);
-            progress.keep_going();
-            proxy.lost_more_than(before).await
+            until_lost(proxy, before, progress).await
         },
     )
     .await?;
@@ -97,8 +101,7 @@ async fn of_processor(
                 super::poison::append_garbage(system, "an answer is lost").await?;
                 poison += 1;
             }
-            progress.keep_going();
-            system.proxy(link)?.lost_more_than(before).await?;
+            until_lost(system.proxy(link)?, before, progress).await?;
             if round % 2 == 1 {
                 // Which of the two it was cannot be told, so it is both.
                 for node in &mut system.processors {
@@ -124,6 +127,20 @@ async fn of_processor(
     let faults =
         format!("{rounds} answers lost {point}, after half of them both processors killed");
     system.balance(&journal, &expected, faults).await
+}
+
+/// Lets the clients go on until one answer more than `before` is lost.
+async fn until_lost(proxy: &Proxy, before: u64, progress: &Progress) -> Result<()> {
+    let going_on = async {
+        loop {
+            progress.keep_going();
+            tokio::time::sleep(GO_ON_EVERY).await;
+        }
+    };
+    tokio::select! {
+        lost = proxy.lost_more_than(before) => lost,
+        () = going_on => Ok(()),
+    }
 }
 
 fn sizes(size: Size) -> (u32, u64) {

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evp_devstack::RedisOptions;
 use evp_shared::clock::Clock;
 use evp_shared::redis::Memory;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Size, load_in, under_load};
+use crate::servers::redis_command;
 use crate::{Attempt, Expected, Journal, Node, Outcome, Post, System, until};
 
 const CLIENTS: u32 = 32;
@@ -22,11 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The processors stand still while producers send one and a half times what the system can
 /// store.
 pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
-    let options = RedisOptions {
-        maxmemory: size.of("16mb", "48mb", "192mb").to_owned(),
-        ..RedisOptions::default()
-    };
-    let builder = System::of("overload").processors(2).redis(options);
+    let builder = System::of("overload").processors(2).own_redis();
     let mut system = builder.start().await?;
     let events = size.of(10_000, 60_000, 200_000);
     let clock = Clock::system();
@@ -40,12 +36,14 @@ pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
     .await?;
     let capacity = f64::from(events) / (clock.now() - since).as_secs_f64();
 
+    let flooded = Duration::from_secs(size.of(4, 15, 60));
+    let limit = limit_memory(&mut system, capacity * flooded.as_secs_f64()).await?;
     system.processors.iter().for_each(Node::pause);
     let flood = Flood {
         system: &system,
         next: AtomicU32::new(events),
         every: Duration::from_secs_f64(f64::from(CLIENTS * BATCH) / (capacity * 1.5)),
-        until: Instant::now() + Duration::from_secs(size.of(4, 15, 60)),
+        until: Instant::now() + flooded,
         seen: Mutex::default(),
     };
     let (sent, watched) = tokio::join!(flood.run(), watch(&system, flood.until));
@@ -68,9 +66,21 @@ pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
     system.note("p99 of answers", format!("{p99:.1} ms"));
     system.note("Retry-After", format!("{:?} s", seen.retry_after));
     let share = watched.memory_share * 100.0;
-    system.note("most memory of Redis", format!("{share:.0} % of its limit"));
+    let most = format!("{share:.0} % of {} MB", limit >> 20);
+    system.note("most memory of Redis", most);
     let faults = "processors stopped, producers at 1.5 times the capacity";
     system.balance(&journal, &Expected::default(), faults).await
+}
+
+/// Leaves Redis room for about half of `events` events more. Returns the limit in bytes.
+async fn limit_memory(system: &mut System, events: f64) -> Result<u64> {
+    const BYTES: f64 = 120.0;
+    let used = Memory::ask(system.redis.client()).await?.used;
+    let room: u64 = format!("{:.0}", events * BYTES / 2.0).parse()?;
+    let limit = used + room;
+    let order = format!("CONFIG SET maxmemory {limit}");
+    redis_command(system.own_redis()?.port(), &order).await?;
+    Ok(limit)
 }
 
 #[derive(Debug, Default)]

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use evp_shared::clock::Clock;
 use evp_shared::stream::GroupReader;
+use fred::interfaces::LuaInterface as _;
 
 use super::Size;
 use super::frames::Frames;
-use crate::{Expected, Journal, Node, Outcome, System};
+use crate::{Expected, Journal, Node, Outcome, System, until};
 
 const PER_FRAME: u32 = 10;
 const CLAIM_IDLE: Duration = Duration::from_secs(5);
@@ -18,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The same number of frames twice: read as usual, and pending under a consumer that is gone.
 pub(super) async fn at_speed(size: Size) -> Result<Outcome> {
-    let builder = System::of("recovery_at_speed").processors(2);
+    let builder = System::of("recovery_at_speed").processors(2).own_redis();
     let mut system = builder.start().await?;
     let frames: u32 = size.of(1_000, 10_000, 10_000);
     let events = frames * PER_FRAME;
@@ -31,6 +32,7 @@ pub(super) async fn at_speed(size: Size) -> Result<Outcome> {
     let normal = drained(&system).await?;
 
     system.processors.iter().for_each(Node::pause);
+    nobody_reads(&system).await?;
     producer
         .append(&mut journal, frames_of(events..2 * events))
         .await?;
@@ -61,6 +63,19 @@ fn frames_of(numbers: Range<u32>) -> impl Iterator<Item = Range<u32>> {
     numbers
         .step_by(PER_FRAME as usize)
         .map(move |first| first..(first + PER_FRAME).min(end))
+}
+
+/// A blocked read of a process that stands still would be given the first entries all the same.
+async fn nobody_reads(system: &System) -> Result<()> {
+    let blocked = "return tonumber(string.match(redis.call('INFO', 'clients'), \
+                   'blocked_clients:(%d+)'))";
+    let client = system.redis.client();
+    until("the last blocked read is over", async || {
+        let none = Vec::<String>::new();
+        let blocked: Result<u64, _> = client.eval(blocked, none.clone(), none).await;
+        blocked.is_ok_and(|blocked| blocked == 0)
+    })
+    .await
 }
 
 /// Reads everything as a processor does that then dies.
