@@ -337,6 +337,11 @@ impl Progress {
         self.allow(self.acknowledged() + self.shared.slack);
     }
 
+    /// Lets each client send one request more, from where they are.
+    pub fn step(&self) {
+        self.allow(self.acknowledged() + 1);
+    }
+
     /// Waits until `more` events are acknowledged from here on.
     ///
     /// # Errors

@@ -100,8 +100,11 @@ impl SmallDisk {
         let room = String::from_utf8_lossy(&room.stdout);
         let room: u64 = room.lines().last().unwrap_or_default().trim().parse()?;
         let take = room.saturating_sub(megabytes << 20);
-        std::fs::write(self.ballast(), vec![0; usize::try_from(take)?])?;
-        Ok(())
+        match std::fs::write(self.ballast(), vec![0; usize::try_from(take)?]) {
+            // A server has taken of it meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            written => Ok(written?),
+        }
     }
 
     /// Gives the room back.

@@ -1,15 +1,17 @@
 //! The one answer that matters is lost: what was asked for is done, and its asker does not know.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Size, load, under_load};
+use super::{Size, load_in, under_load};
 use crate::system::Link;
 use crate::{Expected, Marker, Outcome, Progress, Proxy, System};
 
-/// Events go on in small portions, so that the load is not over before its faults.
-const GO_ON_EVERY: Duration = Duration::from_millis(50);
+/// Requests go on one by one and are small, so that the load is not over before its faults.
+const STEP_EVERY: Duration = Duration::from_millis(150);
+const BATCH: RangeInclusive<u32> = 5..=40;
 
 /// Ingest does not hear that its frame is appended, and appends it again.
 pub(super) async fn after_append(size: Size) -> Result<Outcome> {
@@ -18,7 +20,7 @@ pub(super) async fn after_append(size: Size) -> Result<Outcome> {
     let (events, rounds) = sizes(size);
     let journal = under_load(
         &mut system,
-        load(events),
+        load_in(events, BATCH),
         rounds,
         async |system, progress, _| {
             let nth = 1 + system.chance.below(3) as u64;
@@ -90,7 +92,7 @@ async fn of_processor(
     let mut poison = 0;
     let journal = under_load(
         &mut system,
-        load(events),
+        load_in(events, BATCH),
         rounds,
         async |system, progress, round| {
             let nth = 1 + system.chance.below(3) as u64;
@@ -133,8 +135,8 @@ async fn of_processor(
 async fn until_lost(proxy: &Proxy, before: u64, progress: &Progress) -> Result<()> {
     let going_on = async {
         loop {
-            progress.keep_going();
-            tokio::time::sleep(GO_ON_EVERY).await;
+            progress.step();
+            tokio::time::sleep(STEP_EVERY).await;
         }
     };
     tokio::select! {

@@ -64,7 +64,8 @@ pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
         format!("{} accepted, {} refused", seen.accepted, seen.refused),
     );
     system.note("p99 of answers", format!("{p99:.1} ms"));
-    system.note("Retry-After", format!("{:?} s", seen.retry_after));
+    let (least, most) = seen.retry_after.unwrap_or_default();
+    system.note("Retry-After", format!("{least} to {most} s"));
     let share = watched.memory_share * 100.0;
     let most = format!("{share:.0} % of {} MB", limit >> 20);
     system.note("most memory of Redis", most);
