@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
+use evp_shared::health::Health;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, ServerPromise, connect, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
@@ -117,22 +118,6 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         identity,
         beat: beat("ticker", LOOP_AGE_MAX),
     };
-    let letters = DeadLetterLoop {
-        context: context.clone(),
-        room: service.health.condition("dead_letters"),
-        beat: beat("dead_letters", LOOP_AGE_MAX),
-    };
-    let reconcile = ReconcileLoop {
-        context: context.clone(),
-        beat: beat("reconcile", MINUTES_LOOP_AGE_MAX),
-    };
-    let member = MemberLoop {
-        context: context.clone(),
-        beat: beat("member", LOOP_AGE_MAX),
-    };
-    let deep_verify = DeepVerifyLoop {
-        context: context.clone(),
-    };
 
     // The worker ends by itself when both senders of deliveries have ended and all is committed.
     let mut tasks = TaskSet::new();
@@ -140,13 +125,34 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("claimer", claimer.run(shutdown.clone()));
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
-    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
-    tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
-    tasks.spawn("member", member.run(shutdown.clone()));
-    tasks.spawn("deep-verify", deep_verify.run(shutdown));
+    keep_house(&mut tasks, &context, &service.health, &shutdown);
     tasks.join().await?;
     leave_group(&context).await;
     Ok(Left(context.in_flight.len()))
+}
+
+/// Starts the loops that no event waits for.
+fn keep_house(tasks: &mut TaskSet, context: &Arc<Context>, health: &Health, shutdown: &Shutdown) {
+    let letters = DeadLetterLoop {
+        context: context.clone(),
+        room: health.condition("dead_letters"),
+        beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
+    };
+    let reconcile = ReconcileLoop {
+        context: context.clone(),
+        beat: health.loop_beat("reconcile", MINUTES_LOOP_AGE_MAX),
+    };
+    let member = MemberLoop {
+        context: context.clone(),
+        beat: health.loop_beat("member", LOOP_AGE_MAX),
+    };
+    let deep_verify = DeepVerifyLoop {
+        context: context.clone(),
+    };
+    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
+    tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
+    tasks.spawn("member", member.run(shutdown.clone()));
+    tasks.spawn("deep-verify", deep_verify.run(shutdown.clone()));
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.

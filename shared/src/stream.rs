@@ -40,9 +40,10 @@ pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use uncommitted::Uncommitted;
 
-/// Longest a script may take before its outcome counts as unknown. Above the connection's own
-/// limit, which closes a silent socket: this is the net under it.
-const SCRIPT_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest a command may take before its outcome counts as unknown. Above the connection's own
+/// limit, which closes a silent socket: this is the net under it, for a command that is lost with
+/// its connection is answered by nobody.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Why Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +232,7 @@ impl Stream {
                 other => other,
             }
         };
-        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
     }
 
     /// As [`run`](Self::run), for what appends.
@@ -248,7 +249,7 @@ impl Stream {
             return Err(StreamError::NotConnected);
         }
         let call = Box::pin(replicated.run(script, keys, args));
-        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
     }
 }
 
@@ -258,6 +259,15 @@ fn once() -> Options {
         max_attempts: Some(1),
         fail_fast: true,
         ..Options::default()
+    }
+}
+
+/// Waits for the answer to a command that is no script, no longer than for one that is.
+async fn answered<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<T, StreamError> {
+    // fred's futures are large, and a timeout holds its own twice.
+    match tokio::time::timeout(ANSWER_DEADLINE, Box::pin(call)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StreamError::Unknown { source: None }),
     }
 }
 

@@ -7,7 +7,7 @@ use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 use fred::types::streams::{XID, XPendingArgs};
 
-use super::{EntryId, Stream, StreamError, reply};
+use super::{EntryId, Stream, StreamError, answered, reply};
 use crate::keys::GROUP;
 
 impl Stream {
@@ -31,7 +31,7 @@ impl Stream {
             count: Some(count),
             consumer: Some(consumer.into()),
         };
-        let reply: Value = self.client.xpending(key, GROUP, asked).await?;
+        let reply: Value = answered(self.client.xpending(key, GROUP, asked)).await?;
         reply::array(reply)?
             .into_iter()
             .map(|entry| {
@@ -63,21 +63,19 @@ impl Stream {
             .map(|id| XID::Manual(id.to_string().into()))
             .collect();
         // Only the ids come back, and the delivery count stays.
-        let reply: Value = self
-            .client
-            .xclaim(
-                key,
-                GROUP,
-                consumer,
-                ms(idle),
-                ids,
-                None,
-                None,
-                None,
-                false,
-                true,
-            )
-            .await?;
+        let claim = self.client.xclaim(
+            key,
+            GROUP,
+            consumer,
+            ms(idle),
+            ids,
+            None,
+            None,
+            None,
+            false,
+            true,
+        );
+        let reply: Value = answered(claim).await?;
         Ok(reply::array(reply)?.len())
     }
 
