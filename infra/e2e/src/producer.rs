@@ -206,7 +206,7 @@ impl Producer {
             journal: Mutex::default(),
             acknowledged: watch::Sender::new(0),
             allowed: watch::Sender::new(u64::MAX),
-            slack: u64::from(load.events) / 10,
+            slack: u64::from(load.events) / 20,
         };
         Self {
             shared: Arc::new(shared),

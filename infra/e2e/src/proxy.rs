@@ -187,7 +187,9 @@ async fn carry(mut client: TcpStream, wire: Arc<Wire>) {
         return reset(&client);
     };
     // Without it the proxy itself would be late.
-    drop(client.set_nodelay(true).and(server.set_nodelay(true)));
+    for stream in [&client, &server] {
+        drop(stream.set_nodelay(true));
+    }
     let is_caught = AtomicBool::new(false);
     let is_cut = {
         let (client_reads, client_writes) = client.split();

@@ -107,7 +107,7 @@ pub(super) async fn always_late(_: Size) -> Result<Outcome> {
     system.processors[0].await_ready().await?;
     // Reading goes on: the breaker is closed.
     frames
-        .append(&mut journal, [EVENTS + 4..2 * EVENTS])
+        .append(&mut journal, std::iter::once(EVENTS + 4..2 * EVENTS))
         .await?;
     let expected = Expected {
         dead_letters: dead(&[("refused_by_store", 1)]),
