@@ -10,7 +10,7 @@ use crate::{Expected, Outcome, System, until};
 /// Room that Redis' log may still take.
 const REDIS_ROOM_MB: u64 = 1;
 /// Room that `MongoDB` may still take; its journal is there already.
-const MONGO_ROOM_MB: u64 = 4;
+const MONGO_ROOM_MB: u64 = 2;
 
 /// The disk under the append-only file is full. Under `always` redis-server ends itself, what it
 /// acknowledged is there when space has returned and it is started again.
@@ -36,8 +36,8 @@ pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
         rounds,
         async |system, progress, _| {
             disk.fill_but(REDIS_ROOM_MB)?;
-            progress.release();
             until("ingest says that redis is away", async || {
+                progress.step();
                 let readiness = system.ingests[0].readiness().await;
                 readiness.is_some_and(|readiness| readiness.blames("redis"))
             })
@@ -85,8 +85,8 @@ pub(super) async fn under_mongo(size: Size) -> Result<Outcome> {
         rounds,
         async |system, progress, _| {
             disk.fill_but(MONGO_ROOM_MB)?;
-            progress.release();
             until("the processor says that mongo is away", async || {
+                progress.step();
                 let readiness = system.processors[0].readiness().await;
                 readiness.is_some_and(|readiness| readiness.blames("mongo"))
             })

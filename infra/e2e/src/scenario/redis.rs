@@ -253,26 +253,21 @@ pub(super) async fn full(size: Size) -> Result<Outcome> {
         .env("EVP__INGEST__ADMISSION__MEMORY_SHARE", "1")
         .env("EVP__INGEST__FRAME__CODEC", "none");
     let mut system = builder.start().await?;
-    let (events, rounds) = size.of((60_000, 1), (200_000, 2), (800_000, 4));
-    let journal = under_load(
-        &mut system,
-        load(events),
-        rounds,
-        async |system, progress, _| {
-            system.processors.iter().for_each(crate::Node::pause);
-            progress.release();
-            let full = until("ingest says that redis is full", async || {
-                let refused = system.ingests[0].readiness().await;
-                refused.is_some_and(|readiness| !readiness.ready)
-            })
-            .await;
-            system.processors.iter().for_each(crate::Node::resume);
-            full?;
-            system.ingests[0].await_ready().await
-        },
-    )
+    let events = size.of(60_000, 200_000, 800_000);
+    let journal = under_load(&mut system, load(events), 1, async |system, progress, _| {
+        system.processors.iter().for_each(crate::Node::pause);
+        progress.release();
+        let full = until("ingest says that redis is full", async || {
+            let refused = system.ingests[0].readiness().await;
+            refused.is_some_and(|readiness| !readiness.ready)
+        })
+        .await;
+        system.processors.iter().for_each(crate::Node::resume);
+        full?;
+        system.ingests[0].await_ready().await
+    })
     .await?;
-    let faults = format!("maxmemory reached {rounds} times, noeviction");
+    let faults = "maxmemory reached, noeviction";
     system.balance(&journal, &Expected::default(), faults).await
 }
 
