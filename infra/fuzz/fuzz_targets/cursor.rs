@@ -1,12 +1,22 @@
 //! The cursor of a list: whatever a client sends for one, it is the one that was given out, or none.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use arbitrary::Arbitrary;
+use axum::extract::FromRequestParts as _;
 use evp_aggregator::auth::Tenant;
 use evp_aggregator::query::cursor::Cursor;
 use evp_aggregator::query::filter::{Filter, Window};
 use evp_aggregator::query::position::{Order, Position};
 use libfuzzer_sys::fuzz_target;
+
+/// Only a request makes one.
+static TENANT: LazyLock<Tenant> = LazyLock::new(|| {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    let tenant = futures::executor::block_on(Tenant::from_request_parts(&mut parts, &()));
+    tenant.expect("infallible")
+});
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {
@@ -29,7 +39,7 @@ fuzz_target!(|input: Input<'_>| {
         to_ms: input.to_ms,
     };
     let filter = Filter {
-        tenant: Tenant::named("default"),
+        tenant: TENANT.clone(),
         types: input.types,
         user_id: input.user_id,
         session_id: None,

@@ -84,6 +84,8 @@ async fn of_processor(
     let builder = System::of(scenario)
         .processors(2)
         .proxied(link)
+        // Many bulks: there must be some left for the last answer to be lost.
+        .env("EVP__PROCESSOR__BULK_EVENTS", "100")
         .env("EVP__PROCESSOR__CLAIM_IDLE", "1500ms")
         .env("EVP__PROCESSOR__INSERT_DEADLINE", "1200ms");
     let mut system = builder.start().await?;
