@@ -74,7 +74,7 @@ pub(super) async fn cut(size: Size) -> Result<Outcome> {
         builder = builder.proxied(link);
     }
     let mut system = builder.start().await?;
-    let (events, rounds) = size.of((20_000, 12), (60_000, 45), (300_000, 300));
+    let (events, rounds) = size.of((12_000, 8), (60_000, 45), (300_000, 300));
     let journal = under_load(
         &mut system,
         load(events),
