@@ -47,7 +47,8 @@ pub(crate) fn cut_append_only_file(dir: &Path, bytes: u64) -> Result<u64> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.to_string_lossy().ends_with(".incr.aof"))
         .collect();
-    logs.sort();
+    // By number: one is made anew with every rewrite.
+    logs.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     let newest = logs.last().context("no append-only file")?;
     let length = newest.metadata()?.len();
     let cut = bytes.min(length);

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use evp_devstack::RedisOptions;
-use fred::interfaces::LuaInterface as _;
+use fred::interfaces::{ClientLike as _, LuaInterface as _};
+use fred::types::InfoKind;
 
 use super::{Size, load, load_in, under_load};
 use crate::servers::{cut_append_only_file, redis_command};
@@ -296,7 +297,9 @@ async fn cut_log(scenario: &'static str, replay_window: &str, size: Size) -> Res
         let redis = system.own_redis()?;
         redis.kill().await;
         bytes += cut_append_only_file(redis.dir(), cut)?;
-        Ok(redis.restart().await?)
+        redis.restart().await?;
+        // Until then another start might run what is left of the last script (docs/RELIABILITY.md).
+        has_new_log(system).await
     })
     .await?;
     let held = replay_window != "0s";
@@ -309,6 +312,22 @@ async fn cut_log(scenario: &'static str, replay_window: &str, size: Size) -> Res
     };
     let faults = format!("{cuts} cuts of the log, {bytes} bytes, replay window {replay_window}");
     system.balance(&journal, &expected, faults).await
+}
+
+/// Waits until redis-server has made its log anew.
+async fn has_new_log(system: &System) -> Result<()> {
+    until("the append-only file is made anew", async || {
+        let info: Result<String, _> = system
+            .redis
+            .client()
+            .info(Some(InfoKind::Persistence))
+            .await;
+        info.is_ok_and(|info| {
+            let never = info.contains("aof_last_rewrite_time_sec:-1");
+            !never && info.contains("aof_rewrite_in_progress:0")
+        })
+    })
+    .await
 }
 
 /// What the ingests say may be lost.

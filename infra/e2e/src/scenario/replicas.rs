@@ -55,7 +55,12 @@ async fn promoted(scenario: &'static str, durability: &str, size: Size) -> Resul
     let mut system = builder.start().await?;
     let (events, rounds) = size.of((20_000, 1), (60_000, 4), (300_000, 30));
     let journal = under_load(&mut system, load(events), rounds, async |_, progress, _| {
-        redis_command(replica.port(), "REPLICAOF NO ONE").await?;
+        until("the replica is its own primary", async || {
+            // Refused while it still loads what it was sent.
+            let answer = redis_command(replica.port(), "REPLICAOF NO ONE").await;
+            answer.is_ok_and(|answer| answer.starts_with("OK"))
+        })
+        .await?;
         // The primary goes on alone: this is the tail that will be missing.
         if durability == "replicated" {
             progress.keep_going();
