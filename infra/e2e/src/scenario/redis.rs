@@ -275,7 +275,7 @@ pub(super) async fn full(size: Size) -> Result<Outcome> {
 /// The end of the log is gone after a kill, as when the machine loses its power: what ingest has
 /// acknowledged since is sent again.
 pub(super) async fn log_cut(size: Size) -> Result<Outcome> {
-    cut_log("redis_log_cut", "5m", size).await
+    cut_log("redis_log_cut", "30s", size).await
 }
 
 /// The same without a replay window, which is the default under `fsync`: what is lost is at most
@@ -290,7 +290,7 @@ async fn cut_log(scenario: &'static str, replay_window: &str, size: Size) -> Res
         .own_redis()
         .env("EVP__INGEST__APPEND__REPLAY_WINDOW", replay_window);
     let mut system = builder.start().await?;
-    let (events, cuts) = size.of((30_000, 2), (60_000, 6), (500_000, 50));
+    let (events, cuts) = size.of((30_000, 2), (60_000, 6), (200_000, 50));
     let mut bytes = 0;
     let journal = under_load(&mut system, load(events), cuts, async |system, _, _| {
         let cut = 1_000 + system.chance.below(1_000_000) as u64;

@@ -28,7 +28,7 @@ scenarios! {
     5 "redis_killed_everysec" "SIGKILL of redis-server, everysec" redis::killed_everysec;
     6 "redis_killed" "SIGKILL of redis-server, always" redis::killed;
     6 "redis_away" "Redis is away" redis::away;
-    7 "redis_log_cut" "the end of the append-only file is gone, replay window 5 min" redis::log_cut;
+    7 "redis_log_cut" "the end of the append-only file is gone, replay window 30 s" redis::log_cut;
     7 "redis_log_cut_without_replay" "the end of the append-only file is gone"
         redis::log_cut_unheld;
     8 "replica_promoted_fsync" "a replica without the tail is promoted, fsync" replicas::fsync;
