@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 DEVSTACK := evp-devstack
 
-.PHONY: help run test check fmt lint demo-data bench bench-full k6 k6-load doc clean
+.PHONY: help run test faults faults-full check fmt lint demo-data bench bench-full k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,14 @@ run: ## builds and runs everything on this machine until Ctrl-C; data is kept in
 test: ## runs all tests against a redis-server and a mongod started for them
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- cargo test --workspace
+
+faults: ## produces every fault of docs/RELIABILITY.md under load, about 40 s each
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run
+
+faults-full: ## the same with the figures of the plan, hours; goes on where it was stopped
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run --full --resume target/faults-full.jsonl
 
 check: fmt lint test doc ## everything that has to pass before a commit
 

@@ -73,7 +73,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let appender = appender(&config, &load, &clock, append_metrics.clone())?;
     let keeper = Keeper::new(
         appender.clone(),
-        load.clone(),
+        (load.clone(), config.admission),
         append_metrics,
         &service.health,
         clock.clone(),

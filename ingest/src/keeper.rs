@@ -10,7 +10,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Totals;
 use tokio::time::timeout;
 
-use crate::admission::Load;
+use crate::admission::{AdmissionLimits, Load, ShedReason, decide};
 use crate::appender::{Appender, Fault, GreetError};
 use crate::error::RunError;
 use crate::metrics::AppendMetrics;
@@ -36,8 +36,10 @@ const FULL_UNTIL_PERMILLE: u32 = 980;
 pub(crate) struct Keeper {
     appender: Appender,
     load: Load,
+    limits: AdmissionLimits,
     metrics: AppendMetrics,
     condition: Condition,
+    overload: Condition,
     beat: Beat,
     clock: Clock,
     drained: Drained,
@@ -51,7 +53,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         appender: Appender,
-        load: Load,
+        (load, limits): (Load, AdmissionLimits),
         metrics: AppendMetrics,
         health: &Health,
         clock: Clock,
@@ -60,8 +62,10 @@ impl Keeper {
             totals: vec![Totals::default(); appender.partitions().len()],
             appender,
             load,
+            limits,
             metrics,
             condition: health.condition("redis"),
+            overload: health.condition("load"),
             beat: health.loop_beat("keeper", BEAT_MAX),
             clock,
             drained: Drained::default(),
@@ -84,6 +88,7 @@ impl Keeper {
             if polled.is_none_or(|polled| now - polled >= POLL_EVERY) {
                 polled = Some(now);
                 self.poll().await;
+                self.report_overload();
             }
             self.beat.beat();
             tokio::select! {
@@ -139,6 +144,20 @@ impl Keeper {
                 Some(text) => tracing::warn!(reason = text.as_str(), "redis takes no events"),
             }
             self.told = fault;
+        }
+    }
+
+    /// What refuses every request for longer than a moment is a reason not to be ready: the
+    /// processors are behind, and other instances may be too.
+    fn report_overload(&self) {
+        let load = self.load.snapshot(self.clock.now_ms());
+        match decide(&load, &self.limits) {
+            Err(reason @ (ShedReason::RedisMemory | ShedReason::Backlog)) => {
+                let reason = reason.as_str();
+                self.overload
+                    .fail(format!("requests are refused: {reason}"));
+            }
+            Ok(()) | Err(_) => self.overload.ok(),
         }
     }
 

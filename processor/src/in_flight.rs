@@ -20,6 +20,11 @@ impl InFlight {
         self.set().remove(&(partition, id));
     }
 
+    /// Whether `id` is worked on.
+    pub fn has(&self, partition: u16, id: EntryId) -> bool {
+        self.set().contains(&(partition, id))
+    }
+
     /// Entries worked on.
     pub fn len(&self) -> usize {
         self.set().len()

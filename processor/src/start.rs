@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
+use evp_shared::health::Health;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, ServerPromise, connect, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
@@ -19,8 +20,10 @@ use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
 use crate::dead_letter::DeadLetterLoop;
+use crate::deep_verify::DeepVerifyLoop;
 use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
+use crate::member::MemberLoop;
 use crate::reader::ReadLoop;
 use crate::reconcile::ReconcileLoop;
 use crate::sketch;
@@ -116,15 +119,6 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         identity,
         beat: beat("ticker", LOOP_AGE_MAX),
     };
-    let letters = DeadLetterLoop {
-        context: context.clone(),
-        room: service.health.condition("dead_letters"),
-        beat: beat("dead_letters", LOOP_AGE_MAX),
-    };
-    let reconcile = ReconcileLoop {
-        context: context.clone(),
-        beat: beat("reconcile", MINUTES_LOOP_AGE_MAX),
-    };
 
     // The worker ends by itself when both senders of deliveries have ended and all is committed.
     let mut tasks = TaskSet::new();
@@ -132,13 +126,36 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("claimer", claimer.run(shutdown.clone()));
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
-    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
     tasks.spawn("sketches", sketch::run(context.clone(), shutdown.clone()));
-    tasks.spawn("reconcile", reconcile.run(shutdown));
+    keep_house(&mut tasks, &context, &service.health, &shutdown);
     tasks.join().await?;
     sketch::write(&context, true).await;
     leave_group(&context).await;
     Ok(Left(context.in_flight.len()))
+}
+
+/// Starts the loops that no event waits for.
+fn keep_house(tasks: &mut TaskSet, context: &Arc<Context>, health: &Health, shutdown: &Shutdown) {
+    let letters = DeadLetterLoop {
+        context: context.clone(),
+        room: health.condition("dead_letters"),
+        beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
+    };
+    let reconcile = ReconcileLoop {
+        context: context.clone(),
+        beat: health.loop_beat("reconcile", MINUTES_LOOP_AGE_MAX),
+    };
+    let member = MemberLoop {
+        context: context.clone(),
+        beat: health.loop_beat("member", LOOP_AGE_MAX),
+    };
+    let deep_verify = DeepVerifyLoop {
+        context: context.clone(),
+    };
+    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
+    tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
+    tasks.spawn("member", member.run(shutdown.clone()));
+    tasks.spawn("deep-verify", deep_verify.run(shutdown.clone()));
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.

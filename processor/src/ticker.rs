@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use evp_shared::health::{Beat, Condition};
-use evp_shared::redis::{Memory, ServerPromise};
+use evp_shared::redis::{Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{Commit, StreamError};
+use evp_shared::stream::{Commit, Life, StreamError};
 use tracing::{debug, error, info};
 
 use crate::commit::kept;
@@ -26,6 +26,8 @@ const MEMORY_SHORT: f64 = 0.8;
 #[derive(Debug, Default)]
 struct Promise {
     checked: Option<Instant>,
+    /// The lives at that time: another one may be that of another server.
+    lives: Vec<Life>,
     shortfalls: Vec<String>,
 }
 
@@ -95,7 +97,8 @@ impl TickLoop {
         let context = &*self.context;
         let now = context.clock.now();
         let is_fresh = |checked| now - checked < PROMISE_EVERY;
-        if promise.checked.is_some_and(is_fresh) {
+        let lives = context.lives_now();
+        if promise.checked.is_some_and(is_fresh) && promise.lives == lives {
             return Ok(());
         }
         let asked = ServerPromise::ask(context.stream.client());
@@ -109,8 +112,20 @@ impl TickLoop {
             );
         }
         promise.checked = Some(now);
+        promise.lives = lives;
         promise.shortfalls = shortfalls;
+        self.renew_log().await;
         Ok(())
+    }
+
+    /// A server that was started over a log without its end: see [`renew_log`].
+    async fn renew_log(&self) {
+        match self.in_time(renew_log(self.context.stream.client())).await {
+            Ok(true) => info!("redis was started, and makes its append-only file anew"),
+            Ok(false) => {}
+            // Where it is not allowed, it is the operator's.
+            Err(error) => debug!(%error, "append-only file not made anew"),
+        }
     }
 
     /// Returns how many entries are pending.

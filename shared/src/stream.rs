@@ -15,6 +15,7 @@ pub mod group;
 mod identity;
 pub mod life;
 pub mod look;
+pub mod members;
 mod replicated;
 mod reply;
 pub mod sketches;
@@ -45,9 +46,10 @@ pub use look::{ConsumerState, PartitionState};
 pub use sketches::{SketchBucket, SketchUpdate};
 pub use uncommitted::Uncommitted;
 
-/// Longest a script may take before its outcome counts as unknown. Above the connection's own
-/// limit, which closes a silent socket: this is the net under it.
-const SCRIPT_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest a command may take before its outcome counts as unknown. Above the connection's own
+/// limit, which closes a silent socket: this is the net under it, for a command that is lost with
+/// its connection is answered by nobody.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Why Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +151,7 @@ struct Scripts {
     leave: Script,
     follow: Script,
     sketch: Script,
+    sweep: Script,
     read_counts: Script,
     set_counts: Script,
 }
@@ -182,6 +185,7 @@ impl Stream {
                 leave: Script::from_lua(include_str!("stream/leave.lua")),
                 sketch: Script::from_lua(include_str!("stream/sketch.lua")),
                 follow: Script::from_lua(include_str!("stream/follow.lua")),
+                sweep: Script::from_lua(include_str!("stream/sweep.lua")),
                 read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
                 set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
             }),
@@ -240,7 +244,7 @@ impl Stream {
                 other => other,
             }
         };
-        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
     }
 
     /// As [`run`](Self::run), for what appends.
@@ -257,7 +261,7 @@ impl Stream {
             return Err(StreamError::NotConnected);
         }
         let call = Box::pin(replicated.run(script, keys, args));
-        judge(tokio::time::timeout(SCRIPT_DEADLINE, call).await)
+        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
     }
 }
 
@@ -267,6 +271,15 @@ fn once() -> Options {
         max_attempts: Some(1),
         fail_fast: true,
         ..Options::default()
+    }
+}
+
+/// Waits for the answer to a command that is no script, no longer than for one that is.
+async fn answered<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<T, StreamError> {
+    // fred's futures are large, and a timeout holds its own twice.
+    match tokio::time::timeout(ANSWER_DEADLINE, Box::pin(call)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StreamError::Unknown { source: None }),
     }
 }
 

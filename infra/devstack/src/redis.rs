@@ -161,6 +161,12 @@ impl RedisServer {
         self.await_ready().await
     }
 
+    /// Whether it has ended by itself, or does within seconds.
+    pub async fn has_ended(&mut self) -> bool {
+        let ended = tokio::time::timeout(STOP_GRACE, self.service.wait());
+        ended.await.is_ok()
+    }
+
     /// Stops it where it is (SIGSTOP): connections stay open and nothing is answered.
     pub fn pause(&self) {
         self.service.pause();

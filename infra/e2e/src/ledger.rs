@@ -4,14 +4,12 @@ use anyhow::{Context as _, Result};
 use bson::{Bson, Document, doc};
 use evp_shared::counters::{Step, split_field};
 use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
-use evp_shared::stream::{Stream, Totals};
+use evp_shared::stream::Stream;
 use futures::TryStreamExt as _;
 use mongodb::Database;
 use uuid::Uuid;
 
 use crate::Events;
-
-const PARTITION: u16 = 0;
 
 /// Events by type.
 pub(crate) type ByType = BTreeMap<String, i64>;
@@ -41,8 +39,12 @@ pub struct Books {
     pub counters: BTreeMap<String, i64>,
     /// Sums of the second, minute and hour buckets, by type.
     pub buckets: Vec<(Step, BTreeMap<String, i64>)>,
-    /// Totals of the commits.
-    pub totals: Totals,
+    /// Totals of the commits: new events.
+    pub counted: i64,
+    /// Totals of the commits: duplicates.
+    pub duplicates: i64,
+    /// Totals of the commits: events among the dead letters.
+    pub dead_lettered: i64,
     /// Dead letters by reason.
     pub dead_letters: BTreeMap<String, u64>,
     /// Canonical ids among them.
@@ -64,9 +66,11 @@ impl Ledger {
     /// Redis does not answer, or there is no stream.
     pub async fn is_settled(&self) -> Result<bool> {
         // Totals first: a frame is pending from before it leaves the backlog until after.
-        let backlog = self.backlog().await?;
-        let pending = self.stream.pending(PARTITION).await?.entries;
-        Ok(backlog == 0 && pending == 0)
+        let mut open = self.backlog().await?.unsigned_abs();
+        for partition in 0..self.stream.partitions() {
+            open += self.stream.pending(partition).await?.entries;
+        }
+        Ok(open == 0)
     }
 
     /// Events appended and not committed.
@@ -74,7 +78,11 @@ impl Ledger {
     /// # Errors
     /// Redis does not answer.
     pub async fn backlog(&self) -> Result<i64> {
-        Ok(self.stream.totals(PARTITION).await?.backlog_events())
+        let mut backlog = 0;
+        for partition in 0..self.stream.partitions() {
+            backlog += self.stream.totals(partition).await?.backlog_events();
+        }
+        Ok(backlog)
     }
 
     /// Reads everything.
@@ -82,27 +90,42 @@ impl Ledger {
     /// # Errors
     /// A server does not answer, or a document is not in the documented form.
     pub async fn read(&self) -> Result<Books> {
-        let mut books = Books {
-            totals: self.stream.totals(PARTITION).await?,
-            counters: by_type(self.stream.count_total(PARTITION).await?),
-            ..Books::default()
-        };
+        let mut books = Books::default();
         self.read_events(&mut books).await?;
         let seconds = self.read_receipts(&mut books).await?;
         self.read_dead_letters(&mut books).await?;
-        for step in Step::ALL {
-            let mut sums = ByType::new();
-            if let Some((first, last)) = seconds {
-                let range = step.bucket(first)..step.bucket(last) + 1;
-                for bucket in self.stream.count_buckets(PARTITION, step, range).await? {
-                    for (event_type, count) in by_type(bucket) {
-                        *sums.entry(event_type).or_default() += count;
-                    }
-                }
-            }
-            books.buckets.push((step, sums));
+        books.buckets = Step::ALL.map(|step| (step, ByType::new())).to_vec();
+        for partition in 0..self.stream.partitions() {
+            self.read_counts(&mut books, partition, seconds).await?;
         }
         Ok(books)
+    }
+
+    /// Adds what is counted on `partition`, in the buckets from the first to the last of `seconds`.
+    async fn read_counts(
+        &self,
+        books: &mut Books,
+        partition: u16,
+        seconds: Option<(u64, u64)>,
+    ) -> Result<()> {
+        let totals = self.stream.totals(partition).await?;
+        books.counted += totals.counted_events;
+        books.duplicates += totals.duplicate_events;
+        books.dead_lettered += totals.dead_lettered_events;
+        add(
+            &mut books.counters,
+            self.stream.count_total(partition).await?,
+        );
+        let Some((first, last)) = seconds else {
+            return Ok(());
+        };
+        for (step, sums) in &mut books.buckets {
+            let range = step.bucket(first)..step.bucket(last) + 1;
+            for bucket in self.stream.count_buckets(partition, *step, range).await? {
+                add(sums, bucket);
+            }
+        }
+        Ok(())
     }
 
     async fn read_events(&self, books: &mut Books) -> Result<()> {
@@ -162,16 +185,12 @@ impl Ledger {
     }
 }
 
-fn by_type(bucket: HashMap<String, i64>) -> ByType {
-    let named = |field: &str| {
-        split_field(field)
-            .map_or(field, |(_, name)| name)
-            .to_owned()
-    };
-    bucket
-        .into_iter()
-        .map(|(field, count)| (named(&field), count))
-        .collect()
+/// Adds the counts of a bucket, over all tenants.
+fn add(sums: &mut ByType, bucket: HashMap<String, i64>) {
+    for (field, count) in bucket {
+        let name = split_field(&field).map_or(&*field, |(_, name)| name);
+        *sums.entry(name.to_owned()).or_default() += count;
+    }
 }
 
 fn uuid(id: Option<&Bson>) -> Option<Uuid> {

@@ -3,8 +3,8 @@
 //! Reading order: [`System`] (the services as processes that can be killed, paused and drained),
 //! [`Events`] (events with known ids), [`Producer`] (clients that send them until they are
 //! acknowledged) and its [`Journal`] (what those clients may rely on), [`Ledger`] (what `MongoDB`
-//! and Redis hold), [`Verdict`] (whether the two agree). The scenarios are in `tests/it`, one for
-//! each promise of the README.
+//! and Redis hold), [`Verdict`] (whether the two agree), [`scenario`] (the faults, each with its
+//! load). `tests/it` runs a bounded part of the scenarios, the binary `evp-faults` all of them.
 //!
 //! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
 //! that every scenario prints; `EVP_E2E_SEED` repeats one.
@@ -13,12 +13,17 @@
 //! other half: the protocol over small models, under faults no real server can be made to show.
 
 mod chance;
+pub mod cli;
 mod events;
 mod journal;
 mod ledger;
 mod node;
+mod outcome;
 mod patience;
 mod producer;
+mod proxy;
+pub mod scenario;
+mod servers;
 pub mod sim;
 mod system;
 mod turn;
@@ -29,8 +34,10 @@ pub use events::Events;
 pub use journal::{Journal, Sent};
 pub use ledger::{Books, Ledger};
 pub use node::{Node, Readiness};
+pub use outcome::Outcome;
 pub use patience::{PATIENCE, until};
 pub use producer::{Attempt, Load, Post, Producer, Progress, client};
-pub use system::{Builder, System};
+pub use proxy::{Marker, Proxy};
+pub use system::{Builder, Link, System};
 pub use turn::heavy;
 pub use verdict::{Expected, Verdict};

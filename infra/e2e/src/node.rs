@@ -123,6 +123,22 @@ impl Node {
         asked.ok()?.json().await.ok()
     }
 
+    /// The sum of a metric over its labels, as its admin port has it; zero when it has none.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let asked = self.http.get(url).timeout(PROBE_TIMEOUT).send().await?;
+        Ok(sum_of(&asked.text().await?, name))
+    }
+
+    /// The port of its HTTP contract.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.public
+    }
+
     /// Waits until it is ready.
     ///
     /// # Errors
@@ -155,6 +171,15 @@ impl Node {
     }
 }
 
+/// Sum of the samples of `name` in a text of Prometheus' format.
+fn sum_of(text: &str, name: &str) -> f64 {
+    let samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    let of_name = samples.filter(|rest| rest.starts_with([' ', '{']));
+    of_name
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
 fn tail(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -165,4 +190,18 @@ fn tail(path: &Path) -> String {
         .skip(skipped)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels() {
+        let text = "# HELP a x\na{p=\"0\"} 1\na{p=\"1\"} 2.5\na_total 7\nb 4\n";
+        assert_eq!(
+            (sum_of(text, "a"), sum_of(text, "b"), sum_of(text, "c")),
+            (3.5, 4.0, 0.0)
+        );
+    }
 }

@@ -206,7 +206,7 @@ impl Producer {
             journal: Mutex::default(),
             acknowledged: watch::Sender::new(0),
             allowed: watch::Sender::new(u64::MAX),
-            slack: u64::from(load.events) / 10,
+            slack: u64::from(load.events) / 20,
         };
         Self {
             shared: Arc::new(shared),
@@ -335,6 +335,11 @@ impl Progress {
     /// Lets the clients go on a little, from where they are.
     pub fn keep_going(&self) {
         self.allow(self.acknowledged() + self.shared.slack);
+    }
+
+    /// Lets each client send one request more, from where they are.
+    pub fn step(&self) {
+        self.allow(self.acknowledged() + 1);
     }
 
     /// Waits until `more` events are acknowledged from here on.

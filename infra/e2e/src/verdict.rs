@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use evp_shared::clock::Clock;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::ByType;
 use crate::{Books, Events, Journal, Ledger, Sent};
@@ -21,18 +22,30 @@ pub struct Expected {
     pub lost_max: u64,
     /// Redis was made to forget what it had counted, so its totals are no audit of the whole run.
     pub forgot: bool,
+    /// How long it may take, when that is more than two minutes.
+    pub within: Option<Duration>,
 }
 
 /// What a journal and the books come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    sent: u64,
-    acknowledged: u64,
-    stored: u64,
-    duplicates: i64,
-    dead: u64,
-    lost: u64,
-    double_counted: i64,
+    /// Events in all requests, repetitions included.
+    pub sent: u64,
+    /// Distinct events answered 202.
+    pub acknowledged: u64,
+    /// Distinct stored events.
+    pub stored: u64,
+    /// Events stored before that came again.
+    pub duplicates: i64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Acknowledged events that are nowhere.
+    pub lost: u64,
+    /// Of those, at most how many were reported as lost.
+    pub reported: u64,
+    /// Events counted more than once.
+    pub double_counted: i64,
+    #[serde(skip)]
     faults: Vec<String>,
 }
 
@@ -59,7 +72,7 @@ impl Verdict {
                 }
                 last = Some(verdict);
             }
-            if waited > SETTLES_WITHIN {
+            if waited > expected.within.unwrap_or(SETTLES_WITHIN) {
                 match last {
                     Some(verdict) => bail!("{verdict}\n{}", verdict.faults.join("\n")),
                     None => bail!("not settled: a backlog of {:?}", ledger.backlog().await),
@@ -81,6 +94,7 @@ impl Verdict {
             duplicates: books.receipt_duplicates,
             dead: books.dead_letters.values().sum(),
             lost: 0,
+            reported: expected.lost_max,
             double_counted: counted.saturating_sub_unsigned(stored).max(0),
             faults: Vec::new(),
         };
@@ -147,12 +161,7 @@ impl Verdict {
                 format!("{step:?} buckets {sums:?}, stored {stored:?}")
             });
         }
-        let totals = books.totals;
-        let of_totals = (
-            totals.counted_events,
-            totals.duplicate_events,
-            totals.dead_lettered_events,
-        );
+        let of_totals = (books.counted, books.duplicates, books.dead_lettered);
         let of_receipts = (
             books.receipts.values().sum(),
             books.receipt_duplicates,
@@ -177,25 +186,10 @@ impl Verdict {
         }
     }
 
-    /// Events stored before that came again.
+    /// Acknowledged events that are nowhere and that nothing reported.
     #[must_use]
-    pub fn duplicates(&self) -> i64 {
-        self.duplicates
-    }
-
-    /// Distinct stored events.
-    #[must_use]
-    pub fn stored(&self) -> u64 {
-        self.stored
-    }
-
-    /// The line of a scenario that held.
-    #[must_use]
-    pub fn line(&self, recovered: Duration, faults: &str) -> String {
-        format!(
-            "{self}, recovered in {:.1} s; {faults}",
-            recovered.as_secs_f64()
-        )
+    pub fn unreported(&self) -> u64 {
+        self.lost.saturating_sub(self.reported)
     }
 }
 
@@ -234,7 +228,7 @@ mod tests {
             *books.counters.entry(event_type.clone()).or_default() += 1;
             books.stored.insert(id, (number, event_type));
         }
-        books.totals.counted_events = 2;
+        books.counted = 2;
         (books, journal)
     }
 

@@ -1,7 +1,7 @@
 //! What was acknowledged lately: the frames held for a Redis that forgets, and how many events
 //! that may have cost. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use evp_shared::frame::Frame;
@@ -41,6 +41,12 @@ struct HeldFrame {
 struct Second {
     last: EntryId,
     events: u64,
+}
+
+impl Second {
+    fn number(&self) -> u64 {
+        second_of(self.last)
+    }
 }
 
 impl Held {
@@ -86,22 +92,24 @@ impl Held {
 
     /// Enters a new life that begins after `cut`, with the held frames appended again under
     /// `entries`. Returns how many acknowledged events may be lost: those after the cut that were
-    /// not held. It is an upper bound, by less than a second's events.
+    /// not held. It is an upper bound, by less than a second's events that are not held.
     pub(super) fn enter_life(&mut self, cut: EntryId, entries: &[EntryId], now: Instant) -> u64 {
-        let is_after = |entry: EntryId| entry > cut;
-        let held: u64 = self
-            .frames
-            .iter()
-            .filter(|held| is_after(held.entry))
-            .map(|held| u64::from(held.frame.events))
-            .sum();
-        // Not from the back on: two answers may come in another order than their entries.
-        let mut acknowledged = 0;
+        let mut forgotten = HashMap::new();
         self.seconds.retain(|second| {
-            let forgotten = is_after(second.last);
-            acknowledged += if forgotten { second.events } else { 0 };
-            !forgotten
+            let stays = second.last <= cut;
+            if !stays {
+                forgotten.insert(second.number(), second.events);
+            }
+            stays
         });
+        // All of a second that is held is taken off, also what came before the cut: which events
+        // of the second did is known of the held ones alone.
+        for held in &self.frames {
+            if let Some(events) = forgotten.get_mut(&second_of(held.entry)) {
+                *events = events.saturating_sub(u64::from(held.frame.events));
+            }
+        }
+        let lost = forgotten.into_values().sum();
         let mut again = Vec::with_capacity(entries.len());
         for (held, entry) in self.frames.iter_mut().zip(entries) {
             held.entry = *entry;
@@ -112,16 +120,18 @@ impl Held {
         for (entry, events) in again {
             self.count(entry, events);
         }
-        acknowledged.saturating_sub(held)
+        lost
     }
 
     fn count(&mut self, entry: EntryId, events: u64) {
-        match self.seconds.back_mut() {
-            Some(second) if second.last.ms / 1_000 == entry.ms / 1_000 => {
+        // Mostly the last one; but two answers may come in another order than their entries.
+        let mut known = self.seconds.iter_mut().rev();
+        match known.find(|second| second.number() == second_of(entry)) {
+            Some(second) => {
                 second.last = second.last.max(entry);
                 second.events += events;
             }
-            _ => self.seconds.push_back(Second {
+            None => self.seconds.push_back(Second {
                 last: entry,
                 events,
             }),
@@ -130,6 +140,10 @@ impl Held {
             self.seconds.pop_front();
         }
     }
+}
+
+fn second_of(entry: EntryId) -> u64 {
+    entry.ms / 1_000
 }
 
 fn size(frame: &Frame) -> usize {
@@ -192,6 +206,31 @@ mod tests {
             // Told once: the next life begins after everything that is remembered.
             assert_eq!(held.enter_life(at(30_000), &entries, clock.now()), 0);
         }
+    }
+
+    #[test]
+    fn what_is_held_is_not_reported_wherever_in_its_second_the_cut_lies() {
+        let clock = Clock::manual(0);
+        for (limits, lost) in [(WINDOW, 0), (NOTHING, 7)] {
+            let mut held = Held::new(limits);
+            for (number, ms) in [(1, 1_900), (4, 1_100), (2, 1_500)] {
+                held.add(&frame(number, number), at(ms), clock.now());
+            }
+            assert_eq!(
+                held.enter_life(at(1_500), &[at(9_000); 3], clock.now()),
+                lost
+            );
+        }
+    }
+
+    #[test]
+    fn answers_out_of_order_are_counted_by_their_seconds() {
+        let clock = Clock::manual(0);
+        let mut held = Held::new(NOTHING);
+        for (number, ms) in [(1, 1_000), (2, 2_000), (4, 1_500)] {
+            held.add(&frame(number, number), at(ms), clock.now());
+        }
+        assert_eq!(held.enter_life(at(1_900), &[], clock.now()), 2);
     }
 
     #[test]

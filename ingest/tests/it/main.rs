@@ -10,4 +10,5 @@ mod durability;
 mod group_commit;
 mod outage;
 mod process;
+mod raw;
 mod support;

@@ -240,6 +240,7 @@ async fn a_backlog_beyond_its_bound_is_refused_until_it_drains() {
         status == 503 && body["code"] == "overloaded"
     })
     .await;
+    wait_for("readiness says so", || async { !ingest.is_ready() }).await;
     let drain = "return redis.call('HSET', KEYS[1], 'acknowledged_events', \
                  redis.call('HGET', KEYS[1], 'appended_events'))";
     let totals = redis.keys().partition(0).totals;
@@ -252,6 +253,7 @@ async fn a_backlog_beyond_its_bound_is_refused_until_it_drains() {
         ingest.post(list(1)).await.0 == 202
     })
     .await;
+    ingest.wait_until_ready().await;
     ingest.stop().await;
 }
 

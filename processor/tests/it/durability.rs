@@ -2,7 +2,8 @@
 
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_shared::testing::{TestRedis, wait_for};
-use fred::interfaces::ConfigInterface as _;
+use fred::interfaces::{ClientLike as _, ConfigInterface as _};
+use fred::types::InfoKind;
 
 use crate::harness::World;
 
@@ -32,5 +33,27 @@ async fn a_redis_that_promises_less_later_turns_readiness_false_and_stops_nothin
 
     client.config_set("appendfsync", "always").await.unwrap();
     wait_for("ready again", async || fixes().is_empty()).await;
+    running.stop().await;
+}
+
+/// Whether the server has made its append-only file anew since it was started.
+async fn has_new_log(world: &World) -> bool {
+    let info = world
+        .redis
+        .client()
+        .info::<String>(Some(InfoKind::Persistence));
+    let info = info.await.unwrap_or_default();
+    info.contains("aof_last_rewrite_time_sec:") && !info.contains("aof_last_rewrite_time_sec:-1")
+}
+
+#[tokio::test]
+async fn a_redis_that_was_started_makes_its_log_anew_once() {
+    let mut server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let world = World::on(TestRedis::at(server.url()).await).await;
+    let running = world.start("p");
+    wait_for("a new log", async || has_new_log(&world).await).await;
+    server.kill().await;
+    server.restart().await.unwrap();
+    wait_for("a new log again", async || has_new_log(&world).await).await;
     running.stop().await;
 }

@@ -5,6 +5,7 @@
 )]
 
 mod dead_letters;
+mod deep_verify;
 mod dlq;
 mod doctor;
 mod durability;

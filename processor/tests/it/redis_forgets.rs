@@ -1,6 +1,10 @@
 //! A Redis that comes back without its newest part: the counts are right again, nothing twice.
 
-use evp_shared::stream::Life;
+use std::time::Duration;
+
+use evp_processor::command::open_context;
+use evp_processor::pipeline::{BulkFailure, process};
+use evp_shared::stream::{GroupReader, Life, StreamError};
 use evp_shared::testing::wait_for;
 use fred::interfaces::{HashesInterface as _, KeysInterface as _};
 
@@ -45,6 +49,29 @@ async fn counts_that_redis_forgot_are_settled_again_from_receipts() {
     world.settled().await;
     world.assert_counts(&[("click", 1), ("view", 1)]).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_bulk_under_way_is_counted_at_once_although_its_entries_are_gone() {
+    let world = World::new().await;
+    world
+        .append(&[world.frame(1, &[("a", "click"), ("b", "view")])])
+        .await;
+    let context = open_context(&world.config("p")).await.unwrap();
+    context.lives.greet_all().await.unwrap();
+    let lives = context.lives_now();
+    let read = GroupReader::new(context.stream.client(), &context.stream, "p");
+    let read = read.read_new(10, Duration::from_millis(1)).await.unwrap();
+    let bulk = context.deliver(read, &lives, false);
+    assert_eq!(bulk.len(), 1);
+    world.forget("").await;
+    let outcome = process(&context, bulk).await;
+    assert!(
+        matches!(outcome, Err(BulkFailure::Stream(StreamError::NewLife))),
+        "{outcome:?}"
+    );
+    // Without a reconcile, and without the entry ever coming again.
+    world.assert_counts(&[("click", 1), ("view", 1)]).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use fred::interfaces::SetsInterface;
 use fred::prelude::Value;
 
 use super::counts::Bucket;
-use super::{Life, Stream, StreamError, reply};
+use super::{Life, Stream, StreamError, answered, reply};
 use crate::counters::{Step, TYPES_MAX};
 
 /// Hashes read in one call. Source: 500 of them with ten fields each take the script 2 ms.
@@ -131,7 +131,7 @@ impl Stream {
         tenant: &str,
     ) -> Result<HashSet<String>, StreamError> {
         let key = self.keys(partition)?.types(tenant);
-        Ok(self.client.smembers(key).await?)
+        answered(self.client.smembers(key)).await
     }
 
     fn count_keys(&self, partition: u16, hashes: &[CountHash]) -> Result<Vec<String>, StreamError> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use fred::interfaces::HashesInterface;
 use fred::prelude::Value;
 
-use super::{Stream, StreamError};
+use super::{Stream, StreamError, answered};
 use crate::counters::Step;
 
 /// Totals of one partition since it exists.
@@ -88,7 +88,7 @@ impl Stream {
     /// [`StreamError`].
     pub async fn totals(&self, partition: u16) -> Result<Totals, StreamError> {
         let key = self.keys(partition)?.totals.clone();
-        let fields: HashMap<String, i64> = self.client.hgetall(key).await?;
+        let fields: HashMap<String, i64> = answered(self.client.hgetall(key)).await?;
         Ok(Totals::from_fields(&fields))
     }
 
@@ -98,7 +98,7 @@ impl Stream {
     /// [`StreamError`].
     pub async fn count_total(&self, partition: u16) -> Result<Bucket, StreamError> {
         let key = self.keys(partition)?.count_total.clone();
-        Ok(self.client.hgetall(key).await?)
+        answered(self.client.hgetall(key)).await
     }
 
     /// The buckets of `partition` numbered `buckets`, in that order, in one round trip; an empty
@@ -125,7 +125,7 @@ impl Stream {
         if asked == 0 {
             return Ok(Vec::new());
         }
-        let found: Vec<Value> = pipeline.all().await?;
+        let found: Vec<Value> = answered(pipeline.all()).await?;
         if found.len() != asked {
             return Err(StreamError::protocol("fewer replies than commands"));
         }

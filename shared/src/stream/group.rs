@@ -7,7 +7,7 @@ use fred::clients::Client;
 use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, entry, reply};
+use super::{Entry, EntryId, Stream, StreamError, answered, entry, reply};
 use crate::keys::GROUP;
 
 /// How much longer than asked a blocking read may take before its connection counts as dead.
@@ -111,19 +111,16 @@ impl<'a> GroupReader<'a> {
         count: u64,
     ) -> Result<Vec<Entry>, StreamError> {
         let key = self.stream.keys(partition)?.events.clone();
-        let reply: Value = self
-            .client
-            .xreadgroup(
-                GROUP,
-                self.consumer,
-                Some(count),
-                None,
-                false,
-                key,
-                after.to_string(),
-            )
-            .await?;
-        self.parse_streams(reply)
+        let read = self.client.xreadgroup::<Value, _, _, _, _>(
+            GROUP,
+            self.consumer,
+            Some(count),
+            None,
+            false,
+            key,
+            after.to_string(),
+        );
+        self.parse_streams(answered(read).await?)
     }
 
     fn parse_streams(&self, reply: Value) -> Result<Vec<Entry>, StreamError> {
@@ -161,10 +158,10 @@ impl Stream {
         let key = self.keys(partition)?.events.clone();
         let idle_ms = u64::try_from(step.idle.as_millis()).unwrap_or(u64::MAX);
         let (from, count) = (step.cursor.to_string(), Some(step.count));
-        let reply: Value = self
+        let claim = self
             .client
-            .xautoclaim(key, GROUP, step.consumer, idle_ms, from, count, false)
-            .await?;
+            .xautoclaim(key, GROUP, step.consumer, idle_ms, from, count, false);
+        let reply: Value = answered(claim).await?;
         let mut parts = reply::array(reply)?.into_iter();
         let cursor = parse_id(parts.next())?;
         let entries = entry::parse_all(partition, parts.next().unwrap_or(Value::Null))?;
@@ -197,7 +194,7 @@ impl Stream {
     /// [`StreamError`].
     pub async fn pending(&self, partition: u16) -> Result<PendingSummary, StreamError> {
         let key = self.keys(partition)?.events.clone();
-        let reply: Value = self.client.xpending(key, GROUP, ()).await?;
+        let reply: Value = answered(self.client.xpending(key, GROUP, ())).await?;
         let mut parts = reply::array(reply)?.into_iter();
         let entries = reply::number(&mut parts)?;
         let oldest = match parts.next() {
@@ -214,10 +211,8 @@ impl Stream {
     pub async fn entry(&self, partition: u16, id: EntryId) -> Result<Option<Entry>, StreamError> {
         let key = self.keys(partition)?.events.clone();
         let id = id.to_string();
-        let reply: Value = self
-            .client
-            .xrange(key, id.as_str(), id.as_str(), Some(1))
-            .await?;
+        let range = self.client.xrange(key, id.as_str(), id.as_str(), Some(1));
+        let reply: Value = answered(range).await?;
         Ok(entry::parse_all(partition, reply)?.pop())
     }
 }

@@ -3,7 +3,7 @@
 use fred::interfaces::KeysInterface;
 use fred::types::SetOptions;
 
-use super::{Stream, StreamError};
+use super::{Stream, StreamError, answered};
 
 impl Stream {
     /// Writes `fingerprint` unless one is there, and returns the one that is there: another than
@@ -15,13 +15,13 @@ impl Stream {
         let own = format!("{fingerprint:08x}");
         let key = self.identity.as_str();
         // Read first: a Redis at maxmemory refuses to write what is there already.
-        let mut stored: Option<String> = self.client.get(key).await?;
+        let mut stored: Option<String> = answered(self.client.get(key)).await?;
         if stored.is_none() {
-            let _written: Option<String> = self
+            let set = self
                 .client
-                .set(key, own.as_str(), None, Some(SetOptions::NX), false)
-                .await?;
-            stored = self.client.get(key).await?;
+                .set(key, own.as_str(), None, Some(SetOptions::NX), false);
+            let _written: Option<String> = answered(set).await?;
+            stored = answered(self.client.get(key)).await?;
         }
         let stored = stored.unwrap_or(own);
         u32::from_str_radix(&stored, 16)

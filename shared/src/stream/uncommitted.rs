@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, entry};
+use super::{Entry, EntryId, Stream, StreamError, answered, entry};
 use crate::keys::GROUP;
 
 /// The oldest entry of a partition that is not committed.
@@ -52,10 +52,15 @@ impl Stream {
     /// The group's position; [`EntryId::ZERO`] without a group, `None` without a stream.
     async fn last_delivered(&self, partition: u16) -> Result<Option<EntryId>, StreamError> {
         let key = self.keys(partition)?.events.clone();
-        let groups: Vec<HashMap<String, Value>> = match self.client.xinfo_groups(key).await {
+        let asked = self.client.xinfo_groups(key);
+        let groups: Vec<HashMap<String, Value>> = match answered(asked).await {
             Ok(groups) => groups,
-            Err(error) if error.details().starts_with("ERR no such key") => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(StreamError::Refused { source })
+                if source.details().starts_with("ERR no such key") =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let text = |group: &HashMap<String, Value>, field: &str| {
             group.get(field).and_then(Value::as_string)
@@ -74,7 +79,7 @@ impl Stream {
     async fn first_after(&self, partition: u16, id: EntryId) -> Result<Option<Entry>, StreamError> {
         let key = self.keys(partition)?.events.clone();
         let after = format!("({id}");
-        let reply: Value = self.client.xrange(key, after, "+", Some(1)).await?;
+        let reply: Value = answered(self.client.xrange(key, after, "+", Some(1))).await?;
         Ok(entry::parse_all(partition, reply)?.pop())
     }
 

@@ -6,5 +6,6 @@
 
 mod admin;
 mod http_server;
+mod members;
 mod stream;
 mod uncommitted;

@@ -33,11 +33,12 @@ async fn events_sent_in_every_way_are_stored_counted_and_asked_back() -> Result<
     check_single(&system, &journal).await?;
 
     let faults = "object, array, envelope, NDJSON, gzip and zstd, each sent twice";
-    let verdict = system
+    let outcome = system
         .balance(&journal, &Expected::default(), faults)
         .await?;
-    assert_eq!(verdict.stored(), u64::from(EVENTS));
-    assert_eq!(verdict.duplicates(), i64::from(EVENTS));
+    let books = outcome.verdict.context("books")?;
+    assert_eq!(books.stored, u64::from(EVENTS));
+    assert_eq!(books.duplicates, i64::from(EVENTS));
     Ok(())
 }
 

@@ -1,0 +1,177 @@
+//! What cannot be decoded, what `MongoDB` refuses, and what it never answers.
+
+use anyhow::{Result, ensure};
+use bson::{Document, doc};
+use fred::interfaces::StreamsInterface as _;
+
+use super::frames::Frames;
+use super::redis::dead;
+use super::{Size, load, under_load};
+use crate::{Expected, Journal, Outcome, Post, System, until};
+
+/// Entries no ingest wrote: other fields, another version, a header and a payload of noise.
+const GARBAGE: [&[(&str, &str)]; 3] = [
+    &[("hello", "world")],
+    &[("v", "99"), ("n", "1"), ("b", "1"), ("m", "x"), ("d", "x")],
+    &[
+        ("v", "1"),
+        ("n", "3"),
+        ("b", "9"),
+        ("m", "noise"),
+        ("d", "noise"),
+    ],
+];
+const EVENTS: u32 = 30;
+const REFUSED: u32 = 7;
+
+/// What cannot be decoded and what `MongoDB` refuses become dead letters with a reason, while
+/// their neighbours are stored.
+pub(super) async fn entries(_: Size) -> Result<Outcome> {
+    let system = System::of("poison_entry").start().await?;
+    let refuse = doc! { "userId": { "$ne": "refused" } };
+    validate(&system, refuse).await?;
+    let mut journal = Journal::default();
+
+    // All of it is read in one pass, as nobody reads meanwhile.
+    system.processors[0].pause();
+    for (index, fields) in (0..).zip(GARBAGE) {
+        let first = index * (EVENTS / 3);
+        post(&system, &mut journal, first..first + EVENTS / 3).await?;
+        append_fields(&system, fields).await?;
+    }
+    system.processors[0].resume();
+
+    let expected = Expected {
+        dead_letters: dead(&[("undecodable", 3), ("refused_by_store", 1)]),
+        ..Expected::default()
+    };
+    let faults = "3 entries of garbage, 1 document that mongod refuses";
+    let outcome = system.balance(&journal, &expected, faults).await?;
+    let stored = outcome.verdict.as_ref().map(|verdict| verdict.stored);
+    ensure!(stored == Some(u64::from(EVENTS - 1)), "{stored:?} stored");
+    Ok(outcome)
+}
+
+/// One event in a thousand is refused by a validator and garbage lies between the frames, under
+/// load: just these are dead letters, each once.
+pub(super) async fn under_way(size: Size) -> Result<Outcome> {
+    let builder = System::of("poison_under_load").processors(2);
+    let mut system = builder.start().await?;
+    let refuse = doc! { "eventId": { "$not": { "$regex": "500$" } } };
+    validate(&system, refuse).await?;
+    let (events, rounds) = size.of((10_000, 5), (60_000, 60), (200_000, 200));
+    let journal = under_load(
+        &mut system,
+        load(events),
+        rounds,
+        async |system, _, round| append_garbage(system, &format!("round {round}")).await,
+    )
+    .await?;
+    let refused = u64::from(events / 1_000);
+    let expected = Expected {
+        dead_letters: dead(&[("undecodable", rounds), ("refused_by_store", refused)]),
+        ..Expected::default()
+    };
+    let faults = format!("{rounds} entries of garbage, {refused} documents that mongod refuses");
+    system.balance(&journal, &expected, faults).await
+}
+
+/// A document whose check takes `MongoDB` longer than the insert deadline, every time: its frame
+/// ends as poison, just that document is a dead letter, and the breaker closes again.
+pub(super) async fn always_late(_: Size) -> Result<Outcome> {
+    let builder = System::of("frame_that_always_times_out")
+        .own_mongo()
+        .env("EVP__PROCESSOR__CLAIM_IDLE", "2s")
+        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s");
+    let mut system = builder.start().await?;
+    let late = EVENTS + 2;
+    validate(&system, takes_long(&system.events.event_id(late))).await?;
+    let mut journal = Journal::default();
+    let mut frames = Frames::new(&system);
+    system.processors[0].pause();
+    frames
+        .append(&mut journal, [0..EVENTS, EVENTS..EVENTS + 4])
+        .await?;
+    system.processors[0].resume();
+    until("the document is a dead letter", async || {
+        let letters = system
+            .mongo
+            .database()
+            .collection::<Document>("dead_letters");
+        letters
+            .count_documents(doc! {})
+            .await
+            .is_ok_and(|found| found == 1)
+    })
+    .await?;
+    system.processors[0].await_ready().await?;
+    // Reading goes on: the breaker is closed.
+    frames
+        .append(&mut journal, std::iter::once(EVENTS + 4..2 * EVENTS))
+        .await?;
+    let expected = Expected {
+        dead_letters: dead(&[("refused_by_store", 1)]),
+        ..Expected::default()
+    };
+    let faults = "a document that mongod never answers for within the deadline";
+    system.balance(&journal, &expected, faults).await
+}
+
+/// A check that counts to some ten million for one event, and then refuses it. The fields in it
+/// keep the server from counting once for all.
+fn takes_long(event_id: &str) -> Document {
+    let count = |input: Document, each: bson::Bson| {
+        doc! { "$reduce": {
+            "input": { "$range": [0, input] }, "initialValue": 0,
+            "in": { "$add": ["$$value", each] },
+        } }
+    };
+    let inner = count(
+        doc! { "$add": [5_000, { "$strLenCP": "$tenant" }] },
+        1.into(),
+    );
+    let outer = count(
+        doc! { "$add": [5_000, { "$strLenCP": "$eventId" }] },
+        inner.into(),
+    );
+    doc! { "$expr": { "$or": [
+        { "$ne": ["$eventId", event_id] },
+        { "$lt": [outer, 0] },
+    ] } }
+}
+
+async fn validate(system: &System, validator: Document) -> Result<()> {
+    let order = doc! { "collMod": "events", "validator": validator };
+    system.mongo.database().run_command(order).await?;
+    Ok(())
+}
+
+/// Appends an entry that does not decode; `text` makes it one of its own.
+pub(super) async fn append_garbage(system: &System, text: &str) -> Result<()> {
+    append_fields(system, &[("garbage", text)]).await
+}
+
+async fn append_fields(system: &System, fields: &[(&str, &str)]) -> Result<()> {
+    let stream = system.redis.keys().partition(0).events;
+    let client = system.redis.client();
+    let added: String = client
+        .xadd(&stream, true, None::<()>, "*", fields.to_vec())
+        .await?;
+    ensure!(!added.is_empty(), "not added");
+    Ok(())
+}
+
+/// Sends events of which number [`REFUSED`] is one that the validator refuses.
+async fn post(system: &System, journal: &mut Journal, numbers: std::ops::Range<u32>) -> Result<()> {
+    let user = format!("user-{REFUSED}\"");
+    let events = numbers.clone().map(|number| {
+        let event = system.events.json(number);
+        match number {
+            REFUSED => event.replace(&user, "refused\""),
+            _ => event,
+        }
+    });
+    let body = format!("[{}]", events.collect::<Vec<_>>().join(","));
+    let post = Post::json(&system.http, &system.ingests[0].url(), body);
+    post.acknowledged(journal, numbers).await
+}

@@ -1,0 +1,295 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use evp_devstack::{
+    MongoOptions, MongoServer, Output, RedisOptions, RedisServer, ScratchDir, ServiceSpec,
+    free_port,
+};
+use evp_shared::testing::{TestMongo, TestRedis, unique};
+
+use super::{Link, System};
+use crate::proxy::Proxy;
+use crate::{Chance, Events, Node, client};
+
+/// What every process is told besides its addresses: claims within seconds, so that a killed
+/// processor's entries do not decide how long a scenario takes.
+const COMMON_ENV: [(&str, &str); 3] = [
+    ("EVP__PROCESSOR__CLAIM_IDLE", "5s"),
+    ("EVP__PROCESSOR__CLAIM_INTERVAL", "200ms"),
+    ("EVP__PROCESSOR__INSERT_DEADLINE", "4s"),
+];
+
+/// What a scenario runs.
+#[derive(Debug)]
+pub struct Builder {
+    scenario: &'static str,
+    ingests: usize,
+    processors: usize,
+    partitions: u16,
+    aggregator: bool,
+    redis: Option<RedisOptions>,
+    redis_at: Option<SocketAddr>,
+    mongo: Option<MongoOptions>,
+    links: Vec<Link>,
+    env: Vec<(String, String)>,
+    env_of: Vec<(String, String, String)>,
+}
+
+impl Builder {
+    pub(super) fn of(scenario: &'static str) -> Self {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Self {
+            scenario,
+            ingests: 1,
+            processors: 1,
+            partitions: 1,
+            aggregator: false,
+            redis: None,
+            redis_at: None,
+            mongo: None,
+            links: Vec::new(),
+            env: COMMON_ENV.map(owned).to_vec(),
+            env_of: Vec::new(),
+        }
+    }
+
+    /// How many ingest processes.
+    #[must_use]
+    pub fn ingests(mut self, count: usize) -> Self {
+        self.ingests = count;
+        self
+    }
+
+    /// How many processors.
+    #[must_use]
+    pub fn processors(mut self, count: usize) -> Self {
+        self.processors = count;
+        self
+    }
+
+    /// How many partitions.
+    #[must_use]
+    pub fn partitions(mut self, count: u16) -> Self {
+        self.partitions = count;
+        self.env("EVP__REDIS__PARTITIONS", count.to_string())
+    }
+
+    /// Runs an aggregator too.
+    #[must_use]
+    pub fn aggregator(mut self) -> Self {
+        self.aggregator = true;
+        self
+    }
+
+    /// A redis-server that the scenario may kill.
+    #[must_use]
+    pub fn own_redis(self) -> Self {
+        self.redis(RedisOptions::default())
+    }
+
+    /// A redis-server of the scenario's own that is not as usual.
+    #[must_use]
+    pub fn redis(mut self, options: RedisOptions) -> Self {
+        self.redis = Some(options);
+        self
+    }
+
+    /// A Redis that the scenario keeps at this address itself.
+    #[must_use]
+    pub fn redis_at(mut self, address: SocketAddr) -> Self {
+        self.redis_at = Some(address);
+        self
+    }
+
+    /// A mongod that the scenario may kill.
+    #[must_use]
+    pub fn own_mongo(self) -> Self {
+        self.mongo(MongoOptions::default())
+    }
+
+    /// A mongod, or a replica set, of the scenario's own that is not as usual.
+    #[must_use]
+    pub fn mongo(mut self, options: MongoOptions) -> Self {
+        self.mongo = Some(options);
+        self
+    }
+
+    /// Puts a proxy on a connection. The driver of `MongoDB` passes by one before a replica set.
+    #[must_use]
+    pub fn proxied(mut self, link: Link) -> Self {
+        self.links.push(link);
+        self
+    }
+
+    /// Sets a variable of every service; the last value counts.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets a variable of one process, as `processor-0`.
+    #[must_use]
+    pub fn env_of(mut self, node: &str, name: &str, value: impl Into<String>) -> Self {
+        self.env_of
+            .push((node.to_owned(), name.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts everything and waits until all of it is ready.
+    ///
+    /// # Errors
+    /// A binary is missing, or something does not start; with the end of its log.
+    pub async fn start(self) -> Result<System> {
+        let mut system = self.servers().await?;
+        for link in &self.links {
+            let proxy = Proxy::start(address_in(system.url_behind(*link))?).await?;
+            system.proxies.insert(*link, proxy);
+        }
+        for index in 0..self.processors {
+            let node = self.node(&system, "processor", index)?;
+            system.processors.push(node);
+        }
+        for index in 0..self.ingests {
+            let node = self.node(&system, "ingest", index)?;
+            system.ingests.push(node);
+        }
+        if self.aggregator {
+            system.aggregator = Some(self.node(&system, "aggregator", 0)?);
+        }
+        let services = system.processors.iter_mut().chain(&mut system.ingests);
+        for node in services.chain(system.aggregator.as_mut()) {
+            node.await_ready().await?;
+        }
+        Ok(system)
+    }
+
+    /// The servers, without a service.
+    async fn servers(&self) -> Result<System> {
+        let redis_server = match &self.redis {
+            Some(options) => Some(RedisServer::start(options.clone()).await?),
+            None => None,
+        };
+        let mongo_server = match &self.mongo {
+            Some(options) => Some(MongoServer::start(options.clone()).await?),
+            None => None,
+        };
+        let redis = match (&redis_server, self.redis_at) {
+            (Some(server), _) => TestRedis::at(server.url()).await,
+            (None, Some(address)) => TestRedis::at(format!("redis://{address}")).await,
+            (None, None) => TestRedis::new().await,
+        };
+        let mongo = match &mongo_server {
+            Some(server) => TestMongo::at(server.url()).await,
+            None => TestMongo::new().await,
+        };
+        Ok(System {
+            ingests: Vec::new(),
+            processors: Vec::new(),
+            aggregator: None,
+            redis,
+            mongo,
+            redis_server,
+            mongo_server,
+            events: Events::new(unique("e")),
+            chance: Chance::new(),
+            http: client()?,
+            partitions: self.partitions,
+            figures: Vec::new(),
+            proxies: HashMap::new(),
+            scenario: self.scenario,
+            passed: false,
+            logs: ScratchDir::new()?,
+        })
+    }
+
+    fn node(&self, system: &System, service: &str, index: usize) -> Result<Node> {
+        let (public, admin) = (free_port()?, free_port()?);
+        let name = format!("{service}-{index}");
+        let log = system.logs.path().join(format!("{name}.log"));
+        let (to_redis, to_mongo) = match service {
+            "ingest" => (Link::IngestRedis, None),
+            "processor" => (Link::ProcessorRedis, Some(Link::ProcessorMongo)),
+            _ => (Link::AggregatorRedis, Some(Link::AggregatorMongo)),
+        };
+        let mut spec = ServiceSpec::new(&name, binary(service)?)
+            .output(Output::File(log.clone()))
+            .env("REDIS_URL", system.url_of(to_redis)?)
+            .env("EVP__REDIS__KEY_PREFIX", system.redis.keys().prefix())
+            .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"));
+        if service != "processor" {
+            spec = spec.env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"));
+        }
+        if let Some(to_mongo) = to_mongo {
+            spec = spec
+                .env("MONGO_URI", system.url_of(to_mongo)?)
+                .env("EVP__MONGO__DATABASE", system.mongo.database_name());
+        }
+        for (variable, value) in &self.env {
+            spec = spec.env(variable, value);
+        }
+        for (_, variable, value) in self.env_of.iter().filter(|(of, ..)| *of == name) {
+            spec = spec.env(variable, value);
+        }
+        Node::start(spec, log, (public, admin), system.http.clone())
+    }
+}
+
+impl System {
+    /// URL of the server at the far end of a connection.
+    fn url_behind(&self, link: Link) -> &str {
+        match link {
+            Link::IngestRedis | Link::ProcessorRedis | Link::AggregatorRedis => self.redis.url(),
+            Link::ProcessorMongo | Link::AggregatorMongo => self.mongo.uri(),
+        }
+    }
+
+    /// URL under which a service reaches that server: its proxy's, where it has one.
+    fn url_of(&self, link: Link) -> Result<String> {
+        let url = self.url_behind(link);
+        Ok(match self.proxies.get(&link) {
+            Some(proxy) => url.replace(&address_in(url)?.to_string(), &proxy.address().to_string()),
+            None => url.to_owned(),
+        })
+    }
+}
+
+/// The one address in a URL of a server on this machine.
+fn address_in(url: &str) -> Result<SocketAddr> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    authority
+        .parse()
+        .with_context(|| format!("{url} names no single address"))
+}
+
+/// The service's binary of the build this one belongs to: binaries lie beside each other, and
+/// tests in `deps` beside them.
+fn binary(service: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find this binary")?;
+    let name = format!("evp-{service}");
+    let mut folders = own.ancestors().skip(1).take(2);
+    let found = folders.find_map(|folder| Some(folder.join(&name)).filter(|path| path.is_file()));
+    match found {
+        Some(binary) => Ok(binary),
+        None => {
+            bail!("{name} is not built: run `make test`, or `cargo build --workspace --bins` first")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_address() {
+        let expected: SocketAddr = "127.0.0.1:6390".parse().unwrap();
+        for url in ["redis://127.0.0.1:6390", "mongodb://127.0.0.1:6390/?a=b"] {
+            assert_eq!(address_in(url).unwrap(), expected);
+        }
+        assert!(address_in("mongodb://127.0.0.1:1,127.0.0.1:2/").is_err());
+    }
+}

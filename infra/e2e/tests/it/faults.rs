@@ -1,0 +1,43 @@
+//! The bounded part of the fault scenarios that every test run can afford; `make faults` runs all
+//! of them.
+
+use anyhow::Result;
+use evp_e2e::scenario::{Size, run};
+
+macro_rules! promises {
+    ($($promise:ident: $scenario:literal;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() -> Result<()> {
+            run($scenario, Size::Test).await.map(drop)
+        }
+    )*};
+}
+
+promises! {
+    events_survive_a_processor_that_is_killed_again_and_again: "processor_killed";
+    events_survive_an_ingest_that_is_killed_while_clients_retry: "ingest_killed";
+    an_append_whose_answer_is_lost_is_counted_once: "answer_lost_after_append";
+    an_insert_whose_answer_is_lost_is_counted_once: "answer_lost_after_insert";
+    a_receipt_whose_answer_is_lost_is_counted_once: "answer_lost_after_receipt";
+    a_commit_whose_answer_is_lost_is_counted_once: "answer_lost_after_commit";
+    a_dead_letter_whose_answer_is_lost_is_kept_once: "answer_lost_after_dead_letter";
+    acknowledged_events_survive_a_redis_that_is_killed: "redis_killed";
+    requests_are_refused_whole_while_redis_is_away: "redis_away";
+    a_log_without_its_end_loses_nothing_that_ingest_holds: "redis_log_cut";
+    what_a_log_without_its_end_loses_is_reported: "redis_log_cut_without_replay";
+    what_a_replica_lacks_is_reported: "replica_promoted_fsync";
+    what_a_replica_lacks_was_not_acknowledged: "replica_promoted_replicated";
+    counters_equal_what_is_stored_after_redis_forgets: "redis_forgets";
+    a_group_and_scripts_that_are_gone_are_made_again: "scripts_and_group_gone";
+    ingest_goes_on_while_mongodb_is_away: "mongo_away";
+    a_processor_that_was_paused_counts_nothing_twice: "processor_paused";
+    an_aggregator_that_was_killed_shows_everything: "aggregator_killed_and_paused";
+    connections_that_are_cut_lose_nothing: "connections_cut";
+    a_full_redis_drains_by_itself: "redis_full";
+    the_same_ids_sent_at_once_are_stored_and_counted_once: "same_ids_at_once";
+    two_consumers_of_one_entry_count_it_once: "two_consumers_of_one_entry";
+    poison_becomes_dead_letters_and_its_neighbours_are_stored: "poison_entry";
+    a_frame_that_always_times_out_ends_as_poison: "frame_that_always_times_out";
+    services_that_are_asked_to_end_leave_nothing_behind: "drain";
+    pending_frames_of_a_killed_processor_are_claimed_and_stored: "recovery_at_speed";
+}

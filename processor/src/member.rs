@@ -1,0 +1,118 @@
+//! The member: what this processor works on stays its own however long that takes, and consumers
+//! of processors that are gone leave the group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::health::Beat;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::{EntryId, StreamError};
+use tracing::{debug, info};
+
+use crate::context::Context;
+
+/// Longest wait between two looks at what is worked on.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// Entries per question.
+const PAGE: u64 = 100;
+
+/// How often consumers are looked at. Each look is also the sign of life of one's own.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+
+/// Without a sign for this long, and with nothing pending, a consumer is of a processor that is
+/// gone: it has missed a dozen looks. One that was merely suspended is made again by its next read.
+const GONE_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Looks after one processor's membership until the shutdown.
+#[derive(Debug)]
+pub struct MemberLoop {
+    /// What the loops share.
+    pub context: Arc<Context>,
+    /// Sign of life.
+    pub beat: Beat,
+}
+
+impl MemberLoop {
+    /// Runs until `shutdown`.
+    ///
+    /// # Errors
+    /// None: what fails is tried again.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
+        let context = &*self.context;
+        let every = (context.config.claim_idle / 4).min(LOOK_MAX);
+        let mut looks = tokio::time::interval(every);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sweep_due = context.clock.now();
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {}
+                () = shutdown.triggered() => return Ok(()),
+            }
+            let sweeps = context.clock.now() >= sweep_due;
+            for partition in 0..context.stream.partitions() {
+                if let Err(error) = self.in_time(self.refresh(partition)).await {
+                    debug!(%error, partition, "entries not refreshed");
+                }
+                if !sweeps {
+                    continue;
+                }
+                match self.in_time(self.sweep(partition)).await {
+                    Ok(()) => sweep_due = context.clock.now() + SWEEP_EVERY,
+                    Err(error) => debug!(%error, partition, "consumers not looked at"),
+                }
+            }
+            self.beat.beat();
+        }
+    }
+
+    /// Refreshes what has been worked on for half the time after which others take it.
+    async fn refresh(&self, partition: u16) -> Result<(), StreamError> {
+        let context = &*self.context;
+        let of_own = (&*context.consumer, context.config.claim_idle / 2);
+        let mut after = EntryId::ZERO;
+        loop {
+            let page = context
+                .stream
+                .pending_longer(partition, of_own, after, PAGE)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = *last;
+            let worked_on: Vec<EntryId> = page
+                .into_iter()
+                .filter(|id| context.in_flight.has(partition, *id))
+                .collect();
+            let refreshed = context
+                .stream
+                .refresh(partition, of_own, &worked_on)
+                .await?;
+            if refreshed > 0 {
+                debug!(partition, refreshed, "still worked on");
+            }
+        }
+    }
+
+    async fn sweep(&self, partition: u16) -> Result<(), StreamError> {
+        let context = &*self.context;
+        let own = &context.consumer;
+        let gone = context.stream.sweep(partition, own, GONE_AFTER).await?;
+        if !gone.is_empty() {
+            info!(partition, consumers = ?gone, "consumers that were gone are out of the group");
+        }
+        Ok(())
+    }
+
+    /// Without a connection a command waits for one, for as long as that takes.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StreamError>>,
+    ) -> Result<T, StreamError> {
+        let patience = self.context.config.redis.command_timeout;
+        match tokio::time::timeout(patience, asked).await {
+            Ok(answered) => answered,
+            Err(_) => Err(StreamError::NotConnected),
+        }
+    }
+}
