@@ -2,12 +2,19 @@
 .DEFAULT_GOAL := help
 DEVSTACK := evp-devstack
 
-.PHONY: help run test faults faults-full check fmt lint demo-data bench bench-full k6 k6-load doc clean
+# The dashboard, and what it is built from.
+DASHBOARD := aggregator/dashboard
+DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts fixture) -type f) \
+	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
+NPM_PRESENT := $(shell command -v npm)
+
+.PHONY: help run test faults faults-full check fmt lint dashboard demo demo-data bench bench-full k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data
+	@$(if $(NPM_PRESENT),$(MAKE) --no-print-directory dashboard || echo "going on without a new dashboard",echo "there is no npm: going on without the dashboard")
 	cargo build --release --workspace --bins
 	./target/release/$(DEVSTACK) run
 
@@ -30,6 +37,20 @@ fmt: ## checks the formatting (cargo fmt mends it)
 
 lint: ## runs clippy over everything; a warning is an error
 	cargo clippy --workspace --all-targets -- -D warnings
+
+dashboard: $(DASHBOARD)/dist/index.html ## builds the dashboard if its sources are newer; needs Node 20.19 or newer
+
+$(DASHBOARD)/dist/index.html: $(DASHBOARD)/node_modules/.package-lock.json $(DASHBOARD_SOURCES)
+	cd $(DASHBOARD) && npm run build
+	@touch $@
+
+$(DASHBOARD)/node_modules/.package-lock.json: $(DASHBOARD)/package-lock.json
+	cd $(DASHBOARD) && npm ci
+	@touch $@
+
+demo: ## sends a gentle stream of made-up events to a running make run, until Ctrl-C
+	cargo build --release --workspace --bins
+	./target/release/$(DEVSTACK) demo
 
 demo-data: ## loads 336,776 real flights into a running make run
 	cargo build --release --workspace --bins

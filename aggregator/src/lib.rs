@@ -8,7 +8,8 @@
 //! client is told), [`metrics`], [`probe`] (readiness).
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
-//! `/metrics`, and `/events` works while Redis is away.
+//! `/metrics`, and `/events` works while Redis is away. `dashboard` holds the pages that show all of
+//! it, which use the public routes like everybody else.
 
 pub mod admin;
 pub mod analytics;
@@ -18,6 +19,7 @@ pub mod cache;
 pub mod config;
 pub mod counters;
 pub mod counts;
+mod dashboard;
 pub mod error;
 pub mod feed;
 pub mod guard;

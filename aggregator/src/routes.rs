@@ -17,6 +17,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::dashboard;
 use crate::error::QueryError;
 use crate::guard::guard;
 
@@ -29,6 +30,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/analytics", get(analytics::analytics))
         .route("/stream", get(stream::stream))
         .merge(admin::routes())
+        .merge(dashboard::routes())
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::to_browser))
         .route("/docs/", get(docs::browse))

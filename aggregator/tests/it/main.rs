@@ -7,6 +7,7 @@
 
 mod admin;
 mod analytics;
+mod dashboard;
 mod event;
 mod events;
 mod events_back;

@@ -78,7 +78,7 @@ async fn a_cursor_that_was_changed_or_is_another_querys_is_refused() {
 #[tokio::test]
 async fn what_is_no_resource_or_no_method_of_it_is_a_problem() {
     let aggregator = TestAggregator::start().await;
-    for path in ["/", "/event", "/events/a/b", "/metrics/", "/readyz"] {
+    for path in ["/event", "/events/a/b", "/metrics/", "/readyz"] {
         let (status, code, _) = aggregator.problem(path).await;
         assert_eq!((status, code.as_str()), (404, "not_found"), "{path}");
     }

@@ -1,5 +1,6 @@
 //! What the binary `evp-devstack` does, one function per subcommand.
 
+mod demo;
 mod demo_data;
 mod ports;
 mod run;
@@ -7,6 +8,7 @@ mod signals;
 mod test;
 mod tools;
 
+pub use demo::demo;
 pub use demo_data::demo_data;
 pub use ports::Ports;
 pub use run::run;

@@ -64,6 +64,9 @@ pub enum Error {
     /// Loading the demonstration data failed.
     #[error("demo data: {0}")]
     DemoData(String),
+    /// The stream of demonstration events cannot go on.
+    #[error("demo: {0}")]
+    Demo(String),
     /// An administrative command to mongod failed.
     #[error("mongod refused {command}: {reason}")]
     Command { command: String, reason: String },
@@ -93,6 +96,7 @@ impl Error {
             | Self::Exited { .. }
             | Self::NotReady { .. }
             | Self::DemoData(_)
+            | Self::Demo(_)
             | Self::Command { .. }
             | Self::Io { .. } => 1,
         }

@@ -46,6 +46,18 @@ enum Command {
         #[arg(long)]
         aggregator: Option<String>,
     },
+    /// Sends a gentle stream of made-up events until Ctrl-C
+    Demo {
+        /// Base URL of ingest [default: that of make run]
+        #[arg(long)]
+        ingest: Option<String>,
+        /// Base URL of the aggregator, to be told [default: that of make run]
+        #[arg(long)]
+        aggregator: Option<String>,
+        /// Events per second, about
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        rate: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -73,6 +85,15 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test { command } => return Ok(command::test(&command).await?),
         Command::Fetch => command::fetch().await?,
         Command::K6 { args } => command::k6(&ports, &args).await?,
+        Command::Demo {
+            ingest,
+            aggregator,
+            rate,
+        } => {
+            let ingest = ingest.unwrap_or_else(|| ports.ingest_url());
+            let aggregator = aggregator.unwrap_or_else(|| ports.aggregator_url());
+            command::demo(&ingest, &aggregator, rate).await?;
+        }
         Command::DemoData { ingest, aggregator } => {
             let ingest = ingest.unwrap_or_else(|| ports.ingest_url());
             let aggregator = aggregator.unwrap_or_else(|| ports.aggregator_url());

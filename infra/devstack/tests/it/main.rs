@@ -5,6 +5,7 @@
     reason = "a helper of a test fails it by panicking"
 )]
 
+mod demo;
 mod group;
 mod mongo;
 mod redis;

@@ -30,7 +30,10 @@ fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
         .and_then(|(_, pid)| *pid);
     lines.extend([
         String::new(),
+        format!("The dashboard: {aggregator}/"),
+        String::new(),
         "Try it in another shell:".to_owned(),
+        "  make demo         # made-up events, until Ctrl-C".to_owned(),
         format!(r#"  curl -s {ingest}/events -d '{{"eventType":"click","userId":"alice"}}'"#),
         format!("  curl -s {aggregator}/metrics"),
         format!("  curl -s '{aggregator}/events?limit=5'"),

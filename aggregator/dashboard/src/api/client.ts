@@ -1,0 +1,89 @@
+/** Longer than the aggregator's own time limit, so that its answer says why. */
+const TIMEOUT_MS = 20_000;
+
+/** An answer that is a problem (RFC 9457), or no answer at all (`status` 0). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly retryable: boolean;
+  readonly problem: Readonly<Record<string, unknown>>;
+
+  constructor(status: number, problem: Record<string, unknown>) {
+    super(text(problem.detail) ?? text(problem.title) ?? `the aggregator answered ${status}`);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = text(problem.code) ?? (status === 0 ? "unreachable" : `status_${status}`);
+    this.retryable = problem.retryable === true || status === 0 || status >= 500;
+    this.problem = problem;
+  }
+}
+
+/** Parameters of a query: absent and empty ones are left out, lists are repeated. */
+export type Params = Record<string, string | number | readonly string[] | null | undefined>;
+
+export function withParams(path: string, params: Params = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value === undefined || value === null || value === "") continue;
+    for (const each of Array.isArray(value) ? value : [value]) search.append(name, String(each));
+  }
+  const query = search.toString();
+  return query === "" ? path : `${path}?${query}`;
+}
+
+export function get<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
+  // Who asks again wants to know what is new: the browser's copy is good for a 304, not for an answer.
+  return request<T>(withParams(path, params), { cache: "no-cache", signal: bounded(signal) });
+}
+
+/** A replay waits for the processor, half a minute at most. */
+const ACTION_TIMEOUT_MS = 45_000;
+
+export function post<T>(url: string, body: unknown, init: RequestInit = {}): Promise<T> {
+  return request<T>(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(ACTION_TIMEOUT_MS),
+    ...init,
+  });
+}
+
+async function request<T>(url: string, init: RequestInit): Promise<T> {
+  const response = await open(url, init);
+  const body = await response.json().catch(() => null);
+  if (body === null) throw new ApiError(response.status, { title: "the answer is not JSON" });
+  return body as T;
+}
+
+/** An answer whose body is still to be read, or an `ApiError`. */
+export async function open(url: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, { title: unreachable(url) });
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => null);
+  throw new ApiError(response.status, isRecord(problem) ? problem : {});
+}
+
+function unreachable(url: string): string {
+  const origin = URL.canParse(url) ? new URL(url).origin : "the aggregator";
+  return `${origin} does not answer`;
+}
+
+function bounded(signal?: AbortSignal): AbortSignal {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  return signal ? AbortSignal.any([signal, limit]) : limit;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}

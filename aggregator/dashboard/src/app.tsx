@@ -1,0 +1,120 @@
+import { Component, lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
+import { Link, Route, Switch, useLocation } from "wouter";
+import { useKeys } from "./lib/keys.ts";
+import { useTheme } from "./lib/theme.ts";
+import Overview from "./screens/overview.tsx";
+import { SCREENS } from "./screens.ts";
+import { HealthPill } from "./ui/health-pill.tsx";
+import { Icon } from "./ui/icons.tsx";
+import { Empty, IconButton, Loading, Notice } from "./ui/parts.tsx";
+import { openShortcuts, Shortcuts } from "./ui/shortcuts.tsx";
+
+// Each screen but the first is a file of its own, read when it is opened.
+const Live = lazy(() => import("./screens/live.tsx"));
+const Browse = lazy(() => import("./screens/browse.tsx"));
+const Pipeline = lazy(() => import("./screens/pipeline.tsx"));
+const Start = lazy(() => import("./screens/start.tsx"));
+const Demo = lazy(() => import("./screens/demo.tsx"));
+
+export function App() {
+  const [location, navigate] = useLocation();
+  const [theme, switchTheme] = useTheme();
+  const main = useRef<HTMLElement>(null);
+  const screen = SCREENS.find(({ path }) => path === location);
+
+  useKeys({
+    ...Object.fromEntries(SCREENS.map(({ key, path }) => [`g ${key}`, () => navigate(path)])),
+    t: switchTheme,
+    "?": openShortcuts,
+  });
+  useEffect(() => {
+    // On a narrow screen not all of them fit beside each other.
+    const current = document.querySelector(`.bar nav [href="${CSS.escape(location)}"]`);
+    current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [location]);
+  useEffect(() => {
+    document.title = screen ? `${screen.name} · EVP` : "EVP";
+  }, [screen]);
+
+  return (
+    <div className="shell">
+      <button type="button" className="skip" onClick={() => main.current?.focus()}>
+        Skip to content
+      </button>
+      <header className="bar">
+        <Link href="/" className="brand" aria-label="EVP, overview">
+          <img src="/favicon.svg" alt="" width="24" height="24" />
+          <span>EVP</span>
+        </Link>
+        <nav aria-label="Screens">
+          {SCREENS.map(({ path, name, icon }) => (
+            <Link key={path} href={path} aria-current={path === location ? "page" : undefined}>
+              <Icon name={icon} />
+              <span>{name}</span>
+            </Link>
+          ))}
+        </nav>
+        <div className="bar-end">
+          <HealthPill />
+          <a className="icon-button" href="/docs" aria-label="API reference" title="API reference">
+            <Icon name="book" />
+          </a>
+          <IconButton icon="keyboard" label="Keyboard shortcuts (?)" onClick={openShortcuts} />
+          <IconButton
+            icon={theme === "dark" ? "sun" : "moon"}
+            label={theme === "dark" ? "Light theme (t)" : "Dark theme (t)"}
+            onClick={switchTheme}
+          />
+        </div>
+      </header>
+      <main id="main" ref={main} tabIndex={-1}>
+        <Boundary key={location}>
+          <Suspense fallback={<Loading lines={8} />}>
+            <Switch>
+              <Route path="/" component={Overview} />
+              <Route path="/live" component={Live} />
+              <Route path="/browse" component={Browse} />
+              <Route path="/pipeline" component={Pipeline} />
+              <Route path="/start" component={Start} />
+              <Route path="/demo" component={Demo} />
+              <Route>
+                <Empty title="There is nothing here">
+                  <p>
+                    No screen has this address. <Link href="/">Go to the overview</Link>.
+                  </p>
+                </Empty>
+              </Route>
+            </Switch>
+          </Suspense>
+        </Boundary>
+      </main>
+      <Shortcuts />
+    </div>
+  );
+}
+
+/** A fault on one screen leaves the others usable. */
+class Boundary extends Component<{ children: ReactNode }, { error: Error | null }> {
+  override state: { error: Error | null } = { error: null };
+
+  static getDerivedStateFromError(error: Error) {
+    return { error };
+  }
+
+  override render() {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    return (
+      <Notice
+        tone="bad"
+        action={
+          <button type="button" className="button" onClick={() => window.location.reload()}>
+            Load the page again
+          </button>
+        }
+      >
+        <strong>This screen failed.</strong> {error.message}
+      </Notice>
+    );
+  }
+}

@@ -1,0 +1,148 @@
+import { withParams } from "../api/client.ts";
+import type { EventItem, LiveMetrics } from "../api/types.ts";
+
+/** What a feed asks the server for. */
+export interface FeedOptions {
+  types?: readonly string[];
+  userId?: string;
+  sessionId?: string;
+  /** Events per second at most; what is beyond it is counted as dropped. */
+  rate?: number;
+}
+
+export type FeedState =
+  | { phase: "connecting" }
+  | { phase: "open" }
+  /** Not connected; the next attempt is at `retryAt`, Unix ms. */
+  | { phase: "waiting"; retryAt: number; attempts: number }
+  | { phase: "closed" };
+
+export interface FeedHandlers {
+  onEvent(event: EventItem): void;
+  onState(state: FeedState): void;
+  onMetrics?(metrics: LiveMetrics): void;
+  onDropped?(count: number): void;
+  /** What was missed while away is no longer kept. */
+  onReset?(reason: string): void;
+}
+
+export interface Feed {
+  /** Connects at once, whether it waits or is paused. */
+  retry(): void;
+  /** Disconnects until `retry`. */
+  pause(): void;
+  close(): void;
+}
+
+/** What a feed needs of the browser; tests bring their own. */
+export interface FeedDeps {
+  open(url: string): EventSource;
+  now(): number;
+  random(): number;
+}
+
+const browser: FeedDeps = {
+  open: (url) => new EventSource(url),
+  now: Date.now,
+  random: Math.random,
+};
+
+const WAIT_FIRST_MS = 1_000;
+const WAIT_MAX_MS = 15_000;
+/** Three heartbeats of the server: a connection that died silently shows within this time. */
+const SILENCE_MS = 45_000;
+
+/**
+ * Follows the live stream until it is closed.
+ *
+ * Reconnecting is done here and not left to `EventSource`: that gives up for good when the answer
+ * is no stream (a restarting service behind a proxy), and does not tell when it tries again. The
+ * last id goes along as a parameter, so that nothing is missed or repeated inside the kept window.
+ */
+export function openFeed(
+  options: FeedOptions,
+  handlers: FeedHandlers,
+  deps: FeedDeps = browser,
+): Feed {
+  let source: EventSource | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  let lastEventId = "";
+  let attempts = 0;
+  let closed = false;
+
+  const disconnect = () => {
+    clearTimeout(timer);
+    clearTimeout(silence);
+    source?.close();
+    source = undefined;
+  };
+
+  const wait = () => {
+    disconnect();
+    if (closed) return;
+    attempts += 1;
+    const ms = Math.min(WAIT_FIRST_MS * 2 ** (attempts - 1), WAIT_MAX_MS);
+    const jittered = Math.round(ms * (0.75 + 0.5 * deps.random()));
+    timer = setTimeout(connect, jittered);
+    handlers.onState({ phase: "waiting", retryAt: deps.now() + jittered, attempts });
+  };
+
+  const alive = () => {
+    clearTimeout(silence);
+    silence = setTimeout(wait, SILENCE_MS);
+  };
+
+  const connect = () => {
+    disconnect();
+    if (attempts === 0) handlers.onState({ phase: "connecting" });
+    const { types, ...rest } = options;
+    const url = withParams("/stream", { type: types, ...rest, lastEventId });
+    const opened = deps.open(url);
+    source = opened;
+    opened.onopen = () => {
+      attempts = 0;
+      alive();
+      handlers.onState({ phase: "open" });
+    };
+    opened.onerror = wait;
+    const on = <T>(name: string, take: (data: T) => void) => {
+      opened.addEventListener(name, (frame: MessageEvent<string>) => {
+        if (source !== opened) return;
+        alive();
+        if (frame.lastEventId !== "") lastEventId = frame.lastEventId;
+        const data = parsed<T>(frame.data);
+        if (data !== undefined) take(data);
+      });
+    };
+    on<EventItem>("event", (event) => handlers.onEvent(event));
+    on<LiveMetrics>("metrics", (metrics) => handlers.onMetrics?.(metrics));
+    on<{ count: number }>("dropped", ({ count }) => handlers.onDropped?.(count));
+    on<{ reason: string }>("reset", ({ reason }) => {
+      lastEventId = "";
+      handlers.onReset?.(reason);
+    });
+  };
+
+  connect();
+  return {
+    retry: connect,
+    pause() {
+      disconnect();
+      handlers.onState({ phase: "closed" });
+    },
+    close() {
+      closed = true;
+      disconnect();
+      handlers.onState({ phase: "closed" });
+    },
+  };
+}
+
+function parsed<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
+  }
+}

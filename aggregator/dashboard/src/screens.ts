@@ -1,0 +1,19 @@
+import type { IconName } from "./ui/icons.tsx";
+
+export interface Screen {
+  path: string;
+  name: string;
+  icon: IconName;
+  /** After `g`. */
+  key: string;
+}
+
+/** All screens; the aggregator serves the page under the same paths (aggregator/src/dashboard.rs). */
+export const SCREENS: readonly Screen[] = [
+  { path: "/", name: "Overview", icon: "overview", key: "o" },
+  { path: "/live", name: "Live", icon: "live", key: "l" },
+  { path: "/browse", name: "Events", icon: "events", key: "e" },
+  { path: "/pipeline", name: "Pipeline", icon: "pipeline", key: "p" },
+  { path: "/start", name: "Get started", icon: "start", key: "s" },
+  { path: "/demo", name: "Demo", icon: "demo", key: "d" },
+];

@@ -1,0 +1,238 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import type { ReactNode } from "react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import * as fixture from "../fixture/answers.ts";
+import { eventAt } from "../fixture/events.ts";
+import Browse from "../src/screens/browse.tsx";
+import Overview from "../src/screens/overview.tsx";
+import PipelineScreen from "../src/screens/pipeline.tsx";
+import { ActionDialog } from "../src/ui/action-dialog.tsx";
+import { FeedStatus } from "../src/ui/feed-status.tsx";
+import { FilterBar } from "../src/ui/filter-bar.tsx";
+import { Json } from "../src/ui/json.tsx";
+
+type Answer = (url: URL, init?: RequestInit) => unknown;
+
+const NOW = 1_795_000_000_000;
+
+/** The fixture's answers, of which a test replaces some; a `Response` is taken as it is. */
+function serve(changes: Record<string, Answer> = {}): URL[] {
+  const asked: URL[] = [];
+  const answers: Record<string, Answer> = {
+    "/metrics": (url) => fixture.metrics(NOW, url.searchParams.get("window") === "all"),
+    "/metrics/series": (url) => fixture.series(NOW, url.searchParams),
+    "/analytics": (url) => fixture.analytics(NOW, url.searchParams.get("range") ?? "15m"),
+    "/admin/pipeline": () => fixture.pipeline(NOW),
+    "/admin/dead-letters": () => fixture.deadLetters(NOW),
+    "/events": () => ({
+      items: [eventAt(NOW), eventAt(NOW - 700)],
+      nextCursor: "older",
+      prevCursor: null,
+    }),
+    ...changes,
+  };
+  vi.stubGlobal("fetch", async (path: string, init?: RequestInit) => {
+    const url = new URL(path, "http://evp");
+    asked.push(url);
+    const body = answers[url.pathname]?.(url, init);
+    if (body instanceof Response) return body;
+    return body === undefined ? problem(404, { code: "not_found" }) : Response.json(body);
+  });
+  return asked;
+}
+
+function problem(status: number, body: Record<string, unknown>): Response {
+  return new Response(JSON.stringify({ title: "it failed", ...body }), { status });
+}
+
+function show(children: ReactNode): void {
+  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  render(<QueryClientProvider client={client}>{children}</QueryClientProvider>);
+}
+
+beforeEach(() => {
+  window.history.replaceState(null, "", "/");
+});
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+describe("Overview", () => {
+  it("shows rates, totals, types and users", async () => {
+    serve();
+    show(<Overview />);
+    expect(await screen.findByText("2,460")).toBeTruthy();
+    expect(await screen.findByText("user-3")).toBeTruthy();
+    expect(screen.getByText(/^4[0-9]\.[0-9]%$/)).toBeTruthy();
+    expect(screen.getByRole("link", { name: /page_view/ }).getAttribute("href")).toBe(
+      "/browse?type=page_view",
+    );
+  });
+
+  it("asks for another range and keeps it in the URL", async () => {
+    const asked = serve();
+    show(<Overview />);
+    fireEvent.click(screen.getByRole("button", { name: "24h" }));
+    await waitFor(() => expect(window.location.search).toBe("?range=24h"));
+    await waitFor(() =>
+      expect(asked.some((url) => url.href.endsWith("/analytics?range=24h"))).toBe(true),
+    );
+  });
+
+  it("tells a newcomer what to do", async () => {
+    const totals = {
+      events: 0,
+      byType: [],
+      duplicates: 0,
+      deadLettered: 0,
+      appended: 0,
+      backlog: 0,
+    };
+    serve({ "/metrics": () => ({ ...fixture.metrics(NOW, false), totals }) });
+    show(<Overview />);
+    expect(await screen.findByText("Nothing has arrived yet")).toBeTruthy();
+  });
+
+  it("says what is away", async () => {
+    const answer = () => problem(503, { code: "counters_unavailable", title: "Redis is away" });
+    serve({ "/metrics": answer, "/metrics/series": answer, "/analytics": answer });
+    show(<Overview />);
+    expect((await screen.findByRole("alert")).textContent).toContain("Redis is away.");
+  });
+});
+
+describe("Events", () => {
+  it("pages to older events and back, by the URL", async () => {
+    const asked = serve();
+    show(<Browse />);
+    await screen.findAllByRole("row");
+    fireEvent.keyDown(window, { key: "]" });
+    await waitFor(() => expect(window.location.search).toBe("?cursor=older"));
+    await waitFor(() =>
+      expect(asked.some((url) => url.searchParams.get("cursor") === "older")).toBe(true),
+    );
+    fireEvent.click(screen.getByRole("button", { name: "Newer" }));
+    await waitFor(() => expect(window.location.search).toBe(""));
+  });
+
+  it("goes to what is newer by the cursor that leads there", async () => {
+    window.history.replaceState(null, "", "/browse?cursor=third");
+    serve({ "/events": () => ({ items: [eventAt(NOW)], nextCursor: null, prevCursor: "second" }) });
+    show(<Browse />);
+    await screen.findAllByRole("row");
+    fireEvent.keyDown(window, { key: "[" });
+    await waitFor(() => expect(window.location.search).toBe("?cursor=second"));
+  });
+
+  it("opens the row that j and Enter choose, and Escape closes it", async () => {
+    serve();
+    show(<Browse />);
+    await screen.findAllByRole("row");
+    for (const key of ["j", "j", "Enter"]) fireEvent.keyDown(window, { key });
+    const drawer = await screen.findByRole("complementary", { name: "Event" });
+    expect(drawer.textContent).toContain(eventAt(NOW - 700).id);
+    fireEvent.keyDown(window, { key: "Escape" });
+    await waitFor(() => expect(screen.queryByRole("complementary")).toBeNull());
+  });
+
+  it("tells of an event that is not there yet until when all is stored", async () => {
+    window.history.replaceState(null, "", "/browse?id=gone");
+    const body = { code: "event_not_found", storedThrough: "2026-01-31T07:59:58.500Z" };
+    serve({ "/events/gone": () => problem(404, body) });
+    show(<Browse />);
+    expect((await screen.findByText(/There is no such event/)).parentElement?.textContent).toMatch(
+      /Everything accepted before .*58\.500 is stored/,
+    );
+  });
+
+  it("says that a search without an index is not over", async () => {
+    serve({ "/events": () => ({ items: [], nextCursor: "further", prevCursor: null }) });
+    show(<Browse />);
+    fireEvent.click(await screen.findByRole("button", { name: "Go on" }));
+    await waitFor(() => expect(window.location.search).toBe("?cursor=further"));
+  });
+});
+
+describe("Pipeline", () => {
+  it("shows streams and dead letters, and works while MongoDB is away", async () => {
+    serve({
+      "/admin/pipeline": () => ({ ...fixture.pipeline(NOW), mongodb: null, deadLetters: null }),
+    });
+    show(<PipelineScreen />);
+    expect(await screen.findByText(/MongoDB does not answer/)).toBeTruthy();
+    expect(await screen.findAllByText("Document failed validation")).toHaveLength(3);
+  });
+
+  it("replays the chosen ones only after a dry run and a confirmation", async () => {
+    const bodies: unknown[] = [];
+    const outcome = { matched: 1, replayed: 0, purged: 0, remaining: 1 };
+    serve({
+      "/admin/dead-letters/replay": (_, init) => {
+        const body = JSON.parse(String(init?.body));
+        bodies.push(body);
+        return body.dryRun
+          ? { ...outcome, dryRun: true }
+          : { ...outcome, dryRun: false, replayed: 1, remaining: 0 };
+      },
+    });
+    show(<PipelineScreen />);
+    fireEvent.click((await screen.findAllByLabelText(/Choose the dead letter of/))[0] as Element);
+    fireEvent.click(screen.getByRole("button", { name: "Replay 1" }));
+    const confirm = await screen.findByRole("button", { name: "Replay 1", hidden: false });
+    expect(confirm).toBeTruthy();
+    await screen.findByText(/Dry run/);
+    expect(bodies).toEqual([{ ids: [fixture.deadLetters(NOW).items[0]?.id], dryRun: true }]);
+    const buttons = screen.getAllByRole("button", { name: "Replay 1" });
+    fireEvent.click(buttons.at(-1) as Element);
+    expect(await screen.findByText("1 replayed, 0 remain.")).toBeTruthy();
+    expect(bodies).toHaveLength(2);
+  });
+});
+
+describe("ActionDialog", () => {
+  it("confirms nothing where nothing matches", async () => {
+    serve({ "/admin/dead-letters/purge": () => ({ ...fixture.actionOutcome(), matched: 0 }) });
+    const action = { kind: "purge", choice: { filter: {} }, subject: "all of them" } as const;
+    show(<ActionDialog action={action} onClose={() => {}} />);
+    await screen.findByText(/Dry run/);
+    const confirm = screen.getByRole("button", { name: "Delete 0 for good" });
+    expect(confirm.hasAttribute("disabled")).toBe(true);
+  });
+});
+
+describe("FilterBar", () => {
+  it("adds types by Enter or comma, and takes them away", async () => {
+    serve();
+    const onChange = vi.fn();
+    show(<FilterBar filters={{ types: ["click"] }} onChange={onChange} />);
+    const input = screen.getByLabelText("Add a type");
+    fireEvent.input(input, { target: { value: "view, click search" } });
+    fireEvent.keyDown(input, { key: "Enter" });
+    expect(onChange).toHaveBeenLastCalledWith({ types: ["click", "view", "search"] });
+    fireEvent.click(screen.getByLabelText("Do not filter by type click"));
+    expect(onChange).toHaveBeenLastCalledWith({ types: [] });
+  });
+});
+
+describe("FeedStatus", () => {
+  it("says when it tries again, and does so at once when asked to", () => {
+    const retry = vi.fn();
+    const state = { phase: "waiting", retryAt: Date.now() + 4_000, attempts: 2 } as const;
+    show(<FeedStatus state={state} retry={retry} />);
+    expect(screen.getByText(/in 4\.0 s/)).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "now" }));
+    expect(retry).toHaveBeenCalledOnce();
+  });
+});
+
+describe("Json", () => {
+  it("colours tokens and changes no character", () => {
+    const value = { 'quo"te': [1, -2.5e3, true, null, "a: b"], nested: { empty: {} } };
+    show(<Json value={value} label="json" />);
+    const code = screen.getByLabelText("json");
+    expect(code.textContent).toBe(JSON.stringify(value, null, 2));
+    expect(code.querySelector(".json-name")?.textContent).toBe('"quo\\"te"');
+  });
+});
