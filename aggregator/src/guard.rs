@@ -62,10 +62,19 @@ pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Ref
         return Err(Refusal::Host);
     }
     match text(ORIGIN) {
+        None if is_made_by_another_site(headers) => Err(Refusal::Origin),
         None => Ok(()),
         Some(Ok(origin)) if is_of(origin, authority) => Ok(()),
         Some(_) => Err(Refusal::Origin),
     }
+}
+
+/// Whether a page of another site asks, which browsers say of a GET without `Origin` too. To follow
+/// a link is no such thing.
+fn is_made_by_another_site(headers: &HeaderMap) -> bool {
+    let is = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
+    let is_foreign = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
+    is_foreign && !is("sec-fetch-mode", "navigate")
 }
 
 /// The host of `host:port`, without the brackets of an IPv6 address.
@@ -145,6 +154,31 @@ mod tests {
             assert_eq!(judge(Some(host), None), Err(Refusal::Host), "{host}");
         }
         assert_eq!(judge(None, None), Err(Refusal::Host));
+    }
+
+    #[test]
+    fn a_page_of_another_site_may_link_here_and_no_more() {
+        let judge = |site: &'static str, mode: &'static str| {
+            let headers = [
+                ("host", "localhost"),
+                ("sec-fetch-site", site),
+                ("sec-fetch-mode", mode),
+            ];
+            let headers = headers.map(|(name, value)| {
+                let name = http::HeaderName::from_static(name);
+                (name, http::HeaderValue::from_static(value))
+            });
+            check(
+                &Uri::from_static("/events"),
+                &HeaderMap::from_iter(headers),
+                &[],
+            )
+        };
+        assert_eq!(judge("cross-site", "no-cors"), Err(Refusal::Origin));
+        assert_eq!(judge("same-site", "cors"), Err(Refusal::Origin));
+        assert_eq!(judge("cross-site", "navigate"), Ok(()));
+        assert_eq!(judge("same-origin", "cors"), Ok(()));
+        assert_eq!(judge("none", "navigate"), Ok(()));
     }
 
     #[test]

@@ -28,7 +28,6 @@ pub mod compare;
 pub mod config;
 pub mod context;
 pub mod dead_letter;
-pub mod deep_verify;
 pub mod delivery;
 pub mod doctor;
 pub mod in_flight;

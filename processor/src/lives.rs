@@ -1,6 +1,6 @@
 //! Which life each partition is known to live, and which cuts are still to be reconciled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +14,6 @@ pub struct Lives {
     stream: Stream,
     known: Box<[AtomicU64]>,
     cuts: Mutex<BTreeMap<u16, EntryId>>,
-    recorded: Mutex<BTreeSet<Life>>,
     news: Notify,
     lost_events: AtomicU64,
 }
@@ -29,7 +28,6 @@ impl Lives {
             stream,
             known,
             cuts: Mutex::default(),
-            recorded: Mutex::default(),
             news: Notify::new(),
             lost_events: AtomicU64::new(0),
         }
@@ -48,11 +46,6 @@ impl Lives {
     pub async fn greet(&self, partition: u16) -> Result<(), StreamError> {
         let known = self.known(partition);
         let hello = self.stream.hello(partition, known, None).await?;
-        if hello.life != known {
-            let lives = hello.lives.iter().map(|(life, _)| *life);
-            let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            recorded.extend(lives);
-        }
         if let Some(cut) = hello.cut_since(known) {
             info!(partition, life = hello.life.0, %cut, "redis lives a life not known before");
             let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,12 +68,6 @@ impl Lives {
             slot.fetch_max(hello.life.0, Ordering::SeqCst);
         }
         Ok(())
-    }
-
-    /// All lives that Redis has recorded, of all partitions, oldest first.
-    pub fn recorded(&self) -> Vec<Life> {
-        let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.iter().copied().collect()
     }
 
     /// Events of backlogs that hello found missing since the last call.

@@ -3,13 +3,15 @@
 //! Each step is safe to repeat, and each proves to the next that it is done: only the insert's
 //! answer makes a receipt, only written receipts are committed.
 
+use std::collections::BTreeMap;
+
 use evp_shared::frame::FrameId;
 use evp_shared::store::EVENTS;
 use evp_shared::stream::{EntryAck, Life, StreamError};
 use tracing::{error, warn};
 
 use crate::classify::{Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up};
-use crate::commit::Batch;
+use crate::commit::{Batch, Sum};
 use crate::config::SketchMode;
 use crate::context::Context;
 use crate::dead_letter::DeadLetter;
@@ -98,8 +100,9 @@ pub async fn process(
         .stage(Stage::Receipt, context.clock.now() - stored);
     receipts.extend(settled_before);
     acknowledge_gone(context, &gone, &mut batch);
-    commit(context, &batch, &receipts).await?;
+    // Before the commit: if that fails, the events come again with a receipt and are not looked at.
     sketch(context, &news);
+    commit(context, &batch, &receipts).await?;
     Ok(Processed {
         unknown,
         foreign,
@@ -152,7 +155,7 @@ async fn commit(context: &Context, batch: &Batch, receipts: &Receipts) -> Result
     let committed = match batch.commit(context, receipts).await {
         Err(error) if error.wants_hello() => {
             context.lives.greet_all().await?;
-            Batch::default().commit(context, receipts).await?;
+            report_failures(&Batch::default().commit(context, receipts).await?);
             return Err(error);
         }
         committed => committed?,
@@ -160,12 +163,16 @@ async fn commit(context: &Context, batch: &Batch, receipts: &Receipts) -> Result
     context
         .metrics
         .stage(Stage::Commit, context.clock.now() - since);
-    for (partition, sum) in &committed {
+    report_failures(&committed);
+    Ok(())
+}
+
+fn report_failures(committed: &BTreeMap<u16, Sum>) {
+    for (partition, sum) in committed {
         for failure in &sum.failures {
             error!(partition, failure, "counter not written: run verify");
         }
     }
-    Ok(())
 }
 
 /// Sorts out the redelivered frames whose receipt exists: their documents were safe before it was

@@ -20,7 +20,6 @@ use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
 use crate::dead_letter::DeadLetterLoop;
-use crate::deep_verify::DeepVerifyLoop;
 use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
 use crate::member::MemberLoop;
@@ -149,13 +148,9 @@ fn keep_house(tasks: &mut TaskSet, context: &Arc<Context>, health: &Health, shut
         context: context.clone(),
         beat: health.loop_beat("member", LOOP_AGE_MAX),
     };
-    let deep_verify = DeepVerifyLoop {
-        context: context.clone(),
-    };
     tasks.spawn("dead-letters", letters.run(shutdown.clone()));
     tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
     tasks.spawn("member", member.run(shutdown.clone()));
-    tasks.spawn("deep-verify", deep_verify.run(shutdown.clone()));
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.

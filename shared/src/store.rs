@@ -7,7 +7,7 @@
 //! | `receipts` | frame id | what one frame added, for ever |
 //! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
 //! | `audit` | an ObjectId | what operators asked for, and what came of it |
-//! | `meta` | a name | the fingerprint of what fixes identity; when the next deep check is due |
+//! | `meta` | a name | the fingerprint of what fixes identity |
 
 use std::time::Duration;
 

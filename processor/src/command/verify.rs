@@ -97,14 +97,7 @@ pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
 /// # Errors
 /// It could not be told.
 pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
-    run_with(&open_context(config).await?, verify).await
-}
-
-/// Verifies over connections that are there.
-///
-/// # Errors
-/// It could not be told.
-pub async fn run_with(context: &Context, verify: &Verify) -> anyhow::Result<Report> {
+    let context = open_context(config).await?;
     let partitions = match verify.partition {
         None => 0..context.stream.partitions(),
         Some(partition) => {
@@ -119,12 +112,12 @@ pub async fn run_with(context: &Context, verify: &Verify) -> anyhow::Result<Repo
     }
     let mut old = BTreeMap::new();
     for partition in partitions.clone() {
-        old.insert(partition, old_before(context, partition).await?);
+        old.insert(partition, old_before(&context, partition).await?);
     }
     let mut report = Report::default();
     if verify.deep {
         // Before the counters are compared: they are compared with mended receipts.
-        let before = deep_before(context, verify, &old).await?;
+        let before = deep_before(&context, verify, &old).await?;
         let found = deep(context.inserter.database(), &before, verify.repair).await?;
         report.deep = Some(found);
     }
@@ -134,12 +127,12 @@ pub async fn run_with(context: &Context, verify: &Verify) -> anyhow::Result<Repo
         to: seconds(verify.to),
     };
     for (partition, old) in old {
-        let mut found = differences(context, partition, span).await?;
+        let mut found = differences(&context, partition, span).await?;
         report.found += found.counts();
         if verify.repair && !found.is_empty() {
-            let repaired = repair(context, partition, &found, old).await?;
+            let repaired = repair(&context, partition, &found, old).await?;
             report.repaired.add(repaired);
-            found = differences(context, partition, span).await?;
+            found = differences(&context, partition, span).await?;
         }
         report.differences.insert(partition, found);
     }

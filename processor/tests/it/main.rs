@@ -5,7 +5,6 @@
 )]
 
 mod dead_letters;
-mod deep_verify;
 mod dlq;
 mod doctor;
 mod durability;
