@@ -50,14 +50,14 @@ pub const STREAM_CLIENTS: Key<NonZeroU32> = Key::new(
     "aggregator.stream.clients",
     "2500",
     "Clients of the live stream; one more is answered 503. Each costs a connection and about \
-     20 KiB. Keep it below `server.connections`, or queries find no room.",
+     30 KiB. Keep it below `server.connections`, or queries find no room.",
 )
 .range("1", "100000");
 
 /// How much of the live stream is at hand.
 pub const STREAM_BUFFER: Key<ByteSize> = Key::new(
     "aggregator.stream.buffer",
-    "16MiB",
+    "8MiB",
     "Memory for the newest events, which all clients of the live stream share. A client that is \
      slower than they leave it misses events, and is told how many. Lower makes more clients too \
      slow at high rates; higher costs memory while somebody watches.",
