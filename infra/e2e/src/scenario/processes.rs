@@ -142,7 +142,7 @@ pub(super) async fn ingest_paused(size: Size) -> Result<Outcome> {
     let journal = under_load(&mut system, load, pauses, async |system, progress, _| {
         let ingest = system.ingests.first().context("an ingest")?;
         ingest.pause();
-        let on = progress.goes_on(u64::from(events) / 20).await;
+        let on = progress.goes_on(u64::from(events) / 40).await;
         ingest.resume();
         on
     })

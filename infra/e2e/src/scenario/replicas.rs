@@ -66,7 +66,12 @@ async fn promoted(scenario: &'static str, durability: &str, size: Size) -> Resul
             progress.keep_going();
             tokio::time::sleep(APART).await;
         } else {
-            progress.goes_on(u64::from(events) / 50).await?;
+            let before = progress.acknowledged();
+            until("the primary goes on alone", async || {
+                progress.step();
+                progress.acknowledged() >= before + u64::from(events) / rounds / 10
+            })
+            .await?;
         }
         address.lead_to(address_of(&replica));
         std::mem::swap(&mut primary, &mut replica);
