@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ async fn serve_either<H: Handler>(
             let activity = Arc::new(Activity::default());
             let io = TokioIo::new(WatchedIo::new(stream, ahead, None));
             let connection = http2.serve_connection(io, service(shared, &activity));
-            drive(shared, &activity, connection).await
+            drive(shared, &activity, Box::pin(connection)).await
         }
         Ok(Ok(ahead)) => serve_http1(shared, stream, ahead).await,
     }
@@ -173,7 +173,7 @@ async fn serve_http1<H: Handler>(shared: &Shared<H>, stream: TcpStream, ahead: B
     let connection = shared
         .http1
         .serve_connection(io, service(shared, &activity));
-    drive(shared, &activity, connection).await
+    drive(shared, &activity, Box::pin(connection)).await
 }
 
 /// Reads until the bytes are the preface of HTTP/2 or can no longer become it.
@@ -226,7 +226,8 @@ enum Told {
     Overdue(Overdue),
 }
 
-async fn drive<H, C>(shared: &Shared<H>, activity: &Activity, connection: C) -> Closed
+/// The connection is boxed: moved from future to future, each of them would hold a copy of it.
+async fn drive<H, C>(shared: &Shared<H>, activity: &Activity, mut connection: Pin<Box<C>>) -> Closed
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -237,14 +238,13 @@ where
     watched.push(ordered.left_future());
     let missed = shared.deadlines.missed(activity).map(Told::Overdue);
     watched.push(missed.right_future());
-    let mut connection = pin!(connection);
     loop {
         tokio::select! {
             biased;
             ended = connection.as_mut() => return of_end(ended),
             Some(told) = watched.next() => match told {
                 Told::Ordered => connection.as_mut().graceful_shutdown(),
-                Told::Overdue(overdue) => return close_overdue(overdue, connection).await,
+                Told::Overdue(overdue) => return close_overdue(overdue, connection.as_mut()).await,
             }
         }
     }
@@ -261,7 +261,7 @@ fn of_end(ended: Result<(), hyper::Error>) -> Closed {
 }
 
 /// Says goodbye to an idle connection, and drops one that is still sending its header.
-async fn close_overdue<C>(overdue: Overdue, mut connection: std::pin::Pin<&mut C>) -> Closed
+async fn close_overdue<C>(overdue: Overdue, mut connection: Pin<&mut C>) -> Closed
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
