@@ -5,7 +5,8 @@ pub mod streams;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use evp_shared::clock::Clock;
 
 use crate::load::{GeneratorSpec, Load, LoadReport};
 use crate::run::generate;
@@ -13,18 +14,29 @@ use crate::stack::Stack;
 
 /// How long the last answers of a load may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Before the first request of a load: its generator starts and connects.
+const LEAD: Duration = Duration::from_millis(1_500);
+/// Sent before anything is measured.
+const WARMUP: Duration = Duration::from_secs(1);
 
-/// Sends `load` for `measured`, after a second that is not measured.
+/// Sends `load` for `measured`, after [`LEAD`] and [`WARMUP`].
 async fn send(stack: &Stack, load: Load, measured: Duration) -> anyhow::Result<LoadReport> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let spec = GeneratorSpec {
         load,
         port: stack.ingest_port,
-        start_at_ms: 0,
-        warmup_ms: 1_000,
+        start_at_ms: Clock::system().now_ms() + millis(LEAD),
+        warmup_ms: millis(WARMUP),
         measured_ms: millis(measured),
         patience_ms: millis(PATIENCE),
     };
     let report = generate(&spec).await;
-    report.with_context(|| format!("the services wrote:\n{}", stack.logs()))
+    let report = report.with_context(|| format!("the services wrote:\n{}", stack.logs()))?;
+    ensure!(
+        report.accepted == report.sent,
+        "{} of {} events were accepted",
+        report.accepted,
+        report.sent
+    );
+    Ok(report)
 }

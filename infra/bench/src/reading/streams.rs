@@ -9,7 +9,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::send;
+use super::{LEAD, WARMUP, send};
 use crate::load::{Load, LoadReport};
 use crate::measure::process::Usage;
 use crate::stack::{Environment, Layout, Stack};
@@ -56,13 +56,12 @@ pub async fn run(environment: &Environment, plan: StreamPlan) -> anyhow::Result<
     let clock = Clock::system();
     let began = clock.now();
     let count = async {
-        let deadline = tokio::time::Instant::now() + plan.measured;
-        join_all(
-            connections
-                .iter_mut()
-                .map(|one| events_until(one, deadline)),
-        )
-        .await
+        let begin = tokio::time::Instant::now() + LEAD + WARMUP;
+        let readers = connections.iter_mut().map(|one| async move {
+            let _warmup = events_until(one, begin).await;
+            events_until(one, begin + plan.measured).await
+        });
+        join_all(readers).await
     };
     let (received, beside) = futures::join!(count, send(&stack, load(), plan.measured));
     let (beside, after) = (beside?, Usage::of(reader.pid()?)?);
