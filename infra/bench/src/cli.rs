@@ -1,5 +1,7 @@
 //! The command line.
 
+mod servers;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,9 +12,10 @@ use evp_shared::shutdown::Shutdown;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
+use self::servers::ServerArgs;
 use crate::ceiling::{append, http, insert};
 use crate::console::print;
-use crate::header::{Header, default_cache_gb};
+use crate::header::Header;
 use crate::load::{Encoding, Format, IdKind, Pace, Shape, generator};
 use crate::reading::queries::{self, QueryPlan};
 use crate::reading::streams::{self, StreamPlan};
@@ -132,25 +135,6 @@ struct Saturate {
     servers: ServerArgs,
     #[command(flatten)]
     load: LoadArgs,
-}
-
-#[derive(Debug, Args)]
-struct ServerArgs {
-    /// Folder of evp-ingest and evp-processor [default: that of this binary]
-    #[arg(long)]
-    bin_dir: Option<PathBuf>,
-    /// Uses this Redis instead of one of its own; its CPU is then not measured
-    #[arg(long, value_name = "URL")]
-    redis: Option<String>,
-    /// Uses this MongoDB instead of one of its own; its CPU is then not measured
-    #[arg(long, value_name = "URI")]
-    mongo: Option<String>,
-    /// WiredTiger's cache in GB [default: 6, less on a machine with less than 24 GB]
-    #[arg(long)]
-    mongo_cache_gb: Option<f32>,
-    /// Sets a variable for both services, as EVP__PROCESSOR__BULKS_IN_FLIGHT=2 (repeat it)
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    settings: Vec<String>,
 }
 
 /// Changes to the load of a row.
@@ -392,26 +376,6 @@ impl LoadArgs {
         });
         set(&mut load.format, self.format.or(many));
         load.answers_list_ids &= !self.no_ids;
-    }
-}
-
-impl ServerArgs {
-    fn environment(&self) -> anyhow::Result<Environment> {
-        let own = std::env::current_exe().context("find this binary")?;
-        let folder = own.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
-        let settings = self.settings.iter().map(|setting| {
-            let (name, value) = setting
-                .split_once('=')
-                .with_context(|| format!("--set {setting}: write NAME=VALUE"))?;
-            Ok((name.to_owned(), value.to_owned()))
-        });
-        Ok(Environment {
-            binaries: self.bin_dir.clone().unwrap_or(folder),
-            redis_url: self.redis.clone(),
-            mongo_uri: self.mongo.clone(),
-            mongo_cache_gb: self.mongo_cache_gb.unwrap_or_else(default_cache_gb),
-            settings: settings.collect::<anyhow::Result<_>>()?,
-        })
     }
 }
 
