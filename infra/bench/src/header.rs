@@ -75,7 +75,7 @@ impl Header {
         format!(
             "commit {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on this \
              machine\nredis-server {} (AOF always), mongod {} (standalone and journaled unless \
-             said, {} GB cache)\n{}",
+             said, {} GB cache, half of the cores evict)\n{}",
             self.commit,
             self.profile,
             self.rustc,

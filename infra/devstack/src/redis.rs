@@ -67,6 +67,9 @@ impl RedisOptions {
                 "--maxmemory-policy",
                 "noeviction",
             ])
+            // Both as in infra/redis/redis.conf, for the same reasons.
+            .args(["--rdbcompression", "no"])
+            .args(["--auto-aof-rewrite-min-size", "512mb"])
             .args(["--daemonize", "no"])
             .args(self.extra.iter().cloned())
             .output(Output::File(dir.join("redis.log")))

@@ -1,9 +1,13 @@
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::{Output, ServiceSpec};
 
 /// Name of every replica set started here.
 pub(super) const REPLICA_SET: &str = "evp";
+
+/// What mongod takes by itself.
+const EVICTION_THREADS_MAX: usize = 4;
 
 /// How to run `mongod`.
 #[derive(Debug, Clone)]
@@ -43,6 +47,7 @@ impl MongoOptions {
         ServiceSpec::new("mongod", binary)
             .args(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath", &data])
             .args(["--wiredTigerCacheSizeGB", &cache, "--nounixsocket"])
+            .args(["--wiredTigerEngineConfigString", &eviction()])
             // It costs CPU and disk every second, and nobody reads it here.
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             // On SIGTERM a member would otherwise serve its clients for another 15 s.
@@ -54,4 +59,12 @@ impl MongoOptions {
             .args(self.extra.iter().cloned())
             .output(Output::File(dir.join("mongod.log")))
     }
+}
+
+/// Half of the cores may evict pages. mongod's own four threads take both cores of a small machine
+/// in bursts, and every insert waits for a tenth of a second and more.
+fn eviction() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = (cores / 2).clamp(1, EVICTION_THREADS_MAX);
+    format!("eviction=(threads_min={threads},threads_max={threads})")
 }
