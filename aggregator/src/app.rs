@@ -149,6 +149,7 @@ async fn serve(
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
         keep_alive_idle: config.server.keep_alive_idle,
+        write_idle: config.server.write_idle,
         ..ServerLimits::named("public")
     };
     let clock = app.clock.clone();

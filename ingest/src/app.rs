@@ -177,6 +177,7 @@ async fn serve(
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
         keep_alive_idle: config.server.keep_alive_idle,
+        write_idle: config.server.write_idle,
         http2: match config.http2 {
             Http2Mode::Off => Http2::Off,
             Http2Mode::On => Http2::On(Http2Limits::default()),

@@ -33,6 +33,9 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
     /// Longest time between two requests, and before the first one.
     pub keep_alive_idle: Duration,
+    /// Longest time in which a client takes nothing of an answer that waits to be sent: between two
+    /// writes, whatever the answer's size. HTTP/1 only; HTTP/2 has its pings.
+    pub write_idle: Duration,
     /// Bytes of a request's header, start line included; also the header list of HTTP/2.
     pub header_bytes: usize,
     /// Bytes that one HTTP/1 connection may hold in each direction: read and not yet handed on,
@@ -93,6 +96,7 @@ impl ServerLimits {
             connections: 10_000,
             header_timeout: Duration::from_secs(5),
             keep_alive_idle: Duration::from_secs(75),
+            write_idle: Duration::from_secs(60),
             header_bytes: 16 * 1024,
             buffer_bytes: 32 * 1024,
             answers: Answers::Apart,

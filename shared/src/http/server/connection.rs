@@ -61,6 +61,7 @@ impl<H: Handler> Connections<H> {
             deadlines: Deadlines {
                 header: limits.header_timeout,
                 idle: limits.keep_alive_idle,
+                write: limits.write_idle,
             },
             http1: http1_builder(&limits),
             http2: match limits.http2 {
@@ -259,13 +260,15 @@ fn of_end(ended: Result<(), hyper::Error>) -> Closed {
     }
 }
 
-/// Says goodbye to an idle connection, and drops one that is still sending its header.
+/// Says goodbye to an idle connection, and drops one that is still sending its header or takes
+/// nothing of its answer.
 async fn close_overdue<C>(overdue: Overdue, mut connection: Pin<&mut C>) -> Closed
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     match overdue {
         Overdue::Header => Closed::SlowHeader,
+        Overdue::Answer => Closed::SlowReader,
         Overdue::Idle => {
             connection.as_mut().graceful_shutdown();
             // A request may have come at the same moment: it is answered, if it is quick.
