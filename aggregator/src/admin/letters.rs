@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bson::RawDocument;
 use evp_shared::dead_letters::{
-    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary,
+    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary, fields_json,
 };
-use evp_shared::frame::RawFrame;
 use evp_shared::store::stored_fingerprint;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -266,7 +265,7 @@ impl LetterWhole {
     fn of(summary: Summary, letter: &Letter) -> Self {
         let (event, fields) = match &letter.kept {
             Kept::Event(bytes) => (event(bytes), None),
-            Kept::Entry(raw) => (None, Some(fields(raw))),
+            Kept::Entry(raw) => (None, Some(fields_json(raw))),
         };
         Self {
             head: LetterHead::of(summary),
@@ -279,26 +278,4 @@ impl LetterWhole {
 fn event(bytes: &[u8]) -> Option<Value> {
     let document = RawDocument::from_bytes(bytes).ok()?;
     serde_json::to_value(EventJson::new(document)).ok()
-}
-
-fn fields(raw: &RawFrame) -> Value {
-    let field = |field: &Option<bytes::Bytes>| {
-        let field = field.as_ref()?;
-        Some(match std::str::from_utf8(field) {
-            Ok(text) if !text.chars().any(char::is_control) => json!(text),
-            _ => json!({ "hex": hex(field) }),
-        })
-    };
-    json!({
-        "v": field(&raw.version),
-        "n": field(&raw.events),
-        "b": field(&raw.bytes),
-        "m": field(&raw.meta),
-        "d": field(&raw.payload),
-        "decodesNow": raw.open().is_ok(),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
