@@ -3,33 +3,25 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evp_shared::stream::EntryId;
+use evp_shared::stream::{EntryId, FollowLimits};
 
 use super::message::Reset;
 use super::{Subscriber, Way};
 use crate::feed::item::FrameItem;
-use crate::feed::reader::{PageSize, follow, frame_of};
+use crate::feed::reader::{follow, frame_of};
 
-/// Bytes one read of the kept window is to come to; a client that stands still holds them.
-const READ_BYTES: usize = 128 * 1024;
+/// One read of the kept window; a client that stands still holds it.
+const READ: FollowLimits = FollowLimits {
+    entries: 250,
+    bytes: 128 * 1024,
+};
 
 /// A client that was away.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Behind {
     page: VecDeque<FrameItem>,
     /// Once the page is through: the place it was read to.
     end: Option<(u16, EntryId)>,
-    size: PageSize,
-}
-
-impl Default for Behind {
-    fn default() -> Self {
-        Self {
-            page: VecDeque::new(),
-            end: None,
-            size: PageSize::new(READ_BYTES),
-        }
-    }
 }
 
 impl Subscriber {
@@ -87,22 +79,21 @@ impl Subscriber {
         let Way::Behind(behind) = &mut self.way else {
             return;
         };
-        let (from, count) = (self.place.from(partition), behind.size.entries);
+        let from = self.place.from(partition);
         // Closed only with the feed.
         let _slot = feed.catching_up.acquire().await;
-        let Ok(found) = follow(&feed.stream, partition, from, count).await else {
+        let Ok(found) = follow(&feed.stream, partition, from, READ).await else {
             self.is_over = true;
             return;
         };
         if found.is_torn(from) {
             return self.reset(Reset::LeftWindow);
         }
-        if (found.entries.len() as u64) < count {
-            behind.end = Some((partition, found.last.max(self.place.entry(partition))));
+        behind.end = if found.may_be_more {
+            found.entries.last().map(|last| (partition, last.id))
         } else {
-            behind.end = found.entries.last().map(|last| (partition, last.id));
-        }
-        behind.size.learn(&found.entries);
+            Some((partition, found.last.max(self.place.entry(partition))))
+        };
         behind.page = found.entries.into_iter().filter_map(frame_of).collect();
     }
 }
