@@ -2,6 +2,7 @@
 //! as `evp-processor dlq` bounds it.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocument;
@@ -142,27 +143,43 @@ impl Admin {
 
     /// Does `operation` with those that match `filter`, or only counts them.
     ///
+    /// # Cancel safety
+    /// What was begun goes on without the caller, and is written down.
+    ///
     /// # Errors
     /// [`QueryError::Busy`], [`QueryError::Store`], [`QueryError::Counters`]; repeating is harmless.
     pub async fn operate(
+        self: &Arc<Self>,
+        operation: Operation,
+        filter: Filter,
+        dry_run: bool,
+    ) -> Result<Done, QueryError> {
+        let matched = self.in_time(self.letters.count(&filter)).await?;
+        if dry_run || matched == 0 {
+            return Ok(Done {
+                dry_run,
+                matched,
+                remaining: matched,
+                ..Done::default()
+            });
+        }
+        let slot = self.operations.try_slot().ok_or(QueryError::Busy)?;
+        let this = Arc::clone(self);
+        let audited = async move { this.operate_audited(operation, &filter, matched).await };
+        match slot.spawn(audited).await {
+            Ok(Some(done)) => done,
+            // Cut at the end of the service.
+            Ok(None) => Err(QueryError::Busy),
+            Err(died) => std::panic::resume_unwind(died.into_panic()),
+        }
+    }
+
+    async fn operate_audited(
         &self,
         operation: Operation,
         filter: &Filter,
-        dry_run: bool,
+        matched: u64,
     ) -> Result<Done, QueryError> {
-        let matched = self.in_time(self.letters.count(filter)).await?;
-        let untouched = Done {
-            dry_run,
-            matched,
-            remaining: matched,
-            ..Done::default()
-        };
-        if dry_run || matched == 0 {
-            return Ok(untouched);
-        }
-        let Ok(_slot) = self.operations.try_acquire() else {
-            return Err(QueryError::Busy);
-        };
         let request = Request {
             actor: &nobody(),
             what: operation.audited_as(),
@@ -183,10 +200,11 @@ impl Admin {
         let remaining = self.in_time(self.letters.count(filter)).await?;
         let of = |wanted| if wanted == operation { handled } else { 0 };
         Ok(Done {
+            dry_run: false,
+            matched,
             replayed: of(Operation::Replay),
             purged: of(Operation::Purge),
             remaining,
-            ..untouched
         })
     }
 
