@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn a_million_items_take_no_more_room_than_a_few_hundred() {
+        let mut sketch = TopItems::default();
+        for n in 0..1_000_000_u32 {
+            sketch.note(&format!("{n:0>128}"));
+        }
+        assert!(sketch.0.num_active_items() <= TOP_MAP_SIZE * 3 / 4);
+        // Each item with its length and count, and a head.
+        assert!(sketch.encode().len() <= TOP_MAP_SIZE * 3 / 4 * (128 + 4 + 8) + 64);
+    }
+
+    #[test]
     fn few_items_are_counted_exactly() {
         let mut sketch = TopItems::default();
         assert!(sketch.is_empty());
