@@ -8,8 +8,8 @@ use std::time::Duration;
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::DeadLetters;
 use evp_shared::stream::Stream;
+use evp_shared::tasks::TaskPool;
 use mongodb::Database;
-use tokio::sync::Semaphore;
 
 use self::pipeline::PipelineState;
 use crate::cache::Cache;
@@ -28,7 +28,7 @@ pub struct Admin {
     clock: Clock,
     time_limit: Duration,
     state: Cache<(), PipelineState>,
-    operations: Semaphore,
+    operations: TaskPool,
 }
 
 impl Admin {
@@ -48,7 +48,13 @@ impl Admin {
             clock,
             time_limit,
             state: Cache::new(1, ttl, CacheMetrics::resolve()),
-            operations: Semaphore::new(OPERATIONS_AT_ONCE),
+            operations: TaskPool::new(OPERATIONS_AT_ONCE),
         }
+    }
+
+    /// Waits for replays and purges whose clients have left, for at most `grace`; then cuts them,
+    /// which their audit entries show, and returns how many.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.operations.drain(grace).await
     }
 }

@@ -131,31 +131,36 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let serving = serve(listener, &config, app, (service.shutdown, service.grace));
     tokio::pin!(serving);
     tokio::select! {
-        drained = &mut serving => Ok(Left(drained.cut)),
+        left = &mut serving => Ok(left),
         ended = tasks.join() => {
             ended?;
-            Ok(Left(serving.await.cut))
+            Ok(serving.await)
         }
     }
 }
 
+/// Serves until the shutdown, then lets requests end, and what they began for clients that have
+/// left.
 async fn serve(
     listener: TcpListener,
     config: &AggregatorConfig,
     app: App,
     (shutdown, grace): (Shutdown, std::time::Duration),
-) -> Drained {
+) -> Left {
+    let admin = Arc::clone(&app.admin);
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
         keep_alive_idle: config.server.keep_alive_idle,
+        write_idle: config.server.write_idle,
         ..ServerLimits::named("public")
     };
     let clock = app.clock.clone();
     let router = routes::router(app);
     let metrics = RequestMetrics::resolve();
+    let times = clock.clone();
     let handler = move |request: Request<_>| {
-        let (router, metrics, clock) = (router.clone(), metrics.clone(), clock.clone());
+        let (router, metrics, clock) = (router.clone(), metrics.clone(), times.clone());
         async move {
             let route = Route::of(request.uri().path());
             let began = clock.now();
@@ -167,5 +172,12 @@ async fn serve(
             response
         }
     };
-    server::serve(listener, limits, handler, shutdown, grace).await
+    let began = async {
+        shutdown.triggered().await;
+        clock.now()
+    };
+    let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
+    let (Drained { cut }, began) = tokio::join!(serving, began);
+    let rest = grace.saturating_sub(clock.now() - began);
+    Left(cut + admin.drain(rest).await)
 }

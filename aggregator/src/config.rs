@@ -10,6 +10,8 @@ use evp_shared::config::{
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
+use http::Uri;
+use http::uri::Authority;
 
 /// The public port.
 pub const SERVER_LISTEN: Key<SocketAddr> = server_listen("127.0.0.1:8090");
@@ -217,16 +219,26 @@ impl ServiceConfig for AggregatorConfig {
 /// Without a slash at its end, so that a path can be put behind it.
 fn ingest_url(source: &mut Source) -> String {
     let url: String = source.get(&INGEST_URL);
-    let is_http = url
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty());
-    if !is_http {
+    if !is_http_url(&url) {
         source.problem(
             INGEST_URL.name,
             format!("is {url:?}: write http://HOST:PORT or https://HOST"),
         );
     }
     url.trim_end_matches('/').to_owned()
+}
+
+/// Whether browsers can be told to speak with it: its origin becomes part of a header, where some
+/// characters of a URL would end a rule.
+fn is_http_url(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else {
+        return false;
+    };
+    let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    let authority = url.authority().map(Authority::as_str).unwrap_or_default();
+    let has_host = url.host().is_some_and(|host| !host.is_empty());
+    is_http && has_host && authority.bytes().all(is_of_host) && url.query().is_none()
 }
 
 #[cfg(test)]
@@ -260,9 +272,32 @@ mod tests {
             source.finish(config).map(|config| config.ingest_url)
         };
         assert_eq!(read("https://in.example/").unwrap(), "https://in.example");
-        for wrong in ["ftp://x", "localhost:8080", "http://"] {
+        for good in [
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "https://a-b.c/prefix",
+        ] {
+            assert_eq!(read(good).unwrap(), good);
+        }
+        let wrong = [
+            "",
+            "ftp://x",
+            "localhost:8080",
+            "http://",
+            "http://:8080",
+            "http://a b",
+            "http://a\nb",
+            "http://ä",
+            "http://user@a",
+            "http://a;script-src",
+            "http://a,b",
+            "http://a'b",
+            "http://a?b",
+        ];
+        for wrong in wrong {
             let problems = read(wrong).unwrap_err();
-            assert_eq!(problems.problems()[0].key, "aggregator.ingest_url");
+            let keys: Vec<_> = problems.problems().iter().map(|each| &each.key).collect();
+            assert_eq!(keys, ["aggregator.ingest_url"], "{wrong:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the aggregator measures. Names here, handles resolved once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -92,19 +93,19 @@ impl Route {
 
 const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
-/// Handles of [`REQUEST_DURATION`].
+/// Handles of [`REQUEST_DURATION`]; each connection and request holds a clone.
 #[derive(Debug, Clone)]
-pub struct RequestMetrics([[Histogram; 3]; 9]);
+pub struct RequestMetrics(Arc<[[Histogram; 3]; 9]>);
 
 impl RequestMetrics {
     /// Resolves the handles.
     pub fn resolve() -> Self {
         describe_histogram!(REQUEST_DURATION, "Requests by route and status class.");
-        Self(Route::ALL.map(|route| {
+        Self(Arc::new(Route::ALL.map(|route| {
             STATUS_CLASSES.map(|class| {
                 histogram!(REQUEST_DURATION, "route" => route.as_str(), "status_class" => class)
             })
-        }))
+        })))
     }
 
     /// Records one request.

@@ -9,11 +9,11 @@ pub(crate) mod stream;
 
 use axum::Router;
 use axum::body::Body;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
 
 use crate::app::App;
@@ -39,7 +39,16 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || QueryError::NotFound)
         .method_not_allowed_fallback(async || QueryError::MethodNotAllowed)
         .layer(from_fn_with_state(app.clone(), guard))
+        .layer(map_response(unframed))
         .with_state(app)
+}
+
+/// No page of another site may show an answer inside itself, where a click on its page would be
+/// one on ours; what the page itself may do is the page's to say.
+async fn unframed(mut response: Response) -> Response {
+    let policy = response.headers_mut().entry(CONTENT_SECURITY_POLICY);
+    policy.or_insert(HeaderValue::from_static("frame-ancestors 'none'"));
+    response
 }
 
 /// An answer that nobody may keep: the next one may differ.

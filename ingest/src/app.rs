@@ -8,7 +8,7 @@ use evp_shared::config::Durability;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
 use evp_shared::http::body::BodyLimits as WireLimits;
-use evp_shared::http::server::{self, Drained, Http2, Http2Limits, ServerLimits};
+use evp_shared::http::server::{self, Answers, Drained, Http2, Http2Limits, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, Service};
@@ -177,10 +177,14 @@ async fn serve(
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
         keep_alive_idle: config.server.keep_alive_idle,
+        write_idle: config.server.write_idle,
         http2: match config.http2 {
             Http2Mode::Off => Http2::Off,
             Http2Mode::On => Http2::On(Http2Limits::default()),
         },
+        // Bodies are read in pieces of up to this; answers are a few hundred bytes.
+        buffer_bytes: 256 * 1024,
+        answers: Answers::Joined,
         ..ServerLimits::named("public")
     };
     let handler = move |request: Request<Incoming>| route::handle(Arc::clone(&app), request);

@@ -4,7 +4,8 @@
 //! another processor inserted, is not looked at again. So a crash loses what was gathered and not
 //! written, a second by default (ten for the hours' top users), and never counts twice.
 //!
-//! Hot path: per event a walk over its first fields, two hashes and a look into four filters.
+//! Hot path: per event a walk over its first fields and two hashes, outside the lock, and a look
+//! into four filters under it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evp_shared::counters::Step;
-use evp_shared::document::{Tags, tags};
+use evp_shared::document::tags;
 use evp_shared::shutdown::Shutdown;
-use evp_shared::sketch::{IdFilter, TopItems};
+use evp_shared::sketch::{IdFilter, IdHash, TopItems};
 use evp_shared::stream::{SketchBucket, SketchUpdate, StreamError};
 use tracing::debug;
 
@@ -65,6 +66,37 @@ struct Bucket {
     used: Instant,
 }
 
+/// What is noted of one event.
+#[derive(Debug, Clone, Copy)]
+struct Noted<'d> {
+    tenant: &'d str,
+    user: Option<Id<'d>>,
+    session: Option<Id<'d>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Id<'d> {
+    text: &'d str,
+    hash: IdHash,
+}
+
+impl<'d> Noted<'d> {
+    /// `None` for an event without user and session.
+    fn of(document: &'d [u8]) -> Option<Self> {
+        let tags = tags(document)?;
+        let id = |text: &'d str| Id {
+            text,
+            hash: IdHash::of(text.as_bytes()),
+        };
+        let noted = Self {
+            tenant: tags.tenant,
+            user: tags.user_id.map(id),
+            session: tags.session_id.map(id),
+        };
+        (noted.user.is_some() || noted.session.is_some()).then_some(noted)
+    }
+}
+
 /// Ids of one kind.
 #[derive(Debug, Default)]
 struct Ids {
@@ -73,12 +105,12 @@ struct Ids {
 }
 
 impl Ids {
-    fn note(&mut self, id: Option<&str>) {
+    fn note(&mut self, id: Option<Id<'_>>) {
         if let Some(id) = id
             && self.due.len() < IDS_MAX
-            && self.filter.lets_pass(id.as_bytes())
+            && self.filter.lets_pass(id.hash)
         {
-            self.due.push(id.into());
+            self.due.push(id.text.into());
         }
     }
 }
@@ -96,11 +128,11 @@ impl Bucket {
         }
     }
 
-    fn note(&mut self, tags: &Tags<'_>, step: Step) {
-        self.users.note(tags.user_id);
-        self.sessions.note(tags.session_id);
-        if let (Step::Minute, Some(user)) = (step, tags.user_id) {
-            self.top_new.note(user);
+    fn note(&mut self, event: &Noted<'_>, step: Step) {
+        self.users.note(event.user);
+        self.sessions.note(event.session);
+        if let (Step::Minute, Some(user)) = (step, event.user) {
+            self.top_new.note(user.text);
         }
     }
 }
@@ -123,18 +155,17 @@ impl Sketches {
         now: Instant,
     ) {
         let second = received_at_ms / 1_000;
-        let has_id = |tags: &Tags<'_>| tags.user_id.is_some() || tags.session_id.is_some();
-        let mut rest: Vec<Tags<'_>> = documents.filter_map(tags).filter(has_id).collect();
+        let mut rest: Vec<Noted<'_>> = documents.filter_map(Noted::of).collect();
         let mut gathered = self.gathered();
         // Mostly one tenant: its buckets are looked for once and not for each event.
-        while let Some(tenant) = rest.first().map(|tags| tags.tenant) {
+        while let Some(tenant) = rest.first().map(|event| event.tenant) {
             for step in [Step::Minute, Step::Hour] {
                 if let Some(bucket) = gathered.bucket(tenant, step, second, now) {
-                    let own = rest.iter().filter(|tags| tags.tenant == tenant);
-                    own.for_each(|tags| bucket.note(tags, step));
+                    let own = rest.iter().filter(|event| event.tenant == tenant);
+                    own.for_each(|event| bucket.note(event, step));
                 }
             }
-            rest.retain(|tags| tags.tenant != tenant);
+            rest.retain(|event| event.tenant != tenant);
         }
     }
 

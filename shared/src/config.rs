@@ -49,8 +49,8 @@ pub use reference::{check_defaults, reference};
 pub use runtime::{RuntimeConfig, WORKER_THREADS};
 pub use secret::{Secret, SecretUrl};
 pub use server::{
-    AdminConfig, SERVER_CONNECTIONS, SERVER_HEADER_TIMEOUT, SERVER_KEEP_ALIVE_IDLE, ServerConfig,
-    admin_listen, server_listen,
+    AdminConfig, SERVER_CONNECTIONS, SERVER_HEADER_TIMEOUT, SERVER_KEEP_ALIVE_IDLE,
+    SERVER_WRITE_IDLE, ServerConfig, admin_listen, server_listen,
 };
 pub use shutdown::{SHUTDOWN_DELAY, SHUTDOWN_GRACE, ShutdownConfig};
 pub use size::ByteSize;
@@ -63,6 +63,7 @@ pub const SHARED_KEYS: &[&dyn AnyKey] = &[
     &SERVER_CONNECTIONS,
     &SERVER_HEADER_TIMEOUT,
     &SERVER_KEEP_ALIVE_IDLE,
+    &SERVER_WRITE_IDLE,
     &REDIS_URL,
     &REDIS_KEY_PREFIX,
     &REDIS_PARTITIONS,

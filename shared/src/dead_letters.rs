@@ -10,6 +10,7 @@ mod filter;
 mod letter;
 mod pace;
 mod replay;
+mod show;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use audit::{Actor, Audit, Request};
 pub use filter::{Filter, Wanted};
 pub use letter::{Kept, Letter, LetterId, LetterIdError, Summary};
 pub use replay::{Replay, Replayed};
+pub use show::{fields_json, hex_json};
 
 /// Letters handled by one call at most: more is more than dead letters may be.
 pub const LIMIT_MAX: u64 = 1_000_000;

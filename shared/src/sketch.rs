@@ -18,6 +18,17 @@ const TOP_MAP_SIZE: usize = 512;
 const REGISTER_BITS: u32 = 14;
 const REGISTERS: usize = 1 << REGISTER_BITS;
 
+/// The hash of an id, made once for all filters that are asked about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdHash(u64);
+
+impl IdHash {
+    /// Hashes `id`.
+    pub fn of(id: &[u8]) -> Self {
+        Self(murmur64a(id))
+    }
+}
+
 /// Knows which ids would change nothing in a HyperLogLog of Redis that has seen all it let pass.
 ///
 /// It keeps the registers as Redis does, under the same hash. Were the hash another one in some
@@ -43,9 +54,8 @@ impl fmt::Debug for IdFilter {
 }
 
 impl IdFilter {
-    /// Whether `id` changes something, which it then has.
-    pub fn lets_pass(&mut self, id: &[u8]) -> bool {
-        let hash = murmur64a(id);
+    /// Whether the id of this hash changes something, which it then has.
+    pub fn lets_pass(&mut self, IdHash(hash): IdHash) -> bool {
         let rank = (hash >> REGISTER_BITS) | 1 << (64 - REGISTER_BITS);
         let rank = u8::try_from(rank.trailing_zeros() + 1).unwrap_or(u8::MAX);
         let at = usize::try_from(hash & (REGISTERS as u64 - 1)).unwrap_or(0);
@@ -190,10 +200,10 @@ mod tests {
     #[test]
     fn an_id_passes_once() {
         let mut filter = IdFilter::default();
-        assert!(filter.lets_pass(b"alice"));
-        assert!(!filter.lets_pass(b"alice"));
+        assert!(filter.lets_pass(IdHash::of(b"alice")));
+        assert!(!filter.lets_pass(IdHash::of(b"alice")));
         let passed = (0..1_000_000_u32)
-            .filter(|id| filter.lets_pass(&id.to_le_bytes()))
+            .filter(|id| filter.lets_pass(IdHash::of(&id.to_le_bytes())))
             .count();
         assert!(passed < 150_000, "{passed} of a million");
     }
@@ -228,6 +238,17 @@ mod tests {
             assert!(count >= item.count - item.error, "{item:?}: {count}");
             assert!(item.error <= 400_000 * 7 / 1_000, "{item:?}");
         }
+    }
+
+    #[test]
+    fn a_million_items_take_no_more_room_than_a_few_hundred() {
+        let mut sketch = TopItems::default();
+        for n in 0..1_000_000_u32 {
+            sketch.note(&format!("{n:0>128}"));
+        }
+        assert!(sketch.0.num_active_items() <= TOP_MAP_SIZE * 3 / 4);
+        // Each item with its length and count, and a head.
+        assert!(sketch.encode().len() <= TOP_MAP_SIZE * 3 / 4 * (128 + 4 + 8) + 64);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
-pub use follow::Followed;
+pub use follow::{FollowLimits, Followed};
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};

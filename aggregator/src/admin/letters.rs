@@ -2,16 +2,16 @@
 //! as `evp-processor dlq` bounds it.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocument;
 use evp_shared::dead_letters::{
-    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary,
+    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary, fields_json,
 };
-use evp_shared::frame::RawFrame;
 use evp_shared::store::stored_fingerprint;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -143,27 +143,43 @@ impl Admin {
 
     /// Does `operation` with those that match `filter`, or only counts them.
     ///
+    /// # Cancel safety
+    /// What was begun goes on without the caller, and is written down.
+    ///
     /// # Errors
     /// [`QueryError::Busy`], [`QueryError::Store`], [`QueryError::Counters`]; repeating is harmless.
     pub async fn operate(
+        self: &Arc<Self>,
+        operation: Operation,
+        filter: Filter,
+        dry_run: bool,
+    ) -> Result<Done, QueryError> {
+        let matched = self.in_time(self.letters.count(&filter)).await?;
+        if dry_run || matched == 0 {
+            return Ok(Done {
+                dry_run,
+                matched,
+                remaining: matched,
+                ..Done::default()
+            });
+        }
+        let slot = self.operations.try_slot().ok_or(QueryError::Busy)?;
+        let this = Arc::clone(self);
+        let audited = async move { this.operate_audited(operation, &filter, matched).await };
+        match slot.spawn(audited).await {
+            Ok(Some(done)) => done,
+            // Cut at the end of the service.
+            Ok(None) => Err(QueryError::Busy),
+            Err(died) => std::panic::resume_unwind(died.into_panic()),
+        }
+    }
+
+    async fn operate_audited(
         &self,
         operation: Operation,
         filter: &Filter,
-        dry_run: bool,
+        matched: u64,
     ) -> Result<Done, QueryError> {
-        let matched = self.in_time(self.letters.count(filter)).await?;
-        let untouched = Done {
-            dry_run,
-            matched,
-            remaining: matched,
-            ..Done::default()
-        };
-        if dry_run || matched == 0 {
-            return Ok(untouched);
-        }
-        let Ok(_slot) = self.operations.try_acquire() else {
-            return Err(QueryError::Busy);
-        };
         let request = Request {
             actor: &nobody(),
             what: operation.audited_as(),
@@ -184,10 +200,11 @@ impl Admin {
         let remaining = self.in_time(self.letters.count(filter)).await?;
         let of = |wanted| if wanted == operation { handled } else { 0 };
         Ok(Done {
+            dry_run: false,
+            matched,
             replayed: of(Operation::Replay),
             purged: of(Operation::Purge),
             remaining,
-            ..untouched
         })
     }
 
@@ -266,7 +283,7 @@ impl LetterWhole {
     fn of(summary: Summary, letter: &Letter) -> Self {
         let (event, fields) = match &letter.kept {
             Kept::Event(bytes) => (event(bytes), None),
-            Kept::Entry(raw) => (None, Some(fields(raw))),
+            Kept::Entry(raw) => (None, Some(fields_json(raw))),
         };
         Self {
             head: LetterHead::of(summary),
@@ -279,26 +296,4 @@ impl LetterWhole {
 fn event(bytes: &[u8]) -> Option<Value> {
     let document = RawDocument::from_bytes(bytes).ok()?;
     serde_json::to_value(EventJson::new(document)).ok()
-}
-
-fn fields(raw: &RawFrame) -> Value {
-    let field = |field: &Option<bytes::Bytes>| {
-        let field = field.as_ref()?;
-        Some(match std::str::from_utf8(field) {
-            Ok(text) if !text.chars().any(char::is_control) => json!(text),
-            _ => json!({ "hex": hex(field) }),
-        })
-    };
-    json!({
-        "v": field(&raw.version),
-        "n": field(&raw.events),
-        "b": field(&raw.bytes),
-        "m": field(&raw.meta),
-        "d": field(&raw.payload),
-        "decodesNow": raw.open().is_ok(),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

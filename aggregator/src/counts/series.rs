@@ -355,11 +355,15 @@ mod tests {
         let request = parse("window=1s&step=second").unwrap();
         let tenant = Tenant::named("default");
         let mut fold = SeriesFold::new(&request, &tenant);
-        for rank in 0..SUMMED_TYPES_MAX + 100 {
-            fold.add(request.buckets.start, &bucket(&[(&format!("t{rank}"), 1)]));
+        for types in 0..1_000 {
+            let row = |rank| (field("default", &format!("t{types:0>90}-{rank}")), 1);
+            fold.add(request.buckets.start, &(0..1_000).map(row).collect());
         }
         assert!(fold.sums.len() <= SUMMED_TYPES_MAX + 1);
-        let total: i64 = fold.finish().series.iter().map(|series| series.total).sum();
-        assert_eq!(total, i64::try_from(SUMMED_TYPES_MAX).unwrap() + 100);
+        let answer = fold.finish();
+        let total: i64 = answer.series.iter().map(|series| series.total).sum();
+        assert_eq!(total, 1_000_000);
+        assert_eq!(answer.series.len(), SERIES_MAX + 1);
+        assert!(serde_json::to_vec(&answer).unwrap().len() < 256 * 1_024);
     }
 }

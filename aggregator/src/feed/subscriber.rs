@@ -1,56 +1,25 @@
 //! One client of the feed: from its place, through the kept window if it was away, to what comes.
 
-use std::collections::VecDeque;
+mod behind;
+mod message;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 
+use self::behind::Behind;
+use self::message::{COMMENT, HEARTBEAT, RETRY, Reset, write};
 use super::Presence;
 use super::item::{FrameItem, Item, digest};
 use super::minute::Minute;
 use super::place::Place;
-use super::reader::{PageSize, follow, frame_of};
 use super::ring::Seek;
 use super::wanted::{Allowance, Wanted};
 
 /// Bytes after which what was written is sent, before more is looked for.
 const CHUNK_BYTES: usize = 16 * 1024;
-
-/// Bytes one read of the kept window is to come to; a client that stands still holds them.
-const READ_BYTES: usize = 128 * 1024;
-
-/// Longest silence: a proxy closes what is silent for long, and a client gone is noticed by
-/// writing to it.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// How soon a client is to come back, in ms.
-const RETRY: &str = "retry: 2000\n\n";
-
-/// Why a client has to start anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reset {
-    /// Its id is none of this feed's.
-    UnknownId,
-    /// Events after its id have left the kept window.
-    LeftWindow,
-    /// Redis began a new life: ids of another one mean nothing.
-    NewLife,
-    /// The aggregator could not follow.
-    Torn,
-}
-
-impl Reset {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownId => "unknown_id",
-            Self::LeftWindow => "left_window",
-            Self::NewLife => "new_life",
-            Self::Torn => "torn",
-        }
-    }
-}
 
 /// One client of the feed.
 #[derive(Debug)]
@@ -83,15 +52,6 @@ enum Way {
     },
     /// Out of the kept window.
     Behind(Box<Behind>),
-}
-
-/// A client that was away.
-#[derive(Debug)]
-struct Behind {
-    page: VecDeque<FrameItem>,
-    /// Once the page is through: the place it was read to.
-    end: Option<(u16, evp_shared::stream::EntryId)>,
-    size: PageSize,
 }
 
 impl Subscriber {
@@ -149,11 +109,7 @@ impl Subscriber {
         let absence = Duration::from_millis(now_ms.saturating_sub(place.ms()));
         self.allowance.grant_absence(absence);
         self.place = place;
-        self.way = Way::Behind(Box::new(Behind {
-            page: VecDeque::new(),
-            end: None,
-            size: PageSize::new(READ_BYTES),
-        }));
+        self.way = Way::Behind(Box::default());
     }
 
     fn reset(&mut self, reason: Reset) {
@@ -199,7 +155,7 @@ impl Subscriber {
             _ = self.minute.changed() => self.minute.mark_changed(),
             () = feed.shutdown.triggered() => {}
             () = tokio::time::sleep(HEARTBEAT.saturating_sub(silence)) => {
-                self.out.put_slice(b":\n\n");
+                self.out.put_slice(COMMENT);
             }
         }
     }
@@ -260,78 +216,6 @@ impl Subscriber {
         }
     }
 
-    async fn follow_window(&mut self) {
-        let Way::Behind(behind) = &mut self.way else {
-            return;
-        };
-        if let Some(frame) = behind.page.pop_front() {
-            if !self.take(&frame)
-                && let Way::Behind(behind) = &mut self.way
-            {
-                behind.page.push_front(frame);
-            }
-            return;
-        }
-        if let Some((partition, end)) = behind.end.take() {
-            self.place.pass(partition, end);
-        }
-        let Some(partition) = self.next_partition() else {
-            return;
-        };
-        self.read_window(partition).await;
-    }
-
-    /// The partition to read next; `None` when the client has changed to the ring, or starts anew.
-    fn next_partition(&mut self) -> Option<u16> {
-        let feed = Arc::clone(&self.presence.feed);
-        let guard = feed.ring();
-        let Some(ring) = guard.as_ref() else {
-            self.is_over = true;
-            return None;
-        };
-        if self.place.lives != ring.end().lives {
-            drop(guard);
-            self.reset(Reset::NewLife);
-            return None;
-        }
-        let start = ring.start();
-        if self.place.part().is_none() && self.place.is_beyond(start) {
-            self.way = Way::Live {
-                next: ring.first(),
-                events: ring.events_gone(),
-            };
-            feed.metrics.resumed.increment(1);
-            return None;
-        }
-        let is_behind = |of: &u16| self.place.entry(*of) < start.entry(*of);
-        let mut all = 0..feed.stream.partitions();
-        self.place.part().or_else(|| all.find(is_behind))
-    }
-
-    async fn read_window(&mut self, partition: u16) {
-        let feed = Arc::clone(&self.presence.feed);
-        let Way::Behind(behind) = &mut self.way else {
-            return;
-        };
-        let (from, count) = (self.place.from(partition), behind.size.entries);
-        // Closed only with the feed.
-        let _slot = feed.catching_up.acquire().await;
-        let Ok(found) = follow(&feed.stream, partition, from, count).await else {
-            self.is_over = true;
-            return;
-        };
-        if found.is_torn(from) {
-            return self.reset(Reset::LeftWindow);
-        }
-        if (found.entries.len() as u64) < count {
-            behind.end = Some((partition, found.last.max(self.place.entry(partition))));
-        } else {
-            behind.end = found.entries.last().map(|last| (partition, last.id));
-        }
-        behind.size.learn(&found.entries);
-        behind.page = found.entries.into_iter().filter_map(frame_of).collect();
-    }
-
     /// Writes what is wanted of a frame; `false` when the rest of it has to wait.
     fn take(&mut self, frame: &FrameItem) -> bool {
         let feed = Arc::clone(&self.presence.feed);
@@ -374,20 +258,6 @@ impl Subscriber {
         self.place.pass(partition, entry);
         true
     }
-}
-
-/// Writes one event of the stream; JSON has no line breaks.
-fn write(out: &mut BytesMut, name: &str, id: Option<&str>, data: &[u8]) {
-    out.reserve(name.len() + data.len() + 80);
-    out.put_slice(b"event: ");
-    out.put_slice(name.as_bytes());
-    if let Some(id) = id {
-        out.put_slice(b"\nid: ");
-        out.put_slice(id.as_bytes());
-    }
-    out.put_slice(b"\ndata: ");
-    out.put_slice(data);
-    out.put_slice(b"\n\n");
 }
 
 #[cfg(test)]

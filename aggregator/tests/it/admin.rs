@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::service::{TestAggregator, binary, event, id};
 
-fn letter(ms: u64, event_type: &str) -> Document {
+pub(crate) fn letter(ms: u64, event_type: &str) -> Document {
     let id = id(ms, ms);
     let raw = bson::serialize_to_vec(&event(id, i64::try_from(ms).unwrap(), event_type)).unwrap();
     let bytes = |bytes: Vec<u8>| Binary {
@@ -36,7 +36,7 @@ fn poison(ms: i64) -> Document {
     }
 }
 
-async fn with_letters(letters: &[Document]) -> TestAggregator {
+pub(crate) async fn with_letters(letters: &[Document]) -> TestAggregator {
     let service = TestAggregator::start().await;
     let collection = service
         .mongo

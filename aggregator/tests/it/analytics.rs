@@ -1,8 +1,9 @@
 //! What happened lately, as it is answered.
 
-use evp_shared::counters::Step;
+use evp_shared::counters::{Step, TYPES_MAX};
 use evp_shared::sketch::TopItems;
 use evp_shared::stream::{SketchBucket, SketchUpdate};
+use fred::interfaces::LuaInterface as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -109,22 +110,78 @@ async fn an_answer_is_kept_and_told_from_others() {
     assert_eq!(get(Some("\"other\"".to_owned())).await.status(), 200);
 }
 
+/// Types that one frame brings.
+const TYPES_PER_FRAME: usize = 1_000;
+
+/// Counts an event of each of `types` types with the longest of names, other ones in each partition,
+/// in the seconds before `now`.
+async fn count_types(service: &TestAggregator, now: u64, types: std::ops::Range<usize>) {
+    let of_partition = |partition: u16| {
+        let types = types.clone();
+        async move {
+            for first in types.step_by(TYPES_PER_FRAME) {
+                let kinds: Vec<String> = (first..first + TYPES_PER_FRAME)
+                    .map(|n| format!("p{partition}-{n:0>97}"))
+                    .collect();
+                let rows: Vec<(&str, u32)> = kinds.iter().map(|kind| (kind.as_str(), 1)).collect();
+                let second = now - (first / TYPES_PER_FRAME) as u64 % 50;
+                service.count(partition, second, &rows).await;
+            }
+        }
+    };
+    tokio::join!(of_partition(0), of_partition(1));
+}
+
+/// Bytes that all keys of the test take in Redis.
+async fn redis_bytes(service: &TestAggregator) -> u64 {
+    let script = "local sum = 0 \
+                  for _, key in ipairs(redis.call('KEYS', ARGV[1] .. ':*')) do \
+                  sum = sum + redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) end return sum";
+    let prefix = service.redis.keys().prefix();
+    let client = service.redis.client();
+    client
+        .eval(script, Vec::<String>::new(), prefix)
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
-async fn many_types_make_neither_counters_nor_the_answer_grow() {
+async fn a_million_types_in_a_minute_make_neither_counters_nor_answers_grow() {
     let service = TestAggregator::start().await;
     let now = now_s();
-    let kinds: Vec<String> = (0..20_000).map(|n| format!("type-{n:0>60}")).collect();
-    for part in kinds.chunks(1_000) {
-        let rows: Vec<(&str, u32)> = part.iter().map(|kind| (kind.as_str(), 1)).collect();
-        service.count(0, now, &rows).await;
+    count_types(&service, now, 0..50_000).await;
+    let before = redis_bytes(&service).await;
+    count_types(&service, now, 50_000..500_000).await;
+    // One bit for each frame.
+    let grown = redis_bytes(&service).await - before;
+    assert!(grown < 16 * 1_024, "{grown} after {before}");
+
+    let stream = service.redis.stream(2);
+    for partition in 0..2 {
+        let counts = stream.count_total(partition).await.unwrap();
+        assert_eq!(counts.len(), TYPES_MAX as usize + 1);
     }
-    let response = service.raw(Method::GET, "/analytics?range=24h").await;
-    let body = response.bytes().await.unwrap();
-    assert!(body.len() < 256 * 1_024, "{}", body.len());
-    let answer: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(answer["totals"]["events"], 20_000);
+    let paths = [
+        "/metrics",
+        "/metrics?window=all",
+        "/analytics?range=15m",
+        "/analytics?range=24h",
+    ];
+    for path in paths {
+        let response = service.raw(Method::GET, path).await;
+        let body = response.bytes().await.unwrap();
+        assert!(body.len() < 256 * 1_024, "{path}: {}", body.len());
+    }
+    let metrics = service.ok("/metrics?window=all").await;
+    assert_eq!(metrics["totals"]["events"], 1_000_000);
+    let answer = service.ok("/analytics?range=24h").await;
+    assert_eq!(answer["totals"]["events"], 1_000_000);
     let types = answer["byType"].as_array().unwrap();
     assert_eq!(types.len(), 201);
     assert_eq!(types[200]["type"], "__other__");
-    assert_eq!(types[200]["count"], 20_000 - 200);
+    let named: u64 = types[..200]
+        .iter()
+        .map(|row| row["count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(types[200]["count"], 1_000_000 - named);
 }

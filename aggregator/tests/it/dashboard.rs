@@ -16,8 +16,24 @@ async fn every_screen_is_a_page_that_may_do_nothing_but_what_it_needs() {
             policy.contains("connect-src 'self' http://127.0.0.1:8080;"),
             "{policy}"
         );
+        assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
         let page = response.text().await.unwrap();
         assert!(page.contains("<title>EVP"), "{page}");
+    }
+    let others = [
+        "/docs/",
+        "/docs/index.html",
+        "/openapi.json",
+        "/livez",
+        "/metrics",
+        "/none",
+        "/events?limit=0",
+        "/assets/none.js",
+    ];
+    for path in others {
+        let response = aggregator.raw(Method::GET, path).await;
+        let policy = response.headers()["content-security-policy"].to_str();
+        assert_eq!(policy.unwrap(), "frame-ancestors 'none'", "{path}");
     }
     let page = aggregator.raw(Method::GET, "/").await.text().await.unwrap();
     for file in page.split('"').filter(|part| part.starts_with("/assets/")) {

@@ -1,7 +1,8 @@
 //! `GET /events` the other way, and all of it in one answer.
 
 use evp_shared::store::Index;
-use reqwest::{Method, StatusCode};
+use evp_shared::testing::wait_for;
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::events::{ids, many, walk};
@@ -73,11 +74,15 @@ async fn what_is_newer_by_then_is_found_and_the_way_leads_forth_again() {
     assert_eq!(forth["items"], back["items"]);
 }
 
-async fn export(service: &TestAggregator, query: &str) -> (StatusCode, String) {
+async fn begin_export(service: &TestAggregator, query: &str) -> Response {
     let request = service
         .request(Method::GET, &format!("/events{query}"))
         .header("accept", "application/x-ndjson");
-    let response = request.send().await.unwrap();
+    request.send().await.unwrap()
+}
+
+async fn export(service: &TestAggregator, query: &str) -> (StatusCode, String) {
+    let response = begin_export(service, query).await;
     let status = response.status();
     if status.is_success() {
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
@@ -119,4 +124,35 @@ async fn an_export_is_the_whole_list_an_event_per_line() {
     assert_eq!(none, "");
     let (status, problem) = export(&service, "?limit=0").await;
     assert_eq!(status, 400, "{problem}");
+}
+
+#[tokio::test]
+async fn clients_that_stop_reading_do_not_hold_exports_for_ever() {
+    let config = "[server]\nwrite_idle = \"200ms\"\n[aggregator.query]\ntime_limit = \"20s\"";
+    let service = TestAggregator::start_as(config).await;
+    // More than sockets take.
+    let documents: Vec<_> = (0..160_u64)
+        .map(|n| {
+            let mut document = event(id(n, n), 0, "click");
+            document.insert("payload", bson::doc! { "text": "x".repeat(200_000) });
+            document
+        })
+        .collect();
+    service.insert(&documents).await;
+    let mut stopped = Vec::new();
+    while let response = begin_export(&service, "").await
+        && response.status() == 200
+    {
+        stopped.push(response);
+        assert!(stopped.len() <= 100, "exports are not bounded");
+    }
+    wait_for("the export of one who does not read", || async {
+        begin_export(&service, "?limit=1").await.status() == 200
+    })
+    .await;
+    let mut broken_off = 0;
+    for response in stopped {
+        broken_off += usize::from(response.bytes().await.is_err());
+    }
+    assert!(broken_off > 0, "the place was given up before its time");
 }

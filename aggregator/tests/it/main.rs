@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod admin_left;
 mod analytics;
 mod dashboard;
 mod event;

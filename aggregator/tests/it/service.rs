@@ -17,6 +17,7 @@ use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -131,6 +132,11 @@ impl TestAggregator {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             running,
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     /// A request that is not sent yet.
@@ -267,14 +273,11 @@ pub(crate) async fn prepared(indexes: &[Index]) -> TestMongo {
 }
 
 fn frame_id(second: u64, partition: u16) -> FrameId {
-    let number = rand_number() & 0x00ff_ffff;
+    // Of all tests: a number that comes again would be the same frame.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let second = u32::try_from(second).unwrap();
     FrameId::new(second, ProducerId::new(partition, 7), number)
-}
-
-fn rand_number() -> u32 {
-    let name = evp_shared::testing::unique("");
-    u32::from_str_radix(name.get(..8).unwrap(), 16).unwrap()
 }
 
 /// A canonical id of a given time, the way EVP makes them, with `salt` as its hash.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::ProducerId;
-use evp_shared::stream::{EntryId, Life};
+use evp_shared::stream::{EntryId, FollowLimits, Life};
 use evp_shared::testing::PATIENCE;
 use evp_shared::testing::events::{TestEvent, frame_of};
 use reqwest::{Method, Response};
@@ -149,8 +149,12 @@ impl TestAggregator {
             .append(partition, hello.life, &[frame])
             .await
             .unwrap();
+        let none = FollowLimits {
+            entries: 0,
+            bytes: 0,
+        };
         stream
-            .follow(partition, std::ops::Bound::Unbounded, 0)
+            .follow(partition, std::ops::Bound::Unbounded, none)
             .await
             .unwrap()
             .last

@@ -9,7 +9,7 @@ mod test;
 mod tools;
 
 pub use demo::demo;
-pub use demo_data::demo_data;
+pub use demo_data::{demo_data, flights};
 pub use ports::Ports;
 pub use run::run;
 pub use test::test;

@@ -195,6 +195,11 @@ impl System {
         Ok(outcome)
     }
 
+    /// Ends a scenario that has no books: its logs are not shown.
+    pub fn pass(mut self) {
+        self.passed = true;
+    }
+
     fn nodes(&self) -> impl Iterator<Item = &Node> {
         let services = self.ingests.iter().chain(&self.processors);
         services.chain(self.aggregator.as_ref())

@@ -53,6 +53,19 @@ pub const SERVER_KEEP_ALIVE_IDLE: Key<Duration> = Key::new(
 )
 .range("1s", "1h");
 
+/// How long a client may take nothing of its answer.
+///
+/// # Source
+/// nginx's `send_timeout`, between two writes too.
+pub const SERVER_WRITE_IDLE: Key<Duration> = Key::new(
+    "server.write_idle",
+    "60s",
+    "Longest time in which a client takes nothing of an answer that is being sent; its connection \
+     is then closed. Lower cuts clients on bad networks; higher lets those who do not read hold \
+     exports and places of the live stream.",
+)
+.range("100ms", "1h");
+
 /// The public port.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerConfig {
@@ -64,6 +77,8 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// See [`SERVER_KEEP_ALIVE_IDLE`].
     pub keep_alive_idle: Duration,
+    /// See [`SERVER_WRITE_IDLE`].
+    pub write_idle: Duration,
 }
 
 impl ServerConfig {
@@ -78,6 +93,7 @@ impl ServerConfig {
             connections: source.get(&SERVER_CONNECTIONS),
             header_timeout: source.get(&SERVER_HEADER_TIMEOUT),
             keep_alive_idle: source.get(&SERVER_KEEP_ALIVE_IDLE),
+            write_idle: source.get(&SERVER_WRITE_IDLE),
         }
     }
 }

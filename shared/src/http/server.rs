@@ -33,12 +33,29 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
     /// Longest time between two requests, and before the first one.
     pub keep_alive_idle: Duration,
+    /// Longest time in which a client takes nothing of an answer that waits to be sent: between two
+    /// writes, whatever the answer's size. HTTP/1 only; HTTP/2 has its pings.
+    pub write_idle: Duration,
     /// Bytes of a request's header, start line included; also the header list of HTTP/2.
     pub header_bytes: usize,
-    /// Bytes that one HTTP/1 connection may have read and not yet handed on.
-    pub read_buffer_bytes: usize,
+    /// Bytes that one HTTP/1 connection may hold in each direction: read and not yet handed on,
+    /// taken from an answer and not yet sent. One that is about to be full still takes a whole
+    /// chunk of an answer. More than `header_bytes`.
+    pub buffer_bytes: usize,
+    /// How the parts of an answer are written.
+    pub answers: Answers,
     /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c).
     pub http2: Http2,
+}
+
+/// How the parts of an answer are written, head and chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// As they are, by vectored writes: what was sent is free at once.
+    Apart,
+    /// Copied together first: less work for answers of a few hundred bytes. The connection keeps
+    /// the buffer at its largest size, which for streams would be tens of KiB each.
+    Joined,
 }
 
 /// Whether a listener speaks HTTP/2 besides HTTP/1.1, and what a connection of it may cost.
@@ -79,8 +96,10 @@ impl ServerLimits {
             connections: 10_000,
             header_timeout: Duration::from_secs(5),
             keep_alive_idle: Duration::from_secs(75),
+            write_idle: Duration::from_secs(60),
             header_bytes: 16 * 1024,
-            read_buffer_bytes: 256 * 1024,
+            buffer_bytes: 32 * 1024,
+            answers: Answers::Apart,
             http2: Http2::Off,
         }
     }

@@ -7,6 +7,15 @@ use fred::prelude::Value;
 
 use super::{Entry, EntryId, Life, Stream, StreamError, entry, reply};
 
+/// How much one read may come to, whichever is reached first.
+#[derive(Debug, Clone, Copy)]
+pub struct FollowLimits {
+    /// Entries at most; with 0 only what there is about the stream is read.
+    pub entries: u64,
+    /// Bytes of their fields: the entry that exceeds them is the last one.
+    pub bytes: usize,
+}
+
 /// What was found from a place on.
 #[derive(Debug, Clone)]
 pub struct Followed {
@@ -14,8 +23,10 @@ pub struct Followed {
     pub life: Life,
     /// The highest id that was ever deleted: above the place, something there is missing.
     pub deleted: EntryId,
-    /// The last id there was. With fewer entries than asked for, all up to it were read.
+    /// The last id there was. Unless there may be more, all up to it were read.
     pub last: EntryId,
+    /// Whether there may be more entries after these.
+    pub may_be_more: bool,
     /// Entries from the place on.
     pub entries: Vec<Entry>,
 }
@@ -32,8 +43,9 @@ impl Followed {
 }
 
 impl Stream {
-    /// At most `count` entries of `partition` from `from` on, acknowledged ones included, as long
-    /// as they are in the kept window; and what may be missing, seen in the same moment.
+    /// Entries of `partition` from `from` on, as many as `limits` allow, acknowledged ones
+    /// included, as long as they are in the kept window; and what may be missing, seen in the same
+    /// moment.
     ///
     /// # Errors
     /// [`StreamError`].
@@ -41,7 +53,7 @@ impl Stream {
         &self,
         partition: u16,
         from: Bound<EntryId>,
-        count: u64,
+        limits: FollowLimits,
     ) -> Result<Followed, StreamError> {
         let names = self.keys(partition)?;
         let keys = vec![names.life.clone(), names.events.clone()];
@@ -50,7 +62,11 @@ impl Stream {
             Bound::Excluded(id) => format!("({id}"),
             Bound::Unbounded => "-".to_owned(),
         };
-        let args = vec![start.into(), count.to_string().into()];
+        let args = vec![
+            start.into(),
+            limits.entries.to_string().into(),
+            limits.bytes.to_string().into(),
+        ];
         let mut values = self
             .run(&self.scripts.follow, keys, args)
             .await?
@@ -58,11 +74,13 @@ impl Stream {
         let life = Life(reply::number(&mut values)?);
         let deleted = id(&reply::text(&mut values)?)?;
         let last = id(&reply::text(&mut values)?)?;
+        let may_be_more = reply::number::<u64>(&mut values)? != 0;
         let entries = values.next().unwrap_or(Value::Null);
         Ok(Followed {
             life,
             deleted,
             last,
+            may_be_more,
             entries: entry::parse_all(partition, entries)?,
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use evp_shared::http::body::{self, BodyLimits};
 use evp_shared::http::problem::Problem;
-use evp_shared::http::server::{self, Drained, Http2, Http2Limits, ServerLimits};
+use evp_shared::http::server::{self, Answers, Drained, Http2, Http2Limits, ServerLimits};
 use evp_shared::shutdown::Shutdown;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +22,8 @@ use tokio::time::timeout;
 /// A condition that should hold soon has this long, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(20);
+/// More than sockets take.
+const LARGE: usize = 64 << 20;
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 struct Server {
@@ -71,6 +73,9 @@ async fn answer(
         arrived.add_permits(1);
         release.acquire().await.unwrap().forget();
     }
+    if path == "/large" {
+        return Response::new(Full::new(Bytes::from(vec![b'x'; LARGE])));
+    }
     let limits = BodyLimits {
         wire_bytes: 1 << 20,
         idle: SOON,
@@ -119,6 +124,20 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
         bytes.extend_from_slice(&buffer[..read]);
     }
     String::from_utf8(bytes).unwrap()
+}
+
+/// Connects until it is let in and answered.
+async fn place_of_its_own(server: &Server) -> TcpStream {
+    let let_in = async {
+        loop {
+            let mut stream = server.connect().await;
+            stream.write_all(GET.as_bytes()).await.unwrap();
+            if !read_until(&mut stream, "\r\n").await.contains(" 503 ") {
+                return stream;
+            }
+        }
+    };
+    timeout(SOON, let_in).await.unwrap()
 }
 
 /// Reads until `text` has come.
@@ -346,19 +365,35 @@ async fn one_connection_too_many_is_told_so_and_the_others_go_on() {
         .await
         .unwrap();
     read_to_end(&mut first).await;
-    let taken = async {
-        loop {
-            let mut third = server.connect().await;
-            third.write_all(GET.as_bytes()).await.unwrap();
-            if !read_until(&mut third, "\r\n").await.contains(" 503 ") {
-                break;
-            }
-        }
-    };
-    timeout(SOON, taken)
-        .await
-        .expect("the place should be free again");
+    place_of_its_own(&server).await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_loses_its_connection() {
+    for answers in [Answers::Apart, Answers::Joined] {
+        let limits = ServerLimits {
+            connections: 1,
+            write_idle: Duration::from_millis(200),
+            answers,
+            ..limits()
+        };
+        let server = start(limits, GRACE).await;
+        let mut stopped = server.connect().await;
+        stopped
+            .write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        read_until(&mut stopped, "200 OK").await;
+        let mut next = place_of_its_own(&server).await;
+        assert!(read_to_end(&mut stopped).await.len() < LARGE);
+
+        next.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(read_to_end(&mut next).await.len() > LARGE);
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

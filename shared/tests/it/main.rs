@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod follow;
 mod http_server;
 mod members;
 mod stream;

@@ -196,7 +196,7 @@ async fn operate(
     let asked = read_body(&head.headers, body).await?;
     let dry_run = asked.dry_run.unwrap_or(true);
     let filter = asked.filter(app.clock.now_ms())?;
-    json(&app.admin.operate(operation, &filter, dry_run).await?)
+    json(&app.admin.operate(operation, filter, dry_run).await?)
 }
 
 /// Reads JSON, and only what says that it is: a form of another page's cannot say so.

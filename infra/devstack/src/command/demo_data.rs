@@ -5,6 +5,8 @@ mod totals;
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::{Error, Result, console, http};
 use load::Sent;
 use totals::Totals;
@@ -27,6 +29,18 @@ pub async fn demo_data(ingest: &str, aggregator: &str) -> Result<()> {
     let sent = load::send(&client, ingest, archive).await?;
     let added = totals::await_growth(&client, aggregator, before, sent.accepted).await?;
     report(&sent, added)
+}
+
+/// Gives each flight to `each`, as the event that [`demo_data`] sends, for figures to compare with.
+///
+/// # Errors
+/// As [`demo_data`], from the download.
+pub async fn flights(mut each: impl FnMut(&Value)) -> Result<()> {
+    let archive = source::archive().await?;
+    source::events(&archive, |event| {
+        each(event);
+        Ok(true)
+    })
 }
 
 /// Prints the one line everything is about.

@@ -75,7 +75,7 @@ fn gzip(text: &str) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-async fn ask(system: &System, path: &str) -> Result<Value> {
+pub(crate) async fn ask(system: &System, path: &str) -> Result<Value> {
     let aggregator = system.aggregator.as_ref().context("an aggregator")?;
     let url = format!("{}{path}", aggregator.url());
     let response = system.http.get(url).send().await?;

@@ -2,3 +2,4 @@
 
 mod everything_arrives_once;
 mod faults;
+mod flights;

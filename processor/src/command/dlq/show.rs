@@ -1,8 +1,7 @@
 //! Dead letters, for people and for programs.
 
 use bson::{Bson, Document, RawDocument};
-use evp_shared::dead_letters::{Kept, Letter};
-use evp_shared::frame::RawFrame;
+use evp_shared::dead_letters::{Kept, Letter, fields_json, hex_json};
 use serde_json::{Value, json};
 
 use crate::command::{show_time, table};
@@ -68,7 +67,7 @@ fn describe(letter: &Letter) -> Value {
     let mut value = head(letter);
     let (name, kept) = match &letter.kept {
         Kept::Event(document) => ("event", event(document)),
-        Kept::Entry(raw) => ("entry", entry(raw)),
+        Kept::Entry(raw) => ("entry", fields_json(raw)),
     };
     value[name] = kept;
     value
@@ -81,29 +80,6 @@ fn event(bytes: &[u8]) -> Value {
         .and_then(|raw| Document::try_from(raw).ok());
     match document {
         Some(document) => Bson::Document(document).into_relaxed_extjson(),
-        None => json!({ "hex": hex(bytes) }),
+        None => hex_json(bytes),
     }
-}
-
-/// The fields of an entry, as text where they are text, and whether it decodes by now.
-fn entry(raw: &RawFrame) -> Value {
-    let field = |field: &Option<bytes::Bytes>| {
-        let field = field.as_ref()?;
-        Some(match std::str::from_utf8(field) {
-            Ok(text) if !text.chars().any(char::is_control) => json!(text),
-            _ => json!({ "hex": hex(field) }),
-        })
-    };
-    json!({
-        "v": field(&raw.version),
-        "n": field(&raw.events),
-        "b": field(&raw.bytes),
-        "m": field(&raw.meta),
-        "d": field(&raw.payload),
-        "decodesNow": raw.open().is_ok(),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::deadline::{Activity, Deadlines, Overdue};
 use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
-use super::{Handler, Http2, Http2Limits, ServerLimits, refuse};
+use super::{Answers, Handler, Http2, Http2Limits, ServerLimits, refuse};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
 
@@ -61,6 +61,7 @@ impl<H: Handler> Connections<H> {
             deadlines: Deadlines {
                 header: limits.header_timeout,
                 idle: limits.keep_alive_idle,
+                write: limits.write_idle,
             },
             http1: http1_builder(&limits),
             http2: match limits.http2 {
@@ -109,9 +110,8 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
         // at hyper's 100, which it parses on the stack; any other costs an allocation per request.
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.read_buffer_bytes)
-        // Answers are small: joining head and body costs less than a vectored write of two parts.
-        .writev(false)
+        .max_buf_size(limits.buffer_bytes)
+        .writev(limits.answers == Answers::Apart)
         // With it hyper 1.12 does not flush while unread bytes are there: a 400 or 431 for a broken
         // header is lost, and an answer waits for the rest of the request after it.
         .pipeline_flush(false);
@@ -260,13 +260,15 @@ fn of_end(ended: Result<(), hyper::Error>) -> Closed {
     }
 }
 
-/// Says goodbye to an idle connection, and drops one that is still sending its header.
+/// Says goodbye to an idle connection, and drops one that is still sending its header or takes
+/// nothing of its answer.
 async fn close_overdue<C>(overdue: Overdue, mut connection: Pin<&mut C>) -> Closed
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     match overdue {
         Overdue::Header => Closed::SlowHeader,
+        Overdue::Answer => Closed::SlowReader,
         Overdue::Idle => {
             connection.as_mut().graceful_shutdown();
             // A request may have come at the same moment: it is answered, if it is quick.

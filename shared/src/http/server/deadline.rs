@@ -1,4 +1,4 @@
-//! Deadlines of a connection between its requests.
+//! Deadlines of a connection: between its requests, and while its client takes nothing.
 //!
 //! hyper has one timer for both the idle time and the header, and allocates it anew for every
 //! request. Here a request costs two atomic additions, and one timer per connection looks at them
@@ -17,18 +17,24 @@ pub(super) struct Activity {
     started: AtomicU64,
     finished: AtomicU64,
     header_begun: AtomicBool,
+    /// Bytes of an answer wait, and the socket takes none.
+    is_blocked: AtomicBool,
+    /// How often it took some after that.
+    unblocked: AtomicU64,
 }
 
 /// A request under way; it ends when it is dropped, with the last of its answer.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
-/// What a connection is about. The number of requests tells one idle time from the next.
+/// What a connection is about. The numbers tell one idle time from the next, and one wait for the
+/// client from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle { requests: u64 },
     Header { requests: u64 },
     Request,
+    Blocked { unblocked: u64 },
 }
 
 /// A deadline that was missed.
@@ -38,6 +44,8 @@ pub(super) enum Overdue {
     Idle,
     /// A header began and did not end.
     Header,
+    /// The client took nothing of its answer.
+    Answer,
 }
 
 /// How long each phase may last.
@@ -45,6 +53,7 @@ pub(super) enum Overdue {
 pub(super) struct Deadlines {
     pub(super) header: Duration,
     pub(super) idle: Duration,
+    pub(super) write: Duration,
 }
 
 impl Activity {
@@ -62,13 +71,26 @@ impl Activity {
         }
     }
 
+    /// Notes whether the socket took bytes of an answer, or is full.
+    pub(super) fn note_write(&self, is_taken: bool) {
+        if !is_taken {
+            self.is_blocked.store(true, Ordering::Relaxed);
+        } else if self.is_blocked.load(Ordering::Relaxed) {
+            self.is_blocked.store(false, Ordering::Relaxed);
+            self.unblocked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.finished.load(Ordering::Relaxed) == self.started.load(Ordering::Relaxed)
     }
 
     fn phase(&self) -> Phase {
         let requests = self.started.load(Ordering::Relaxed);
-        if !self.is_idle() {
+        if self.is_blocked.load(Ordering::Relaxed) {
+            let unblocked = self.unblocked.load(Ordering::Relaxed);
+            Phase::Blocked { unblocked }
+        } else if !self.is_idle() {
             Phase::Request
         } else if self.header_begun.load(Ordering::Relaxed) {
             Phase::Header { requests }
@@ -90,7 +112,8 @@ impl Deadlines {
     /// # Cancel safety
     /// Not safe: begun again, the present phase counts from then on.
     pub(super) async fn missed(self, activity: &Activity) -> Overdue {
-        let look_every = (self.header.min(self.idle) / LOOKS).max(Duration::from_millis(1));
+        let shortest = self.header.min(self.idle).min(self.write);
+        let look_every = (shortest / LOOKS).max(Duration::from_millis(1));
         let mut seen = activity.phase();
         let mut lasted = Duration::ZERO;
         loop {
@@ -111,6 +134,7 @@ impl Deadlines {
     fn judge(self, phase: Phase, lasted: Duration) -> Option<Overdue> {
         let (limit, overdue) = match phase {
             Phase::Request => return None,
+            Phase::Blocked { .. } => (self.write, Overdue::Answer),
             Phase::Header { .. } => (self.header, Overdue::Header),
             // Whoever connects has something to say.
             Phase::Idle { requests: 0 } => (self.header.min(self.idle), Overdue::Idle),
@@ -127,6 +151,7 @@ mod tests {
     const DEADLINES: Deadlines = Deadlines {
         header: Duration::from_secs(4),
         idle: Duration::from_secs(20),
+        write: Duration::from_secs(8),
     };
 
     /// Seconds until a deadline is missed, with `change` made to the connection after the first.
@@ -170,6 +195,27 @@ mod tests {
         let other = Arc::clone(&activity);
         let (overdue, seconds) = missed_after(activity, move || drop(other.begin())).await;
         assert_eq!((overdue, seconds), (Overdue::Idle, 22));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_its_answer_is_overdue_and_a_slow_one_is_not() {
+        let activity = Arc::new(Activity::default());
+        let _in_flight = activity.begin();
+        activity.note_write(true);
+        activity.note_write(false);
+        let slow = async {
+            for _ in 0..100 {
+                tokio::time::sleep(DEADLINES.write / 2).await;
+                activity.note_write(true);
+                activity.note_write(false);
+            }
+        };
+        let mut missed = std::pin::pin!(DEADLINES.missed(&activity));
+        tokio::select! {
+            () = slow => {}
+            overdue = missed.as_mut() => panic!("{overdue:?}"),
+        }
+        assert_eq!(missed.await, Overdue::Answer);
     }
 
     #[tokio::test(start_paused = true)]

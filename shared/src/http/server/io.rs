@@ -17,8 +17,8 @@ use super::deadline::Activity;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
 
-/// A socket with what was read ahead of it; it notes when a header begins, and closes so that the
-/// last answer arrives.
+/// A socket with what was read ahead of it; it notes when a header begins and when the client takes
+/// nothing of an answer, and closes so that the last answer arrives.
 ///
 /// Closing a socket with unread bytes resets the connection, and the reset may overtake the answer:
 /// a 413 or 431 would be lost while the client still sends. So such bytes are read and dropped.
@@ -26,7 +26,7 @@ const LINGER_BYTES: usize = 4 << 20;
 pub(super) struct WatchedIo {
     stream: TcpStream,
     ahead: Bytes,
-    /// `None` for HTTP/2, whose pings are not headers.
+    /// `None` for HTTP/2, whose pings are not headers, and find out who does not read.
     watch: Option<Arc<Activity>>,
     lingering: Option<Lingering>,
 }
@@ -48,6 +48,13 @@ impl WatchedIo {
             watch,
             lingering: None,
         }
+    }
+
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Some(activity) = &self.watch {
+            activity.note_write(written.is_ready());
+        }
+        written
     }
 
     /// Ready when the client has stopped sending, or has been given enough time or bytes.
@@ -106,7 +113,8 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.noted(written)
     }
 
     fn poll_write_vectored(
@@ -114,7 +122,8 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {

