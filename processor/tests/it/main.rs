@@ -9,6 +9,7 @@ mod dlq;
 mod doctor;
 mod durability;
 mod harness;
+mod membership;
 mod once;
 mod process;
 mod redelivery;
