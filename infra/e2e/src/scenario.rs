@@ -5,6 +5,7 @@
 
 mod connections;
 mod disks;
+mod documents;
 mod frames;
 mod hostile;
 mod lost_answers;
