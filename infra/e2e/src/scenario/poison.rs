@@ -149,8 +149,7 @@ async fn beside_neighbours(
 pub(super) async fn always_late(_: Size) -> Result<Outcome> {
     let builder = System::of("frame_that_always_times_out")
         .own_mongo()
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "2s")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s");
+        .claims_after("2s", "1s");
     let mut system = builder.start().await?;
     let late = EVENTS + 2;
     validate(&system, takes_long(&system.events.event_id(late))).await?;

@@ -111,8 +111,7 @@ pub(super) async fn processor_paused(size: Size) -> Result<Outcome> {
     let builder = System::of("processor_paused")
         .processors(2)
         .own_mongo()
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "1500ms")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1200ms");
+        .claims_after("1500ms", "1200ms");
     let mut system = builder.start().await?;
     let (events, pauses) = size.of((40_000, 3), (60_000, 6), (100_000, 20));
     let journal = under_load(

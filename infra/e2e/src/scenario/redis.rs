@@ -70,10 +70,7 @@ async fn kill(system: &mut System, _: &mut crate::Progress, _: u64) -> Result<()
 
 /// Redis stands still for longer than any command may take.
 pub(super) async fn paused(size: Size) -> Result<Outcome> {
-    let builder = System::of("redis_paused")
-        .own_redis()
-        .env("EVP__REDIS__COMMAND_TIMEOUT", "1s")
-        .env("EVP__INGEST__APPEND__DEADLINE", "2s");
+    let builder = System::of("redis_paused").own_redis().soon_without_redis();
     let mut system = builder.start().await?;
     let (events, pauses) = size.of((10_000, 2), (40_000, 4), (80_000, 10));
     let journal = under_load(
@@ -83,11 +80,7 @@ pub(super) async fn paused(size: Size) -> Result<Outcome> {
         async |system, progress, _| {
             progress.keep_going();
             system.own_redis()?.pause();
-            let noticed = until("ingest says that redis is away", async || {
-                let readiness = system.ingests[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("redis"))
-            })
-            .await;
+            let noticed = system.ingests[0].await_blame("redis").await;
             system.own_redis()?.resume();
             noticed?;
             system.ingests[0].await_ready().await
@@ -109,11 +102,7 @@ pub(super) async fn away(size: Size) -> Result<Outcome> {
     system.own_redis()?.kill().await;
     let refused = probe(&system, &mut journal, events).await?;
     for node in system.processors.iter().chain(&system.ingests) {
-        until("readiness says that redis is away", async || {
-            let readiness = node.readiness().await;
-            readiness.is_some_and(|readiness| readiness.blames("redis"))
-        })
-        .await?;
+        node.await_blame("redis").await?;
     }
     system.own_redis()?.restart().await?;
     system.ingests[0].await_ready().await?;
@@ -329,7 +318,8 @@ async fn has_new_log(system: &System) -> Result<()> {
             .await;
         info.is_ok_and(|info| {
             let never = info.contains("aof_last_rewrite_time_sec:-1");
-            !never && info.contains("aof_rewrite_in_progress:0")
+            let ended = info.contains("aof_rewrite_in_progress:0");
+            !never && ended && info.contains("aof_last_bgrewrite_status:ok")
         })
     })
     .await
