@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Size, load, load_in, under_load};
+use super::{BACKLOG_DRAINS_WITHIN, Size, load, load_in, under_load};
 use crate::system::Link;
 use crate::{Expected, Journal, Node, Outcome, Post, Producer, System, until};
 
@@ -252,9 +252,11 @@ pub(super) async fn same_ids_at_once(size: Size) -> Result<Outcome> {
     }
     let expected = i64::try_from(journal.accepted())? - i64::from(events);
     let faults = format!("{} producers with the same ids", producers.len());
-    let outcome = system
-        .balance(&journal, &Expected::default(), faults)
-        .await?;
+    let in_time = Expected {
+        within: Some(BACKLOG_DRAINS_WITHIN),
+        ..Expected::default()
+    };
+    let outcome = system.balance(&journal, &in_time, faults).await?;
     let found = outcome.verdict.as_ref().map(|books| books.duplicates);
     ensure!(
         found == Some(expected),
@@ -263,7 +265,7 @@ pub(super) async fn same_ids_at_once(size: Size) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Kills every service in turn, again and again, at half speed.
+/// Kills every service and both servers in turn, again and again.
 pub(super) async fn soak(size: Size) -> Result<Outcome> {
     let builder = System::of("soak")
         .ingests(2)
@@ -299,7 +301,11 @@ pub(super) async fn soak(size: Size) -> Result<Outcome> {
         system.figures.push((name, megabytes));
     }
     let faults = format!("{rounds} kills, of every service and server in turn");
-    system.balance(&journal, &Expected::default(), faults).await
+    let in_time = Expected {
+        within: Some(BACKLOG_DRAINS_WITHIN),
+        ..Expected::default()
+    };
+    system.balance(&journal, &in_time, faults).await
 }
 
 /// Kills a process and starts it again.

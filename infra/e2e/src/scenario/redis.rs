@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use evp_devstack::RedisOptions;
 use fred::interfaces::{ClientLike as _, LuaInterface as _};
 use fred::types::InfoKind;
 
-use super::{Size, load, load_in, under_load};
+use super::{BACKLOG_DRAINS_WITHIN, Size, load, load_in, under_load};
 use crate::servers::{cut_append_only_file, redis_command};
 use crate::{Attempt, Expected, Journal, Outcome, Post, System, until};
 
-/// The entries of fifty replays, most of them duplicates, take their time.
-const DUPLICATES_DRAIN_WITHIN: Duration = Duration::from_secs(900);
 const PROBES: u32 = 8;
 const PROBE: u32 = 40;
 const POSSIBLY_LOST: &str = "evp_ingest_events_possibly_lost_total";
@@ -301,7 +298,7 @@ async fn cut_log(scenario: &'static str, replay_window: &str, size: Size) -> Res
         lost_max: if held { 0 } else { reported },
         forgot: true,
         // Lives in quick succession have everything that is held appended again, each time.
-        within: Some(DUPLICATES_DRAIN_WITHIN),
+        within: Some(BACKLOG_DRAINS_WITHIN),
         ..Expected::default()
     };
     let faults = format!("{cuts} cuts of the log, {bytes} bytes, replay window {replay_window}");
