@@ -5,6 +5,7 @@
 )]
 
 mod dead_letters;
+mod deep_check;
 mod dlq;
 mod doctor;
 mod durability;
