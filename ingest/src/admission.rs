@@ -19,6 +19,9 @@ pub enum RedisState {
     Unavailable = 2,
 }
 
+/// Part of a limit by which the load must fall below it before readiness is back.
+const EASED_BY: u32 = 20;
+
 /// From where on requests are refused.
 #[derive(Clone, Copy, Debug)]
 pub struct AdmissionLimits {
@@ -32,6 +35,19 @@ pub struct AdmissionLimits {
     pub memory_permille: u32,
     /// Age of the oldest request that still waits for its append.
     pub append_wait: Duration,
+}
+
+impl AdmissionLimits {
+    /// A part below, where the load is one that lasts.
+    fn eased(self) -> Self {
+        let eased = |limit: u64| limit - limit / u64::from(EASED_BY);
+        Self {
+            backlog_events: eased(self.backlog_events),
+            backlog_bytes: eased(self.backlog_bytes),
+            memory_permille: self.memory_permille - self.memory_permille / EASED_BY,
+            ..self
+        }
+    }
 }
 
 /// The load at one moment.
@@ -138,6 +154,28 @@ pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedR
         .map_or(Ok(()), |(_, reason)| Err(reason))
 }
 
+/// Whether the load is a reason not to be ready, and which: what refuses every request for longer
+/// than a moment. The processors are behind, and other instances may be too.
+///
+/// One that `is_overloaded` stays so until the load is a twentieth below the limit, so that a load
+/// that stands at it does not turn readiness on and off at every look.
+#[must_use]
+pub fn overload(
+    load: &LoadSnapshot,
+    limits: &AdmissionLimits,
+    is_overloaded: bool,
+) -> Option<ShedReason> {
+    let limits = if is_overloaded {
+        limits.eased()
+    } else {
+        *limits
+    };
+    match decide(load, &limits) {
+        Err(reason @ (ShedReason::RedisMemory | ShedReason::Backlog)) => Some(reason),
+        Ok(()) | Err(_) => None,
+    }
+}
+
 /// When to come back: the time the backlog takes to drain, 1 s to 60 s, and up to a quarter more,
 /// so that those refused together do not come back together.
 ///
@@ -172,6 +210,13 @@ mod tests {
         backlog_bytes: 9_999,
         memory_permille: 899,
         append_wait: Duration::from_millis(1_999),
+    };
+
+    const IDLE: LoadSnapshot = LoadSnapshot {
+        backlog_events: 0,
+        backlog_bytes: 0,
+        memory_permille: 0,
+        ..CALM
     };
 
     #[expect(clippy::too_many_lines, reason = "a table: one row per case")]
@@ -239,6 +284,65 @@ mod tests {
         ];
         for (load, reason) in cases {
             assert_eq!(decide(&load, &LIMITS), Err(reason), "{load:?}");
+        }
+    }
+
+    #[test]
+    fn an_overload_is_over_when_the_load_is_well_below_its_limit() {
+        use ShedReason as S;
+        let backlog = |backlog_events| LoadSnapshot {
+            backlog_events,
+            ..IDLE
+        };
+        let bytes = |backlog_bytes| LoadSnapshot {
+            backlog_bytes,
+            ..IDLE
+        };
+        let memory = |memory_permille| LoadSnapshot {
+            memory_permille,
+            ..IDLE
+        };
+        let cases = [
+            (backlog(1_000), Some(S::Backlog)),
+            (bytes(10_000), Some(S::Backlog)),
+            (memory(900), Some(S::RedisMemory)),
+        ];
+        for (load, reason) in cases {
+            assert_eq!(overload(&load, &LIMITS, false), reason, "{load:?}");
+            assert_eq!(overload(&load, &LIMITS, true), reason, "{load:?}");
+        }
+        let at_the_limit = [
+            (backlog(999), S::Backlog),
+            (backlog(950), S::Backlog),
+            (bytes(9_999), S::Backlog),
+            (bytes(9_500), S::Backlog),
+            (memory(899), S::RedisMemory),
+            (memory(855), S::RedisMemory),
+        ];
+        for (load, reason) in at_the_limit {
+            assert_eq!(overload(&load, &LIMITS, false), None, "{load:?}");
+            assert_eq!(overload(&load, &LIMITS, true), Some(reason), "{load:?}");
+        }
+        for load in [backlog(949), bytes(9_499), memory(854)] {
+            assert_eq!(overload(&load, &LIMITS, true), None, "{load:?}");
+        }
+    }
+
+    #[test]
+    fn what_passes_in_a_moment_is_no_overload() {
+        let cases = [
+            LoadSnapshot {
+                append_wait: Duration::from_secs(2),
+                ..IDLE
+            },
+            LoadSnapshot {
+                redis: RedisState::Unavailable,
+                ..CALM
+            },
+        ];
+        for load in cases {
+            assert!(decide(&load, &LIMITS).is_err(), "{load:?}");
+            assert_eq!(overload(&load, &LIMITS, true), None, "{load:?}");
         }
     }
 

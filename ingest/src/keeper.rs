@@ -10,7 +10,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Totals;
 use tokio::time::timeout;
 
-use crate::admission::{AdmissionLimits, Load, ShedReason, decide};
+use crate::admission::{AdmissionLimits, Load, overload};
 use crate::appender::{Appender, Fault, GreetError};
 use crate::error::RunError;
 use crate::metrics::AppendMetrics;
@@ -40,6 +40,7 @@ pub(crate) struct Keeper {
     metrics: AppendMetrics,
     condition: Condition,
     overload: Condition,
+    is_overloaded: bool,
     beat: Beat,
     clock: Clock,
     drained: Drained,
@@ -66,6 +67,7 @@ impl Keeper {
             metrics,
             condition: health.condition("redis"),
             overload: health.condition("load"),
+            is_overloaded: false,
             beat: health.loop_beat("keeper", BEAT_MAX),
             clock,
             drained: Drained::default(),
@@ -147,17 +149,16 @@ impl Keeper {
         }
     }
 
-    /// What refuses every request for longer than a moment is a reason not to be ready: the
-    /// processors are behind, and other instances may be too.
-    fn report_overload(&self) {
+    fn report_overload(&mut self) {
         let load = self.load.snapshot(self.clock.now_ms());
-        match decide(&load, &self.limits) {
-            Err(reason @ (ShedReason::RedisMemory | ShedReason::Backlog)) => {
+        let reason = overload(&load, &self.limits, self.is_overloaded);
+        self.is_overloaded = reason.is_some();
+        match reason {
+            Some(reason) => {
                 let reason = reason.as_str();
-                self.overload
-                    .fail(format!("requests are refused: {reason}"));
+                self.overload.fail(format!("at its limit: {reason}"));
             }
-            Ok(()) | Err(_) => self.overload.ok(),
+            None => self.overload.ok(),
         }
     }
 

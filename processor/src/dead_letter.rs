@@ -3,7 +3,7 @@
 //!
 //! # Shape
 //! Collection `dead_letters`. An event: `{_id: {id: <canonical id>, f: <frame id>}, p, reason,
-//! detail, at, tenant, eventType, raw: <BSON document>}`. An undecodable entry: `{_id: {life,
+//! detail, at, tenant, eventType, raw: <BSON document>}`, its first 15 MiB at most. An undecodable entry: `{_id: {life,
 //! p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`. A replay adds `replay: {f, at}`
 //! (`evp_shared::dead_letters`, which is what reads them).
 
@@ -26,6 +26,10 @@ pub use room::{DeadLetterLimits, DeadLetterLoop, Room};
 /// not make a document MongoDB refuses (16 MiB).
 const RAW_FIELD_MAX: usize = 3 * 1024 * 1024;
 
+/// Bytes kept of an event, for the same reason: one of EVP's own is far smaller. Without its end it
+/// can be looked at, and not be replayed.
+const RAW_EVENT_MAX: usize = 15 * 1024 * 1024;
+
 /// One dead letter on its way into the collection.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -41,6 +45,11 @@ impl DeadLetter {
         (facts, bytes): (&EventFacts, &[u8]),
         (reason, detail): (DeadReason, &str),
     ) -> Self {
+        let kept = bytes.get(..RAW_EVENT_MAX).unwrap_or(bytes);
+        let detail = match kept.len() {
+            all if all == bytes.len() => detail.to_owned(),
+            some => format!("{detail}; kept are {some} of {} bytes", bytes.len()),
+        };
         let document = doc! {
             "_id": { "id": uuid(&facts.id), "f": ObjectId::from_bytes(frame) },
             "p": i32::from(partition),
@@ -49,7 +58,7 @@ impl DeadLetter {
             "at": DateTime::now(),
             "tenant": &facts.tenant,
             "eventType": &facts.event_type,
-            "raw": binary(bytes),
+            "raw": binary(kept),
         };
         Self { reason, document }
     }
@@ -137,5 +146,35 @@ fn binary(bytes: &[u8]) -> Binary {
     Binary {
         subtype: BinarySubtype::Generic,
         bytes: bytes.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter_of(bytes: usize) -> DeadLetter {
+        let facts = EventFacts {
+            id: [7; 16],
+            tenant: "default".to_owned(),
+            event_id: None,
+            event_type: "click".to_owned(),
+        };
+        let event = vec![1; bytes];
+        let why = (DeadReason::RefusedByStore, "no");
+        DeadLetter::of_event([3; 12], 0, (&facts, &event), why)
+    }
+
+    #[test]
+    fn an_event_is_kept_whole_unless_mongodb_would_refuse_its_dead_letter() {
+        let whole = letter_of(RAW_EVENT_MAX);
+        assert_eq!(whole.bytes(), RAW_EVENT_MAX as u64);
+        assert_eq!(whole.document.get_str("detail").unwrap(), "no");
+        let cut = letter_of(16 * 1024 * 1024);
+        assert_eq!(cut.bytes(), RAW_EVENT_MAX as u64);
+        assert_eq!(
+            cut.document.get_str("detail").unwrap(),
+            "no; kept are 15728640 of 16777216 bytes"
+        );
     }
 }

@@ -73,14 +73,38 @@ fn stored_facts(document: &Document) -> Option<(Id, StoredFacts)> {
     ))
 }
 
-/// What identifies the event in a document of a frame.
+/// What identifies the event in a document of a frame. What cannot be read is empty: a document that
+/// no ingest wrote may be malformed behind its first fields, and must end as a dead letter all the
+/// same.
 pub fn event_facts(document: &[u8]) -> Option<EventFacts> {
     let id: [u8; CANONICAL_ID_BYTES] = evp_shared::document::canonical_id(document)?;
     let document = bson::RawDocument::from_bytes(document).ok()?;
+    let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     Some(EventFacts {
         id,
-        tenant: document.get_str("tenant").ok()?.to_owned(),
-        event_id: document.get_str("eventId").ok().map(str::to_owned),
-        event_type: document.get_str("eventType").ok()?.to_owned(),
+        tenant: text("tenant").unwrap_or_default(),
+        event_id: text("eventId"),
+        event_type: text("eventType").unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_malformed_behind_its_id_has_an_id_all_the_same() {
+        let document = doc! { "_id": uuid(&[7; 16]), "tenant": "t", "eventType": "click" };
+        let mut bytes = bson::serialize_to_vec(&document).unwrap();
+        let facts = event_facts(&bytes).unwrap();
+        let expected = ("t", "click", [7; 16]);
+        assert_eq!((&*facts.tenant, &*facts.event_type, facts.id), expected);
+        let tenant = bytes.windows(6).position(|some| some == b"tenant").unwrap();
+        bytes[tenant + 2] = 0;
+        let facts = event_facts(&bytes).unwrap();
+        assert_eq!(
+            (&*facts.tenant, &*facts.event_type, facts.id),
+            ("", "", [7; 16])
+        );
+    }
 }

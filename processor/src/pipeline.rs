@@ -279,7 +279,7 @@ async fn decide(
         });
     }
     let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
-    // Opening the frame checked where its documents begin, and MongoDB has read them.
+    // Opening the frame checked where its documents begin.
     let facts = facts.ok_or(StoreFailure::Protocol)?;
     let stored = context
         .inserter

@@ -1,18 +1,21 @@
 //! The ticker: every second, whatever else happens, it frees what left the kept window, notices a
 //! new life, and measures backlog, lag and delay.
 
+mod renewal;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use evp_shared::health::{Beat, Condition};
-use evp_shared::redis::{Memory, ServerPromise, renew_log};
+use evp_shared::redis::{LogState, Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, Life, StreamError};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::commit::kept;
 use crate::context::Context;
+use renewal::Renewal;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -29,6 +32,7 @@ struct Promise {
     /// The lives at that time: another one may be that of another server.
     lives: Vec<Life>,
     shortfalls: Vec<String>,
+    renewal: Renewal,
 }
 
 /// Ticks for one processor until the shutdown.
@@ -114,18 +118,26 @@ impl TickLoop {
         promise.checked = Some(now);
         promise.lives = lives;
         promise.shortfalls = shortfalls;
-        self.renew_log().await;
+        // Where it is not allowed, it is the operator's.
+        if let Err(error) = self.renew_log(&mut promise.renewal).await {
+            debug!(%error, "append-only file not made anew");
+        }
         Ok(())
     }
 
-    /// A server that was started over a log without its end: see [`renew_log`].
-    async fn renew_log(&self) {
-        match self.in_time(renew_log(self.context.stream.client())).await {
-            Ok(true) => info!("redis was started, and makes its append-only file anew"),
-            Ok(false) => {}
-            // Where it is not allowed, it is the operator's.
-            Err(error) => debug!(%error, "append-only file not made anew"),
+    /// A server may have been started over a log without its end: see [`LogState`].
+    async fn renew_log(&self, renewal: &mut Renewal) -> Result<(), StreamError> {
+        let client = self.context.stream.client();
+        let state = self.in_time(LogState::ask(client)).await?;
+        if !renewal.is_due(state, self.context.clock.now()) {
+            return Ok(());
         }
+        if state == LogState::Failed {
+            warn!("redis could not make its append-only file anew, see its log: it is asked again");
+        }
+        self.in_time(renew_log(client)).await?;
+        info!("redis makes its append-only file anew");
+        Ok(())
     }
 
     /// Returns how many entries are pending.

@@ -25,7 +25,7 @@ mod facts;
 mod info;
 
 pub use facts::{ServerFacts, text_at};
-pub use info::{Memory, online_replicas, renew_log, version};
+pub use info::{LogState, Memory, online_replicas, renew_log, version};
 
 /// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away
 /// producers are refused.

@@ -123,6 +123,21 @@ impl Node {
         asked.ok()?.json().await.ok()
     }
 
+    /// Whether it is not ready, and `name` is among the reasons.
+    pub async fn blames(&self, name: &str) -> bool {
+        let readiness = self.readiness().await;
+        readiness.is_some_and(|readiness| readiness.blames(name))
+    }
+
+    /// Waits until it says that `server` is away.
+    ///
+    /// # Errors
+    /// It did not in time.
+    pub async fn await_blame(&self, server: &str) -> Result<()> {
+        let what = format!("{} says that {server} is away", self.name());
+        until(&what, async || self.blames(server).await).await
+    }
+
     /// The sum of a metric over its labels, as its admin port has it; zero when it has none.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod connections;
 mod disks;
+mod documents;
 mod frames;
 mod hostile;
 mod lost_answers;
@@ -19,6 +20,7 @@ mod table;
 mod time;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::LocalBoxFuture;
@@ -84,6 +86,10 @@ pub async fn run(name: &str, size: Size) -> Result<Outcome> {
         None => anyhow::bail!("there is no scenario {name}"),
     }
 }
+
+/// For runs that leave millions of events on the stream, or duplicates that cost more than new
+/// ones.
+const BACKLOG_DRAINS_WITHIN: Duration = Duration::from_secs(900);
 
 /// A load of `events` in requests of the usual sizes.
 fn load(events: u32) -> Load {

@@ -36,14 +36,22 @@ async fn a_redis_that_promises_less_later_turns_readiness_false_and_stops_nothin
     running.stop().await;
 }
 
-/// Whether the server has made its append-only file anew since it was started.
-async fn has_new_log(world: &World) -> bool {
+/// What the server says of its append-only file.
+async fn persistence(world: &World) -> String {
     let info = world
         .redis
         .client()
         .info::<String>(Some(InfoKind::Persistence));
-    let info = info.await.unwrap_or_default();
-    info.contains("aof_last_rewrite_time_sec:") && !info.contains("aof_last_rewrite_time_sec:-1")
+    info.await.unwrap_or_default()
+}
+
+/// Whether the server has made its append-only file anew since it was started.
+async fn has_new_log(world: &World) -> bool {
+    let info = persistence(world).await;
+    info.contains("aof_last_rewrite_time_sec:")
+        && !info.contains("aof_last_rewrite_time_sec:-1")
+        && info.contains("aof_rewrite_in_progress:0")
+        && info.contains("aof_last_bgrewrite_status:ok")
 }
 
 #[tokio::test]
@@ -55,5 +63,24 @@ async fn a_redis_that_was_started_makes_its_log_anew_once() {
     server.kill().await;
     server.restart().await.unwrap();
     wait_for("a new log again", async || has_new_log(&world).await).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_could_not_be_made_anew_is_asked_for_again() {
+    let server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    // A folder stands where the file is to be: this fails as a full disk does, whoever runs it.
+    let folder = server.dir().join("appendonlydir");
+    let obstacle = folder.join("appendonly.aof.2.base.rdb");
+    std::fs::create_dir(&obstacle).unwrap();
+    let world = World::on(TestRedis::at(server.url()).await).await;
+    let running = world.start("p");
+    wait_for("an attempt has failed", async || {
+        let info = persistence(&world).await;
+        info.contains("aof_last_bgrewrite_status:err")
+    })
+    .await;
+    std::fs::remove_dir(&obstacle).unwrap();
+    wait_for("a new log", async || has_new_log(&world).await).await;
     running.stop().await;
 }

@@ -5,10 +5,12 @@
 )]
 
 mod dead_letters;
+mod deep_check;
 mod dlq;
 mod doctor;
 mod durability;
 mod harness;
+mod membership;
 mod once;
 mod process;
 mod redelivery;

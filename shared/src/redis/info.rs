@@ -26,28 +26,59 @@ pub async fn version(client: &Client) -> Result<String, RedisError> {
     Ok(found.unwrap_or_default().trim().to_owned())
 }
 
-/// Has the server write its append-only file anew, if it has not since it was started; says whether
-/// it was asked to.
-///
-/// # Errors
-/// No answer came, or it is not allowed.
+/// What became of the append-only file that a server was started over.
 ///
 /// # Source
 /// A log that ends inside MULTI is cut behind the last whole command instead of before MULTI, so
 /// the next start runs what is left of that script together with the first one after it: parts of
 /// a commit, its bits without its counts. Seen on 7.0.15; mended in Valkey by its pull request 4342
 /// of 2026. A log made anew has no such rest.
-pub async fn renew_log(client: &Client) -> Result<bool, RedisError> {
-    let info: String = client.info(Some(InfoKind::Persistence)).await?;
-    let is = |line: &str| info.lines().any(|one| one.trim() == line);
-    let is_due = is("aof_enabled:1")
-        && is("aof_last_rewrite_time_sec:-1")
-        && is("aof_rewrite_in_progress:0")
-        && is("aof_rewrite_scheduled:0");
-    if is_due {
-        let _started: Value = client.bgrewriteaof().await?;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogState {
+    /// It was made anew; or there is none.
+    Renewed,
+    /// It is being made anew.
+    UnderWay,
+    /// It is written on as it was found.
+    Old,
+    /// The last attempt to make it anew failed.
+    Failed,
+}
+
+impl LogState {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn ask(client: &Client) -> Result<Self, RedisError> {
+        let info: String = client.info(Some(InfoKind::Persistence)).await?;
+        Ok(Self::of(&info))
     }
-    Ok(is_due)
+
+    fn of(info: &str) -> Self {
+        let is = |line: &str| info.lines().any(|one| one.trim() == line);
+        if !is("aof_enabled:1") {
+            Self::Renewed
+        } else if is("aof_rewrite_in_progress:1") || is("aof_rewrite_scheduled:1") {
+            Self::UnderWay
+        } else if is("aof_last_bgrewrite_status:err") {
+            // First: one that fails before it begins leaves the time as it was.
+            Self::Failed
+        } else if is("aof_last_rewrite_time_sec:-1") {
+            Self::Old
+        } else {
+            Self::Renewed
+        }
+    }
+}
+
+/// Has the server make its append-only file anew, in the background.
+///
+/// # Errors
+/// No answer came, it is not allowed, or it cannot begin.
+pub async fn renew_log(client: &Client) -> Result<(), RedisError> {
+    let _started: Value = client.bgrewriteaof().await?;
+    Ok(())
 }
 
 /// How much memory a server has and uses, in bytes; a limit of 0 is none.
@@ -96,6 +127,31 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_is_renewed_when_an_attempt_has_ended_well() {
+        let cases = [
+            ("0", "0", "-1", "ok", LogState::Renewed),
+            ("1", "0", "-1", "ok", LogState::Old),
+            ("1", "1", "-1", "ok", LogState::UnderWay),
+            ("1", "1", "3", "err", LogState::UnderWay),
+            ("1", "0", "3", "err", LogState::Failed),
+            ("1", "0", "-1", "err", LogState::Failed),
+            ("1", "0", "3", "ok", LogState::Renewed),
+        ];
+        for (enabled, in_progress, seconds, status, expected) in cases {
+            let info = format!(
+                "# Persistence\r\naof_enabled:{enabled}\r\n\
+                 aof_rewrite_in_progress:{in_progress}\r\naof_rewrite_scheduled:0\r\n\
+                 aof_last_rewrite_time_sec:{seconds}\r\naof_last_bgrewrite_status:{status}\r\n"
+            );
+            assert_eq!(LogState::of(&info), expected, "{info}");
+        }
+        assert_eq!(
+            LogState::of("aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:1"),
+            LogState::UnderWay
+        );
+    }
 
     #[test]
     fn without_a_limit_no_share_of_it_is_used() {

@@ -41,8 +41,7 @@ pub(super) async fn stalled(size: Size) -> Result<Outcome> {
     let mut builder = System::of("connections_stalled")
         .ingests(1)
         .processors(2)
-        .env("EVP__REDIS__COMMAND_TIMEOUT", "1s")
-        .env("EVP__INGEST__APPEND__DEADLINE", "2s");
+        .soon_without_redis();
     for link in LINKS {
         builder = builder.proxied(link);
     }
@@ -115,8 +114,7 @@ async fn notices(system: &System, link: Link) -> Result<()> {
     };
     until("readiness says who is away", async || {
         for node in nodes {
-            let readiness = node.readiness().await;
-            if readiness.is_some_and(|readiness| readiness.blames(name)) {
+            if node.blames(name).await {
                 return true;
             }
         }

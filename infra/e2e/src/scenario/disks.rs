@@ -5,7 +5,7 @@ use evp_devstack::{MongoOptions, RedisOptions};
 
 use super::{Size, load, under_load};
 use crate::servers::SmallDisk;
-use crate::{Expected, Outcome, System, until};
+use crate::{Expected, Node, Outcome, Progress, System, until};
 
 /// Room that Redis' log may still take.
 const REDIS_ROOM_MB: u64 = 1;
@@ -28,7 +28,7 @@ pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
         .redis(options)
         .env("EVP__INGEST__FRAME__CODEC", "none");
     let mut system = builder.start().await?;
-    let (events, rounds) = size.of((60_000, 1), (120_000, 2), (300_000, 5));
+    let (events, rounds) = sizes(size);
     let mut ended = 0;
     let journal = under_load(
         &mut system,
@@ -36,12 +36,7 @@ pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
         rounds,
         async |system, progress, _| {
             disk.fill_but(REDIS_ROOM_MB)?;
-            until("ingest says that redis is away", async || {
-                progress.step();
-                let readiness = system.ingests[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("redis"))
-            })
-            .await?;
+            use_up(progress, &system.ingests[0], "redis").await?;
             let redis = system.own_redis()?;
             if redis.has_ended().await {
                 ended += 1;
@@ -59,9 +54,7 @@ pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
     let faults = format!(
         "the disk under redis-server full {rounds} times (tmpfs, appendfsync always): it ends"
     );
-    let outcome = system.balance(&journal, &Expected::default(), faults).await;
-    drop(disk);
-    outcome
+    system.balance(&journal, &Expected::default(), faults).await
 }
 
 /// The disk under `MongoDB` is full: nothing is acknowledged that it did not take, and it goes on
@@ -77,7 +70,7 @@ pub(super) async fn under_mongo(size: Size) -> Result<Outcome> {
     };
     let builder = System::of("disk_full_under_mongo").mongo(options);
     let mut system = builder.start().await?;
-    let (events, rounds) = size.of((60_000, 1), (120_000, 2), (300_000, 5));
+    let (events, rounds) = sizes(size);
     let mut ended = 0;
     let journal = under_load(
         &mut system,
@@ -85,12 +78,7 @@ pub(super) async fn under_mongo(size: Size) -> Result<Outcome> {
         rounds,
         async |system, progress, _| {
             disk.fill_but(MONGO_ROOM_MB)?;
-            until("the processor says that mongo is away", async || {
-                progress.step();
-                let readiness = system.processors[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("mongo"))
-            })
-            .await?;
+            use_up(progress, &system.processors[0], "mongo").await?;
             let mongo = system.own_mongo()?;
             if mongo.has_ended().await {
                 ended += 1;
@@ -104,7 +92,18 @@ pub(super) async fn under_mongo(size: Size) -> Result<Outcome> {
     let faults = format!(
         "the disk under mongod full {rounds} times (tmpfs); it ended by itself {ended} times"
     );
-    let outcome = system.balance(&journal, &Expected::default(), faults).await;
-    drop(disk);
-    outcome
+    system.balance(&journal, &Expected::default(), faults).await
+}
+
+/// Lets the clients go on until `node` says that `server` is away.
+async fn use_up(progress: &Progress, node: &Node, server: &str) -> Result<()> {
+    until("the rest of the disk is used up", async || {
+        progress.step();
+        node.blames(server).await
+    })
+    .await
+}
+
+fn sizes(size: Size) -> (u32, u64) {
+    size.of((60_000, 1), (120_000, 2), (300_000, 5))
 }

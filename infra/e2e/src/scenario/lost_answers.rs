@@ -86,8 +86,7 @@ async fn of_processor(
         .proxied(link)
         // Many bulks: there must be some left for the last answer to be lost.
         .env("EVP__PROCESSOR__BULK_EVENTS", "100")
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "1500ms")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1200ms");
+        .claims_after("1500ms", "1200ms");
     let mut system = builder.start().await?;
     let (events, rounds) = sizes(size);
     let poisons = scenario == "answer_lost_after_dead_letter";

@@ -29,11 +29,7 @@ pub(super) async fn away(size: Size) -> Result<Outcome> {
                 _ => system.own_mongo()?.stop().await,
             }
             progress.goes_on(while_away).await?;
-            until("the processor says that mongo is away", async || {
-                let readiness = system.processors[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("mongo"))
-            })
-            .await?;
+            system.processors[0].await_blame("mongo").await?;
             ensure!(system.ledger().backlog().await? > 0, "a backlog");
             let ingest = system.ingests[0].readiness().await;
             ensure!(
@@ -126,11 +122,7 @@ pub(super) async fn secondaries_paused(size: Size) -> Result<Outcome> {
                 .iter()
                 .for_each(|index| mongo.pause_member(*index));
             progress.keep_going();
-            let noticed = until("the processor says that mongo is away", async || {
-                let readiness = system.processors[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("mongo"))
-            })
-            .await;
+            let noticed = system.processors[0].await_blame("mongo").await;
             let mongo = system.own_mongo()?;
             secondaries
                 .iter()
@@ -152,8 +144,7 @@ pub(super) async fn secondaries_paused(size: Size) -> Result<Outcome> {
 pub(super) async fn paused(size: Size) -> Result<Outcome> {
     let builder = System::of("mongo_paused")
         .own_mongo()
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "2s")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s");
+        .claims_after("2s", "1s");
     let mut system = builder.start().await?;
     let (events, pauses) = size.of((10_000, 2), (40_000, 4), (80_000, 10));
     let journal = under_load(
@@ -163,11 +154,7 @@ pub(super) async fn paused(size: Size) -> Result<Outcome> {
         async |system, progress, _| {
             system.own_mongo()?.pause();
             progress.keep_going();
-            let noticed = until("the processor says that mongo is away", async || {
-                let readiness = system.processors[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("mongo"))
-            })
-            .await;
+            let noticed = system.processors[0].await_blame("mongo").await;
             system.own_mongo()?.resume();
             noticed?;
             system.processors[0].await_ready().await
@@ -184,8 +171,7 @@ pub(super) async fn slow(size: Size) -> Result<Outcome> {
     let builder = System::of("mongo_slow")
         .processors(2)
         .proxied(Link::ProcessorMongo)
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "2s")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s");
+        .claims_after("2s", "1s");
     let mut system = builder.start().await?;
     let events = size.of(10_000, 40_000, 200_000);
     let proxy = system.proxy(Link::ProcessorMongo)?;

@@ -4,6 +4,9 @@ use anyhow::{Result, ensure};
 use bson::{Document, doc};
 use fred::interfaces::StreamsInterface as _;
 
+use super::documents::{
+    MONGO_MAX, before_tags, ending_in, grown_to, nested, nul_in_key, refused_user,
+};
 use super::frames::Frames;
 use super::redis::dead;
 use super::{Size, load, under_load};
@@ -21,6 +24,27 @@ const GARBAGE: [&[(&str, &str)]; 3] = [
         ("d", "noise"),
     ],
 ];
+/// A document made of another.
+type MadeOf = fn(&[u8]) -> Vec<u8>;
+
+/// What `MongoDB` refuses: with an error of the document's own, with one for the whole command,
+/// and where the document should say whose it is.
+const MALFORMED: [MadeOf; 4] = [
+    |plain| ending_in(plain, &nested(190)),
+    |plain| ending_in(plain, &nested(250)),
+    |plain| ending_in(plain, &nul_in_key()),
+    |plain| before_tags(plain, &nul_in_key()),
+];
+
+/// As large as `MongoDB` takes, and nearly so; refused, its dead letter must not be too large in
+/// turn.
+const LARGE: [MadeOf; 3] = [
+    |plain| grown_to(plain, MONGO_MAX),
+    |plain| grown_to(plain, MONGO_MAX - 1_024),
+    |plain| grown_to(&ending_in(plain, &refused_user()), MONGO_MAX - 1_024),
+];
+const LARGE_REFUSED: u32 = 1;
+
 const EVENTS: u32 = 30;
 const REFUSED: u32 = 7;
 
@@ -31,6 +55,7 @@ pub(super) async fn entries(_: Size) -> Result<Outcome> {
     let refuse = doc! { "userId": { "$ne": "refused" } };
     validate(&system, refuse).await?;
     let mut journal = Journal::default();
+    let mut frames = Frames::new(&system);
 
     // All of it is read in one pass, as nobody reads meanwhile.
     system.processors[0].pause();
@@ -39,35 +64,62 @@ pub(super) async fn entries(_: Size) -> Result<Outcome> {
         post(&system, &mut journal, first..first + EVENTS / 3).await?;
         append_fields(&system, fields).await?;
     }
+    let mut next = EVENTS;
+    for refused in MALFORMED {
+        next = beside_neighbours(&mut frames, &mut journal, next, refused).await?;
+    }
+    for large in LARGE {
+        let document = large(&frames.document(next));
+        next = frames
+            .append_documents(&mut journal, next, &[document])
+            .await?;
+    }
+    // More than a frame may hold: it does not decode, and nobody was told that it is stored.
+    let too_large = grown_to(&frames.document(next), MONGO_MAX + 1);
+    frames
+        .append_documents(&mut Journal::default(), next, &[too_large])
+        .await?;
     system.processors[0].resume();
 
+    // Those, and the one that was posted.
+    let refused = u32::try_from(MALFORMED.len())? + LARGE_REFUSED + 1;
     let expected = Expected {
-        dead_letters: dead(&[("undecodable", 3), ("refused_by_store", 1)]),
+        dead_letters: dead(&[("undecodable", 4), ("refused_by_store", refused.into())]),
         ..Expected::default()
     };
-    let faults = "3 entries of garbage, 1 document that mongod refuses";
+    let faults = format!("4 entries that do not decode, {refused} documents that mongod refuses");
     let outcome = system.balance(&journal, &expected, faults).await?;
     let stored = outcome.verdict.as_ref().map(|verdict| verdict.stored);
-    ensure!(stored == Some(u64::from(EVENTS - 1)), "{stored:?} stored");
+    ensure!(stored == Some((next - refused).into()), "{stored:?} stored");
     Ok(outcome)
 }
 
-/// One event in a thousand is refused by a validator and garbage lies between the frames, under
-/// load: just these are dead letters, each once.
+/// One event in a thousand is refused by a validator, garbage lies between the frames and frames
+/// hold what ingest lets nobody send, under load: just these are dead letters, each once.
 pub(super) async fn under_way(size: Size) -> Result<Outcome> {
     let builder = System::of("poison_under_load").processors(2);
     let mut system = builder.start().await?;
     let refuse = doc! { "eventId": { "$not": { "$regex": "500$" } } };
     validate(&system, refuse).await?;
     let (events, rounds) = size.of((10_000, 5), (60_000, 60), (200_000, 200));
-    let journal = under_load(
+    let mut frames = Frames::new(&system);
+    let mut raw = Journal::default();
+    // Behind the load, and none that ends in 500.
+    let mut next = events + 501;
+    let mut journal = under_load(
         &mut system,
         load(events),
         rounds,
-        async |system, _, round| append_garbage(system, &format!("round {round}")).await,
+        async |system, _, round| {
+            append_garbage(system, &format!("round {round}")).await?;
+            let refused = MALFORMED[usize::try_from(round)? % MALFORMED.len()];
+            next = beside_neighbours(&mut frames, &mut raw, next, refused).await?;
+            Ok(())
+        },
     )
     .await?;
-    let refused = u64::from(events / 1_000);
+    journal.merge(&raw)?;
+    let refused = u64::from(events / 1_000) + rounds;
     let expected = Expected {
         dead_letters: dead(&[("undecodable", rounds), ("refused_by_store", refused)]),
         ..Expected::default()
@@ -76,13 +128,28 @@ pub(super) async fn under_way(size: Size) -> Result<Outcome> {
     system.balance(&journal, &expected, faults).await
 }
 
+/// Appends a document that `MongoDB` refuses in one frame with two that are none: one of them
+/// deeper than ingest takes, and taken all the same. Returns the number after them.
+async fn beside_neighbours(
+    frames: &mut Frames,
+    journal: &mut Journal,
+    first: u32,
+    refused: MadeOf,
+) -> Result<u32> {
+    let documents = [
+        frames.document(first),
+        refused(&frames.document(first + 1)),
+        ending_in(&frames.document(first + 2), &nested(150)),
+    ];
+    frames.append_documents(journal, first, &documents).await
+}
+
 /// A document whose check takes `MongoDB` longer than the insert deadline, every time: its frame
 /// ends as poison, just that document is a dead letter, and the breaker closes again.
 pub(super) async fn always_late(_: Size) -> Result<Outcome> {
     let builder = System::of("frame_that_always_times_out")
         .own_mongo()
-        .env("EVP__PROCESSOR__CLAIM_IDLE", "2s")
-        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s");
+        .claims_after("2s", "1s");
     let mut system = builder.start().await?;
     let late = EVENTS + 2;
     validate(&system, takes_long(&system.events.event_id(late))).await?;

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use evp_devstack::RedisOptions;
 use fred::interfaces::{ClientLike as _, LuaInterface as _};
 use fred::types::InfoKind;
 
-use super::{Size, load, load_in, under_load};
+use super::{BACKLOG_DRAINS_WITHIN, Size, load, load_in, under_load};
 use crate::servers::{cut_append_only_file, redis_command};
 use crate::{Attempt, Expected, Journal, Outcome, Post, System, until};
 
-/// The entries of fifty replays, most of them duplicates, take their time.
-const DUPLICATES_DRAIN_WITHIN: Duration = Duration::from_secs(900);
 const PROBES: u32 = 8;
 const PROBE: u32 = 40;
 const POSSIBLY_LOST: &str = "evp_ingest_events_possibly_lost_total";
@@ -70,10 +67,7 @@ async fn kill(system: &mut System, _: &mut crate::Progress, _: u64) -> Result<()
 
 /// Redis stands still for longer than any command may take.
 pub(super) async fn paused(size: Size) -> Result<Outcome> {
-    let builder = System::of("redis_paused")
-        .own_redis()
-        .env("EVP__REDIS__COMMAND_TIMEOUT", "1s")
-        .env("EVP__INGEST__APPEND__DEADLINE", "2s");
+    let builder = System::of("redis_paused").own_redis().soon_without_redis();
     let mut system = builder.start().await?;
     let (events, pauses) = size.of((10_000, 2), (40_000, 4), (80_000, 10));
     let journal = under_load(
@@ -83,11 +77,7 @@ pub(super) async fn paused(size: Size) -> Result<Outcome> {
         async |system, progress, _| {
             progress.keep_going();
             system.own_redis()?.pause();
-            let noticed = until("ingest says that redis is away", async || {
-                let readiness = system.ingests[0].readiness().await;
-                readiness.is_some_and(|readiness| readiness.blames("redis"))
-            })
-            .await;
+            let noticed = system.ingests[0].await_blame("redis").await;
             system.own_redis()?.resume();
             noticed?;
             system.ingests[0].await_ready().await
@@ -109,11 +99,7 @@ pub(super) async fn away(size: Size) -> Result<Outcome> {
     system.own_redis()?.kill().await;
     let refused = probe(&system, &mut journal, events).await?;
     for node in system.processors.iter().chain(&system.ingests) {
-        until("readiness says that redis is away", async || {
-            let readiness = node.readiness().await;
-            readiness.is_some_and(|readiness| readiness.blames("redis"))
-        })
-        .await?;
+        node.await_blame("redis").await?;
     }
     system.own_redis()?.restart().await?;
     system.ingests[0].await_ready().await?;
@@ -258,18 +244,27 @@ pub(super) async fn full(size: Size) -> Result<Outcome> {
         .env("EVP__INGEST__FRAME__CODEC", "none");
     let mut system = builder.start().await?;
     let events = size.of(60_000, 200_000, 800_000);
-    let journal = under_load(&mut system, load(events), 1, async |system, progress, _| {
-        system.processors.iter().for_each(crate::Node::pause);
-        progress.release();
-        let full = until("ingest says that redis is full", async || {
-            let refused = system.ingests[0].readiness().await;
-            refused.is_some_and(|readiness| !readiness.ready)
-        })
-        .await;
-        system.processors.iter().for_each(crate::Node::resume);
-        full?;
-        system.ingests[0].await_ready().await
-    })
+    let journal = under_load(
+        &mut system,
+        load(events),
+        4,
+        async |system, progress, round| {
+            // Early in the load: the rest of it must be enough to fill Redis.
+            if round > 0 {
+                return Ok(());
+            }
+            system.processors.iter().for_each(crate::Node::pause);
+            progress.release();
+            let full = until("ingest says that redis is full", async || {
+                let refused = system.ingests[0].readiness().await;
+                refused.is_some_and(|readiness| !readiness.ready)
+            })
+            .await;
+            system.processors.iter().for_each(crate::Node::resume);
+            full?;
+            system.ingests[0].await_ready().await
+        },
+    )
     .await?;
     let faults = "maxmemory reached, noeviction";
     system.balance(&journal, &Expected::default(), faults).await
@@ -312,7 +307,7 @@ async fn cut_log(scenario: &'static str, replay_window: &str, size: Size) -> Res
         lost_max: if held { 0 } else { reported },
         forgot: true,
         // Lives in quick succession have everything that is held appended again, each time.
-        within: Some(DUPLICATES_DRAIN_WITHIN),
+        within: Some(BACKLOG_DRAINS_WITHIN),
         ..Expected::default()
     };
     let faults = format!("{cuts} cuts of the log, {bytes} bytes, replay window {replay_window}");
@@ -329,7 +324,8 @@ async fn has_new_log(system: &System) -> Result<()> {
             .await;
         info.is_ok_and(|info| {
             let never = info.contains("aof_last_rewrite_time_sec:-1");
-            !never && info.contains("aof_rewrite_in_progress:0")
+            let ended = info.contains("aof_rewrite_in_progress:0");
+            !never && ended && info.contains("aof_last_bgrewrite_status:ok")
         })
     })
     .await

@@ -42,6 +42,10 @@ async fn promoted(scenario: &'static str, durability: &str, size: Size) -> Resul
         } else {
             "always"
         },
+        // Else a primary waits five seconds for more replicas before it sends the first its data.
+        extra: ["--repl-diskless-sync-delay", "0"]
+            .map(str::to_owned)
+            .to_vec(),
         ..RedisOptions::default()
     };
     let mut primary = RedisServer::start(options.clone()).await?;

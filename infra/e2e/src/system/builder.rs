@@ -123,6 +123,21 @@ impl Builder {
         self
     }
 
+    /// Has processors claim entries after `idle` and wait `deadline` for an insert, when that is
+    /// sooner than usual.
+    #[must_use]
+    pub fn claims_after(self, idle: &str, deadline: &str) -> Self {
+        self.env("EVP__PROCESSOR__CLAIM_IDLE", idle)
+            .env("EVP__PROCESSOR__INSERT_DEADLINE", deadline)
+    }
+
+    /// Has services wait for a Redis that is silent no longer than a second or two.
+    #[must_use]
+    pub fn soon_without_redis(self) -> Self {
+        self.env("EVP__REDIS__COMMAND_TIMEOUT", "1s")
+            .env("EVP__INGEST__APPEND__DEADLINE", "2s")
+    }
+
     /// Sets a variable of every service; the last value counts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
