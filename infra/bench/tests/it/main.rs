@@ -25,7 +25,7 @@ fn bench(arguments: &str) -> Command {
 fn a_short_run_reconciles_and_has_every_figure_of_the_table() {
     let folder = ScratchDir::new().unwrap();
     let json = folder.path().join("results.json");
-    let arguments = "run --row latency --row duplicates --rate 2000 --seconds 2 --json";
+    let arguments = "run --row latency --row duplicates --rate 10000 --seconds 2 --json";
     let status = bench(arguments).arg(&json).status().unwrap();
     assert!(status.success(), "{status}");
     let results = Results::load(&json).unwrap();
