@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts as _;
 use evp_aggregator::auth::Tenant;
 use evp_aggregator::query::cursor::Cursor;
 use evp_aggregator::query::filter::{Filter, Window};
-use evp_aggregator::query::position::{Order, Position};
+use evp_aggregator::query::position::{Direction, Order, Position};
 use libfuzzer_sys::fuzz_target;
 
 /// Only a request makes one.
@@ -24,6 +24,7 @@ struct Input<'a> {
     user_id: Option<String>,
     written_window: [String; 2],
     by_id: bool,
+    is_newer: bool,
     timestamp_ms: i64,
     id: [u8; 16],
     from_ms: i64,
@@ -49,6 +50,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(Cursor::decode(input.text, &filter), None, "forged");
     let cursor = Cursor {
         order: if input.by_id { Order::Id } else { Order::Timestamp },
+        direction: if input.is_newer { Direction::Newer } else { Direction::Older },
         position: Position {
             timestamp_ms: input.timestamp_ms,
             id: input.id,

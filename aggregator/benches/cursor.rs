@@ -1,0 +1,49 @@
+//! The cursor of a list: made for each page that has a next one, read with each request for it.
+
+use std::hint::black_box;
+
+use axum::extract::FromRequestParts as _;
+use criterion::{Criterion, criterion_group, criterion_main};
+use evp_aggregator::auth::Tenant;
+use evp_aggregator::query::cursor::Cursor;
+use evp_aggregator::query::filter::{Filter, Window};
+use evp_aggregator::query::position::{Direction, Order, Position};
+
+/// Only a request makes one.
+fn tenant() -> Tenant {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    let tenant = futures::executor::block_on(Tenant::from_request_parts(&mut parts, &()));
+    tenant.expect("infallible")
+}
+
+fn cursors(c: &mut Criterion) {
+    let filter = Filter {
+        tenant: tenant(),
+        types: (0..5).map(|number| format!("page.view.{number:03}")).collect(),
+        user_id: Some("user-1234".to_owned()),
+        session_id: None,
+        window: Window::ALL,
+        written_window: ["-1h".to_owned(), String::new()],
+    };
+    let cursor = Cursor {
+        order: Order::Timestamp,
+        direction: Direction::Older,
+        position: Position {
+            timestamp_ms: 1_763_733_600_123,
+            id: [7; 16],
+        },
+        window: Window::ALL,
+    };
+    let text = cursor.encode(&filter);
+    let mut group = c.benchmark_group("cursor");
+    group.bench_function("encode", |b| {
+        b.iter(|| black_box(&cursor).encode(black_box(&filter)));
+    });
+    group.bench_function("decode", |b| {
+        b.iter(|| Cursor::decode(black_box(&text), black_box(&filter)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cursors);
+criterion_main!(benches);
