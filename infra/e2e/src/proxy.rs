@@ -247,7 +247,9 @@ impl Pump<'_> {
         let mut buffer = vec![0; CHUNK_BYTES];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             let chunk = buffer.get(..read).unwrap_or_default();
+            // One that has lost an answer, and is about to be reset, loses no other.
             if let Some(caught) = self.catches
+                && !caught.load(Ordering::SeqCst)
                 && self.wire.springs(chunk)
             {
                 caught.store(true, Ordering::SeqCst);

@@ -54,6 +54,21 @@ async fn the_nth_marked_request_is_done_and_its_answer_lost() {
 }
 
 #[tokio::test]
+async fn a_connection_that_has_lost_an_answer_loses_no_other() {
+    let (target, _, _serving) = echo().await;
+    let proxy = Proxy::start(target).await.unwrap();
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    proxy.lose_answer(MARKED, 1);
+    stream.write_all(b"mark 1").await.unwrap();
+    proxy.lost_more_than(0).await.unwrap();
+    proxy.lose_answer(MARKED, 1);
+    assert_eq!(ask(&mut stream, "mark 2").await, None);
+    let mut again = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut again, "mark 3").await, None);
+    proxy.lost_more_than(1).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stalled_connection_stays_and_goes_on() {
     let (target, _, _serving) = echo().await;
     let proxy = Proxy::start(target).await.unwrap();
