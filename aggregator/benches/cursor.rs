@@ -19,7 +19,9 @@ fn tenant() -> Tenant {
 fn cursors(c: &mut Criterion) {
     let filter = Filter {
         tenant: tenant(),
-        types: (0..5).map(|number| format!("page.view.{number:03}")).collect(),
+        types: (0..5)
+            .map(|number| format!("page.view.{number:03}"))
+            .collect(),
         user_id: Some("user-1234".to_owned()),
         session_id: None,
         window: Window::ALL,
