@@ -49,7 +49,6 @@ struct Shared {
     journal: Mutex<Journal>,
     acknowledged: watch::Sender<u64>,
     allowed: watch::Sender<u64>,
-    slack: u64,
 }
 
 /// How far a [`Producer`] is, and how far it may go.
@@ -57,6 +56,7 @@ struct Shared {
 pub struct Progress {
     shared: Arc<Shared>,
     acknowledged: watch::Receiver<u64>,
+    slack: u64,
 }
 
 /// What became of one request.
@@ -206,7 +206,6 @@ impl Producer {
             journal: Mutex::default(),
             acknowledged: watch::Sender::new(0),
             allowed: watch::Sender::new(u64::MAX),
-            slack: u64::from(load.events) / 20,
         };
         Self {
             shared: Arc::new(shared),
@@ -214,14 +213,17 @@ impl Producer {
         }
     }
 
-    /// Holds the clients back until the run's faults are made: they send as far as
+    /// Holds the clients back until the run's `faults` are made: they send as far as
     /// [`Progress::reached`] was asked for, and the rest after [`Progress::release`].
     #[must_use]
-    pub fn held(&self) -> Progress {
+    pub fn held(&self, faults: u64) -> Progress {
         self.shared.allowed.send_replace(0);
+        let events = u64::from(self.load.events);
         Progress {
             shared: self.shared.clone(),
             acknowledged: self.shared.acknowledged.subscribe(),
+            // A fault asks for it two or three times, and must leave something for those after it.
+            slack: (events / 20).min(events / faults.max(1) / 5),
         }
     }
 
@@ -325,7 +327,7 @@ impl Progress {
     /// # Errors
     /// They were not acknowledged in time, or are more than the clients send.
     pub async fn reached(&mut self, events: u64) -> Result<()> {
-        self.allow(events + self.shared.slack);
+        self.allow(events + self.slack);
         let reaching = self.acknowledged.wait_for(|sum| *sum >= events);
         let reached = tokio::time::timeout(GIVE_UP, reaching).await;
         reached.with_context(|| format!("{events} events were never acknowledged"))??;
@@ -334,7 +336,7 @@ impl Progress {
 
     /// Lets the clients go on a little, from where they are.
     pub fn keep_going(&self) {
-        self.allow(self.acknowledged() + self.shared.slack);
+        self.allow(self.acknowledged() + self.slack);
     }
 
     /// Lets each client send one request more, from where they are.

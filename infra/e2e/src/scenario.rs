@@ -118,7 +118,7 @@ async fn under_load(
 ) -> Result<Journal> {
     let events = u64::from(load.events);
     let producer = Producer::new(system, load);
-    let mut progress = producer.held();
+    let mut progress = producer.held(rounds);
     let moments = system.chance.moments(rounds, events);
     let faults = async {
         for (round, moment) in (0..).zip(moments) {
