@@ -12,8 +12,7 @@
 //! frame was appended twice. Nothing then needs to be undone: the documents are found stored by
 //! this same frame, its receipt is read back instead of written, and its settled bit is set
 //! already. [`reconcile`] finds the receipts whose counts Redis forgot; [`verify`] compares all of
-//! them, by the same decision ([`compare`]). What was stored and left neither receipt nor entry,
-//! [`deep_check`] finds a day later.
+//! them, by the same decision ([`compare`]).
 //!
 //! Beside all that, [`sketch`] gathers what need not be exact.
 //!
@@ -29,7 +28,6 @@ pub mod compare;
 pub mod config;
 pub mod context;
 pub mod dead_letter;
-pub mod deep_check;
 pub mod delivery;
 pub mod doctor;
 pub mod in_flight;

@@ -8,15 +8,12 @@ use evp_shared::stream::{EntryId, Life, Made, Stream, StreamError};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use crate::deep_check::Plan;
-
 /// What this processor knows of the partitions' lives.
 #[derive(Debug)]
 pub struct Lives {
     stream: Stream,
     known: Box<[AtomicU64]>,
     cuts: Mutex<BTreeMap<u16, EntryId>>,
-    plan: Mutex<Plan>,
     news: Notify,
     lost_events: AtomicU64,
 }
@@ -31,7 +28,6 @@ impl Lives {
             stream,
             known,
             cuts: Mutex::default(),
-            plan: Mutex::default(),
             news: Notify::new(),
             lost_events: AtomicU64::new(0),
         }
@@ -50,12 +46,6 @@ impl Lives {
     pub async fn greet(&self, partition: u16) -> Result<(), StreamError> {
         let known = self.known(partition);
         let hello = self.stream.hello(partition, known, None).await?;
-        if hello.life != known {
-            let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-            for (life, cut) in &hello.lives {
-                plan.note(*life, *cut);
-            }
-        }
         if let Some(cut) = hello.cut_since(known) {
             info!(partition, life = hello.life.0, %cut, "redis lives a life not known before");
             let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,12 +68,6 @@ impl Lives {
             slot.fetch_max(hello.life.0, Ordering::SeqCst);
         }
         Ok(())
-    }
-
-    /// What the deep check owes to the lives that were heard of.
-    pub fn plan(&self) -> Plan {
-        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.clone()
     }
 
     /// Events of backlogs that hello found missing since the last call.

@@ -20,7 +20,6 @@ use crate::claimer::ClaimLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
 use crate::dead_letter::DeadLetterLoop;
-use crate::deep_check::DeepCheckLoop;
 use crate::doctor::{self, Finding, Level};
 use crate::insert::Inserter;
 use crate::member::MemberLoop;
@@ -38,8 +37,8 @@ const DELIVERIES: usize = 2;
 /// again whose deadline is over.
 const UNANSWERED_FACTOR: usize = 2;
 
-/// Connections to MongoDB besides those of the bulks: look-ups, reconcile, the deep check.
-const CONNECTIONS_BESIDES: usize = 5;
+/// Connections to MongoDB besides those of the bulks: look-ups, reconcile.
+const CONNECTIONS_BESIDES: usize = 4;
 
 /// Readers block at most for a read and its slack; claims and reconciles wait in between.
 const LOOP_AGE_MAX: Duration = Duration::from_secs(30);
@@ -149,10 +148,6 @@ fn keep_house(tasks: &mut TaskSet, context: &Arc<Context>, health: &Health, shut
         context: context.clone(),
         beat: health.loop_beat("member", LOOP_AGE_MAX),
     };
-    let deep_check = DeepCheckLoop {
-        context: context.clone(),
-    };
-    tasks.spawn("deep-check", deep_check.run(shutdown.clone()));
     tasks.spawn("dead-letters", letters.run(shutdown.clone()));
     tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
     tasks.spawn("member", member.run(shutdown.clone()));

@@ -20,7 +20,6 @@ use crate::context::Context;
 use crate::insert::StoreFailure;
 use crate::pipeline::BulkFailure;
 
-pub(crate) use repair::{DAY, MARGIN};
 pub use repair::{Repaired, old_before, repair};
 
 /// Hours ahead of the present one that a frame may lie in: ingest's clock may be ahead.

@@ -5,8 +5,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::time::Duration;
 
 use bson::{Bson, Document, Timestamp, doc, oid::ObjectId};
 use evp_shared::frame::FrameId;
@@ -63,7 +61,7 @@ pub async fn deep(
 ) -> Result<Deep, MongoError> {
     let latest = before.values().copied().max().unwrap_or(0);
     let latest = first_of(u32::try_from(latest).unwrap_or(u32::MAX));
-    let mut stored = stored_frames(database, first_of(0)..latest, None).await?;
+    let mut stored = stored_frames(database, latest).await?;
     let receipts = journaled(database, RECEIPTS);
     let mut receipted = receipts
         .find(doc! { "_id": { "$lt": latest } })
@@ -98,21 +96,13 @@ pub async fn deep(
     }
 }
 
-/// What is stored of each of the frames `frames`, in the order of their ids; given up by the server
-/// after `longest`.
-///
-/// # Shape
-/// `{_id: <frame id>, n: [[tenant, type, count], ...]}`
-///
-/// # Errors
-/// MongoDB's.
-pub(crate) async fn stored_frames(
+/// What is stored of each frame before `latest`, in the order of frame ids.
+async fn stored_frames(
     database: &Database,
-    frames: Range<ObjectId>,
-    longest: Option<Duration>,
+    latest: ObjectId,
 ) -> Result<Cursor<Document>, MongoError> {
     let pipeline = [
-        doc! { "$match": { "f": { "$gte": frames.start, "$lt": frames.end } } },
+        doc! { "$match": { "f": { "$lt": latest } } },
         doc! { "$group": {
             "_id": { "f": "$f", "t": "$tenant", "e": "$eventType" },
             "n": { "$sum": 1_i64 },
@@ -122,11 +112,7 @@ pub(crate) async fn stored_frames(
         doc! { "$sort": { "_id": 1 } },
     ];
     let events = database.collection::<Document>(EVENTS);
-    let scan = events.aggregate(pipeline).allow_disk_use(true);
-    match longest {
-        Some(longest) => scan.max_time(longest).await,
-        None => scan.await,
-    }
+    events.aggregate(pipeline).allow_disk_use(true).await
 }
 
 async fn next(cursor: &mut Cursor<Document>) -> Result<Option<Document>, MongoError> {
@@ -134,8 +120,7 @@ async fn next(cursor: &mut Cursor<Document>) -> Result<Option<Document>, MongoEr
     cursor.try_next().await
 }
 
-/// The frame that a receipt, or what [`stored_frames`] found, is of.
-pub(crate) fn frame_of(document: &Document) -> Option<FrameId> {
+fn frame_of(document: &Document) -> Option<FrameId> {
     let id = document.get_object_id("_id").ok()?;
     Some(FrameId::from_bytes(id.bytes()))
 }
@@ -165,7 +150,7 @@ fn judge(
 }
 
 /// The rows `n` of a receipt, or of the stored events in the same form.
-pub(crate) fn counts_of(document: &Document) -> Counts {
+fn counts_of(document: &Document) -> Counts {
     let mut counts = Counts::new();
     for row in document.get_array("n").into_iter().flatten() {
         let row = row.as_array().map(Vec::as_slice).unwrap_or_default();

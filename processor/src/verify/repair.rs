@@ -12,13 +12,12 @@ use crate::context::Context;
 use crate::pipeline::BulkFailure;
 use crate::reconcile::settle;
 
-/// Seconds.
-pub(crate) const DAY: u64 = 24 * 3_600;
+const DAY: u64 = 24 * 3_600;
 
 /// How much older than a day, and than the oldest entry that is not acknowledged, a bucket must
 /// be to be nobody's: a frame's second is older than its entry by no more than the appender's
 /// deadline and the clocks' difference.
-pub(crate) const MARGIN: u64 = 600;
+const MARGIN: u64 = 600;
 
 /// What a repair did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

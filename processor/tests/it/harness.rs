@@ -8,11 +8,11 @@ use evp_processor::config::ProcessorConfig;
 use evp_processor::run;
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
-use evp_shared::frame::{Frame, ProducerId, RawFrame};
+use evp_shared::frame::{Frame, ProducerId};
 use evp_shared::health::Health;
 use evp_shared::service::{Left, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS, prepare};
+use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
 use evp_shared::stream::{Life, Stream};
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{TestMongo, TestRedis, events, wait_for};
@@ -142,7 +142,7 @@ impl World {
     /// Makes MongoDB refuse events of type `bad`, or take everything again.
     pub(crate) async fn refuse_bad(&self, refuse: bool) {
         let database = self.mongo.database();
-        prepare(&database, &[], self.config("x").fingerprint())
+        evp_shared::store::prepare(&database, &[], self.config("x").fingerprint())
             .await
             .unwrap();
         let validator = if refuse {
@@ -152,21 +152,6 @@ impl World {
         };
         let validator = doc! { "collMod": EVENTS, "validator": validator };
         database.run_command(validator).await.unwrap();
-    }
-
-    /// Inserts the first `how_many` documents of a frame, as a processor does that dies before the
-    /// receipt.
-    pub(crate) async fn insert(&self, frame: &Frame, how_many: usize) {
-        let database = self.mongo.database();
-        prepare(&database, &[], self.config("x").fingerprint())
-            .await
-            .unwrap();
-        let open = RawFrame::from(frame).open().unwrap();
-        let documents = open.iter().take(how_many).map(|bytes| {
-            Document::try_from(bson::RawDocument::from_bytes(bytes).unwrap()).unwrap()
-        });
-        let events = database.collection::<Document>(EVENTS);
-        events.insert_many(documents).await.unwrap();
     }
 
     /// Deletes this world's Redis keys that begin with `start` after their partition.

@@ -5,7 +5,6 @@
 )]
 
 mod dead_letters;
-mod deep_check;
 mod dlq;
 mod doctor;
 mod durability;
