@@ -10,7 +10,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Totals;
 use tokio::time::timeout;
 
-use crate::admission::{AdmissionLimits, Load, overload};
+use crate::admission::{AdmissionLimits, Load, RedisState, overload};
 use crate::appender::{Appender, Fault, GreetError};
 use crate::error::RunError;
 use crate::metrics::AppendMetrics;
@@ -152,7 +152,10 @@ impl Keeper {
     fn report_overload(&mut self) {
         let load = self.load.snapshot(self.clock.now_ms());
         let reason = overload(&load, &self.limits, self.is_overloaded);
-        self.is_overloaded = reason.is_some();
+        // Without Redis nothing is known of the load, so it is what it was.
+        if reason.is_some() || load.redis == RedisState::Ready {
+            self.is_overloaded = reason.is_some();
+        }
         match reason {
             Some(reason) => {
                 let reason = reason.as_str();

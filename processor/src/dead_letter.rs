@@ -3,8 +3,8 @@
 //!
 //! # Shape
 //! Collection `dead_letters`. An event: `{_id: {id: <canonical id>, f: <frame id>}, p, reason,
-//! detail, at, tenant, eventType, raw: <BSON document>}`, its first 15 MiB at most. An undecodable entry: `{_id: {life,
-//! p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`. A replay adds `replay: {f, at}`
+//! detail, at, tenant, eventType, raw: <BSON document, its first 15 MiB>}`. An undecodable entry:
+//! `{_id: {life, p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`. A replay adds `replay: {f, at}`
 //! (`evp_shared::dead_letters`, which is what reads them).
 
 mod room;
@@ -30,6 +30,9 @@ const RAW_FIELD_MAX: usize = 3 * 1024 * 1024;
 /// can be looked at, and not be replayed.
 const RAW_EVENT_MAX: usize = 15 * 1024 * 1024;
 
+/// Bytes kept of each text beside it, for the same reason; those of EVP's own are far shorter.
+const TEXT_MAX: usize = 64 * 1024;
+
 /// One dead letter on its way into the collection.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -47,8 +50,12 @@ impl DeadLetter {
     ) -> Self {
         let kept = bytes.get(..RAW_EVENT_MAX).unwrap_or(bytes);
         let detail = match kept.len() {
-            all if all == bytes.len() => detail.to_owned(),
-            some => format!("{detail}; kept are {some} of {} bytes", bytes.len()),
+            all if all == bytes.len() => short(detail).to_owned(),
+            some => format!(
+                "{}; kept are {some} of {} bytes",
+                short(detail),
+                bytes.len()
+            ),
         };
         let document = doc! {
             "_id": { "id": uuid(&facts.id), "f": ObjectId::from_bytes(frame) },
@@ -56,8 +63,8 @@ impl DeadLetter {
             "reason": reason.as_str(),
             "detail": detail,
             "at": DateTime::now(),
-            "tenant": &facts.tenant,
-            "eventType": &facts.event_type,
+            "tenant": short(&facts.tenant),
+            "eventType": short(&facts.event_type),
             "raw": binary(kept),
         };
         Self { reason, document }
@@ -142,6 +149,12 @@ impl Inserter {
     }
 }
 
+fn short(text: &str) -> &str {
+    let ends = (0..=text.len().min(TEXT_MAX)).rev();
+    let end = ends.into_iter().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
+}
+
 fn binary(bytes: &[u8]) -> Binary {
     Binary {
         subtype: BinarySubtype::Generic,
@@ -163,6 +176,13 @@ mod tests {
         let event = vec![1; bytes];
         let why = (DeadReason::RefusedByStore, "no");
         DeadLetter::of_event([3; 12], 0, (&facts, &event), why)
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(short("click"), "click");
+        let long = format!("a{}", "\u{e9}".repeat(TEXT_MAX));
+        assert_eq!(short(&long).len(), TEXT_MAX - 1);
     }
 
     #[test]

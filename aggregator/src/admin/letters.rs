@@ -170,7 +170,10 @@ impl Admin {
             Ok(Some(done)) => done,
             // Cut at the end of the service.
             Ok(None) => Err(QueryError::Busy),
-            Err(died) => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => match died.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(QueryError::Busy),
+            },
         }
     }
 

@@ -128,7 +128,7 @@ async fn an_export_is_the_whole_list_an_event_per_line() {
 
 #[tokio::test]
 async fn clients_that_stop_reading_do_not_hold_exports_for_ever() {
-    let config = "[server]\nwrite_idle = \"200ms\"\n[aggregator.query]\ntime_limit = \"20s\"";
+    let config = "[server]\nwrite_idle = \"2s\"\n[aggregator.query]\ntime_limit = \"20s\"";
     let service = TestAggregator::start_as(config).await;
     // More than sockets take.
     let documents: Vec<_> = (0..160_u64)

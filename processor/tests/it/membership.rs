@@ -12,11 +12,11 @@ use fred::interfaces::StreamsInterface as _;
 
 use crate::harness::World;
 
-const CLAIM_IDLE: Duration = Duration::from_secs(2);
+const CLAIM_IDLE: Duration = Duration::from_secs(4);
 
 /// Well within the insert deadline; a bulk with a dead letter has three inserts, one after the
 /// other, and so takes longer than [`CLAIM_IDLE`].
-const EACH_INSERT_MS: i64 = 1_000;
+const EACH_INSERT_MS: i64 = 1_500;
 
 /// A pending entry.
 #[derive(Debug, PartialEq, Eq)]

@@ -216,7 +216,8 @@ pub(super) async fn drain(size: Size) -> Result<Outcome> {
         .await?;
     let found = outcome.verdict.as_ref().map(|books| books.duplicates);
     // And what a client of the load may have sent again without an answer.
-    let is_enough = found.is_some_and(|found| found.unsigned_abs() >= expected);
+    let found = found.and_then(|found| u64::try_from(found).ok());
+    let is_enough = found.is_some_and(|found| found >= expected);
     ensure!(is_enough, "{found:?} duplicates, not {expected}");
     Ok(outcome)
 }

@@ -26,6 +26,15 @@ pub(super) fn frame_of(
 }
 
 fn of_event(letter: &Letter, document: &[u8], fingerprint: u32) -> Result<Frame, String> {
+    let whole = document
+        .first_chunk()
+        .map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    if let Some(whole) = whole.filter(|whole| *whole > document.len()) {
+        return Err(format!(
+            "only its first {} of {whole} bytes were kept",
+            document.len()
+        ));
+    }
     let id = letter.replayed_as.ok_or("it was purged meanwhile")?;
     let (Some(tenant), Some(event_type)) = (&letter.tenant, &letter.event_type) else {
         return Err("it has no tenant or type".to_owned());
@@ -108,6 +117,9 @@ mod tests {
             assert!(frame_of(&letter(bytes), 7, 1).is_err());
         }
         let batch = events::batch(&[("a", "click")]);
+        let cut = batch.documents[..100].to_vec();
+        let reason = frame_of(&letter(cut), 7, 1).unwrap_err();
+        assert!(reason.starts_with("only its first 100 of "), "{reason}");
         let mut elsewhere = letter(batch.documents);
         elsewhere.replayed_as = Some(FrameId::new(200, ProducerId::new(1, 2), 3));
         let reason = frame_of(&elsewhere, 7, 1).unwrap_err();

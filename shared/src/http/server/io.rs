@@ -26,7 +26,7 @@ const LINGER_BYTES: usize = 4 << 20;
 pub(super) struct WatchedIo {
     stream: TcpStream,
     ahead: Bytes,
-    /// `None` for HTTP/2, whose pings are not headers, and find out who does not read.
+    /// `None` for HTTP/2, whose pings are not headers, and find out who is gone.
     watch: Option<Arc<Activity>>,
     lingering: Option<Lingering>,
 }
