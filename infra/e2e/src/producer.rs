@@ -56,6 +56,7 @@ struct Shared {
 pub struct Progress {
     shared: Arc<Shared>,
     acknowledged: watch::Receiver<u64>,
+    events: u64,
     slack: u64,
 }
 
@@ -222,6 +223,7 @@ impl Producer {
         Progress {
             shared: self.shared.clone(),
             acknowledged: self.shared.acknowledged.subscribe(),
+            events,
             // A fault asks for it two or three times, and must leave something for those after it.
             slack: (events / 20).min(events / faults.max(1) / 5),
         }
@@ -344,13 +346,13 @@ impl Progress {
         self.allow(self.acknowledged() + 1);
     }
 
-    /// Waits until `more` events are acknowledged from here on.
+    /// Waits until `more` events are acknowledged from here on, or all there are.
     ///
     /// # Errors
     /// As for [`Self::reached`].
     pub async fn goes_on(&mut self, more: u64) -> Result<()> {
         let events = self.acknowledged() + more;
-        self.reached(events).await
+        self.reached(events.min(self.events)).await
     }
 
     /// Lets the clients send everything.

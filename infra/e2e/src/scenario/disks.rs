@@ -15,7 +15,8 @@ const MONGO_ROOM_MB: u64 = 2;
 /// The disk under the append-only file is full. Under `always` redis-server ends itself, what it
 /// acknowledged is there when space has returned and it is started again.
 pub(super) async fn under_redis(size: Size) -> Result<Outcome> {
-    let disk = SmallDisk::mount(64)?;
+    // Besides what fills it: the log, the kept window in it, and both again while it is made anew.
+    let disk = SmallDisk::mount(256)?;
     let options = RedisOptions {
         dir: Some(disk.path().to_owned()),
         extra: ["--auto-aof-rewrite-percentage", "0"]
