@@ -21,8 +21,9 @@ pub const fn admin_listen(default: &'static str) -> Key<SocketAddr> {
     Key::new(
         "admin.listen",
         default,
-        "Address of the admin port: `/livez`, `/readyz`, `/metrics`. It asks for no credentials: \
-         keep it on a network that only operators and Prometheus reach.",
+        "Address of the admin port: `/livez`, `/readyz`, `/metrics`. It asks for no credentials and \
+         stays on loopback: for balancers and Prometheus, pass `/readyz` and `/metrics` on by a \
+         proxy of yours.",
     )
 }
 
@@ -39,8 +40,9 @@ pub const SERVER_CONNECTIONS: Key<NonZeroU32> = Key::new(
 pub const SERVER_HEADER_TIMEOUT: Key<Duration> = Key::new(
     "server.header_timeout",
     "5s",
-    "Longest time from the first byte of a request to the end of its header. Lower cuts clients \
-     on bad networks; higher lets slow ones hold connections.",
+    "Longest time from the first byte of a request to the end of its header; of the first \
+     request, from the opening of the connection. Lower cuts clients on bad networks; higher lets \
+     slow ones hold connections.",
 )
 .range("100ms", "5m");
 

@@ -29,9 +29,10 @@ pub struct ServerLimits {
     /// Open connections; one more is answered 503 and closed, which tells the client more than a
     /// place in the kernel's queue would.
     pub connections: usize,
-    /// Longest time from the first byte of a request to the end of its header.
+    /// Longest time from the first byte of a request to the end of its header; of the first
+    /// request, from the opening of the connection.
     pub header_timeout: Duration,
-    /// Longest time between two requests, and before the first one.
+    /// Longest time between two requests.
     pub keep_alive_idle: Duration,
     /// Longest time in which a client takes nothing of an answer that waits to be sent: between two
     /// writes, whatever the answer's size. HTTP/1 only; HTTP/2 has its pings.

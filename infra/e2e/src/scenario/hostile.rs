@@ -38,13 +38,16 @@ pub(super) async fn slowloris(size: Size) -> Result<Outcome> {
     }
     let clock = Clock::system();
     let since = clock.now();
-    let closing = tokio::time::timeout(PATIENCE, join_all(stalled.into_iter().map(closed)));
+    let closing = async {
+        let all = join_all(stalled.into_iter().map(closed));
+        let closed = tokio::time::timeout(PATIENCE, all).await;
+        closed.map(|closed| (closed, (clock.now() - since).as_secs_f64()))
+    };
     let (closed, beside) = tokio::join!(
         closing,
         behave(&system, &mut journal, requests..2 * requests)
     );
-    let (closed, beside) = (closed?, beside?);
-    let took = (clock.now() - since).as_secs_f64();
+    let ((closed, took), beside) = (closed?, beside?);
     ensure!(closed.len() == sockets, "{} closed", closed.len());
     let answers: usize = closed
         .iter()

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::deadline::{Activity, Deadlines, Overdue};
 use super::io::WatchedIo;
@@ -138,9 +138,10 @@ fn http2_builder(
 
 async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
     let mut open = shared.metrics.opened();
+    let opened = Instant::now();
     let closed = match &shared.http2 {
-        None => serve_http1(&shared, stream, Bytes::new()).await,
-        Some(http2) => serve_either(&shared, http2, stream).await,
+        None => serve_http1(&shared, opened, stream, Bytes::new()).await,
+        Some(http2) => serve_either(&shared, http2, opened, stream).await,
     };
     open.closed(closed);
 }
@@ -148,10 +149,12 @@ async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
 async fn serve_either<H: Handler>(
     shared: &Shared<H>,
     http2: &http2::Builder<Spawner>,
+    opened: Instant,
     mut stream: TcpStream,
 ) -> Closed {
+    let due = opened + shared.deadlines.first();
     let detected = tokio::select! {
-        detected = timeout(shared.deadlines.header, read_ahead(&mut stream)) => detected,
+        detected = timeout_at(due, read_ahead(&mut stream)) => detected,
         () = shared.shutdown.triggered() => return Closed::Ended,
     };
     match detected {
@@ -161,19 +164,24 @@ async fn serve_either<H: Handler>(
             let activity = Arc::new(Activity::default());
             let io = TokioIo::new(WatchedIo::new(stream, ahead, None));
             let connection = http2.serve_connection(io, service(shared, &activity));
-            drive(shared, &activity, Box::pin(connection)).await
+            drive(shared, &activity, opened, Box::pin(connection)).await
         }
-        Ok(Ok(ahead)) => serve_http1(shared, stream, ahead).await,
+        Ok(Ok(ahead)) => serve_http1(shared, opened, stream, ahead).await,
     }
 }
 
-async fn serve_http1<H: Handler>(shared: &Shared<H>, stream: TcpStream, ahead: Bytes) -> Closed {
+async fn serve_http1<H: Handler>(
+    shared: &Shared<H>,
+    opened: Instant,
+    stream: TcpStream,
+    ahead: Bytes,
+) -> Closed {
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(WatchedIo::new(stream, ahead, Some(Arc::clone(&activity))));
     let connection = shared
         .http1
         .serve_connection(io, service(shared, &activity));
-    drive(shared, &activity, Box::pin(connection)).await
+    drive(shared, &activity, opened, Box::pin(connection)).await
 }
 
 /// Reads until the bytes are the preface of HTTP/2 or can no longer become it.
@@ -227,7 +235,12 @@ enum Told {
 }
 
 /// The connection is boxed: moved from future to future, each of them would hold a copy of it.
-async fn drive<H, C>(shared: &Shared<H>, activity: &Activity, mut connection: Pin<Box<C>>) -> Closed
+async fn drive<H, C>(
+    shared: &Shared<H>,
+    activity: &Activity,
+    opened: Instant,
+    mut connection: Pin<Box<C>>,
+) -> Closed
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -236,7 +249,7 @@ where
     let mut watched = FuturesUnordered::new();
     let ordered = shared.shutdown.triggered().map(|()| Told::Ordered);
     watched.push(ordered.left_future());
-    let missed = shared.deadlines.missed(activity).map(Told::Overdue);
+    let missed = shared.deadlines.missed(activity, opened).map(Told::Overdue);
     watched.push(missed.right_future());
     loop {
         tokio::select! {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Looks per header deadline: it is exceeded by at most a quarter.
+use tokio::time::{Instant, sleep_until};
+
+/// Looks per shortest deadline: each is exceeded by at most a quarter of it, the first header's by
+/// nothing.
 const LOOKS: u32 = 4;
 
 /// What a connection has done, seen from outside of hyper.
@@ -31,10 +34,20 @@ pub(super) struct InFlight(Arc<Activity>);
 /// client from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Idle { requests: u64 },
-    Header { requests: u64 },
+    /// The connection has not made a request yet.
+    First {
+        has_begun: bool,
+    },
+    Idle {
+        requests: u64,
+    },
+    Header {
+        requests: u64,
+    },
     Request,
-    Blocked { unblocked: u64 },
+    Blocked {
+        unblocked: u64,
+    },
 }
 
 /// A deadline that was missed.
@@ -87,12 +100,15 @@ impl Activity {
 
     fn phase(&self) -> Phase {
         let requests = self.started.load(Ordering::Relaxed);
+        let has_begun = self.header_begun.load(Ordering::Relaxed);
         if self.is_blocked.load(Ordering::Relaxed) {
             let unblocked = self.unblocked.load(Ordering::Relaxed);
             Phase::Blocked { unblocked }
         } else if !self.is_idle() {
             Phase::Request
-        } else if self.header_begun.load(Ordering::Relaxed) {
+        } else if requests == 0 {
+            Phase::First { has_begun }
+        } else if has_begun {
             Phase::Header { requests }
         } else {
             Phase::Idle { requests }
@@ -107,22 +123,25 @@ impl Drop for InFlight {
 }
 
 impl Deadlines {
-    /// Returns when the connection has missed a deadline.
+    /// Returns when the connection, which was opened at `opened`, has missed a deadline.
     ///
     /// # Cancel safety
     /// Not safe: begun again, the present phase counts from then on.
-    pub(super) async fn missed(self, activity: &Activity) -> Overdue {
+    pub(super) async fn missed(self, activity: &Activity, opened: Instant) -> Overdue {
         let shortest = self.header.min(self.idle).min(self.write);
         let look_every = (shortest / LOOKS).max(Duration::from_millis(1));
         let mut seen = activity.phase();
         let mut lasted = Duration::ZERO;
         loop {
-            tokio::time::sleep(look_every).await;
+            let look = Instant::now() + look_every;
+            let first = opened + self.first();
+            let is_first = matches!(seen, Phase::First { .. });
+            sleep_until(if is_first { look.min(first) } else { look }).await;
             let phase = activity.phase();
-            lasted = if phase == seen {
-                lasted + look_every
-            } else {
-                Duration::ZERO
+            lasted = match phase {
+                Phase::First { .. } => opened.elapsed(),
+                same if same == seen => lasted + look_every,
+                _ => Duration::ZERO,
             };
             seen = phase;
             if let Some(overdue) = self.judge(phase, lasted) {
@@ -131,13 +150,19 @@ impl Deadlines {
         }
     }
 
+    /// From the opening of a connection to the end of its first header: whoever connects has
+    /// something to say.
+    pub(super) fn first(self) -> Duration {
+        self.header.min(self.idle)
+    }
+
     fn judge(self, phase: Phase, lasted: Duration) -> Option<Overdue> {
         let (limit, overdue) = match phase {
             Phase::Request => return None,
             Phase::Blocked { .. } => (self.write, Overdue::Answer),
             Phase::Header { .. } => (self.header, Overdue::Header),
-            // Whoever connects has something to say.
-            Phase::Idle { requests: 0 } => (self.header.min(self.idle), Overdue::Idle),
+            Phase::First { has_begun: true } => (self.first(), Overdue::Header),
+            Phase::First { has_begun: false } => (self.first(), Overdue::Idle),
             Phase::Idle { .. } => (self.idle, Overdue::Idle),
         };
         (lasted >= limit).then_some(overdue)
@@ -156,8 +181,8 @@ mod tests {
 
     /// Seconds until a deadline is missed, with `change` made to the connection after the first.
     async fn missed_after(activity: Arc<Activity>, change: impl FnOnce()) -> (Overdue, u64) {
-        let start = tokio::time::Instant::now();
-        let mut missed = std::pin::pin!(DEADLINES.missed(&activity));
+        let start = Instant::now();
+        let mut missed = std::pin::pin!(DEADLINES.missed(&activity, start));
         let early = tokio::time::timeout(Duration::from_millis(1_500), missed.as_mut()).await;
         assert!(early.is_err());
         change();
@@ -189,6 +214,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_first_header_is_due_from_the_opening_on_however_it_comes() {
+        let late = Arc::new(Activity::default());
+        let other = Arc::clone(&late);
+        let begins = move || other.note_bytes();
+        assert_eq!(missed_after(late, begins).await, (Overdue::Header, 4));
+
+        let opened = Instant::now();
+        tokio::time::advance(DEADLINES.header / 2).await;
+        let overdue = DEADLINES.missed(&Activity::default(), opened).await;
+        assert_eq!(
+            (overdue, opened.elapsed()),
+            (Overdue::Idle, DEADLINES.header)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn another_request_starts_the_idle_time_again() {
         let activity = Arc::new(Activity::default());
         drop(activity.begin());
@@ -210,7 +251,7 @@ mod tests {
                 activity.note_write(false);
             }
         };
-        let mut missed = std::pin::pin!(DEADLINES.missed(&activity));
+        let mut missed = std::pin::pin!(DEADLINES.missed(&activity, Instant::now()));
         tokio::select! {
             () = slow => {}
             overdue = missed.as_mut() => panic!("{overdue:?}"),
@@ -226,11 +267,14 @@ mod tests {
         activity.note_bytes();
         let hour = Duration::from_secs(3_600);
         assert!(
-            tokio::time::timeout(hour, DEADLINES.missed(&activity))
+            tokio::time::timeout(hour, DEADLINES.missed(&activity, Instant::now()))
                 .await
                 .is_err()
         );
         drop(in_flight);
-        assert_eq!(DEADLINES.missed(&activity).await, Overdue::Idle);
+        assert_eq!(
+            DEADLINES.missed(&activity, Instant::now()).await,
+            Overdue::Idle
+        );
     }
 }
