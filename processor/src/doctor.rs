@@ -49,6 +49,10 @@ pub enum Check {
     RedisEviction,
     /// It keeps what `redis.durability` declares.
     RedisPersistence,
+    /// Its append-only file is being written.
+    RedisLog,
+    /// A replica follows it, where `redis.durability` needs one.
+    RedisReplica,
     /// Its memory lasts for a while without processors.
     RedisMemory,
     /// Its disk.
@@ -83,6 +87,8 @@ impl Check {
             Self::RedisVersion => "redis_version",
             Self::RedisEviction => "redis_eviction",
             Self::RedisPersistence => "redis_persistence",
+            Self::RedisLog => "redis_log",
+            Self::RedisReplica => "redis_replica",
             Self::RedisMemory => "redis_memory",
             Self::RedisDisk => "redis_disk",
             Self::RedisClock => "redis_clock",

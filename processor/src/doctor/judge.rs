@@ -19,10 +19,12 @@ pub const RATE: NonZeroU64 = match NonZeroU64::new(1_000) {
     None => NonZeroU64::MIN,
 };
 
-/// Bytes of an event on the stream where none was appended yet. Source: design, 287 MB a million.
+/// Bytes of an event on the stream where none was appended yet, before compression, as they are
+/// counted there. Source: design, 287 MB a million.
 const EVENT_BYTES: u64 = 300;
 
-/// Share of maxmemory, in percent, above which ingest refuses.
+/// Share of maxmemory, in percent, above which nothing is kept for live readers any more; ingest
+/// refuses a little later, from `ingest.admission.memory_share` on.
 const MEMORY_USED_MAX: u64 = 80;
 
 /// Minutes without processors that Redis should outlast: a restart of everything takes less.
@@ -70,7 +72,7 @@ pub fn no_mongo(error: &str) -> Finding {
 /// Judges Redis at `rate` events per second.
 pub fn redis(config: &ProcessorConfig, facts: &RedisFacts, rate: NonZeroU64) -> Vec<Finding> {
     let server = &facts.server;
-    vec![
+    let mut findings = vec![
         version(
             Check::RedisVersion,
             &server.version,
@@ -79,6 +81,7 @@ pub fn redis(config: &ProcessorConfig, facts: &RedisFacts, rate: NonZeroU64) -> 
         ),
         eviction(&server.promise),
         persistence(config.redis.durability, facts),
+        log(facts),
         memory(
             server.memory,
             facts.event_bytes.unwrap_or(EVENT_BYTES),
@@ -87,7 +90,11 @@ pub fn redis(config: &ProcessorConfig, facts: &RedisFacts, rate: NonZeroU64) -> 
         disk(Check::RedisDisk, facts.disk),
         clock(Check::RedisClock, facts.ahead_ms),
         redis_identity(facts.identity.as_deref(), config.fingerprint()),
-    ]
+    ];
+    if config.redis.durability == Durability::Replicated {
+        findings.push(replica(facts));
+    }
+    findings
 }
 
 fn version(check: Check, version: &str, least: (u32, u32), fix: &str) -> Finding {
@@ -122,20 +129,6 @@ fn persistence(declared: Durability, facts: &RedisFacts) -> Finding {
         let fix = "set it, and the same lines in redis.conf, or declare less in redis.durability";
         return finding(check, Level::Fail, short.join("; "), fix);
     }
-    if declared == Durability::Replicated && facts.server.replicas == 0 {
-        let fix = "start a replica, or declare less in redis.durability";
-        return finding(
-            check,
-            Level::Fail,
-            "replicated, and no replica is connected",
-            fix,
-        );
-    }
-    if !facts.server.log_written {
-        let found = "the append-only file could not be written";
-        let fix = "see redis-server's log; mostly its disk is full";
-        return finding(check, Level::Fail, found, fix);
-    }
     if declared == Durability::Memory {
         let fix = "redis.durability = \"fsync\", unless losing accepted events with Redis is meant";
         return finding(check, Level::Warn, "durability memory", fix);
@@ -146,6 +139,28 @@ fn persistence(declared: Durability, facts: &RedisFacts) -> Finding {
         return finding(check, Level::Unknown, found, fix);
     }
     pass(check, format!("keeps durability {name}"))
+}
+
+fn log(facts: &RedisFacts) -> Finding {
+    let check = Check::RedisLog;
+    if facts.server.log_written {
+        return pass(check, "the last write of the append-only file succeeded");
+    }
+    let fix = "see redis-server's log; mostly its disk is full";
+    let found = "the append-only file could not be written";
+    finding(check, Level::Fail, found, fix)
+}
+
+fn replica(facts: &RedisFacts) -> Finding {
+    let check = Check::RedisReplica;
+    match facts.server.replicas {
+        0 => {
+            let fix = "start a replica (replicaof HOST PORT), or declare less in redis.durability";
+            let found = "durability replicated, and no replica is connected";
+            finding(check, Level::Fail, found, fix)
+        }
+        replicas => pass(check, format!("{replicas} connected")),
+    }
 }
 
 fn memory(memory: Memory, event_bytes: u64, rate: NonZeroU64) -> Finding {

@@ -50,12 +50,13 @@ async fn servers_as_they_should_be_fail_nothing() {
     let output = doctor(world.environment(), &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("14 checks, 0 failed"), "{text}");
+    assert!(text.contains("15 checks, 0 failed"), "{text}");
     let report = json(world.environment());
     let passed = [
         "redis_version",
         "redis_eviction",
         "redis_persistence",
+        "redis_log",
         "redis_memory",
         "redis_clock",
         "mongo_version",

@@ -112,14 +112,14 @@ fn each_shortfall_of_redis_is_one_finding_with_its_fix() {
         (
             "",
             |f| f.server.log_written = false,
-            Check::RedisPersistence,
+            Check::RedisLog,
             Level::Fail,
             "disk",
         ),
         (
             replicated,
             |_| {},
-            Check::RedisPersistence,
+            Check::RedisReplica,
             Level::Fail,
             "replica",
         ),
