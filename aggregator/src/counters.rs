@@ -114,7 +114,15 @@ impl Counters {
     /// # Errors
     /// [`QueryError::Counters`].
     pub async fn last_minute(&self) -> Result<Arc<Reading<LastMinute>>, QueryError> {
-        let read = self.bounded(READ_DEADLINE, async {
+        self.last_minute.get((), self.read_last_minute()).await
+    }
+
+    /// The same, read now.
+    ///
+    /// # Errors
+    /// [`QueryError::Counters`].
+    pub async fn read_last_minute(&self) -> Result<Reading<LastMinute>, QueryError> {
+        self.bounded(READ_DEADLINE, async {
             let as_of_ms = self.clock.now_ms();
             let end = as_of_ms / 1_000 + 1;
             let buckets = end.saturating_sub(WINDOW_S)..end;
@@ -131,8 +139,8 @@ impl Counters {
                 })
                 .await?;
             Ok(Reading { as_of_ms, value })
-        });
-        self.last_minute.get((), read).await
+        })
+        .await
     }
 
     /// Counts and totals over all time.

@@ -73,6 +73,9 @@ pub struct LetterWhole {
 pub struct Done {
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// Unix ms before which those that match a filter were kept; `None` for ids. As `filter.to` of a
+    /// later request it leaves out what is kept since.
+    pub to: Option<u64>,
     /// Letters that were meant.
     pub matched: u64,
     /// Of these, replayed: stored and gone from the dead letters.
@@ -154,10 +157,15 @@ impl Admin {
         filter: Filter,
         dry_run: bool,
     ) -> Result<Done, QueryError> {
+        let filter = match filter.ids.is_empty() {
+            true => filter.until(self.clock.now_ms() + 1),
+            false => filter,
+        };
         let matched = self.in_time(self.letters.count(&filter)).await?;
         if dry_run || matched == 0 {
             return Ok(Done {
                 dry_run,
+                to: filter.to_ms,
                 matched,
                 remaining: matched,
                 ..Done::default()
@@ -204,6 +212,7 @@ impl Admin {
         let of = |wanted| if wanted == operation { handled } else { 0 };
         Ok(Done {
             dry_run: false,
+            to: filter.to_ms,
             matched,
             replayed: of(Operation::Replay),
             purged: of(Operation::Purge),

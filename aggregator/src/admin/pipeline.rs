@@ -44,6 +44,8 @@ struct PipelineTotals {
     stored: i64,
     duplicates: i64,
     dead_lettered: i64,
+    /// Events appended and not acknowledged: what waits to be stored.
+    backlog: i64,
 }
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -126,6 +128,7 @@ impl Admin {
                     stored: totals.counted_events,
                     duplicates: totals.duplicate_events,
                     dead_lettered: totals.dead_lettered_events,
+                    backlog: totals.backlog_events(),
                 },
                 partitions,
                 redis,

@@ -22,7 +22,7 @@ const NAMED_TYPES_MAX: usize = 50;
 /// The counts of the last minute, and what clients of each tenant are told of them.
 #[derive(Debug)]
 pub struct Minute {
-    reading: Arc<Reading<LastMinute>>,
+    reading: Reading<LastMinute>,
     texts: Mutex<HashMap<Tenant, Bytes>>,
 }
 
@@ -39,7 +39,7 @@ struct MinuteFrame {
 }
 
 impl Minute {
-    fn new(reading: Arc<Reading<LastMinute>>) -> Self {
+    fn new(reading: Reading<LastMinute>) -> Self {
         Self {
             reading,
             texts: Mutex::new(HashMap::new()),
@@ -88,7 +88,8 @@ pub async fn run(
             () = shutdown.triggered() => return Ok(()),
             _ = somebody => {}
         }
-        if let Ok(reading) = counters.last_minute().await {
+        // Not out of the cache: what lives as long as a tick would be seen twice.
+        if let Ok(reading) = counters.read_last_minute().await {
             feed.minute
                 .send_replace(Some(Arc::new(Minute::new(reading))));
         }

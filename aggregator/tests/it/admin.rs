@@ -181,23 +181,29 @@ async fn a_purge_deletes_what_was_meant_and_is_audited_once_it_is_no_dry_run() {
     let audit = service.mongo.database().collection::<Document>(AUDIT);
     let path = "/admin/dead-letters/purge";
 
-    let (status, dry) = service
+    let (status, mut dry) = service
         .post(path, &json!({ "filter": { "type": "a" } }))
         .await;
+    let to = dry["to"].take();
     let untouched = json!({
-        "dryRun": true, "matched": 2, "replayed": 0, "purged": 0, "remaining": 2,
+        "dryRun": true, "to": null, "matched": 2, "replayed": 0, "purged": 0, "remaining": 2,
     });
     assert_eq!((status, dry), (200, untouched));
     assert_eq!(audit.count_documents(doc! {}).await.unwrap(), 0);
 
-    let asked = json!({ "filter": { "type": "a" }, "dryRun": false });
+    // Kept since the dry run, it was not looked at.
+    let kept_since = letter(to.as_u64().unwrap(), "a");
+    let collection = service.mongo.database().collection(DEAD_LETTERS);
+    collection.insert_one(kept_since).await.unwrap();
+    let asked = json!({ "filter": { "type": "a", "to": to }, "dryRun": false });
     let (_, done) = service.post(path, &asked).await;
     assert_eq!(
         (&done["purged"], &done["remaining"]),
         (&json!(2), &json!(0))
     );
     let left = service.ok("/admin/dead-letters").await;
-    assert_eq!(left["items"][0]["eventType"], "b");
+    assert_eq!(ids(&left).len(), 2);
+    let left = service.ok("/admin/dead-letters?type=b").await;
 
     let asked = json!({ "ids": ids(&left), "dryRun": false });
     let (_, done) = service.post(path, &asked).await;
@@ -237,12 +243,13 @@ async fn a_replay_appends_and_deletes_what_the_processor_is_through_with() {
             .unwrap();
         receipts.insert_one(doc! { "_id": frame }).await.unwrap();
     };
-    let ((status, done), ()) = tokio::join!(
+    let ((status, mut done), ()) = tokio::join!(
         service.post("/admin/dead-letters/replay", &asked),
         processor
     );
+    assert!(done["to"].take().is_u64());
     let expected = json!({
-        "dryRun": false, "matched": 1, "replayed": 1, "purged": 0, "remaining": 0,
+        "dryRun": false, "to": null, "matched": 1, "replayed": 1, "purged": 0, "remaining": 0,
     });
     assert_eq!((status, done), (200, expected));
 }

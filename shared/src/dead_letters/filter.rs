@@ -137,12 +137,11 @@ impl Filter {
     }
 
     /// As it is, but for what is dead since `ms` or later.
-    pub(super) fn until(&self, ms: u64) -> Document {
-        let until = Self {
+    pub fn until(self, ms: u64) -> Self {
+        Self {
             to_ms: Some(self.to_ms.map_or(ms, |to| to.min(ms))),
-            ..self.clone()
-        };
-        until.to_bson()
+            ..self
+        }
     }
 
     /// For the audit trail.

@@ -91,7 +91,7 @@ impl DeadLetters {
         let pace = Pace::new(replay.per_second);
         let begun = replay.clock.now();
         // What is refused again during this replay is left to the next one.
-        let query = filter.until(replay.clock.now_ms() + 1);
+        let query = filter.clone().until(replay.clock.now_ms() + 1).to_bson();
         let limit = replay.limit.min(LIMIT_MAX);
         let mut after = None;
         while run.replayed.taken < limit {

@@ -73,7 +73,10 @@ pub(crate) struct FilterBody {
 
 /// A time, as text or as Unix seconds or ms.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "send RFC 3339 such as 2026-01-31T08:00:00Z, or seconds or ms since 1970"
+)]
 pub(crate) enum Instant {
     Number(u64),
     Text(String),
@@ -213,22 +216,34 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<OperationBody, Que
             "send application/json",
         ));
     }
-    let bytes = body::read(body, &BODY).await.map_err(|error| {
-        let reason = match error {
-            BodyError::TooLarge { .. } => RejectReason::BodyTooLarge,
-            BodyError::Stalled { .. } | BodyError::Deadline { .. } => RejectReason::BodyTimeout,
-            BodyError::Aborted(_) => RejectReason::TruncatedBody,
-        };
-        fault(reason, format!("send at most {} bytes", BODY.wire_bytes))
+    let bytes = body::read(body, &BODY).await.map_err(|error| match error {
+        BodyError::TooLarge { .. } => fault(
+            RejectReason::BodyTooLarge,
+            format!("send at most {} bytes", BODY.wire_bytes),
+        ),
+        BodyError::Stalled { .. } | BodyError::Deadline { .. } => {
+            fault(RejectReason::BodyTimeout, "send the body without pauses")
+        }
+        BodyError::Aborted(_) => fault(RejectReason::TruncatedBody, "send the whole body"),
     })?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let reason = if error.is_data() {
-            RejectReason::InvalidParameter
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<OperationBody, QueryError> {
+    let malformed =
+        |error: serde_json::Error| fault(RejectReason::MalformedJson, error.to_string());
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let asked = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        if error.is_data() {
+            BadParameter::invalid(&path, error.to_string()).into()
         } else {
-            RejectReason::MalformedJson
-        };
-        fault(reason, error.to_string())
-    })
+            malformed(error)
+        }
+    })?;
+    json.end().map_err(malformed)?;
+    Ok(asked)
 }
 
 fn fault(reason: RejectReason, fault: impl Into<std::borrow::Cow<'static, str>>) -> QueryError {
@@ -254,6 +269,10 @@ impl OperationBody {
                     (asked.reason.as_deref(), asked.event_type.as_deref()),
                     (from.as_deref(), to.as_deref()),
                 )
+                .map_err(|bad| BadParameter {
+                    name: format!("filter.{}", bad.name),
+                    ..bad
+                })
             }
             _ => Err(BadParameter::invalid("ids", "send either ids or filter")),
         }
@@ -347,7 +366,34 @@ mod tests {
         for body in wrong {
             assert!(asked(body).is_err(), "{body}");
         }
-        assert!(serde_json::from_str::<OperationBody>(r#"{"filter":{"reasons":1}}"#).is_err());
+    }
+
+    #[test]
+    fn a_field_that_is_wrong_is_named() {
+        let table = [
+            (r#"{"filter":{"reasons":1}}"#, "filter.reasons"),
+            (r#"{"filter":{"from":-5}}"#, "filter.from"),
+            (r#"{"filter":{},"dryRun":"false"}"#, "dryRun"),
+            (r#"{"ids":[1]}"#, "ids[0]"),
+        ];
+        for (body, name) in table {
+            match parse(body.as_bytes()) {
+                Err(QueryError::Parameter(bad)) => assert_eq!(bad.name, name, "{body}"),
+                other => panic!("{body}: {other:?}"),
+            }
+        }
+        for body in ["{", "{}}", ""] {
+            let malformed = matches!(
+                parse(body.as_bytes()),
+                Err(QueryError::Body {
+                    reason: RejectReason::MalformedJson,
+                    ..
+                })
+            );
+            assert!(malformed, "{body}");
+        }
+        let bad = asked(r#"{"filter":{"to":"soon"}}"#).unwrap_err();
+        assert_eq!(bad.name, "filter.to");
     }
 
     #[test]
