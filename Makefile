@@ -22,7 +22,7 @@ test: ## runs all tests against a redis-server and a mongod started for them
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- cargo test --workspace
 
-faults: ## produces every fault of docs/RELIABILITY.md under load, about 40 s each
+faults: ## produces every fault of docs/RELIABILITY.md under load, 12 to 20 minutes
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run
 

@@ -27,9 +27,10 @@ pub const REDIS_KEY_PREFIX: Key<KeyPrefix> = Key::new(
 pub const REDIS_PARTITIONS: Key<NonZeroU16> = Key::new(
     "redis.partitions",
     "1",
-    "Number of streams; the same for all services. 1 for one machine, 4 to 16 for each node of a \
-     cluster: fewer leave nodes idle, more cost memory and round trips. It may be raised while \
-     running, not lowered.",
+    "Number of streams; the same for all services. 1 is right for one Redis, and with \
+     `redis-cluster://` more are refused. More cost memory and round trips. To raise it, restart \
+     with the new number all processors, then the aggregators, then ingest: what is on a partition \
+     that no processor reads is not stored. Never lower it.",
 )
 .range("1", "1024");
 

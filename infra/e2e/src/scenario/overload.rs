@@ -19,7 +19,7 @@ const CLIENTS: u32 = 32;
 const BATCH: u32 = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The processors stand still while producers send one and a half times what the system can
+/// The processors stand still while clients send one and a half times what the system can
 /// store.
 pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
     let builder = System::of("overload").processors(2).own_redis();
@@ -69,7 +69,7 @@ pub(super) async fn processors_stopped(size: Size) -> Result<Outcome> {
     let share = watched.memory_share * 100.0;
     let most = format!("{share:.0} % of {} MB", limit >> 20);
     system.note("most memory of Redis", most);
-    let faults = "processors stopped, producers at 1.5 times the capacity";
+    let faults = "processors stopped, clients at 1.5 times the capacity";
     system.balance(&journal, &Expected::default(), faults).await
 }
 

@@ -235,7 +235,7 @@ async fn post(
     post.acknowledged(journal, numbers).await
 }
 
-/// Several producers send the same events at once: each is stored and counted once, and the rest
+/// Several clients send the same events at once: each is stored and counted once, and the rest
 /// are duplicates, all of them counted as such.
 pub(super) async fn same_ids_at_once(size: Size) -> Result<Outcome> {
     let builder = System::of("same_ids_at_once").ingests(2).processors(2);
@@ -252,7 +252,7 @@ pub(super) async fn same_ids_at_once(size: Size) -> Result<Outcome> {
         journal.merge(&producer.journal())?;
     }
     let expected = i64::try_from(journal.accepted())? - i64::from(events);
-    let faults = format!("{} producers with the same ids", producers.len());
+    let faults = format!("{} clients with the same ids", producers.len());
     let in_time = Expected {
         within: Some(BACKLOG_DRAINS_WITHIN),
         ..Expected::default()

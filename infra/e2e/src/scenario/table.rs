@@ -54,7 +54,7 @@ scenarios! {
     13 "redis_full" "Redis at maxmemory" redis::full;
     14 "disk_full_under_redis" "disk full under redis-server" disks::under_redis;
     14 "disk_full_under_mongo" "disk full under mongod" disks::under_mongo;
-    15 "same_ids_at_once" "producers send the same ids" processes::same_ids_at_once;
+    15 "same_ids_at_once" "clients send the same ids" processes::same_ids_at_once;
     15 "two_consumers_of_one_entry" "two processors work on the same entries"
         processes::two_consumers_of_one_entry;
     16 "poison_entry" "garbage and a refused document in one pass" poison::entries;

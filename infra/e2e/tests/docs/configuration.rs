@@ -1,6 +1,6 @@
 //! docs/CONFIGURATION.md is made from the keys, and one file serves all services.
 //!
-//! `EVP_BLESS=1 cargo test -p evp-e2e --test docs` writes the page.
+//! `EVP_BLESS=1 cargo test --workspace --test docs` writes the page.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const PAGE: &str = "docs/CONFIGURATION.md";
 const HEAD: &str = "\
 # Configuration
 
-Made from the code: `EVP_BLESS=1 cargo test -p evp-e2e --test docs` writes this page.
+Made from the code: `EVP_BLESS=1 cargo test --workspace --test docs` writes this page.
 
 Compiled defaults yield to the file given with `--config FILE.toml`, and that to the environment:
 `ingest.frame.bytes` is `EVP__INGEST__FRAME__BYTES`. Lists are separated by commas there. A secret may
@@ -55,7 +55,7 @@ fn the_page_is_made_from_the_keys() {
     assert_eq!(
         read(PAGE),
         page,
-        "run EVP_BLESS=1 cargo test -p evp-e2e --test docs"
+        "run EVP_BLESS=1 cargo test --workspace --test docs"
     );
 }
 
