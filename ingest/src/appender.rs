@@ -4,6 +4,7 @@
 //! repeated. What an attempt that failed means is told apart exactly: refused (nothing was
 //! stored) or unknown (perhaps it was).
 
+mod greeting;
 mod held;
 mod partition;
 
@@ -18,9 +19,9 @@ use evp_shared::frame::{Codec, Frame, FrameDraft, FrameStamp};
 use evp_shared::stream::{AppendError, Stream};
 use tokio::time::timeout_at;
 
+pub(crate) use self::greeting::{Fault, GreetError};
 pub(crate) use self::held::HeldLimits;
 use self::partition::Partition;
-pub(crate) use self::partition::{Fault, GreetError};
 use crate::admission::{Load, RedisState};
 use crate::batcher::{Call, Waiter};
 use crate::metrics::AppendMetrics;
