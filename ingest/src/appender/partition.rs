@@ -181,7 +181,7 @@ impl Partition {
     ) -> Result<Life, GreetError> {
         let heard = self.state().heard;
         for _ in 0..REGISTRATIONS_MAX {
-            let registration = self.registration();
+            let (registration, is_new) = self.registration();
             let hello = stream
                 .hello(self.number, heard, Some(&registration))
                 .await?;
@@ -192,10 +192,9 @@ impl Partition {
                 continue;
             }
             // Kept also when what follows fails, or each probe would register another one.
-            self.state().producer.get_or_insert(Producer {
-                registration,
-                next_number: 0,
-            });
+            if !self.keeps(registration, is_new) {
+                continue;
+            }
             // After every hello that follows a fault the server may be another one.
             check_promise(stream, config.durability).await?;
             check_identity(stream, config.fingerprint).await?;
@@ -249,15 +248,29 @@ impl Partition {
         Ok(())
     }
 
-    fn registration(&self) -> Registration {
+    /// What to register, and whether it was drawn for this call.
+    fn registration(&self) -> (Registration, bool) {
         if let Some(producer) = &self.state().producer {
-            return producer.registration.clone();
+            return (producer.registration.clone(), false);
         }
         let token = format!("{:032x}", rand::random::<u128>());
-        Registration {
-            id: ProducerId::new(self.number, rand::random()),
-            token,
+        let id = ProducerId::new(self.number, rand::random());
+        (Registration { id, token }, true)
+    }
+
+    /// Keeps a producer that Redis has registered; `false` when there is none to keep.
+    ///
+    /// A known one may have been used up while hello was under way. It must not begin anew: the
+    /// bits of its numbers are set, so its frames would never be counted.
+    fn keeps(&self, registration: Registration, is_new: bool) -> bool {
+        let mut state = self.state();
+        if is_new {
+            state.producer = Some(Producer {
+                registration,
+                next_number: 0,
+            });
         }
+        state.producer.is_some()
     }
 
     /// The next `count` frame ids; `None` when the producer is missing or has not so many left:
@@ -319,3 +332,6 @@ impl Partition {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
