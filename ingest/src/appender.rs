@@ -21,7 +21,7 @@ use tokio::time::timeout_at;
 
 pub(crate) use self::greeting::{Fault, GreetError};
 pub(crate) use self::held::HeldLimits;
-use self::partition::Partition;
+use self::partition::{Partition, Sent};
 use crate::admission::{Load, RedisState};
 use crate::batcher::{Call, Waiter};
 use crate::metrics::AppendMetrics;
@@ -223,8 +223,10 @@ impl Appender {
         };
         let was_unknown = attempts.is_unknown;
         attempts.is_unknown = true;
+        let at = inner.clock.now();
+        let sent = Sent { life, at, frames };
         match inner.stream.append(partition.number(), life, frames).await {
-            Ok(entries) if partition.acknowledge(life, frames, &entries) => Attempt::Appended,
+            Ok(entries) if partition.acknowledge(&sent, &entries) => Attempt::Appended,
             // It was sent in an older life, whose answers count for nothing.
             Ok(_) => Attempt::Failed,
             Err(error) => {

@@ -173,11 +173,14 @@ impl Keeper {
             if partition.fault().is_some_and(|fault| fault != Fault::Full) {
                 continue;
             }
-            // One that does not answer counts with what was last known of it.
+            // One that does not answer counts with what was last known of it, and is greeted.
             let asked = timeout(QUESTION_MAX, stream.totals(partition.number()));
-            if let Ok(Ok(totals)) = asked.await {
-                *known = totals;
-                is_reached = true;
+            match asked.await {
+                Ok(Ok(totals)) => {
+                    *known = totals;
+                    is_reached = true;
+                }
+                Ok(Err(_)) | Err(_) => partition.doubt(),
             }
         }
         if !is_reached {

@@ -70,14 +70,13 @@ impl Held {
                 since: now,
             });
         }
-        self.let_go(now);
     }
 
-    /// Lets go of what is too old or too much.
-    pub(super) fn let_go(&mut self, now: Instant) {
+    /// Lets go of what is too much, and of what was too old when Redis last showed that it lived.
+    pub(super) fn let_go(&mut self, lived_at: Instant) {
         let limits = self.limits;
         while self.frames.front().is_some_and(|held| {
-            self.bytes > limits.bytes || now.saturating_duration_since(held.since) > limits.age
+            self.bytes > limits.bytes || lived_at.saturating_duration_since(held.since) > limits.age
         }) {
             if let Some(held) = self.frames.pop_front() {
                 self.bytes -= size(&held.frame);
@@ -240,6 +239,7 @@ mod tests {
         for number in 0..12 {
             held.add(&frame(number, 1), at(u64::from(number)), clock.now());
         }
+        held.let_go(clock.now());
         assert_eq!(held.frames().len(), 10, "ten of a hundred bytes fit");
         // What left the window is what may be lost.
         assert_eq!(

@@ -42,12 +42,23 @@ struct State {
     fault: Option<Fault>,
     last_hello: Instant,
     last_answer: Instant,
+    /// When the last question was asked that Redis has answered in `life`: what it kept so far is
+    /// as safe as its age at that moment makes it.
+    lived_at: Instant,
 }
 
 #[derive(Debug)]
 struct Producer {
     registration: Registration,
     next_number: u32,
+}
+
+/// Frames on their way.
+#[derive(Debug)]
+pub(super) struct Sent<'f> {
+    pub(super) life: Life,
+    pub(super) at: Instant,
+    pub(super) frames: &'f [Frame],
 }
 
 impl Partition {
@@ -62,6 +73,7 @@ impl Partition {
             fault: Some(Fault::Starting),
             last_hello: now,
             last_answer: now,
+            lived_at: now,
         };
         let greeting = tokio::sync::Mutex::new(());
         Self {
@@ -96,14 +108,21 @@ impl Partition {
         }
     }
 
-    /// Lets go of frames held longer than the replay window; not while Redis is away, for what it
-    /// comes back without is appended again from here.
+    /// Lets go of frames that were older than the replay window when Redis last showed that it had
+    /// them. Not by the time it is: a Redis that is silent may be gone, and what it comes back
+    /// without is appended again from here.
     pub(crate) fn let_go(&self) {
-        let now = self.clock.now();
         let mut state = self.state();
-        if state.heard == state.life && !state.wants_hello && state.fault.is_none() {
-            state.held.let_go(now);
+        // What a replay under way appends again stays as it is.
+        if state.heard == state.life {
+            let lived_at = state.lived_at;
+            state.held.let_go(lived_at);
         }
+    }
+
+    /// A question was not answered: hello comes before the next append.
+    pub(crate) fn doubt(&self) {
+        self.state().wants_hello = true;
     }
 
     /// The life to append in; says hello first where that is due.
@@ -182,6 +201,7 @@ impl Partition {
         let heard = self.state().heard;
         for _ in 0..REGISTRATIONS_MAX {
             let (registration, is_new) = self.registration();
+            let asked = self.clock.now();
             let hello = stream
                 .hello(self.number, heard, Some(&registration))
                 .await?;
@@ -198,7 +218,7 @@ impl Partition {
             // After every hello that follows a fault the server may be another one.
             check_promise(stream, config.durability).await?;
             check_identity(stream, config.fingerprint).await?;
-            if self.hears(hello.life) {
+            if self.hears(hello.life, asked) {
                 self.enter_life(stream, &hello, metrics).await?;
             }
             return Ok(hello.life);
@@ -207,9 +227,12 @@ impl Partition {
     }
 
     /// Notes the life a hello found; whether it is still to be entered.
-    fn hears(&self, life: Life) -> bool {
+    fn hears(&self, life: Life, asked: Instant) -> bool {
         let mut state = self.state();
         state.heard = state.heard.max(life);
+        if state.life == life {
+            state.lived_at = state.lived_at.max(asked);
+        }
         state.life != life
     }
 
@@ -295,17 +318,21 @@ impl Partition {
         Some((first..after).map(move |number| FrameId::new(second, id, number)))
     }
 
-    /// Notes acknowledged frames; `false` when a new life has begun since they were sent.
-    pub(super) fn acknowledge(&self, life: Life, frames: &[Frame], entries: &[EntryId]) -> bool {
+    /// Notes frames that were `sent` and acknowledged; `false` when a new life has begun since.
+    pub(super) fn acknowledge(&self, sent: &Sent<'_>, entries: &[EntryId]) -> bool {
         let now = self.clock.now();
         let mut state = self.state();
-        if (state.life, state.heard) != (life, life) || entries.len() != frames.len() {
+        let is_current = (state.life, state.heard) == (sent.life, sent.life);
+        if !is_current || entries.len() != sent.frames.len() {
             return false;
         }
-        for (frame, entry) in frames.iter().zip(entries) {
+        state.last_answer = now;
+        state.lived_at = state.lived_at.max(sent.at);
+        let lived_at = state.lived_at;
+        for (frame, entry) in sent.frames.iter().zip(entries) {
             state.held.add(frame, *entry, now);
         }
-        state.last_answer = now;
+        state.held.let_go(lived_at);
         true
     }
 

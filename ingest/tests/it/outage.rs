@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use evp_devstack::{RedisOptions, RedisServer};
 use evp_shared::event::id::CanonicalId;
 use evp_shared::testing::{TestRedis, unique, wait_for};
 use fred::interfaces::{KeysInterface, LuaInterface, StreamsInterface};
@@ -208,6 +209,30 @@ async fn frames_are_replayed_to_a_redis_that_promised_less_and_forgot() {
     assert_eq!(status, 202);
     let expected: HashSet<_> = ids_of(&first).into_iter().chain(ids_of(&second)).collect();
     assert_eq!(ids_in(&frames(&redis).await), expected);
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn frames_are_held_while_redis_is_away_and_nobody_sends() {
+    let options = RedisOptions {
+        appendonly: false,
+        ..RedisOptions::default()
+    };
+    let mut server = RedisServer::start(options).await.expect("a redis-server");
+    let redis = TestRedis::at(server.url()).await;
+    let toml = "[redis]\ndurability = \"memory\"\n[ingest.append]\nreplay_window = \"500ms\"";
+    let ingest = TestIngest::ready(&redis, toml).await;
+    let (status, body) = ingest.post(list(3)).await;
+    assert_eq!(status, 202);
+    // It is noticed at the next question, which comes after the end of the window.
+    server.kill().await;
+    wait_for("noticed", || async { !ingest.is_ready() }).await;
+    server.restart().await.expect("restarts");
+    ingest.wait_until_ready().await;
+    assert_eq!(
+        ids_in(&frames(&redis).await),
+        ids_of(&body).into_iter().collect()
+    );
     ingest.stop().await;
 }
 

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use evp_shared::config::Durability;
 use evp_shared::frame::Codec;
 
@@ -14,8 +15,79 @@ const CONFIG: AppenderConfig = AppenderConfig {
     durability: Durability::Everysec,
 };
 
+const LIFE: Life = Life(7);
+
 fn partition(clock: &Clock) -> Partition {
     Partition::new(0, &CONFIG, clock)
+}
+
+/// A partition in its first life.
+fn greeted(clock: &Clock) -> Partition {
+    let partition = partition(clock);
+    partition.state().life = LIFE;
+    assert!(!partition.hears(LIFE, clock.now()));
+    partition
+}
+
+fn frame(number: u32) -> Frame {
+    Frame {
+        id: FrameId::new(1, ProducerId::new(0, 1), number),
+        events: 1,
+        bytes: 100,
+        meta: Bytes::from_static(&[0; 50]),
+        payload: Bytes::from_static(&[0; 50]),
+    }
+}
+
+/// Appends a frame that was sent at `at`.
+fn append(partition: &Partition, number: u32, at: Instant) {
+    let sent = Sent {
+        life: LIFE,
+        at,
+        frames: &[frame(number)],
+    };
+    let ms = u64::from(number);
+    assert!(partition.acknowledge(&sent, &[EntryId { ms, seq: 0 }]));
+}
+
+fn held(partition: &Partition) -> Vec<FrameId> {
+    let frames = partition.state().held.frames();
+    frames.iter().map(|frame| frame.id).collect()
+}
+
+#[test]
+fn a_frame_is_held_until_redis_has_shown_that_it_outlived_the_window() {
+    let clock = Clock::manual(0);
+    let partition = greeted(&clock);
+    append(&partition, 0, clock.now());
+
+    // Nothing is heard: what was acknowledged last may be gone.
+    let asked = clock.now() + Duration::from_secs(1);
+    clock.advance(Duration::from_secs(60));
+    partition.let_go();
+    assert_eq!(held(&partition).len(), 1);
+    // Answers to what was asked within the window, read late, prove no more.
+    partition.hears(LIFE, asked);
+    partition.let_go();
+    append(&partition, 1, asked);
+    assert_eq!(held(&partition).len(), 2);
+
+    partition.hears(LIFE, clock.now());
+    partition.let_go();
+    assert_eq!(held(&partition), [frame(1).id]);
+    clock.advance(Duration::from_secs(6));
+    append(&partition, 2, clock.now());
+    assert_eq!(held(&partition), [frame(2).id]);
+}
+
+#[test]
+fn what_is_held_is_bounded_whatever_redis_shows() {
+    let clock = Clock::manual(0);
+    let partition = greeted(&clock);
+    for number in 0..30 {
+        append(&partition, number, clock.now());
+    }
+    assert_eq!(held(&partition).len(), 10, "ten of a hundred bytes fit");
 }
 
 #[test]
