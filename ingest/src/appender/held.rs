@@ -20,6 +20,14 @@ pub struct HeldLimits {
     pub bytes: usize,
 }
 
+/// How much of it one call of a replay appends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplayLimits {
+    pub(super) frames: usize,
+    /// Bytes as appended; one frame alone may be larger.
+    pub(super) bytes: usize,
+}
+
 /// The acknowledged frames of one partition.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -84,9 +92,19 @@ impl Held {
         }
     }
 
-    /// The frames to append again in a new life, oldest first. All of them: repeating is harmless.
-    pub(super) fn frames(&self) -> Vec<Frame> {
-        self.frames.iter().map(|held| held.frame.clone()).collect()
+    /// The frames to append again in a new life, oldest first, after the first `done`: as many as
+    /// one call takes, one at least. In the end all of them: repeating is harmless.
+    pub(super) fn frames_after(&self, done: usize, limits: ReplayLimits) -> Vec<Frame> {
+        let mut bytes = 0;
+        let held = self.frames.iter().skip(done).take(limits.frames);
+        held.map(|held| &held.frame)
+            .take_while(|frame| {
+                let is_first = bytes == 0;
+                bytes += size(frame);
+                is_first || bytes <= limits.bytes
+            })
+            .cloned()
+            .collect()
     }
 
     /// Enters a new life that begins after `cut`, with the held frames appended again under
@@ -240,7 +258,7 @@ mod tests {
             held.add(&frame(number, 1), at(u64::from(number)), clock.now());
         }
         held.let_go(clock.now());
-        assert_eq!(held.frames().len(), 10, "ten of a hundred bytes fit");
+        assert_eq!(held.frames.len(), 10, "ten of a hundred bytes fit");
         // What left the window is what may be lost.
         assert_eq!(
             held.enter_life(EntryId::ZERO, &[at(50); 10], clock.now()),
@@ -248,8 +266,33 @@ mod tests {
         );
         clock.advance(Duration::from_secs(6));
         held.let_go(clock.now());
-        assert!(held.frames().is_empty());
+        assert!(held.frames.is_empty());
         assert_eq!(held.bytes, 0);
+    }
+
+    #[test]
+    fn a_replay_takes_what_a_call_takes_until_it_has_all() {
+        let clock = Clock::manual(0);
+        let mut held = Held::new(WINDOW);
+        for number in 0..5 {
+            held.add(&frame(number, 1), at(u64::from(number)), clock.now());
+        }
+        let cases = [
+            // (done, frames, bytes, taken)
+            (0, 16, 1_000, 5),
+            (0, 3, 1_000, 3),
+            (0, 16, 299, 2),
+            (0, 16, 1, 1),
+            (4, 16, 1_000, 1),
+            (5, 16, 1_000, 0),
+        ];
+        for (done, frames, bytes, taken) in cases {
+            let again = held.frames_after(done, ReplayLimits { frames, bytes });
+            assert_eq!(again.len(), taken, "{done} {frames} {bytes}");
+            let numbers: Vec<_> = again.iter().map(|frame| frame.id).collect();
+            let expected: Vec<_> = (0..5).map(|number| frame(number, 1).id).collect();
+            assert_eq!(numbers, expected[done..done + taken]);
+        }
     }
 
     #[test]

@@ -10,14 +10,18 @@ use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Regis
 
 use super::AppenderConfig;
 use super::greeting::{Fault, GreetError, check_identity, check_promise};
-use super::held::Held;
+use super::held::{Held, ReplayLimits};
 use crate::metrics::AppendMetrics;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.
 const REGISTRATIONS_MAX: usize = 8;
 
-/// Frames appended in one call of a replay.
-const REPLAYED_AT_ONCE: usize = 16;
+/// What is appended in one call of a replay: about as much as in other calls, which have to be
+/// answered within the same deadlines.
+const REPLAYED_AT_ONCE: ReplayLimits = ReplayLimits {
+    frames: 16,
+    bytes: 4 * 1024 * 1024,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -39,12 +43,21 @@ struct State {
     wants_hello: bool,
     producer: Option<Producer>,
     held: Held,
+    replayed: Replayed,
     fault: Option<Fault>,
     last_hello: Instant,
     last_answer: Instant,
     /// When the last question was asked that Redis has answered in `life`: what it kept so far is
     /// as safe as its age at that moment makes it.
     lived_at: Instant,
+}
+
+/// How far the replay in a life that is not entered yet has come: the first of the held frames
+/// have these entries. Those held do not change meanwhile.
+#[derive(Debug, Default)]
+struct Replayed {
+    life: Life,
+    entries: Vec<EntryId>,
 }
 
 #[derive(Debug)]
@@ -70,6 +83,7 @@ impl Partition {
             wants_hello: true,
             producer: None,
             held: Held::new(config.held),
+            replayed: Replayed::default(),
             fault: Some(Fault::Starting),
             last_hello: now,
             last_answer: now,
@@ -237,38 +251,51 @@ impl Partition {
     }
 
     /// Appends what is held again, before anybody appends anything new, and only then knows the
-    /// life: a replay that fails is begun again by the next greeting.
+    /// life. A replay that fails, or is cut by the deadline of who greets, is gone on with by the
+    /// next greeting: begun again each time, one that takes longer would never end, and fill Redis.
     async fn enter_life(
         &self,
         stream: &Stream,
         hello: &Hello,
         metrics: &AppendMetrics,
     ) -> Result<(), GreetError> {
-        let (known, frames) = {
-            let state = self.state();
-            (state.life, state.held.frames())
-        };
-        let mut entries: Vec<EntryId> = Vec::with_capacity(frames.len());
-        for some in frames.chunks(REPLAYED_AT_ONCE) {
-            let appended = stream.append(self.number, hello.life, some).await;
-            entries.extend(appended.map_err(GreetError::Replay)?);
+        loop {
+            let some = self.still_to_replay(hello.life);
+            if some.is_empty() {
+                break;
+            }
+            let appended = stream.append(self.number, hello.life, &some).await;
+            let entries = appended.map_err(GreetError::Replay)?;
+            self.state().replayed.entries.extend(entries);
         }
         let mut state = self.state();
-        let lost = match hello.cut_since(known) {
+        let entries = std::mem::take(&mut state.replayed).entries;
+        let lost = match hello.cut_since(state.life) {
             Some(cut) => state.held.enter_life(cut, &entries, self.clock.now()),
             None => 0,
         };
         state.life = hello.life;
         drop(state);
-        metrics.new_life(frames.len(), lost);
+        metrics.new_life(entries.len(), lost);
         tracing::warn!(
             partition = self.number,
             life = hello.life.0,
-            frames_replayed = frames.len(),
+            frames_replayed = entries.len(),
             events_possibly_lost = lost,
             "redis lives a new life"
         );
         Ok(())
+    }
+
+    /// The frames to append next in `life`, oldest first; none when all were.
+    fn still_to_replay(&self, life: Life) -> Vec<Frame> {
+        let mut state = self.state();
+        if state.replayed.life != life {
+            let entries = Vec::new();
+            state.replayed = Replayed { life, entries };
+        }
+        let done = state.replayed.entries.len();
+        state.held.frames_after(done, REPLAYED_AT_ONCE)
     }
 
     /// What to register, and whether it was drawn for this call.

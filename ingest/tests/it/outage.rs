@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_shared::event::id::CanonicalId;
 use evp_shared::testing::{TestRedis, unique, wait_for};
-use fred::interfaces::{KeysInterface, LuaInterface, StreamsInterface};
+use fred::interfaces::{ConfigInterface, KeysInterface, LuaInterface, StreamsInterface};
 use fred::prelude::Value as RedisValue;
 use reqwest::Client;
 use serde_json::json;
@@ -209,6 +209,38 @@ async fn frames_are_replayed_to_a_redis_that_promised_less_and_forgot() {
     assert_eq!(status, 202);
     let expected: HashSet<_> = ids_of(&first).into_iter().chain(ids_of(&second)).collect();
     assert_eq!(ids_in(&frames(&redis).await), expected);
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_replay_that_is_cut_goes_on_where_it_was() {
+    let (_server, redis) = own_redis("64mb").await;
+    let toml = "[redis]\ndurability = \"everysec\"\n[ingest.frame]\ncodec = \"none\"\n\
+                [ingest.append]\nreplay_window = \"5m\"\ndeadline = \"300ms\"\n\
+                [ingest.admission]\nmemory_share = 1";
+    let ingest = TestIngest::ready(&redis, toml).await;
+    let payload = "x".repeat(100_000);
+    let body = format!(r#"{{"type":"a","payload":{{"p":"{payload}"}}}}"#);
+    let mut expected = HashSet::new();
+    for _ in 0..60 {
+        let (status, answer) = ingest.post(body.clone()).await;
+        assert_eq!(status, 202, "{answer}");
+        expected.extend(ids_of(&answer));
+    }
+    // It forgets, and a part of what comes again fills it.
+    flush_all(&redis).await;
+    let client = redis.client();
+    client.config_set("maxmemory", "6mb").await.unwrap();
+    wait_for("full", || async { !ingest.is_ready() }).await;
+    let events = redis.keys().partition(0).events;
+    let replayed: u64 = client.xlen(&events).await.unwrap();
+    assert!((1..60).contains(&replayed), "{replayed} of 60");
+
+    client.config_set("maxmemory", "64mb").await.unwrap();
+    ingest.wait_until_ready().await;
+    let frames = frames(&redis).await;
+    assert_eq!(frames.len(), 60, "each frame once");
+    assert_eq!(ids_in(&frames), expected);
     ingest.stop().await;
 }
 

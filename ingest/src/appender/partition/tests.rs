@@ -51,7 +51,11 @@ fn append(partition: &Partition, number: u32, at: Instant) {
 }
 
 fn held(partition: &Partition) -> Vec<FrameId> {
-    let frames = partition.state().held.frames();
+    let all = ReplayLimits {
+        frames: usize::MAX,
+        bytes: usize::MAX,
+    };
+    let frames = partition.state().held.frames_after(0, all);
     frames.iter().map(|frame| frame.id).collect()
 }
 
