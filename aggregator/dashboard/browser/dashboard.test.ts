@@ -1,6 +1,7 @@
 import { MongoClient } from "mongodb";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Metrics, Pipeline } from "../src/api/types.ts";
+import { uuidv7 } from "../src/lib/uuid.ts";
 import { get, send, system, until } from "./api.ts";
 import { type Browser, openBrowser } from "./browser.ts";
 
@@ -126,6 +127,27 @@ describe("events", () => {
     browser.complaints.length = 0;
   });
 
+  it("show every digit of a number", async () => {
+    const { page } = browser;
+    // As text: `JSON.stringify` would have rounded it already.
+    const payload = '{"reference":9007199254740993}';
+    const sent = await fetch(`${system.ingestUrl}/events`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: `{"eventType":"long","eventId":"${uuidv7()}","userId":"digits","payload":${payload}}`,
+    });
+    expect(sent.status).toBe(202);
+    await until(
+      "storage",
+      () => get<{ items: unknown[] }>("/events?userId=digits"),
+      ({ items }) => items.length === 1,
+    );
+    await page.goto("/browse?userId=digits");
+    await page.getByRole("cell", { name: "reference: 9007199254740993" }).click();
+    const drawer = page.getByRole("complementary", { name: "Event" });
+    await drawer.getByText("9007199254740993").waitFor();
+  });
+
   it("are exported, one per line", async () => {
     const { page } = browser;
     await page.goto("/browse?userId=pager&type=odd");
@@ -175,6 +197,17 @@ describe("the live stream", () => {
     await page.getByRole("button", { name: /wanted y/ }).waitFor();
     expect(await page.getByRole("button", { name: /unwanted/ }).count()).toBe(0);
     expect(await page.getByText("1 received").count()).toBe(1);
+  });
+
+  it("says why it is refused, and begins anew with another filter", async () => {
+    const { page } = browser;
+    await page.goto("/live?type=__other__");
+    await page.getByText(/^Refused: /).waitFor();
+    await page.getByRole("alert").getByRole("button", { name: "Try again" }).waitFor();
+    await page.getByRole("button", { name: "Clear filters" }).click();
+    await page.getByText("Connected").waitFor();
+    // The refusal is reported by the browser.
+    browser.complaints.length = 0;
   });
 
   it("goes on after the aggregator was killed, without a gap or a repetition", async () => {

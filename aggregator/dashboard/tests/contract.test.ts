@@ -75,7 +75,7 @@ describe("the types of the dashboard are those of the API", () => {
     ["PipelineState", { ...fixture.pipeline(NOW), mongodb: null, deadLetters: null }],
     ["LettersAnswer", letters],
     ["LetterWhole", { ...letters.items[0], event: eventAt(NOW) }],
-    ["Done", fixture.actionOutcome()],
+    ["Done", fixture.actionOutcome(NOW)],
     ["InfoAnswer", fixture.info("127.0.0.1:8080")],
   ];
   it.each(answers)("%s", (name, answer) => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ApiError } from "../src/api/client.ts";
 import type { EventItem } from "../src/api/types.ts";
 import { type FeedState, openFeed } from "../src/live/feed.ts";
 
@@ -23,7 +24,14 @@ class FakeSource extends EventTarget {
   }
 }
 
-function start(options = {}) {
+/** What comes of asking without an EventSource. */
+type Answer = (signal: AbortSignal) => Promise<unknown>;
+
+function failing(status: number, problem: Record<string, unknown> = {}): Answer {
+  return () => Promise.reject(new ApiError(status, problem));
+}
+
+function start(options = {}, ask = failing(0)) {
   const sources: FakeSource[] = [];
   const states: FeedState[] = [];
   const events: string[] = [];
@@ -43,6 +51,7 @@ function start(options = {}) {
         sources.push(source);
         return source as unknown as EventSource;
       },
+      ask: (_url, signal) => ask(signal),
       now: Date.now,
       random: () => 0.5,
     },
@@ -100,6 +109,49 @@ describe("openFeed", () => {
     const before = sources.length;
     feed.retry();
     expect(sources).toHaveLength(before + 1);
+  });
+
+  it("ends when the request is refused, says why, and tries again only when told to", async () => {
+    const detail = "type: no type may begin with __";
+    const { feed, latest, states, sources } = start({}, failing(400, { detail }));
+    latest().onerror?.();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sources).toHaveLength(1);
+    expect(states.at(-1)).toMatchObject({ phase: "refused", error: { message: detail } });
+    feed.retry();
+    expect(sources).toHaveLength(2);
+    expect(states.at(-1)).toEqual({ phase: "connecting" });
+    latest().onopen?.();
+    expect(states.at(-1)).toEqual({ phase: "open" });
+  });
+
+  it.each([429, 503])("goes on trying after a %i", async (status) => {
+    const { latest, states, sources } = start({}, failing(status));
+    latest().onerror?.();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(states.at(-1)).toMatchObject({ phase: "waiting" });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(sources).toHaveLength(2);
+  });
+
+  it("does not ask why when a connection breaks that was open, and reads no answer", async () => {
+    const signals: AbortSignal[] = [];
+    const { latest } = start({}, (signal) => Promise.resolve(signals.push(signal)));
+    latest().onopen?.();
+    latest().onerror?.();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(signals).toHaveLength(0);
+    latest().onerror?.();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
+  it("says nothing of a refusal once it is closed", async () => {
+    const { feed, latest, states } = start({}, failing(400));
+    latest().onerror?.();
+    feed.close();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(states.at(-1)).toEqual({ phase: "closed" });
   });
 
   it("takes a silent connection for a dead one", () => {

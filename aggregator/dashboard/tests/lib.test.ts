@@ -1,7 +1,9 @@
+import { replaceEqualDeep } from "@tanstack/react-query";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ApiError, get, withParams } from "../src/api/client.ts";
 import type { Pipeline, Series } from "../src/api/types.ts";
 import { coloursOf, OTHER_COLOUR, SERIES_COLOURS } from "../src/lib/colours.ts";
+import { parseExact } from "../src/lib/exact.ts";
 import { isFiltered, linkTo, readFilters, writeFilters } from "../src/lib/filters.ts";
 import { ago, bytes, compact, duration, preview, rate, share } from "../src/lib/format.ts";
 import { health } from "../src/lib/health.ts";
@@ -37,6 +39,54 @@ describe("figures", () => {
   it("show what is in a payload on one line", () => {
     expect(preview({ path: "/", total: 3 }, undefined)).toBe("path: / · total: 3");
     expect(preview({ text: "x".repeat(500) })).toHaveLength(200);
+  });
+});
+
+describe("a long integer", () => {
+  const LONG = "9007199254740993";
+  const NEGATIVE = "-18446744073709551615";
+  const text = `{"id":${LONG},"list":[${NEGATIVE}],"share":0.16666666666666666,"small":3}`;
+  const rest = { share: 1 / 6, small: 3 };
+
+  type Reviver = (name: string, value: unknown, context: { source?: string }) => unknown;
+
+  /** Plays a browser that tells what was written, as Node 20 does not. */
+  function tellSources(): void {
+    const { parse } = JSON;
+    const sources = [LONG, NEGATIVE, "0.16666666666666666", "3"];
+    const sourceOf = (value: unknown) => sources.find((source) => Number(source) === value);
+    const parseTelling = (json: string, reviver?: Reviver): unknown => {
+      if (!reviver) return parse(json);
+      return parse(json, (name: string, value: unknown) =>
+        reviver(name, value, { source: sourceOf(value) }),
+      );
+    };
+    const rawJSON = (source: string) => ({ digits: source });
+    vi.stubGlobal("JSON", Object.assign(Object.create(JSON), { parse: parseTelling, rawJSON }));
+  }
+
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+
+  it("keeps all digits, also in an answer that is merged with the one before", () => {
+    tellSources();
+    const merged = replaceEqualDeep(parseExact(text), parseExact(text));
+    const printed = { id: { digits: LONG }, list: [{ digits: NEGATIVE }], ...rest };
+    expect(JSON.parse(JSON.stringify(merged))).toEqual(printed);
+  });
+
+  it("is rounded where the browser cannot tell", () => {
+    vi.stubGlobal("JSON", Object.assign(Object.create(JSON), { rawJSON: undefined }));
+    expect(parseExact(text)).toEqual({ id: Number(LONG), list: [Number(NEGATIVE)], ...rest });
+  });
+
+  it("is looked for only in a text that may have one", () => {
+    tellSources();
+    const parse = vi.spyOn(JSON, "parse");
+    parseExact('{"at":1795000000000,"share":0.16666666666666666}');
+    parseExact(text);
+    expect(parse.mock.calls.map((given) => given.length)).toEqual([1, 2]);
   });
 });
 
@@ -137,10 +187,11 @@ describe("a series", () => {
 });
 
 describe("health", () => {
+  const NOW = 1_795_000_000_000;
   const pipeline = (change: Partial<Pipeline["totals"]>, age: number | null): Pipeline => ({
-    asOf: 0,
-    storedThrough: 0,
-    totals: { appended: 10, stored: 10, duplicates: 0, deadLettered: 0, ...change },
+    asOf: NOW,
+    storedThrough: NOW,
+    totals: { appended: 10, stored: 10, duplicates: 0, deadLettered: 0, backlog: 0, ...change },
     partitions: [
       {
         partition: 0,
@@ -153,29 +204,45 @@ describe("health", () => {
       },
     ],
     redis: { version: "7", usedMemoryBytes: 1, maxMemoryBytes: 0 },
-    mongodb: null,
+    mongodb: { version: "6" },
     deadLetters: null,
   });
 
   it("says in words how far storage is behind", () => {
-    expect(health(pipeline({}, null), null, 0)).toMatchObject({ tone: "good", text: "All stored" });
-    expect(health(pipeline({ appended: 30 }, 200), null, 0).text).toBe("Storing 20");
-    const late = health(pipeline({ appended: 30 }, 25_000), null, 0);
+    expect(health(pipeline({}, null), null, NOW)).toMatchObject({
+      tone: "good",
+      text: "All stored",
+    });
+    expect(health(pipeline({ backlog: 20 }, 200), null, NOW).text).toBe("Storing 20");
+    const late = health(pipeline({ backlog: 20 }, 25_000), null, NOW);
     expect(late).toMatchObject({ tone: "warn", text: "20 waiting, 25 s behind" });
   });
 
-  it("does not count what was a duplicate or became a dead letter as waiting", () => {
-    const settled = pipeline({ appended: 30, duplicates: 15, deadLettered: 5 }, null);
-    expect(health(settled, null, 0).text).toBe("All stored");
+  it("counts as waiting what is not acknowledged, whatever the other totals add up to", () => {
+    const twice = pipeline({ appended: 30, duplicates: 4 }, null);
+    expect(health(twice, null, NOW).text).toBe("All stored");
+    expect(health(pipeline({ backlog: -3 }, null), null, NOW).text).toBe("All stored");
+  });
+
+  it("sees that nobody reads by the age of what nobody has read", () => {
+    const unread = { ...pipeline({ backlog: 20 }, null), storedThrough: NOW - 60_000 };
+    expect(health(unread, null, NOW)).toMatchObject({
+      tone: "warn",
+      text: "20 waiting, 60 s behind",
+    });
+    const unknown = { ...pipeline({ backlog: 20 }, 25_000), storedThrough: null };
+    expect(health(unknown, null, NOW).text).toBe("20 waiting, 25 s behind");
   });
 
   it("names what is away", () => {
     const away = new ApiError(503, { code: "counters_unavailable" });
     expect(health(undefined, away, 0)).toMatchObject({ tone: "bad", text: "Redis is away" });
     expect(health(undefined, new ApiError(0, {}), 0).text).toBe("No connection");
-    const idle = pipeline({ appended: 30 }, null);
+    const idle = pipeline({ backlog: 20 }, null);
     for (const partition of idle.partitions) partition.consumers = [];
-    expect(health(idle, null, 0)).toMatchObject({ tone: "bad", text: "No processor" });
+    expect(health(idle, null, NOW)).toMatchObject({ tone: "bad", text: "No processor" });
+    const unstored = { ...pipeline({}, null), mongodb: null };
+    expect(health(unstored, null, NOW)).toMatchObject({ tone: "bad", text: "MongoDB is away" });
   });
 });
 

@@ -1,16 +1,21 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as fixture from "../fixture/answers.ts";
 import { eventAt } from "../fixture/events.ts";
+import { type DeadLetter, OTHER_TYPES } from "../src/api/types.ts";
 import Browse from "../src/screens/browse.tsx";
+import Live from "../src/screens/live.tsx";
 import Overview from "../src/screens/overview.tsx";
 import PipelineScreen from "../src/screens/pipeline.tsx";
+import Start from "../src/screens/start.tsx";
 import { ActionDialog } from "../src/ui/action-dialog.tsx";
 import { FeedStatus } from "../src/ui/feed-status.tsx";
 import { FilterBar } from "../src/ui/filter-bar.tsx";
 import { Json } from "../src/ui/json.tsx";
+import { Letter } from "../src/ui/letter.tsx";
+import { TypeRanking } from "../src/ui/type-ranking.tsx";
 
 type Answer = (url: URL, init?: RequestInit) => unknown;
 
@@ -44,6 +49,21 @@ function serve(changes: Record<string, Answer> = {}): URL[] {
 
 function problem(status: number, body: Record<string, unknown>): Response {
   return new Response(JSON.stringify({ title: "it failed", ...body }), { status });
+}
+
+/** A live stream that never opens, and fails if the test says so. */
+function stream({ fails }: { fails: boolean }): void {
+  class Source extends EventTarget {
+    onerror: (() => void) | null = null;
+
+    constructor() {
+      super();
+      if (fails) queueMicrotask(() => this.onerror?.());
+    }
+
+    close(): void {}
+  }
+  vi.stubGlobal("EventSource", Source);
 }
 
 function show(children: ReactNode): void {
@@ -101,6 +121,26 @@ describe("Overview", () => {
     show(<Overview />);
     expect((await screen.findByRole("alert")).textContent).toContain("Redis is away.");
   });
+
+  it("says that only the chart is away", async () => {
+    serve({
+      "/metrics/series": (url) =>
+        url.searchParams.get("window") === "60s"
+          ? fixture.series(NOW, url.searchParams)
+          : problem(503, { title: "Redis is slow" }),
+    });
+    show(<Overview />);
+    expect((await screen.findByRole("alert")).textContent).toContain("Redis is slow.");
+  });
+});
+
+it("the ranking leads to no list of the types that are counted together", () => {
+  const answer = fixture.series(NOW, new URLSearchParams("range=15m"));
+  const others = answer.series.slice(0, 1).map((row) => ({ ...row, type: OTHER_TYPES }));
+  show(<TypeRanking series={{ ...answer, series: [...answer.series, ...others] }} range="15m" />);
+  const row = within(screen.getByRole("row", { name: /other types/ }));
+  expect(row.queryByRole("link")).toBeNull();
+  expect(screen.getAllByRole("link").length).toBeGreaterThan(0);
 });
 
 describe("Events", () => {
@@ -162,12 +202,13 @@ describe("Pipeline", () => {
     });
     show(<PipelineScreen />);
     expect(await screen.findByText(/MongoDB does not answer/)).toBeTruthy();
+    expect(screen.getByText("MongoDB is away.")).toBeTruthy();
     expect(await screen.findAllByText("Document failed validation")).toHaveLength(3);
   });
 
   it("replays the chosen ones only after a dry run and a confirmation", async () => {
     const bodies: unknown[] = [];
-    const outcome = { matched: 1, replayed: 0, purged: 0, remaining: 1 };
+    const outcome = { to: null, matched: 1, replayed: 0, purged: 0, remaining: 1 };
     serve({
       "/admin/dead-letters/replay": (_, init) => {
         const body = JSON.parse(String(init?.body));
@@ -193,12 +234,74 @@ describe("Pipeline", () => {
 
 describe("ActionDialog", () => {
   it("confirms nothing where nothing matches", async () => {
-    serve({ "/admin/dead-letters/purge": () => ({ ...fixture.actionOutcome(), matched: 0 }) });
+    serve({ "/admin/dead-letters/purge": () => ({ ...fixture.actionOutcome(NOW), matched: 0 }) });
     const action = { kind: "purge", choice: { filter: {} }, subject: "all of them" } as const;
     show(<ActionDialog action={action} onClose={() => {}} />);
     await screen.findByText(/Dry run/);
     const confirm = screen.getByRole("button", { name: "Delete 0 for good" });
     expect(confirm.hasAttribute("disabled")).toBe(true);
+  });
+
+  it("does to those it has counted, and to none that came since", async () => {
+    const bodies: unknown[] = [];
+    serve({
+      "/admin/dead-letters/purge": (_, init) => {
+        const { dryRun, ...rest } = JSON.parse(String(init?.body));
+        bodies.push(rest);
+        const outcome = { ...fixture.actionOutcome(NOW), dryRun };
+        return dryRun ? outcome : { ...outcome, purged: 3, remaining: 0 };
+      },
+    });
+    const filter = { reason: "refused_by_store", from: "-1h" };
+    const action = { kind: "purge", choice: { filter }, subject: "those" } as const;
+    show(<ActionDialog action={action} onClose={() => {}} />);
+    await screen.findByText(/Dry run/);
+    fireEvent.click(screen.getByRole("button", { name: "Delete 3 for good" }));
+    expect(await screen.findByText("3 deleted, 0 remain.")).toBeTruthy();
+    expect(bodies).toEqual([{ filter }, { filter: { ...filter, to: NOW } }]);
+  });
+});
+
+describe("Letter", () => {
+  it("is asked for again when told to, and does not say that it is by itself", async () => {
+    const letter = fixture.deadLetters(NOW).items[0] as DeadLetter;
+    const away = () => problem(503, { title: "MongoDB is away", retryable: true });
+    const asked = serve({ [`/admin/dead-letters/${letter.id}`]: away });
+    show(<Letter letter={letter} onClose={() => {}} />);
+    expect((await screen.findByRole("alert")).textContent).toBe("MongoDB is away.Try again");
+    fireEvent.click(screen.getByRole("button", { name: "Try again" }));
+    await waitFor(() => expect(asked).toHaveLength(2));
+  });
+});
+
+describe("Get started", () => {
+  it("sends again what failed when told to", async () => {
+    stream({ fails: false });
+    const asked = serve({
+      "/admin/info": () => fixture.info("127.0.0.1:8080"),
+      "/events": () => problem(503, { title: "overloaded", retryable: true }),
+    });
+    show(<Start />);
+    fireEvent.click(await screen.findByRole("button", { name: "Send one from here" }));
+    fireEvent.click(await screen.findByRole("button", { name: "Try again" }));
+    await waitFor(() =>
+      expect(asked.filter(({ pathname }) => pathname === "/events")).toHaveLength(2),
+    );
+  });
+});
+
+describe("Live", () => {
+  it("says why the stream is refused", async () => {
+    stream({ fails: true });
+    const detail = "type: no type may begin with __";
+    const asked = serve({ "/stream": () => problem(400, { detail }) });
+    window.history.replaceState(null, "", "/live?type=__x");
+    show(<Live />);
+    expect((await screen.findByRole("alert")).textContent).toContain(
+      "Type: no type may begin with __.",
+    );
+    expect(screen.getByText(`Refused: ${detail}`)).toBeTruthy();
+    expect(asked.filter(({ pathname }) => pathname === "/stream")).toHaveLength(1);
   });
 });
 
@@ -213,6 +316,15 @@ describe("FilterBar", () => {
     expect(onChange).toHaveBeenLastCalledWith({ types: ["click", "view", "search"] });
     fireEvent.click(screen.getByLabelText("Do not filter by type click"));
     expect(onChange).toHaveBeenLastCalledWith({ types: [] });
+  });
+
+  it("proposes only types that can be asked for", async () => {
+    const counted = ["click", OTHER_TYPES, "view"].map((_id) => ({ _id, count: 1 }));
+    const answer = fixture.metrics(NOW, true);
+    serve({ "/metrics": () => ({ ...answer, totals: { ...answer.totals, byType: counted } }) });
+    show(<FilterBar filters={{ types: ["click"] }} onChange={() => {}} />);
+    const proposed = () => [...document.querySelectorAll("option")].map(({ value }) => value);
+    await waitFor(() => expect(proposed()).toEqual(["view"]));
   });
 });
 

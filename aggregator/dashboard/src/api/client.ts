@@ -31,9 +31,18 @@ export function withParams(path: string, params: Params = {}): string {
   return query === "" ? path : `${path}?${query}`;
 }
 
-export function get<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
+/** How a body becomes a value. */
+type Parse = (text: string) => unknown;
+
+export function get<T>(
+  path: string,
+  params?: Params,
+  signal?: AbortSignal,
+  parse?: Parse,
+): Promise<T> {
   // Who asks again wants to know what is new: the browser's copy is good for a 304, not for an answer.
-  return request<T>(withParams(path, params), { cache: "no-cache", signal: bounded(signal) });
+  const init: RequestInit = { cache: "no-cache", signal: bounded(signal) };
+  return request<T>(withParams(path, params), init, parse);
 }
 
 /** A replay waits for the processor, half a minute at most. */
@@ -49,9 +58,12 @@ export function post<T>(url: string, body: unknown, init: RequestInit = {}): Pro
   });
 }
 
-async function request<T>(url: string, init: RequestInit): Promise<T> {
+async function request<T>(url: string, init: RequestInit, parse: Parse = JSON.parse): Promise<T> {
   const response = await open(url, init);
-  const body = await response.json().catch(() => null);
+  const body = await response
+    .text()
+    .then(parse)
+    .catch(() => null);
   if (body === null) throw new ApiError(response.status, { title: "the answer is not JSON" });
   return body as T;
 }

@@ -1,4 +1,5 @@
 import { keepPreviousData, QueryClient, queryOptions } from "@tanstack/react-query";
+import { parseExact } from "../lib/exact.ts";
 import type { EventFilters } from "../lib/filters.ts";
 import { ApiError, get } from "./client.ts";
 import type {
@@ -66,7 +67,7 @@ export function eventsQuery(filters: EventFilters, limit: number, cursor: string
   return queryOptions({
     queryKey: ["events", filters, limit, cursor],
     queryFn: ({ signal }) =>
-      get<EventPage>("/events", { type: types, ...rest, limit, cursor }, signal),
+      get<EventPage>("/events", { type: types, ...rest, limit, cursor }, signal, parseExact),
     placeholderData: keepPreviousData,
     staleTime: 30 * SECOND_MS,
   });
@@ -76,7 +77,7 @@ export function eventQuery(id: string, timestamp?: string) {
   return queryOptions({
     queryKey: ["event", id, timestamp],
     queryFn: ({ signal }) =>
-      get<FoundEvent>(`/events/${encodeURIComponent(id)}`, { timestamp }, signal),
+      get<FoundEvent>(`/events/${encodeURIComponent(id)}`, { timestamp }, signal, parseExact),
   });
 }
 
@@ -100,7 +101,12 @@ export function deadLetterQuery(id: string) {
   return queryOptions({
     queryKey: ["dead-letters", "one", id],
     queryFn: ({ signal }) =>
-      get<DeadLetterDetail>(`/admin/dead-letters/${encodeURIComponent(id)}`, {}, signal),
+      get<DeadLetterDetail>(
+        `/admin/dead-letters/${encodeURIComponent(id)}`,
+        {},
+        signal,
+        parseExact,
+      ),
   });
 }
 

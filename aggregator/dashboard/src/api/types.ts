@@ -106,10 +106,19 @@ export interface Partition {
   consumers: Consumer[];
 }
 
+export interface PipelineTotals {
+  appended: number;
+  stored: number;
+  duplicates: number;
+  deadLettered: number;
+  /** Events appended and not acknowledged; may be below 0 for a moment. */
+  backlog: number;
+}
+
 export interface Pipeline {
   asOf: number;
   storedThrough: number | null;
-  totals: { appended: number; stored: number; duplicates: number; deadLettered: number };
+  totals: PipelineTotals;
   partitions: Partition[];
   redis: { version: string; usedMemoryBytes: number; maxMemoryBytes: number };
   /** null while MongoDB does not answer. */
@@ -148,7 +157,8 @@ export interface DeadLetterFilter {
   reason?: string;
   type?: string;
   from?: string;
-  to?: string;
+  /** A time as text, or Unix ms. */
+  to?: string | number;
 }
 
 /** Which dead letters an action is about: chosen ones, or all that match. */
@@ -156,6 +166,8 @@ export type DeadLetterChoice = { ids: string[] } | { filter: DeadLetterFilter };
 
 export interface ActionOutcome {
   dryRun: boolean;
+  /** Unix ms at which the filter ended; null where there was none. */
+  to: number | null;
   matched: number;
   replayed: number;
   purged: number;

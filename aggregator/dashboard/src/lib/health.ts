@@ -11,9 +11,8 @@ export interface Health {
 /** A backlog that is older than this is one that somebody waits for. */
 const BEHIND_MS = 10_000;
 
-export function backlog(pipeline: Pipeline): number {
-  const { appended, stored, duplicates, deadLettered } = pipeline.totals;
-  return Math.max(0, appended - stored - duplicates - deadLettered);
+export function backlog({ totals }: Pipeline): number {
+  return Math.max(0, totals.backlog);
 }
 
 /** What a person wants to know at a glance: is all of it stored, and if not, how far behind is it? */
@@ -25,20 +24,30 @@ export function health(pipeline: Pipeline | undefined, error: Error | null, now:
   const readers = pipeline.partitions.flatMap(({ consumers }) => consumers).length;
   const since =
     through === null ? "" : `Everything accepted up to ${ago(through, now)} is stored. `;
+  if (pipeline.mongodb === null) {
+    const detail = `${since}Accepted events wait safely in Redis until it answers`;
+    return { tone: "bad", text: "MongoDB is away", detail };
+  }
   if (readers === 0) {
     const detail = "No processor has read yet; accepted events wait safely in Redis";
     return { tone: waits > 0 ? "bad" : "warn", text: "No processor", detail };
   }
-  const age = Math.max(
-    0,
-    ...pipeline.partitions.map(({ oldestPendingAgeMs }) => oldestPendingAgeMs ?? 0),
-  );
+  const age = behind(pipeline);
   if (waits > 0 && age > BEHIND_MS) {
     const text = `${compact(waits)} waiting, ${duration(age)} behind`;
     return { tone: "warn", text, detail: `${since}The oldest unstored entry waits.` };
   }
   if (waits > 0) return { tone: "good", text: `Storing ${compact(waits)}`, detail: since };
   return { tone: "good", text: "All stored", detail: since };
+}
+
+/**
+ * How long the oldest of what waits has waited, by the clocks of the services: `storedThrough` knows
+ * of what no processor has read yet, and is the time of the answer where nothing waits.
+ */
+function behind({ asOf, storedThrough, partitions }: Pipeline): number {
+  const pending = partitions.map(({ oldestPendingAgeMs }) => oldestPendingAgeMs ?? 0);
+  return Math.max(asOf - (storedThrough ?? asOf), ...pending, 0);
 }
 
 function failed(error: Error): Health {

@@ -10,7 +10,14 @@ export function isTyping(target: EventTarget | null, key: string): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable) return true;
   if (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)) return key !== "Escape";
+  if (key.startsWith("Arrow")) return isScrolled(target);
   return (key === " " || key === "Enter") && ["BUTTON", "A", "SUMMARY"].includes(target.tagName);
+}
+
+/** Whether arrows scroll what has the focus: a `Scroll`, or what is open beside a list. */
+function isScrolled(target: HTMLElement): boolean {
+  const isRegion = target.tagName === "SECTION" && target.tabIndex === 0;
+  return isRegion || target.closest(".drawer") !== null;
 }
 
 /** Runs the actions of `keys` while the component is there. */

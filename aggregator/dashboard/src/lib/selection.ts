@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { useKeys } from "./keys.ts";
+import { type KeyMap, useKeys } from "./keys.ts";
 
 export interface Selection<T> {
   /** The row that j and k move. */
@@ -32,7 +32,8 @@ export function useSelection<T extends { id: string }>(
     setActive(item.id);
     setOpened(item);
   };
-  useKeys({
+  const close = () => setOpened(null);
+  const moves: KeyMap = {
     j: () => move(1),
     k: () => move(-1),
     ArrowDown: () => move(1),
@@ -41,7 +42,8 @@ export function useSelection<T extends { id: string }>(
       const item = items.find(({ id }) => id === active);
       if (item) open(item);
     },
-    Escape: () => setOpened(null),
-  });
-  return { active, opened, open, close: () => setOpened(null) };
+  };
+  // Over an empty list they are the browser's.
+  useKeys(items.length > 0 ? { ...moves, Escape: close } : { Escape: close });
+  return { active, opened, open, close };
 }

@@ -1,5 +1,6 @@
-import { withParams } from "../api/client.ts";
+import { ApiError, open, withParams } from "../api/client.ts";
 import type { EventItem, LiveMetrics } from "../api/types.ts";
+import { parseExact } from "../lib/exact.ts";
 
 /** What a feed asks the server for. */
 export interface FeedOptions {
@@ -15,6 +16,8 @@ export type FeedState =
   | { phase: "open" }
   /** Not connected; the next attempt is at `retryAt`, Unix ms. */
   | { phase: "waiting"; retryAt: number; attempts: number }
+  /** The request is wrong: it is not made again until `retry`. */
+  | { phase: "refused"; error: ApiError }
   | { phase: "closed" };
 
 export interface FeedHandlers {
@@ -27,7 +30,7 @@ export interface FeedHandlers {
 }
 
 export interface Feed {
-  /** Connects at once, whether it waits or is paused. */
+  /** Connects at once, whether it waits, is paused or was refused. */
   retry(): void;
   /** Disconnects until `retry`. */
   pause(): void;
@@ -37,12 +40,15 @@ export interface Feed {
 /** What a feed needs of the browser; tests bring their own. */
 export interface FeedDeps {
   open(url: string): EventSource;
+  /** Requests the same; fails with the error that `EventSource` does not tell. */
+  ask(url: string, signal: AbortSignal): Promise<unknown>;
   now(): number;
   random(): number;
 }
 
 const browser: FeedDeps = {
   open: (url) => new EventSource(url),
+  ask: (url, signal) => open(url, { cache: "no-store", signal }),
   now: Date.now,
   random: Math.random,
 };
@@ -51,6 +57,8 @@ const WAIT_FIRST_MS = 1_000;
 const WAIT_MAX_MS = 15_000;
 /** Three heartbeats of the server: a connection that died silently shows within this time. */
 const SILENCE_MS = 45_000;
+/** Answers that blame the request, and yet may be others the next time. */
+const PASSING = [408, 429];
 
 /**
  * Follows the live stream until it is closed.
@@ -67,6 +75,7 @@ export function openFeed(
   let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let silence: ReturnType<typeof setTimeout> | undefined;
+  let question: AbortController | undefined;
   let lastEventId = "";
   let attempts = 0;
   let closed = false;
@@ -74,6 +83,7 @@ export function openFeed(
   const disconnect = () => {
     clearTimeout(timer);
     clearTimeout(silence);
+    question?.abort();
     source?.close();
     source = undefined;
   };
@@ -88,6 +98,22 @@ export function openFeed(
     handlers.onState({ phase: "waiting", retryAt: deps.now() + jittered, attempts });
   };
 
+  // Beside the waiting, which it ends if the request itself is what is wrong.
+  const ask = async (url: string) => {
+    const asking = new AbortController();
+    question = asking;
+    try {
+      await deps.ask(url, asking.signal);
+      // It is let in by now: so will be the next attempt, and this answer is not read.
+      asking.abort();
+    } catch (error) {
+      if (asking.signal.aborted || !isRefusal(error)) return;
+      disconnect();
+      attempts = 0;
+      handlers.onState({ phase: "refused", error });
+    }
+  };
+
   const alive = () => {
     clearTimeout(silence);
     silence = setTimeout(wait, SILENCE_MS);
@@ -100,12 +126,17 @@ export function openFeed(
     const url = withParams("/stream", { type: types, ...rest, lastEventId });
     const opened = deps.open(url);
     source = opened;
+    let hasOpened = false;
     opened.onopen = () => {
+      hasOpened = true;
       attempts = 0;
       alive();
       handlers.onState({ phase: "open" });
     };
-    opened.onerror = wait;
+    opened.onerror = () => {
+      wait();
+      if (!hasOpened && !closed) void ask(url);
+    };
     const on = <T>(name: string, take: (data: T) => void) => {
       opened.addEventListener(name, (frame: MessageEvent<string>) => {
         if (source !== opened) return;
@@ -139,9 +170,14 @@ export function openFeed(
   };
 }
 
+function isRefusal(error: unknown): error is ApiError {
+  if (!(error instanceof ApiError) || error.retryable) return false;
+  return error.status >= 400 && error.status < 500 && !PASSING.includes(error.status);
+}
+
 function parsed<T>(text: string): T | undefined {
   try {
-    return JSON.parse(text) as T;
+    return parseExact(text) as T;
   } catch {
     return undefined;
   }

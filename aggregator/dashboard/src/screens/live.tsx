@@ -13,7 +13,7 @@ import { FeedStatus } from "../ui/feed-status.tsx";
 import { FilterBar } from "../ui/filter-bar.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { EventInspector } from "../ui/inspector.tsx";
-import { Empty, Notice, Scroll } from "../ui/parts.tsx";
+import { Empty, Failure, Notice, Scroll } from "../ui/parts.tsx";
 
 const RATES = ["10", "50", "200", "1000"] as const;
 const RATE_DEFAULT = "50";
@@ -223,7 +223,9 @@ function Held({ tail, onResume }: { tail: Tail; onResume: () => void }) {
 }
 
 function Quiet({ feed, filtered }: { feed: LiveFeed; filtered: boolean }) {
-  if (feed.state.phase !== "open") {
+  const { state, retry } = feed;
+  if (state.phase === "refused") return <Failure error={state.error} onRetry={retry} />;
+  if (state.phase !== "open") {
     return <Empty title="Waiting for the stream" />;
   }
   return (

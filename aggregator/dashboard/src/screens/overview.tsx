@@ -47,7 +47,7 @@ export default function Overview() {
     });
   const stored = all.data?.totals;
   const isNew = stored !== undefined && stored.appended === 0 && stored.events === 0;
-  const error = all.error ?? minute.error;
+  const error = all.error ?? minute.error ?? series.error;
 
   return (
     <div className="screen">

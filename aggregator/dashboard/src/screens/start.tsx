@@ -99,7 +99,7 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
           </button>
         </div>
       )}
-      {send.error && <Failure error={send.error} />}
+      {send.error && <Failure error={send.error} onRetry={() => send.mutate()} />}
     </Panel>
   );
 }

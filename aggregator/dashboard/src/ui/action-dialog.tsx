@@ -45,11 +45,11 @@ export function ActionDialog({ action, onClose }: ActionDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const client = useQueryClient();
   const words = WORDS[action.kind];
-  const run = (dryRun: boolean) =>
-    post<ActionOutcome>(`/admin/dead-letters/${action.kind}`, { ...action.choice, dryRun });
-  const rehearsal = useMutation({ mutationFn: () => run(true) });
+  const run = (choice: DeadLetterChoice, dryRun: boolean) =>
+    post<ActionOutcome>(`/admin/dead-letters/${action.kind}`, { ...choice, dryRun });
+  const rehearsal = useMutation({ mutationFn: () => run(action.choice, true) });
   const deed = useMutation({
-    mutationFn: () => run(false),
+    mutationFn: () => run(asCounted(action.choice, rehearsal.data), false),
     onSettled: () =>
       Promise.all([
         // Not the single ones: a letter that was replayed is no longer there.
@@ -96,4 +96,10 @@ export function ActionDialog({ action, onClose }: ActionDialogProps) {
       </footer>
     </dialog>
   );
+}
+
+/** Only what the dry run counted: what became a dead letter since is not what was confirmed. */
+function asCounted(choice: DeadLetterChoice, rehearsed?: ActionOutcome): DeadLetterChoice {
+  if (!("filter" in choice) || typeof rehearsed?.to !== "number") return choice;
+  return { filter: { ...choice.filter, to: rehearsed.to } };
 }

@@ -2,7 +2,7 @@ import { duration } from "../lib/format.ts";
 import { useNow } from "../lib/now.ts";
 import type { FeedState } from "../live/feed.ts";
 
-/** Whether the live stream is connected, and when it will be again. */
+/** Whether the live stream is connected, and when it will be again, or why not. */
 export function FeedStatus({ state, retry }: { state: FeedState; retry: () => void }) {
   const now = useNow(500);
   if (state.phase === "open") {
@@ -22,6 +22,20 @@ export function FeedStatus({ state, retry }: { state: FeedState; retry: () => vo
         <span className="soft-inherit">in {duration(Math.ceil(rest / 1000) * 1000)}</span>
         <button type="button" className="link" onClick={retry}>
           now
+        </button>
+      </span>
+    );
+  }
+  if (state.phase === "refused") {
+    const { message } = state.error;
+    return (
+      <span className="pill bad" title={message}>
+        <span className="dot" />
+        <span className="pill-text" role="status">
+          Refused: {message}
+        </span>
+        <button type="button" className="link" onClick={retry}>
+          try again
         </button>
       </span>
     );

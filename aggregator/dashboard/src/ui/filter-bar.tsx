@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, type Ref, useEffect, useId, useRef, useState } from "react";
 import { totalsQuery } from "../api/queries.ts";
+import { OTHER_TYPES } from "../api/types.ts";
 import { useColours } from "../lib/colours.ts";
 import { type EventFilters, isFiltered } from "../lib/filters.ts";
 import { useKeys } from "../lib/keys.ts";
@@ -57,7 +58,9 @@ function TypeFilter({ types, onChange, ref }: TypeFilterProps) {
   const list = useId();
   const colourOf = useColours();
   const known = useQuery({ ...totalsQuery, refetchInterval: false, staleTime: 60_000 });
-  const names = (known.data?.totals?.byType ?? []).map(({ _id }) => _id);
+  const counted = known.data?.totals?.byType ?? [];
+  // No type of its own: the API takes no filter for it.
+  const names = counted.map(({ _id }) => _id).filter((name) => name !== OTHER_TYPES);
   const add = (typed: string) => {
     const added = typed.split(/[\s,]+/).filter((type) => type !== "" && !types.includes(type));
     setText("");

@@ -9,7 +9,7 @@ import { CopyButton, Failure } from "./parts.tsx";
 
 /** All that is kept of one dead letter. */
 export function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }) {
-  const { data, error } = useQuery(deadLetterQuery(letter.id));
+  const { data, error, refetch } = useQuery(deadLetterQuery(letter.id));
   const shown = data ?? letter;
   return (
     <Drawer title="Dead letter" label="Dead letter" onClose={onClose}>
@@ -33,7 +33,7 @@ export function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () =>
           </Fact>
         )}
       </Facts>
-      {error && <Failure error={error} />}
+      {error && <Failure error={error} onRetry={() => void refetch()} />}
       {data && (
         <>
           <p className="drawer-actions">

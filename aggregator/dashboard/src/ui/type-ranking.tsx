@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import type { Range, Series } from "../api/types.ts";
+import { OTHER_TYPES, type Range, type Series } from "../api/types.ts";
 import { useColours } from "../lib/colours.ts";
 import { linkTo } from "../lib/filters.ts";
 import { count, share } from "../lib/format.ts";
@@ -44,13 +44,16 @@ export function TypeRanking({ series, minute, range }: TypeRankingProps) {
           <tbody>
             {rows.slice(0, SHOWN).map((row) => {
               const colour = colourOf(row.type);
+              const name = <TypeName type={row.type} colour={colour} />;
               const points = recent.get(row.type)?.map(([, value]) => value) ?? [];
               return (
                 <tr key={row.type}>
                   <th scope="row">
-                    <Link href={linkTo("/browse", { types: [row.type] })}>
-                      <TypeName type={row.type} colour={colour} />
-                    </Link>
+                    {row.type === OTHER_TYPES ? (
+                      name
+                    ) : (
+                      <Link href={linkTo("/browse", { types: [row.type] })}>{name}</Link>
+                    )}
                   </th>
                   <td className="number">{count(row.total)}</td>
                   <td className="share-column">
