@@ -23,6 +23,7 @@ use self::pending::Pending;
 use crate::admission::{Load, Reservation};
 use crate::appender::{AppendOutcome, Appender};
 use crate::body::DecodedRequest;
+use crate::metrics::OutcomeMetrics;
 
 /// Submissions taken from the queue between two looks at the appends.
 const TAKEN_AT_ONCE: usize = 256;
@@ -41,10 +42,15 @@ pub(crate) struct Waiter {
     pub(crate) answer: oneshot::Sender<AppendOutcome>,
     /// The request's bytes count as in flight until it is answered.
     pub(crate) reserved: Reservation,
+    /// How many events it has.
+    pub(crate) events: usize,
+    pub(crate) metrics: Arc<OutcomeMetrics>,
 }
 
 impl Waiter {
+    /// Counts here, not where the answer is made: a client that has left has none.
     pub(crate) fn tell(self, outcome: AppendOutcome) {
+        self.metrics.count(outcome, self.events);
         if self.answer.send(outcome).is_err() {
             tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
         }

@@ -1,5 +1,6 @@
 //! What this service measures. Every name is a const here; handles are resolved once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evp_shared::outcome::RejectReason;
@@ -79,11 +80,9 @@ pub(crate) enum Route {
 /// Handles of the request path.
 #[derive(Debug)]
 pub(crate) struct RequestMetrics {
-    accepted: Counter,
+    pub(crate) outcomes: Arc<OutcomeMetrics>,
     duplicate: Counter,
     rejected: Counter,
-    not_accepted: Counter,
-    not_confirmed: Counter,
     reasons: Vec<Counter>,
     shed: Vec<Counter>,
     body_bytes: Counter,
@@ -102,11 +101,9 @@ impl RequestMetrics {
         let reason = |reason: &RejectReason| counter!(REJECTED, "reason" => reason.as_str());
         let shed = |reason: &ShedReason| counter!(SHED, "reason" => reason.as_str());
         Self {
-            accepted: outcome("accepted"),
+            outcomes: Arc::new(OutcomeMetrics::resolve()),
             duplicate: outcome("duplicate"),
             rejected: outcome("rejected"),
-            not_accepted: outcome("not_accepted"),
-            not_confirmed: outcome("not_confirmed"),
             reasons: RejectReason::ALL.iter().map(reason).collect(),
             shed: ShedReason::ALL.iter().map(shed).collect(),
             body_bytes: counter!(BODY_BYTES),
@@ -147,8 +144,27 @@ impl RequestMetrics {
             counter.increment(1);
         }
     }
+}
 
-    pub(crate) fn events(&self, outcome: AppendOutcome, events: usize) {
+/// Handles of what became of valid events.
+#[derive(Debug)]
+pub(crate) struct OutcomeMetrics {
+    accepted: Counter,
+    not_accepted: Counter,
+    not_confirmed: Counter,
+}
+
+impl OutcomeMetrics {
+    fn resolve() -> Self {
+        let outcome = |name| counter!(EVENTS, "outcome" => name);
+        Self {
+            accepted: outcome("accepted"),
+            not_accepted: outcome("not_accepted"),
+            not_confirmed: outcome("not_confirmed"),
+        }
+    }
+
+    pub(crate) fn count(&self, outcome: AppendOutcome, events: usize) {
         let counter = match outcome {
             AppendOutcome::Appended => &self.accepted,
             AppendOutcome::NotAccepted => &self.not_accepted,

@@ -189,17 +189,27 @@ async fn append(
     ids: response::Ids,
 ) -> Result<Answer, Refusal> {
     let (answer, outcome) = oneshot::channel();
+    let events = request.batch.events.len();
+    let waiter = Waiter {
+        answer,
+        reserved,
+        events,
+        metrics: Arc::clone(&app.metrics.outcomes),
+    };
     let submission = Submission {
         tenant: Arc::clone(&app.tenant),
         request: Arc::clone(&request),
-        waiter: Waiter { answer, reserved },
+        waiter,
     };
     app.submissions
         .try_send(submission)
         .map_err(|_| ShedReason::QueueFull)?;
-    // An append that ended without a word is a bug, and may have worked.
-    let outcome = outcome.await.unwrap_or(AppendOutcome::NotConfirmed);
-    app.metrics.events(outcome, request.batch.events.len());
+    let outcome = outcome.await.unwrap_or_else(|_| {
+        // An append that ended without a word is a bug, and may have worked.
+        let outcome = AppendOutcome::NotConfirmed;
+        app.metrics.outcomes.count(outcome, events);
+        outcome
+    });
     Ok(match outcome {
         AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
         AppendOutcome::NotAccepted => {

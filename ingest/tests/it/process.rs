@@ -6,8 +6,12 @@ use evp_devstack::{RedisOptions, RedisServer, free_port};
 use evp_shared::testing::{TestRedis, wait_for};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
-use crate::support::own_redis;
+use crate::support::{list, own_redis};
+
+const IN_FLIGHT: &str = "evp_ingest_in_flight_requests";
+const ACCEPTED: &str = r#"evp_ingest_events_total{outcome="accepted"}"#;
 
 fn ingest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evp-ingest"));
@@ -56,6 +60,27 @@ impl Running {
         let pid = self.child.id().expect("running").to_string();
         let status = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(status.unwrap().success());
+    }
+
+    /// What a metric stands at; 0 while there is none.
+    async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.admin("/metrics").await;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until a metric stands at `value`.
+    async fn reaches(&self, name: &str, value: f64) {
+        let is_reached = || async { (self.metric(name).await - value).abs() < 0.5 };
+        wait_for(name, is_reached).await;
+    }
+
+    async fn admin(&self, path: &str) -> String {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let answer = reqwest::get(url).await.unwrap();
+        answer.text().await.unwrap()
     }
 
     /// Waits until an event is taken.
@@ -127,6 +152,24 @@ async fn a_redis_that_promises_less_ends_it_with_64_and_the_fix() {
 }
 
 #[tokio::test]
+async fn events_of_a_client_that_left_are_counted() {
+    let (server, redis) = own_redis("64mb").await;
+    let ingest = Running::start(&redis);
+    ingest.takes_events().await;
+    let before = ingest.metric(ACCEPTED).await;
+    assert!(before > 0.5, "{before}");
+    server.pause();
+    let post = reqwest::Client::new().post(ingest.events()).body(list(7));
+    let mut client = JoinSet::new();
+    client.spawn(post.send());
+    ingest.reaches(IN_FLIGHT, 1.0).await;
+    client.shutdown().await;
+    ingest.reaches(IN_FLIGHT, 0.0).await;
+    server.resume();
+    ingest.reaches(ACCEPTED, before + 7.0).await;
+}
+
+#[tokio::test]
 async fn sigterm_drains_and_exits_with_0() {
     let redis = TestRedis::new().await;
     let ingest = Running::start(&redis);
@@ -146,21 +189,10 @@ async fn a_second_sigterm_ends_it_at_once_with_1() {
     let http = reqwest::Client::new();
     let post = http.post(ingest.events()).body(r#"{"type":"a"}"#).send();
     let end = async {
-        let admin = format!("http://127.0.0.1:{}", ingest.admin);
-        let text = async |path: &str| {
-            let answer = http.get(format!("{admin}{path}")).send().await.unwrap();
-            answer.text().await.unwrap()
-        };
-        wait_for("a request is under way", || async {
-            let metrics = text("/metrics").await;
-            metrics
-                .lines()
-                .any(|line| line == "evp_ingest_in_flight_requests 1")
-        })
-        .await;
+        ingest.reaches(IN_FLIGHT, 1.0).await;
         ingest.terminate().await;
         wait_for("draining", || async {
-            text("/readyz").await.contains("draining")
+            ingest.admin("/readyz").await.contains("draining")
         })
         .await;
         ingest.terminate().await;
