@@ -16,6 +16,10 @@ use super::append::measured;
 use super::{RawReport, RawSpec, samples};
 use crate::load::ids::Random;
 
+/// Commands that a worker repeats: together they have most users of the load, because an index is
+/// the dearer the more of its pages are written to.
+const COMMANDS: u64 = 8;
+
 /// Inserts as fast as answers come.
 ///
 /// # Errors
@@ -29,9 +33,12 @@ pub async fn run(spec: &RawSpec) -> anyhow::Result<RawReport> {
     let start = clock.now();
     let end = start + Duration::from_millis(spec.warmup_ms + spec.measured_ms);
     let workers = (0..spec.in_flight).map(|worker| {
-        let batch = samples::documents(spec.events, u64::from(worker), clock.now_ms());
+        let seeds = (0..COMMANDS).map(|seed| u64::from(worker) * COMMANDS + seed);
+        let batches: anyhow::Result<Vec<_>> = seeds
+            .map(|seed| samples::documents(spec.events, seed, clock.now_ms()))
+            .collect();
         let (database, clock, inserted) = (&database, &clock, &inserted);
-        async move { work(database, &mut batch?, clock, (end, inserted)).await }
+        async move { work(database, &mut batches?, clock, (end, inserted)).await }
     });
     let (report, _) = futures::try_join!(
         measured(spec, start, &inserted, &clock),
@@ -42,12 +49,18 @@ pub async fn run(spec: &RawSpec) -> anyhow::Result<RawReport> {
 
 async fn work(
     database: &Database,
-    batch: &mut EventBatch,
+    batches: &mut [EventBatch],
     clock: &Clock,
     (end, inserted): (Instant, &Cell<u64>),
 ) -> anyhow::Result<()> {
-    let mut random = Random::new(clock.now_ms() ^ (batch.documents.as_ptr() as usize as u64));
+    let mut random = Random::new(clock.now_ms() ^ (batches.as_ptr() as usize as u64));
+    let mut turn = 0;
     while clock.now() < end {
+        let Some(batch) = batches.get_mut(turn) else {
+            turn = 0;
+            continue;
+        };
+        turn += 1;
         renew(batch, &mut random, clock.now_ms());
         let reply = database.run_raw_command(command(batch)?).await?;
         let written = reply.get_i32("n")?;

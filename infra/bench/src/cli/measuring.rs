@@ -76,10 +76,9 @@ pub(super) async fn measure(arguments: Run) -> anyhow::Result<ExitCode> {
             .unwrap_or(if arguments.full { 5 } else { 1 }),
         warmup: Duration::from_secs(if arguments.full { 5 } else { 3 }),
         measured: Duration::from_secs(seconds),
-        ceilings: Duration::from_secs(match (named && !arguments.ceilings, arguments.full) {
-            (true, _) => 0,
-            (false, true) => 15,
-            (false, false) => 5,
+        ceilings: Duration::from_secs(match named && !arguments.ceilings {
+            true => 0,
+            false => seconds,
         }),
         soak_rate: arguments.load.rate,
         state: (arguments.full && !named).then_some(state),
