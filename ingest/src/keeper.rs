@@ -1,6 +1,7 @@
 //! Keeps this instance in touch with Redis: greets what is away or idle, renews producers, and
 //! reports the load that admission decides by.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
@@ -76,13 +77,29 @@ impl Keeper {
         }
     }
 
-    /// Works until the shutdown.
+    /// Works until the shutdown, which ends it also in the middle of a question, but not before
+    /// what Redis has forgotten is appended again: nobody else holds it.
     ///
     /// # Errors
     /// [`RunError::WeakRedis`] or [`RunError::OtherIdentity`] when the first Redis that answers
     /// promises less than configured, or holds frames of another identity: that is a mistake in
     /// the set-up, not an outage.
     pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
+        let appender = self.appender.clone();
+        let over = async {
+            shutdown.triggered().await;
+            let partitions = appender.partitions();
+            while partitions.iter().any(|partition| partition.owes_replay()) {
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        };
+        tokio::select! {
+            ended = self.rounds() => ended.map(|never| match never {}),
+            () = over => Ok(()),
+        }
+    }
+
+    async fn rounds(&mut self) -> Result<Infallible, RunError> {
         let mut polled: Option<Instant> = None;
         loop {
             self.greet_where_due().await?;
@@ -93,10 +110,7 @@ impl Keeper {
                 self.report_overload();
             }
             self.beat.beat();
-            tokio::select! {
-                () = tokio::time::sleep(PROBE_EVERY) => {}
-                () = shutdown.triggered() => return Ok(()),
-            }
+            tokio::time::sleep(PROBE_EVERY).await;
         }
     }
 
@@ -260,7 +274,80 @@ impl Drained {
 
 #[cfg(test)]
 mod tests {
+    use evp_shared::config::Durability;
+    use evp_shared::frame::Codec;
+    use evp_shared::keys::Keys;
+    use evp_shared::redis::{Connect, connect};
+    use evp_shared::stream::Stream;
+
     use super::*;
+    use crate::appender::{AppenderConfig, HeldLimits};
+
+    /// A keeper of one partition, of a Redis that is not there.
+    fn keeper(appender: &Appender, load: &Load) -> Keeper {
+        let limits = AdmissionLimits {
+            in_flight_bytes: 1,
+            backlog_events: 1,
+            backlog_bytes: 1,
+            memory_permille: 1,
+            append_wait: Duration::from_secs(1),
+        };
+        let clock = Clock::system();
+        let health = Health::new(clock.clone());
+        let metrics = AppendMetrics::resolve();
+        Keeper::new(
+            appender.clone(),
+            (load.clone(), limits),
+            metrics,
+            &health,
+            clock,
+        )
+    }
+
+    fn appender(load: &Load) -> Appender {
+        let how = Connect::to("redis://127.0.0.1:1", QUESTION_MAX);
+        let stream = Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1);
+        let config = AppenderConfig {
+            codec: Codec::None,
+            fingerprint: 1,
+            held: HeldLimits {
+                age: Duration::from_secs(5),
+                bytes: 1_000,
+            },
+            durability: Durability::Everysec,
+        };
+        let metrics = AppendMetrics::resolve();
+        Appender::new(stream, config, load.clone(), Clock::system(), metrics)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_is_heard_in_the_middle_of_a_question() {
+        let (load, shutdown) = (Load::new(), Shutdown::new());
+        let appender = appender(&load);
+        let keeper = keeper(&appender, &load);
+        let _unanswered = appender.partitions()[0].stall().await;
+        shutdown.trigger();
+        let ordered = tokio::time::Instant::now();
+        keeper.run(shutdown).await.unwrap();
+        assert_eq!(ordered.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_for_a_replay_that_is_due() {
+        let (load, shutdown) = (Load::new(), Shutdown::new());
+        let appender = appender(&load);
+        let keeper = keeper(&appender, &load);
+        let partition = &appender.partitions()[0];
+        partition.hold_what_redis_forgot();
+        let unanswered = partition.stall().await;
+        shutdown.trigger();
+        let mut run = Box::pin(keeper.run(shutdown));
+        let early = timeout(Duration::from_secs(20), run.as_mut()).await;
+        assert!(early.is_err(), "{early:?}");
+        partition.end_replay();
+        drop(unanswered);
+        run.await.unwrap();
+    }
 
     #[test]
     fn the_drain_rate_follows_what_is_acknowledged() {

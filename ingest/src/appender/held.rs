@@ -107,6 +107,10 @@ impl Held {
             .collect()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Enters a new life that begins after `cut`, with the held frames appended again under
     /// `entries`. Returns how many acknowledged events may be lost: those after the cut that were
     /// not held. It is an upper bound, by less than a second's events that are not held.

@@ -134,6 +134,12 @@ impl Partition {
         }
     }
 
+    /// Whether frames are held that a new life of Redis may lack.
+    pub(crate) fn owes_replay(&self) -> bool {
+        let state = self.state();
+        state.heard != state.life && !state.held.is_empty()
+    }
+
     /// A question was not answered: hello comes before the next append.
     pub(crate) fn doubt(&self) {
         self.state().wants_hello = true;

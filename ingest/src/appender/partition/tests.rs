@@ -21,6 +21,28 @@ fn partition(clock: &Clock) -> Partition {
     Partition::new(0, &CONFIG, clock)
 }
 
+impl Partition {
+    /// Holds up every greeting until it is dropped.
+    pub(crate) async fn stall(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.greeting.lock().await
+    }
+
+    /// Has acknowledged a frame, and heard of a new life since.
+    pub(crate) fn hold_what_redis_forgot(&self) {
+        let now = self.clock.now();
+        self.state().life = LIFE;
+        self.hears(LIFE, now);
+        append(self, 0, now);
+        self.hears(Life(LIFE.0 + 1), now);
+    }
+
+    /// Enters the life it has heard of.
+    pub(crate) fn end_replay(&self) {
+        let mut state = self.state();
+        state.life = state.heard;
+    }
+}
+
 /// A partition in its first life.
 fn greeted(clock: &Clock) -> Partition {
     let partition = partition(clock);
