@@ -159,12 +159,13 @@ impl IngestConfig {
                 format!("is less than {}: raise it, or lower that", EVENT_BYTES.name),
             );
         }
-        if self.admission.in_flight_bytes < self.body.decoded_bytes_max {
+        // A compressed body is held together with what comes out of it.
+        if self.admission.in_flight_bytes < self.wire.wire_bytes + self.body.decoded_bytes_max {
             source.problem(
                 IN_FLIGHT_BYTES.name,
                 format!(
-                    "is less than {}: raise it, or lower that",
-                    BODY_DECODED_BYTES.name
+                    "is less than {} and {} together: raise it, or lower them",
+                    BODY_BYTES.name, BODY_DECODED_BYTES.name
                 ),
             );
         }
@@ -255,6 +256,18 @@ mod tests {
         );
         let config = read("[ingest.append]\nreplay_window = \"9s\"").expect("valid");
         assert_eq!(config.held.age, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn the_bytes_in_flight_hold_the_largest_body() {
+        let toml = "[ingest.body]\nbytes = \"2MiB\"\ndecoded_bytes = \"6MiB\"\n\
+                    [ingest.admission]\nin_flight_bytes = ";
+        read(&format!("{toml}\"8MiB\"")).expect("valid");
+        let problems = read(&format!("{toml}\"8191KiB\"")).expect_err("refused");
+        let [problem] = problems.problems() else {
+            panic!("{problems:?}");
+        };
+        assert_eq!(problem.key, "ingest.admission.in_flight_bytes");
     }
 
     #[test]

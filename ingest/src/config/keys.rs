@@ -143,7 +143,8 @@ pub const APPEND_REPLAY_BYTES: Key<ByteSize> = Key::new(
 pub const IN_FLIGHT_BYTES: Key<ByteSize> = Key::new(
     "ingest.admission.in_flight_bytes",
     "64MiB",
-    "Bytes of bodies and events not yet appended; beyond it requests are answered 503.",
+    "Bytes of bodies and events not yet appended; beyond it requests are answered 503. At least \
+     `ingest.body.bytes` and `ingest.body.decoded_bytes` together: a compressed body takes both.",
 )
 .range("1MiB", "16GiB");
 /// Admission.
