@@ -162,6 +162,17 @@ pub(crate) fn problem(reason: RejectReason) -> Problem {
     }
 }
 
+/// Answers a header or query that is wrong; `parameter` is the one to blame.
+pub(crate) fn head_problem(reason: RejectReason, parameter: Option<&str>) -> Answer {
+    let mut problem = problem(reason);
+    if let Some(name) = parameter {
+        problem = problem
+            .detail("send ids=none, ack=stream, both or neither")
+            .with("parameter", name);
+    }
+    problem.into_response()
+}
+
 /// Answers a body that is wrong as a whole.
 pub(crate) fn body_problem(fault: &BodyProblem) -> Answer {
     let mut problem = problem(fault.reason);

@@ -16,7 +16,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
-use self::head::Head;
+use self::head::{Head, HeadFault};
 use self::metered::{MeteredBody, OverBudget};
 use crate::admission::{self, Reservation, ShedReason};
 use crate::app::App;
@@ -80,6 +80,7 @@ async fn events(app: &App, request: Request<Incoming>) -> Answer {
 enum Refusal {
     Shed(ShedReason),
     Reason(RejectReason),
+    Head(HeadFault),
     /// A body larger than this many bytes.
     TooLarge(usize),
     Body(BodyProblem),
@@ -94,6 +95,12 @@ impl From<ShedReason> for Refusal {
 impl From<RejectReason> for Refusal {
     fn from(reason: RejectReason) -> Self {
         Self::Reason(reason)
+    }
+}
+
+impl From<HeadFault> for Refusal {
+    fn from(fault: HeadFault) -> Self {
+        Self::Head(fault)
     }
 }
 
@@ -118,6 +125,7 @@ fn refuse(app: &App, refusal: &Refusal) -> Answer {
             response::not_accepted(code, app.load.retry_after())
         }
         Refusal::Reason(reason) => response::problem(*reason).into_response(),
+        Refusal::Head(fault) => response::head_problem(fault.reason, fault.parameter.as_deref()),
         Refusal::TooLarge(limit) => response::problem(RejectReason::BodyTooLarge)
             .detail(format!("a body may have {limit} bytes"))
             .into_response(),

@@ -10,6 +10,8 @@ use crate::body::decompress::Encoding;
 use crate::response::Ids;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest part of a parameter's name that an answer repeats.
+const PARAMETER_CHARS_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +22,25 @@ pub(super) struct Head<'r> {
     pub(super) idempotency_key: Option<&'r str>,
 }
 
+/// Why a head is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HeadFault {
+    pub(super) reason: RejectReason,
+    /// The query parameter to blame, cut.
+    pub(super) parameter: Option<String>,
+}
+
+impl From<RejectReason> for HeadFault {
+    fn from(reason: RejectReason) -> Self {
+        Self {
+            reason,
+            parameter: None,
+        }
+    }
+}
+
 impl<'r> Head<'r> {
-    pub(super) fn parse(parts: &'r Parts) -> Result<Self, RejectReason> {
+    pub(super) fn parse(parts: &'r Parts) -> Result<Self, HeadFault> {
         Ok(Self {
             ids: ids(parts.uri.query().unwrap_or_default())?,
             format: format(&parts.headers)?,
@@ -32,14 +51,23 @@ impl<'r> Head<'r> {
 }
 
 /// Reads the query. An unknown parameter is refused: it may be one that a client relies on.
-fn ids(query: &str) -> Result<Ids, RejectReason> {
+fn ids(query: &str) -> Result<Ids, HeadFault> {
     let mut ids = Ids::Listed;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter {
-            "ids=none" => ids = Ids::LeftOut,
-            "ack=stream" => {}
-            _ => return Err(RejectReason::InvalidParameter),
-        }
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let reason = match (name, value) {
+            ("ids", "none") => {
+                ids = Ids::LeftOut;
+                continue;
+            }
+            ("ack", "stream") => continue,
+            ("ids" | "ack", _) => RejectReason::InvalidParameter,
+            _ => RejectReason::UnknownParameter,
+        };
+        return Err(HeadFault {
+            reason,
+            parameter: Some(name.chars().take(PARAMETER_CHARS_MAX).collect()),
+        });
     }
     Ok(ids)
 }
@@ -124,7 +152,27 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        Head::parse(&parts).map(|head| (head.ids, head.format, head.encoding))
+        Head::parse(&parts)
+            .map(|head| (head.ids, head.format, head.encoding))
+            .map_err(|fault| fault.reason)
+    }
+
+    #[test]
+    fn the_parameter_to_blame_is_named() {
+        use RejectReason as R;
+        let (long, cut) = ("x".repeat(65), "x".repeat(64));
+        let cases = [
+            ("ids=all", R::InvalidParameter, "ids"),
+            ("ids", R::InvalidParameter, "ids"),
+            ("ids=none&ack=", R::InvalidParameter, "ack"),
+            ("ack=stream&x=1", R::UnknownParameter, "x"),
+            ("=", R::UnknownParameter, ""),
+            (&long, R::UnknownParameter, &cut),
+        ];
+        for (query, reason, name) in cases {
+            let parameter = Some(name.to_owned());
+            assert_eq!(ids(query), Err(HeadFault { reason, parameter }), "{query}");
+        }
     }
 
     #[expect(clippy::too_many_lines, reason = "a table: one row per case")]
@@ -144,7 +192,7 @@ mod tests {
                 Ok((Ids::LeftOut, Format::Sniff, None)),
             ),
             ("/events?ack=stored", &[], Err(R::InvalidParameter)),
-            ("/events?x=1", &[], Err(R::InvalidParameter)),
+            ("/events?x=1", &[], Err(R::UnknownParameter)),
             (
                 "/events",
                 &[(ct, "application/json; charset=utf-8")],

@@ -203,6 +203,11 @@ async fn what_is_wrong_with_the_body_stores_nothing() {
             400,
             "invalid_parameter",
         ),
+        (
+            ingest.request("?ak=stream").body(good.to_vec()),
+            400,
+            "unknown_parameter",
+        ),
     ];
     for (request, status, code) in cases {
         let answer = request.send().await.unwrap();
@@ -221,6 +226,9 @@ async fn what_is_wrong_with_the_body_stores_nothing() {
     }
     let (_, body) = ingest.post(r#"[{"type":"a"} oops]"#).await;
     assert_eq!(body["offset"], 14);
+    let misnamed = ingest.request("?ak=stream").body(good.to_vec());
+    let (_, body) = answer_of(misnamed.send().await.unwrap()).await;
+    assert_eq!(body["parameter"], "ak", "{body}");
     assert!(frames(&redis).await.is_empty());
     ingest.stop().await;
 }
