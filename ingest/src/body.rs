@@ -7,6 +7,8 @@ mod json;
 mod ndjson;
 mod parser;
 
+use std::borrow::Cow;
+
 use evp_shared::event::id::{Identity, MadeId};
 use evp_shared::event::reject::Rejection;
 use evp_shared::outcome::RejectReason;
@@ -121,6 +123,17 @@ pub struct RejectedEvent {
     pub rejection: Rejection,
 }
 
+impl RejectedEvent {
+    fn held_bytes(&self) -> usize {
+        let owned = |text: &Cow<'_, str>| match text {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.len(),
+        };
+        let Rejection { field, message, .. } = &self.rejection;
+        size_of::<Self>() + field.as_ref().map_or(0, owned) + owned(message)
+    }
+}
+
 /// The events of one request.
 ///
 /// # Invariant
@@ -141,6 +154,23 @@ pub struct DecodedRequest {
     pub rejected: Vec<RejectedEvent>,
     /// How many of `rejected` are duplicates inside this request.
     pub duplicates: usize,
+}
+
+impl DecodedRequest {
+    /// Bytes that live until the answer: the documents, and what is noted of each event, accepted
+    /// or not. Without what the allocator adds.
+    pub fn held_bytes(&self) -> usize {
+        let batch = &self.batch;
+        let types: usize = batch.types.iter().map(|name| name.len()).sum();
+        let rejected: usize = self.rejected.iter().map(RejectedEvent::held_bytes).sum();
+        batch.documents.len()
+            + size_of_val(batch.events.as_slice())
+            + size_of_val(batch.types.as_slice())
+            + types
+            + size_of_val(self.ids.as_slice())
+            + size_of_val(self.event_ids.as_slice())
+            + rejected
+    }
 }
 
 /// Decodes bodies; keeps its buffers for the next one.

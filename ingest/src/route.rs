@@ -165,7 +165,7 @@ async fn post(app: &App, request: Request<Incoming>) -> Result<Answer, Refusal> 
     if request.batch.events.is_empty() {
         return Ok(response::all_rejected(&request));
     }
-    reserved.set(request.batch.documents.len());
+    reserved.set(request.held_bytes());
     append(app, Arc::new(request), reserved, head.ids).await
 }
 

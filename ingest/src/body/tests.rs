@@ -438,3 +438,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_held_until_the_answer_counts_rejected_events_and_ids() {
+    let held = |body: &str| decode(body, Format::Ndjson).held_bytes();
+    let one = r#"{"type":"a"}"#;
+    let document = decode(one, Format::Json).batch.documents.len();
+    assert!(held(one) > document + 16, "an id, and a mark");
+
+    // Most of a request may be events that leave no document.
+    let many = format!("{one}\n{}", "7\n".repeat(5_000));
+    let per_rejected = (held(&many) - held(one)) / 5_000;
+    let least = size_of::<RejectedEvent>() + size_of::<Option<CanonicalId>>();
+    assert!(
+        (least..least + 64).contains(&per_rejected),
+        "{per_rejected}"
+    );
+
+    // What an answer repeats of a client's own keys is held as well.
+    let named = |name: &str| held(&format!("{one}\n{{\"type\":\"a\",\"{name}\":1}}"));
+    assert_eq!(named(&"k".repeat(60)) - named("k"), 59);
+}
