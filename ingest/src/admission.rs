@@ -53,7 +53,7 @@ impl AdmissionLimits {
 /// The load at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadSnapshot {
-    /// The service is stopping.
+    /// The service is stopping because a part of it failed.
     pub is_draining: bool,
     /// What Redis is good for.
     pub redis: RedisState,
@@ -72,7 +72,7 @@ pub struct LoadSnapshot {
 /// Why a request is refused for load; a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShedReason {
-    /// The service is stopping.
+    /// The service is stopping because a part of it failed. An orderly stop refuses nothing.
     Draining,
     /// Redis is away.
     RedisUnavailable,

@@ -122,7 +122,7 @@ fn refuse(app: &App, refusal: &Refusal) -> Answer {
                 | ShedReason::AppendWait
                 | ShedReason::QueueFull => RejectReason::Overloaded,
             };
-            response::not_accepted(code, app.load.retry_after())
+            response::not_accepted(code, app.load.retry_after_shed(*reason))
         }
         Refusal::Reason(reason) => response::problem(*reason).into_response(),
         Refusal::Head(fault) => response::head_problem(fault.reason, fault.parameter.as_deref()),

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::{LoadSnapshot, RedisState, ShedReason, retry_after};
 
+/// When to come back, to another instance.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
+
 /// The load as its owners report it; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Load(Arc<Gauges>);
@@ -60,6 +63,18 @@ impl Load {
         retry_after(backlog, self.0.drained_per_s.load(Relaxed), rand::random())
     }
 
+    /// As [`retry_after`](Self::retry_after), for a request refused for `reason`: another instance
+    /// does not have the load of one that is stopping.
+    pub(crate) fn retry_after_shed(&self, reason: ShedReason) -> Duration {
+        if reason == ShedReason::Draining {
+            ELSEWHERE_AFTER
+        } else {
+            self.retry_after()
+        }
+    }
+
+    /// From here on every request is refused. Not for an orderly stop, which answers all that
+    /// come: for one that cannot append any more, because a part of it failed.
     pub(crate) fn set_draining(&self) {
         self.0.is_draining.store(true, Relaxed);
     }
@@ -143,6 +158,15 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_stops_sends_clients_elsewhere_at_once() {
+        let load = Load::new();
+        load.set_backlog(1_000_000, 0);
+        let wait = load.retry_after_shed(ShedReason::Draining);
+        assert_eq!(wait, Duration::from_secs(1));
+        assert!(load.retry_after_shed(ShedReason::Backlog) >= Duration::from_secs(60));
+    }
 
     #[test]
     fn reservations_are_given_back() {
