@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bson::doc;
-use evp_devstack::{MongoOptions, MongoServer};
 use evp_processor::config::ProcessorConfig;
 use evp_shared::clock::Clock;
 use evp_shared::keys::GROUP;
-use evp_shared::testing::{TestMongo, wait_for};
+use evp_shared::testing::wait_for;
 use fred::interfaces::StreamsInterface as _;
 
+use crate::fail_points::{fail, world_that_fails};
 use crate::harness::World;
 
 const CLAIM_IDLE: Duration = Duration::from_secs(4);
@@ -49,33 +49,17 @@ fn config(world: &World, name: &str) -> ProcessorConfig {
 
 /// Makes mongod take its time for each insert from here on.
 async fn slow_down(world: &World) {
-    let order = doc! {
-        "configureFailPoint": "failCommand",
-        "mode": "alwaysOn",
-        "data": {
-            "failCommands": ["insert"],
-            "blockConnection": true,
-            "blockTimeMS": EACH_INSERT_MS,
-        },
+    let slowly = doc! {
+        "failCommands": ["insert"],
+        "blockConnection": true,
+        "blockTimeMS": EACH_INSERT_MS,
     };
-    let admin = world.mongo.database().client().database("admin");
-    admin.run_command(order).await.unwrap();
+    fail(world, "alwaysOn", slowly).await;
 }
 
 #[tokio::test]
 async fn a_bulk_that_takes_longer_than_the_claim_idle_time_is_not_claimed() {
-    let mongod = MongoServer::start(MongoOptions {
-        cache_gb: 0.25,
-        extra: ["--setParameter", "enableTestCommands=1"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..MongoOptions::default()
-    });
-    let mongod = mongod.await.unwrap();
-    let world = World {
-        mongo: TestMongo::at(mongod.url()).await,
-        ..World::new().await
-    };
+    let (_mongod, world) = world_that_fails().await;
     world.refuse_bad(true).await;
     let running = ["p", "q"].map(|name| World::start_as(config(&world, name)));
     for one in &running {
