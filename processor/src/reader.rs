@@ -7,7 +7,7 @@ use evp_shared::backoff::Backoff;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{Reader, ReaderPool};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{EntryId, GroupReader, StreamError};
+use evp_shared::stream::{Entry, EntryId, GroupReader, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -15,6 +15,7 @@ use crate::breaker::Admit;
 use crate::bulk::ReadCount;
 use crate::context::Context;
 use crate::delivery::Delivery;
+use crate::open::is_foreign;
 
 /// Entries per page of the own pending list.
 const PAGE: u64 = 100;
@@ -162,15 +163,15 @@ impl ReadLoop {
         Ok(())
     }
 
-    /// Takes up the oldest pending entry of each partition, or a new one where none is pending.
+    /// Takes up the oldest pending entry, or a new one where none is pending.
     async fn probe(&self, group: &GroupReader<'_>) -> Result<(), Stopped> {
         let context = &*self.context;
         let lives = context.lives_now();
         for partition in 0..context.stream.partitions() {
-            let page = group.read_pending(partition, EntryId::ZERO, 1).await?;
-            if !page.is_empty() {
+            if let Some(oldest) = self.oldest_own(group, partition).await? {
                 context.left_overs.signal();
-                return self.send(context.deliver(page, &lives, true)).await;
+                let delivery = context.deliver(vec![oldest], &lives, true);
+                return self.send(delivery).await;
             }
         }
         let read = group.read_new(1, context.config.read_block).await?;
@@ -180,6 +181,32 @@ impl ReadLoop {
             self.mongo.ok();
         }
         self.send(context.deliver(read, &lives, false)).await
+    }
+
+    /// The oldest pending entry of `partition` that MongoDB will hear of: one of another identity
+    /// stays pending, and with it as the probe the breaker would stay open.
+    async fn oldest_own(
+        &self,
+        group: &GroupReader<'_>,
+        partition: u16,
+    ) -> Result<Option<Entry>, StreamError> {
+        let fingerprint = self.context.config.fingerprint();
+        let (mut after, mut count) = (EntryId::ZERO, 1);
+        loop {
+            let page = group.read_pending(partition, after, count).await?;
+            let Some(last) = page.last() else {
+                return Ok(None);
+            };
+            after = last.id;
+            count = COUNT_BOUNDS.0;
+            let own = page
+                .into_iter()
+                .find(|entry| !is_foreign(entry, fingerprint));
+            if own.is_some() {
+                return Ok(own);
+            }
+            self.beat.beat();
+        }
     }
 
     async fn send(&self, deliveries: Vec<Delivery>) -> Result<(), Stopped> {

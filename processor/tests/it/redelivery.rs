@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bson::{Document, doc, oid::ObjectId};
+use evp_shared::frame::Frame;
 use evp_shared::redis::reader_pool;
 use evp_shared::store::{EVENTS, RECEIPTS, prepare};
 use evp_shared::stream::GroupReader;
 use evp_shared::testing::wait_for;
 use fred::interfaces::KeysInterface as _;
 
+use crate::fail_points::{fail, stop_failing, world_that_fails};
 use crate::harness::World;
 
 /// Reads everything as `consumer`, as a processor does that then dies.
@@ -24,7 +26,7 @@ async fn read_and_die(world: &World, consumer: &str) -> usize {
 }
 
 /// Inserts the documents of a frame, as a processor does that dies before the receipt.
-async fn insert(world: &World, frame: &evp_shared::frame::Frame, how_many: usize) {
+async fn insert(world: &World, frame: &Frame, how_many: usize) {
     let database = world.mongo.database();
     prepare(&database, &[], world.config("x").fingerprint())
         .await
@@ -141,21 +143,50 @@ async fn an_entry_deleted_while_pending_is_acknowledged_and_blocks_nothing() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn frames_of_another_identity_stay_pending_and_turn_readiness_false_meanwhile() {
-    let world = World::new().await;
+/// Frame 1, made under another identity.
+fn foreign_frame(world: &World) -> Frame {
     let mut draft = evp_shared::frame::FrameDraft::new();
     let batch = evp_shared::testing::events::batch(&[("a", "click")]);
     draft.push("default", &batch, 0..1);
-    let frame = draft.seal(evp_shared::frame::FrameStamp {
+    draft.seal(evp_shared::frame::FrameStamp {
         id: world.frame(1, &[("a", "click")]).id,
         received_at_ms: world.now_ms,
         codec: evp_shared::frame::Codec::None,
         fingerprint: 1,
         flags: 0,
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_pending_frame_of_another_identity_does_not_keep_the_breaker_open() {
+    let (_mongod, world) = world_that_fails().await;
+    let running = world.start("p");
+    world.append(&[world.frame(3, &[("c", "click")])]).await;
+    world.settled().await;
+    wait_for("ready", async || running.health.readiness().ready).await;
+    let has = |name: &str| {
+        let reasons = running.health.readiness().reasons;
+        reasons.iter().any(|reason| reason.name == name)
+    };
+    world.append(&[foreign_frame(&world)]).await;
+    wait_for("the frame is met", async || has("identity")).await;
+    let never = doc! { "failCommands": ["insert"], "errorCode": 10_107 };
+    fail(&world, "alwaysOn", never).await;
+    world.append(&[world.frame(2, &[("b", "click")])]).await;
+    wait_for("the breaker opens", async || has("mongo")).await;
+    stop_failing(&world).await;
+    wait_for("the breaker is closed", async || {
+        !has("mongo") && world.counts().await["click"] == 2
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn frames_of_another_identity_stay_pending_and_turn_readiness_false_meanwhile() {
+    let world = World::new().await;
     world
-        .append(&[frame, world.frame(2, &[("b", "click")])])
+        .append(&[foreign_frame(&world), world.frame(2, &[("b", "click")])])
         .await;
     let running = world.start("p");
     wait_for("readiness names the identity", async || {
