@@ -1,6 +1,6 @@
 //! What all loops of a processor share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use evp_shared::clock::Clock;
 use evp_shared::stream::{Entry, Life, Stream};
@@ -34,6 +34,8 @@ pub struct Context {
     pub breaker: Breaker,
     /// Says that entries were left pending under this consumer.
     pub left_overs: LeftOvers,
+    /// Entries of bulks that failed after the order to stop: nobody here takes them up again.
+    pub unfinished: AtomicUsize,
     /// How often entries of another identity were met.
     pub foreign: AtomicU64,
     /// Redis is short of memory: no acknowledged entry is kept.
@@ -57,6 +59,7 @@ impl Context {
             in_flight: InFlight::default(),
             breaker: Breaker::default(),
             left_overs: LeftOvers::default(),
+            unfinished: 0.into(),
             foreign: 0.into(),
             memory_short: false.into(),
             dead_letter_room: Room::new(config.dead_letters),

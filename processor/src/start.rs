@@ -2,6 +2,7 @@
 //! and in which order they end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
@@ -111,6 +112,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         context: context.clone(),
         deliveries,
         mongo,
+        shutdown: shutdown.clone(),
     };
     let ticker = TickLoop {
         context: context.clone(),
@@ -129,8 +131,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     keep_house(&mut tasks, &context, &service.health, &shutdown);
     tasks.join().await?;
     sketch::write(&context, true).await;
-    leave_group(&context).await;
-    Ok(Left(context.in_flight.len()))
+    Ok(Left(leave_group(&context).await))
 }
 
 /// Starts the loops that no event waits for.
@@ -255,11 +256,26 @@ async fn pause(delay: Duration, shutdown: &Shutdown) -> bool {
     }
 }
 
-/// Takes this consumer out of the group, unless entries are pending under it.
-async fn leave_group(context: &Context) {
+/// Takes this consumer out of the group, unless entries are pending under it. Returns how many
+/// are; where Redis cannot be asked, at least those the last bulks left.
+async fn leave_group(context: &Context) -> usize {
+    let mut pending = 0;
+    let mut at_least = 0;
     for partition in 0..context.stream.partitions() {
-        if let Err(error) = context.stream.leave(partition, &context.consumer).await {
-            info!(partition, %error, "consumer stays in the group");
+        match context.stream.leave(partition, &context.consumer).await {
+            Ok(entries) => pending += usize::try_from(entries).unwrap_or(usize::MAX),
+            Err(error) => {
+                info!(partition, %error, "consumer stays in the group");
+                at_least = context.unfinished.load(Ordering::SeqCst);
+            }
         }
     }
+    let left = pending.max(at_least);
+    if left > 0 {
+        warn!(
+            entries = left,
+            "entries stay pending: another processor takes them, or this one at its next start"
+        );
+    }
+    left
 }

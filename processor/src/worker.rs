@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use evp_shared::health::Condition;
+use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{EntryId, StreamError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ pub struct WorkLoop {
     pub deliveries: mpsc::Receiver<Vec<Delivery>>,
     /// Whether MongoDB takes what it is given.
     pub mongo: Condition,
+    /// The order to stop, after which what fails is not tried again.
+    pub shutdown: Shutdown,
 }
 
 /// A bulk that is over: which entries were in it, and what became of them.
@@ -73,6 +76,10 @@ impl WorkLoop {
     /// Learns from a bulk that is over, and returns the limits of the next ones.
     fn conclude(&self, concluded: Concluded, limits: BulkLimits, whole: BulkLimits) -> BulkLimits {
         let context = &*self.context;
+        if concluded.result.is_err() && self.shutdown.is_triggered() {
+            let left = concluded.entries.len();
+            context.unfinished.fetch_add(left, Ordering::SeqCst);
+        }
         for (partition, id) in concluded.entries {
             context.in_flight.leave(partition, id);
         }

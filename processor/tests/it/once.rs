@@ -18,7 +18,7 @@ async fn appended_events_are_stored_counted_and_acknowledged() {
     world.assert_counts(&[("click", 2), ("view", 2)]).await;
     assert_eq!(running.stop().await, Left::NOTHING);
     // Nothing was pending under it, so it is out of the group.
-    assert!(world.stream.leave(0, "p").await.unwrap());
+    assert_eq!(world.stream.leave(0, "p").await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use std::process::{Output, Stdio};
 
-use evp_devstack::{RedisOptions, RedisServer};
-use evp_shared::testing::{TestMongo, TestRedis};
+use evp_devstack::{MongoOptions, MongoServer, RedisOptions, RedisServer};
+use evp_shared::testing::{TestMongo, TestRedis, wait_for};
 use tokio::process::Command;
+
+use crate::harness::World;
 
 /// Runs the binary to its end.
 async fn end_of(redis: &TestRedis, mongo: &TestMongo, variables: &[(&str, &str)]) -> Output {
@@ -62,4 +64,38 @@ async fn an_address_that_cannot_be_used_ends_it_with_64() {
     let missing = ("EVP__REDIS__CA_FILE", "/nowhere.pem");
     let output = end_of(&redis, &mongo, &[missing]).await;
     assert_refused(&output, "redis.ca_file /nowhere.pem");
+}
+
+#[tokio::test]
+async fn entries_that_stay_pending_at_its_end_are_in_the_log_and_the_exit_code() {
+    let mut mongod = MongoServer::start(MongoOptions::default()).await.unwrap();
+    let world = World {
+        mongo: TestMongo::at(mongod.url()).await,
+        ..World::new().await
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evp-processor"));
+    command
+        .envs(world.environment())
+        .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("EVP__PROCESSOR__INSERT_DEADLINE", "1s")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let running = command.spawn().unwrap();
+    world.append(&[world.frame(1, &[("a", "click")])]).await;
+    world.settled().await;
+    mongod.kill().await;
+    world.append(&[world.frame(2, &[("b", "click")])]).await;
+    wait_for("it is read", async || {
+        world.stream.pending(0).await.unwrap().entries == 1
+    })
+    .await;
+
+    let pid = running.id().unwrap().to_string();
+    let asked = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(asked.unwrap().success());
+    let output = running.wait_with_output().await.unwrap();
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("entries stay pending"), "{log}");
 }

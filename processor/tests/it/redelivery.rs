@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc, oid::ObjectId};
 use evp_shared::frame::Frame;
 use evp_shared::redis::reader_pool;
+use evp_shared::service::Left;
 use evp_shared::store::{EVENTS, RECEIPTS, prepare};
 use evp_shared::stream::GroupReader;
 use evp_shared::testing::wait_for;
@@ -200,8 +201,7 @@ async fn frames_of_another_identity_stay_pending_and_turn_readiness_false_meanwh
     })
     .await;
     assert_eq!(world.stream.pending(0).await.unwrap().entries, 1);
-    running.stop().await;
-    assert!(!world.stream.leave(0, "p").await.unwrap());
+    assert_eq!(running.stop().await, Left(1));
 
     // The operator takes it away: the entry is all that spoke against readiness.
     let running = world.start("p");

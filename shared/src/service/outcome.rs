@@ -57,7 +57,7 @@ pub(super) fn report<E: RunFailure>(outcome: Outcome<E>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Outcome::Returned(Ok(Left(left))) => {
-            tracing::warn!(left, "the grace period was over before all was finished");
+            tracing::warn!(left, "ended before all was finished");
         }
         Outcome::Returned(Err(error)) => {
             tracing::error!(error = %Chain(&error), "the service failed");

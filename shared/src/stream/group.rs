@@ -176,16 +176,22 @@ impl Stream {
         })
     }
 
-    /// Takes `consumer` out of the group of `partition` if nothing is pending under it; says
-    /// whether it is out.
+    /// Takes `consumer` out of the group of `partition` if nothing is pending under it. Returns how
+    /// many entries are: 0 says that it is out.
     ///
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
-    pub async fn leave(&self, partition: u16, consumer: &str) -> Result<bool, StreamError> {
+    pub async fn leave(&self, partition: u16, consumer: &str) -> Result<u64, StreamError> {
         let key = self.keys(partition)?.events.clone();
         let args = vec![GROUP.into(), consumer.into()];
-        let reply = self.run(&self.scripts.leave, vec![key], args).await?;
-        Ok(reply::text(&mut reply.into_iter())? != "pending")
+        let mut reply = self
+            .run(&self.scripts.leave, vec![key], args)
+            .await?
+            .into_iter();
+        match reply::text(&mut reply)?.as_str() {
+            "pending" => reply::number(&mut reply),
+            _ => Ok(0),
+        }
     }
 
     /// The pending entries list of `partition` in short.
