@@ -154,19 +154,20 @@ async fn differing_total(
     partition: u16,
     closed: u64,
 ) -> Result<Option<DifferingBucket>, BulkFailure> {
-    let found = total_before(context, partition, closed).await?;
+    let (found, _) = total_before(context, partition, closed).await?;
     let owed = owed_before(context, partition, closed).await?;
     let table = type_table(context, partition, [&owed]).await?;
     Ok(compare(0, &found, &table.fold(&owed)))
 }
 
 /// The counts over all time without those of the hours from `hour` on, which are read in the same
-/// step: commits change both alike, so the difference stands still under load.
+/// step: commits change both alike, so the difference stands still under load. Also says whether
+/// all of what those hours hold could be read.
 async fn total_before(
     context: &Context,
     partition: u16,
     hour: u64,
-) -> Result<FoundCounts, BulkFailure> {
+) -> Result<(FoundCounts, bool), BulkFailure> {
     let mut hashes = vec![CountHash::Total];
     hashes.extend(hours_since(context, hour));
     let mut found = context
@@ -175,12 +176,14 @@ async fn total_before(
         .await?
         .into_iter();
     let mut total = found.next().unwrap_or_default();
+    let mut are_hours_whole = true;
     for later in found {
+        are_hours_whole &= !later.damaged;
         for (field, count) in later.counts {
             *total.counts.entry(field).or_default() -= count;
         }
     }
-    Ok(total)
+    Ok((total, are_hours_whole))
 }
 
 /// The hours from `hour` on that may hold counts.

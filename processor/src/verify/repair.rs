@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use evp_shared::counters::{Step, split_field};
 use evp_shared::stream::audit::FIELDS_MAX;
 use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
+use tracing::warn;
 
 use super::{Differences, hours_since, owed_before, owed_of, second, total_before, type_table};
 use crate::compare::{DifferingBucket, compare};
@@ -121,9 +122,16 @@ async fn set_bucket(
 }
 
 /// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
-/// at that moment.
+/// at that moment; not while one of those is damaged, for nobody knows what it held.
 async fn set_total(context: &Context, partition: u16, hour: u64) -> Result<u64, BulkFailure> {
-    let found = total_before(context, partition, hour).await?;
+    let (found, are_hours_whole) = total_before(context, partition, hour).await?;
+    if !are_hours_whole {
+        warn!(
+            partition,
+            "an hour's counts are damaged: the counts over all time wait for its repair"
+        );
+        return Ok(0);
+    }
     let owed = owed_before(context, partition, hour).await?;
     let table = type_table(context, partition, [&owed]).await?;
     let owed = table.fold(&owed);
@@ -131,8 +139,12 @@ async fn set_total(context: &Context, partition: u16, hour: u64) -> Result<u64, 
         return Ok(0);
     };
     let plus = hours_since(context, hour);
-    // A damaged total reads as less than nothing for what the hours hold, so that all differ.
-    let rows = differing.counts.iter().map(row).collect::<Vec<_>>();
+    // What only the hours hold is owed nothing before them, and must not go with the damaged.
+    let mut of_hours = owed;
+    for field in found.counts.into_keys() {
+        of_hours.entry(field).or_default();
+    }
+    let rows = rows(&differing, &of_hours);
     set(
         context,
         partition,

@@ -126,6 +126,45 @@ async fn a_bucket_of_another_type_and_a_value_that_is_no_number_are_mended() {
 }
 
 #[tokio::test]
+async fn one_damaged_count_over_all_time_takes_no_other_with_it() {
+    let world = world_of(|world| {
+        vec![
+            world.frame_of(30 * 60, 1, &[("a", "click"), ("b", "view")]),
+            world.frame_of(10, 2, &[("c", "tap")]),
+        ]
+    })
+    .await;
+    let total = world.redis.keys().partition(0).count_total;
+    let broken = ("default\u{1f}click", "many");
+    let client = world.redis.client();
+    client.hset::<i64, _, _>(total, broken).await.unwrap();
+    let report = verify(&world, repair()).await;
+    assert!(report.is_equal(), "{report:?}");
+    world
+        .assert_counts(&[("click", 1), ("tap", 1), ("view", 1)])
+        .await;
+}
+
+#[tokio::test]
+async fn the_total_is_not_set_while_an_hour_in_it_is_damaged() {
+    let world = world_of(|world| {
+        vec![
+            world.frame_of(30 * 60, 1, &[("a", "click")]),
+            world.frame_of(0, 2, &[("b", "click")]),
+        ]
+    })
+    .await;
+    let hour = bucket(&world, Step::Hour, 0);
+    let broken = ("default\u{1f}click", "many");
+    let client = world.redis.client();
+    client.hset::<i64, _, _>(hour, broken).await.unwrap();
+    let report = verify(&world, repair()).await;
+    assert!(!report.is_equal(), "{report:?}");
+    assert_eq!(report.repaired.set_counts, 0);
+    world.assert_counts(&[("click", 2)]).await;
+}
+
+#[tokio::test]
 async fn a_young_surplus_is_reported_and_not_touched() {
     let world = world_of(|world| vec![world.frame_of(10, 1, &[("a", "click")])]).await;
     let minute = bucket(&world, Step::Minute, 10);
