@@ -12,6 +12,7 @@ use fred::clients::Client;
 use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, ConfigInterface};
 use fred::prelude::{Builder, Error as RedisError, Value};
+use fred::types::ConnectHandle;
 use fred::types::config::{
     Config, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector, UnresponsiveConfig,
 };
@@ -178,6 +179,28 @@ pub type ReaderPool = managed::Pool<ReaderManager>;
 /// A connection out of a [`ReaderPool`].
 pub type Reader = managed::Object<ReaderManager>;
 
+/// A client with a connection of its own, which ends with it: fred's clients go on, and connect
+/// anew, when nobody holds them any more.
+#[derive(Debug)]
+pub struct OwnConnection {
+    client: Client,
+    task: ConnectHandle,
+}
+
+impl std::ops::Deref for OwnConnection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for OwnConnection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// Makes the connections of a [`ReaderPool`].
 #[derive(Debug)]
 pub struct ReaderManager {
@@ -185,20 +208,22 @@ pub struct ReaderManager {
 }
 
 impl managed::Manager for ReaderManager {
-    type Type = Client;
+    type Type = OwnConnection;
     type Error = RedisError;
 
-    async fn create(&self) -> Result<Client, RedisError> {
+    async fn create(&self) -> Result<OwnConnection, RedisError> {
         // A blocking read is silent by design, so its own deadline watches it instead.
         let client = build(&self.how, None)?;
-        // Boxed: fred's future is 20 KB, and every caller of the pool would carry it.
-        Box::pin(client.init()).await?;
-        Ok(client)
+        let task = client.connect();
+        // Whole before the first wait, which the pool may cut short.
+        let own = OwnConnection { client, task };
+        own.wait_for_connect().await?;
+        Ok(own)
     }
 
     async fn recycle(
         &self,
-        client: &mut Client,
+        client: &mut OwnConnection,
         _: &managed::Metrics,
     ) -> managed::RecycleResult<RedisError> {
         if !client.is_connected() {

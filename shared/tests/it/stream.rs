@@ -11,8 +11,12 @@ use evp_shared::stream::{
     AppendError, ClaimStep, Commit, Committed, Entry, EntryAck, EntryId, GroupReader, KeptWindow,
     Life, Made, ProducerState, Registration, Settle, Stream, StreamError,
 };
-use evp_shared::testing::TestRedis;
-use fred::interfaces::{HashesInterface, KeysInterface, StreamsInterface};
+use evp_shared::testing::{TestRedis, wait_for};
+use fred::interfaces::{
+    ClientInterface, ClientLike, HashesInterface, KeysInterface, StreamsInterface,
+};
+use fred::prelude::Value;
+use fred::types::{ClusterHash, CustomCommand};
 
 const SECOND: u32 = 1_700_000_000;
 const PATIENT: KeptWindow = KeptWindow {
@@ -514,4 +518,26 @@ async fn the_first_identity_stands() {
     for (claimed, expected) in [(0xabcd, 0xabcd), (0xabcd, 0xabcd), (7, 0xabcd)] {
         assert_eq!(stream.claim_identity(claimed).await.unwrap(), expected);
     }
+}
+
+/// What Redis says when it is asked `words` about the connection `id`.
+async fn ask_of(redis: &TestRedis, words: &str, id: i64) -> Value {
+    let kind = CustomCommand::new("CLIENT", ClusterHash::FirstKey, false);
+    let words = words.split(' ').map(Value::from);
+    let words = words.chain([id.into()]).collect::<Vec<_>>();
+    redis.client().custom(kind, words).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_reader_that_is_dropped_ends_its_connection() {
+    let redis = TestRedis::new().await;
+    let client = reader(&redis).await;
+    let id: i64 = client.client_id().await.unwrap();
+    let listed = async || ask_of(&redis, "LIST ID", id).await.into_string();
+    assert!(listed().await.unwrap().contains("id="));
+    drop(Reader::take(client));
+    wait_for("it is gone", async || {
+        listed().await.unwrap_or_default().is_empty()
+    })
+    .await;
 }
