@@ -265,7 +265,7 @@ impl Stream {
     }
 }
 
-/// A script is sent once: its caller knows what a lost answer means.
+/// Scripts and reads are sent once: their caller knows what a lost answer means.
 fn once() -> Options {
     Options {
         max_attempts: Some(1),

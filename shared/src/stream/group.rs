@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::StreamsInterface;
+use fred::interfaces::{ClientLike as _, StreamsInterface};
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, answered, entry, reply};
+use super::{Entry, EntryId, Stream, StreamError, answered, entry, once, reply};
 use crate::keys::GROUP;
 
 /// How much longer than asked a blocking read may take before its connection counts as dead.
@@ -71,7 +71,8 @@ impl<'a> GroupReader<'a> {
     ///
     /// # Errors
     /// [`StreamError::NoGroup`] asks for hello; after any error the reply may be lost and its
-    /// entries pending under this consumer: read those first.
+    /// entries pending under this consumer: read those first. A lost connection is such an error:
+    /// read again by itself, it would hide what the lost reply held until others claim that.
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped midway, delivered entries stay pending unseen.
@@ -84,7 +85,8 @@ impl<'a> GroupReader<'a> {
             .collect();
         let ids = vec![">"; keys.len()];
         let block_ms = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
-        let read = self.client.xreadgroup::<Value, _, _, _, _>(
+        let client = self.client.with_options(&once());
+        let read = client.xreadgroup::<Value, _, _, _, _>(
             GROUP,
             self.consumer,
             Some(count),
@@ -111,7 +113,8 @@ impl<'a> GroupReader<'a> {
         count: u64,
     ) -> Result<Vec<Entry>, StreamError> {
         let key = self.stream.keys(partition)?.events.clone();
-        let read = self.client.xreadgroup::<Value, _, _, _, _>(
+        let client = self.client.with_options(&once());
+        let read = client.xreadgroup::<Value, _, _, _, _>(
             GROUP,
             self.consumer,
             Some(count),

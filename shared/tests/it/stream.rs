@@ -541,3 +541,26 @@ async fn a_reader_that_is_dropped_ends_its_connection() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_read_that_loses_its_connection_fails_instead_of_reading_on() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let life = stream.hello(0, Life::UNKNOWN, None).await.unwrap().life;
+    let client = reader(&redis).await;
+    let id: i64 = client.client_id().await.unwrap();
+    let group = GroupReader::new(&client, &stream, "a");
+    // Sent again over another connection, it would find the frame.
+    let read = group.read_new(10, Duration::from_secs(5));
+    let cut = async {
+        wait_for("the read is blocked", async || {
+            let listed = ask_of(&redis, "LIST ID", id).await.into_string().unwrap();
+            listed.contains("cmd=xreadgroup") && listed.contains("flags=b")
+        })
+        .await;
+        assert_eq!(ask_of(&redis, "KILL ID", id).await, Value::Integer(1));
+        stream.append(0, life, &[frame(1)]).await.unwrap();
+    };
+    let (read, ()) = tokio::join!(read, cut);
+    assert!(matches!(read, Err(StreamError::Unknown { .. })), "{read:?}");
+}
