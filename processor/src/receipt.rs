@@ -145,11 +145,8 @@ impl Inserter {
             }
         }
         if !earlier.is_empty() {
-            let mut found = self.find_receipts(&earlier).await?;
-            for frame in earlier {
-                // It was there a moment ago, and receipts are kept: not found is no answer.
-                settles.push(found.remove(&frame).ok_or(StoreFailure::Protocol)?);
-            }
+            let found = self.find_receipts(&earlier).await?;
+            settles.extend(settles_of(&earlier, &found)?);
         }
         Ok(Receipts(settles))
     }
@@ -203,6 +200,18 @@ impl Inserter {
     }
 }
 
+/// What is to be settled for each of `frames`, of which one may come twice: it was appended twice.
+fn settles_of(
+    frames: &[FrameId],
+    found: &HashMap<FrameId, Settle>,
+) -> Result<Vec<Settle>, StoreFailure> {
+    frames
+        .iter()
+        // It was there a moment ago, and receipts are kept: not found is no answer.
+        .map(|frame| found.get(frame).cloned().ok_or(StoreFailure::Protocol))
+        .collect()
+}
+
 /// Receipts read again, for the frames whose receipt is known to exist.
 pub fn known(settles: Vec<Settle>) -> Receipts {
     Receipts(settles)
@@ -220,6 +229,23 @@ mod tests {
     use evp_shared::frame::ProducerId;
 
     use super::*;
+
+    #[test]
+    fn a_frame_that_comes_twice_is_settled_twice_by_its_one_receipt() {
+        let frame = |number| FrameId::new(1_700_000_000, ProducerId::new(3, 5), number);
+        let receipt = Receipt {
+            frame: frame(1),
+            counts: Vec::new(),
+            duplicates: 0,
+            dead_letters: 0,
+        };
+        let settle = receipt.settle(5_000);
+        let found = HashMap::from([(frame(1), settle.clone())]);
+        let settles = settles_of(&[frame(1), frame(1)], &found).unwrap();
+        assert_eq!(settles, [settle.clone(), settle]);
+        let missing = settles_of(&[frame(2)], &found);
+        assert!(matches!(missing, Err(StoreFailure::Protocol)));
+    }
 
     #[test]
     fn a_receipt_reads_back_as_what_it_settles() {
