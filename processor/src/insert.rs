@@ -55,8 +55,8 @@ pub enum StoreFailure {
     },
     /// The dead letters are at their cap, and something cannot be stored.
     #[error(
-        "the dead letters are full ({events} of {bytes} bytes): replay or purge them with \
-         evp-processor dlq, or raise dead_letters.max_events or dead_letters.max_bytes"
+        "the dead letters are full ({events} of {bytes} bytes): purge them with evp-processor dlq, \
+         or raise dead_letters.max_events or dead_letters.max_bytes; then replay"
     )]
     DeadLettersFull {
         /// How many there are.
@@ -346,6 +346,22 @@ mod tests {
             written(&doc! { "userId": 1 }),
             Written::Refused { code: 11_000, .. }
         ));
+    }
+
+    #[test]
+    fn at_the_cap_only_what_works_there_is_advised() {
+        let full = StoreFailure::DeadLettersFull {
+            events: 1,
+            bytes: 2,
+        };
+        let advice = full.to_string();
+        // A replay at the cap waits for a processor that waits for room.
+        let (first, later) = advice.split_once("; then ").unwrap();
+        assert!(
+            first.contains("purge") && first.contains("max_events"),
+            "{advice}"
+        );
+        assert!(!first.contains("replay") && later == "replay", "{advice}");
     }
 
     #[test]
