@@ -110,26 +110,36 @@ fn weight(delivery: &Delivery) -> (usize, usize) {
     (events.max(1) as usize, bytes.max(stored) as usize)
 }
 
-/// Chooses how many entries to ask for, so that one read fills about one bulk however large the
-/// frames are.
+/// Chooses how many entries of each partition to ask for, so that one read fills about one bulk
+/// however large the frames are and however many partitions answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadCount {
     entries: u64,
     bounds: (u64, u64),
+    partitions: u64,
 }
 
 impl ReadCount {
-    /// Starts with the lower bound: nothing is known of the frames' size yet.
-    pub fn new(lowest: u64, highest: u64) -> Self {
+    /// Starts with `lowest` entries of all `partitions` together: nothing is known of the frames'
+    /// size yet. `highest` bounds those of one partition.
+    pub fn new(lowest: u64, highest: u64, partitions: u16) -> Self {
+        let partitions = u64::from(partitions).max(1);
+        let lowest = (lowest / partitions).max(1);
         Self {
             entries: lowest,
             bounds: (lowest, highest),
+            partitions,
         }
     }
 
-    /// Entries to ask for.
+    /// Entries of each partition to ask for.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// Forgets the frames' size: what waited since the last read may be larger.
+    pub fn forget(&mut self) {
+        self.entries = self.bounds.0;
     }
 
     /// Learns from a read.
@@ -146,7 +156,7 @@ impl ReadCount {
         let by_events = limits.events * read.len() / events.max(1);
         let by_bytes = limits.bytes * read.len() / bytes.max(1);
         let fill = u64::try_from(by_events.min(by_bytes)).unwrap_or(u64::MAX);
-        self.entries = fill.clamp(self.bounds.0, self.bounds.1);
+        self.entries = (fill / self.partitions).clamp(self.bounds.0, self.bounds.1);
     }
 }
 
@@ -221,12 +231,27 @@ mod tests {
 
     #[test]
     fn the_read_count_follows_the_size_of_frames() {
-        let mut count = ReadCount::new(2, 100);
+        let mut count = ReadCount::new(2, 100, 1);
         assert_eq!(count.entries(), 2);
         count.learn(&deliveries(&[(1, 10), (1, 10)]), LIMITS);
         assert_eq!(count.entries(), 10);
         count.learn(&deliveries(&[(1, 500)]), LIMITS);
         assert_eq!(count.entries(), 2);
+    }
+
+    #[test]
+    fn one_read_fills_one_bulk_however_many_partitions_answer() {
+        let mut count = ReadCount::new(16, 100, 4);
+        assert_eq!(count.entries(), 4);
+        let large = BulkLimits {
+            events: 100,
+            ..LIMITS
+        };
+        count.learn(&deliveries(&[(1, 10), (1, 10)]), large);
+        assert_eq!(count.entries(), 25);
+        count.forget();
+        assert_eq!(count.entries(), 4);
+        assert_eq!(ReadCount::new(16, 100, 64).entries(), 1);
     }
 
     #[test]

@@ -24,9 +24,13 @@ const PAGE: u64 = 100;
 /// not be worked on without a pause.
 const PASS_EVERY: Duration = Duration::from_millis(250);
 
-/// Bounds of the entries asked for at once, per partition: few when frames are large, many when
-/// they are small.
+/// Bounds of the entries asked for at once: few of all partitions together when frames are large,
+/// many of each when they are small.
 const COUNT_BOUNDS: (u64, u64) = (16, 1_000);
+
+/// What is known of the frames' size is not known any more when nothing was read for this long:
+/// under load they grow up to their limit within that, and a thousand of those are 512 MiB.
+const SIZE_KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// Reads for one processor until the shutdown.
 #[derive(Debug)]
@@ -105,7 +109,8 @@ impl ReadLoop {
     async fn read_over(&self, connection: &Reader, shutdown: &Shutdown) -> Result<(), Stopped> {
         let context = &*self.context;
         let group = GroupReader::new(connection, &context.stream, &context.consumer);
-        let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1);
+        let partitions = context.stream.partitions();
+        let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1, partitions);
         let mut pass_due = context.clock.now();
         while !shutdown.is_triggered() {
             let entries = match context.breaker.admit(context.clock.now()) {
@@ -113,6 +118,7 @@ impl ReadLoop {
                 Admit::Probe => 1,
                 Admit::Wait(pause) => {
                     self.beat.beat();
+                    count.forget();
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = shutdown.triggered() => {}
@@ -123,6 +129,7 @@ impl ReadLoop {
             if context.breaker.is_open() {
                 // What failed is pending here: it is the probe.
                 self.probe(&group).await?;
+                count.forget();
             } else if context.clock.now() >= pass_due && context.left_overs.take() {
                 pass_due = context.clock.now() + PASS_EVERY;
                 self.read_pending(&group, shutdown).await?;
@@ -132,7 +139,11 @@ impl ReadLoop {
                 let read = group.read_new(entries, block).await?;
                 let deliveries = context.deliver(read, &lives, false);
                 count.learn(&deliveries, context.config.bulk);
+                let since = context.clock.now();
                 self.send(deliveries).await?;
+                if context.clock.now() - since > SIZE_KNOWN_FOR {
+                    count.forget();
+                }
             }
             self.beat.beat();
         }
