@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::commit::commit_all;
 use crate::context::Context;
+use crate::insert::StoreFailure;
 use crate::pipeline::BulkFailure;
 use crate::verify::differing_buckets;
 
@@ -27,6 +28,10 @@ const LATER: [u64; 2] = [2, 60];
 const BEFORE_CUT: u64 = 10;
 /// How far back: bits live 48 h, and half of that is the margin.
 const BACK_MAX: u64 = 24 * 60;
+
+/// Failures that end a round. More than one, so that a run that always fails does not keep the
+/// older ones from their turn; few, for each may last as long as a deadline.
+const FAILURES_MAX: usize = 3;
 
 /// Minutes compared at once: at 50,000 events/s they hold 300,000 receipts, which MongoDB sums up
 /// within the deadline of a command.
@@ -50,15 +55,17 @@ impl ReconcileLoop {
         let mut minutes = tokio::time::interval(Duration::from_secs(MINUTE));
         minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut due = Due::default();
+        let mut added = None;
         loop {
             tokio::select! {
                 _ = minutes.tick() => {
+                    let now = self.this_minute();
                     for partition in 0..self.context.stream.partitions() {
                         for later in LATER {
-                            let minute = self.this_minute().saturating_sub(later);
-                            due.add(partition, minute..minute + 1);
+                            due.add(partition, closed_since(added, now, later));
                         }
                     }
+                    added = Some(now);
                 }
                 cuts = self.context.lives.cuts() => {
                     let now = self.this_minute();
@@ -74,12 +81,13 @@ impl ReconcileLoop {
         }
     }
 
-    /// Reconciles what is due, newest first; what fails stays due, and ends the round: MongoDB or
-    /// Redis is away.
+    /// Reconciles what is due, newest first. What fails stays due and holds up nothing older;
+    /// [`FAILURES_MAX`] end the round: MongoDB or Redis is away.
     async fn work_off(&self, due: &mut Due, shutdown: &Shutdown) {
         due.forget_before(self.this_minute().saturating_sub(BACK_MAX));
-        while let Some((partition, minutes)) = due.newest() {
-            if shutdown.is_triggered() {
+        let mut failures = 0;
+        for (partition, minutes) in due.newest_first() {
+            if shutdown.is_triggered() || failures == FAILURES_MAX {
                 return;
             }
             match reconcile(&self.context, partition, minutes.clone()).await {
@@ -91,8 +99,12 @@ impl ReconcileLoop {
                     }
                 }
                 Err(error) => {
-                    warn!(partition, %error, "reconcile stopped, and is tried again in a minute");
-                    return;
+                    failures += 1;
+                    let from = minutes.start;
+                    warn!(partition, from, %error, "not reconciled, and tried again in a minute");
+                    if matches!(error, BulkFailure::Store(StoreFailure::Deadline(_))) {
+                        due.halve(partition, &minutes);
+                    }
                 }
             }
             self.beat.beat();
@@ -118,10 +130,20 @@ impl Due {
         }
     }
 
-    fn newest(&self) -> Option<(u16, Range<u64>)> {
-        self.0
-            .last()
-            .map(|(from, to, partition)| (*partition, *from..*to))
+    fn newest_first(&self) -> Vec<(u16, Range<u64>)> {
+        let runs = self.0.iter().rev();
+        runs.map(|(from, to, partition)| (*partition, *from..*to))
+            .collect()
+    }
+
+    /// Makes two of a run that is too large for the deadline of a command.
+    fn halve(&mut self, partition: u16, minutes: &Range<u64>) {
+        let middle = minutes.start.midpoint(minutes.end);
+        if middle > minutes.start {
+            self.remove(partition, minutes);
+            self.0.insert((minutes.start, middle, partition));
+            self.0.insert((middle, minutes.end, partition));
+        }
     }
 
     fn remove(&mut self, partition: u16, minutes: &Range<u64>) {
@@ -131,6 +153,14 @@ impl Due {
     fn forget_before(&mut self, minute: u64) {
         self.0.retain(|(_, to, _)| *to > minute);
     }
+}
+
+/// The minutes that came to be `later` minutes old since the minute `added`, when it was asked for
+/// the last time: a round may take longer than a minute.
+fn closed_since(added: Option<u64>, now: u64, later: u64) -> Range<u64> {
+    let since = added.map_or(now, |added| added + 1);
+    let since = since.clamp(now.saturating_sub(BACK_MAX), now + 1);
+    since.saturating_sub(later)..(now + 1).saturating_sub(later)
 }
 
 /// Compares the minute buckets `minutes` of `partition` with their receipts, newest first, and
@@ -193,13 +223,8 @@ mod tests {
         due.add(0, 100..125);
         due.add(0, 124..125);
         due.add(1, 90..91);
-        let mut order = Vec::new();
-        while let Some((partition, minutes)) = due.newest() {
-            due.remove(partition, &minutes);
-            order.push((partition, minutes));
-        }
         assert_eq!(
-            order,
+            due.newest_first(),
             [
                 (0, 124..125),
                 (0, 120..125),
@@ -215,8 +240,32 @@ mod tests {
         let mut due = Due::default();
         due.add(0, 10..40);
         due.forget_before(30);
-        assert_eq!(due.newest(), Some((0, 30..40)));
+        assert_eq!(due.newest_first(), [(0, 30..40)]);
         due.remove(0, &(30..40));
-        assert_eq!(due.newest(), None);
+        assert_eq!(due.newest_first(), []);
+    }
+
+    #[test]
+    fn a_run_that_is_too_large_is_halved_down_to_a_minute() {
+        let mut due = Due::default();
+        due.add(3, 10..13);
+        due.halve(3, &(10..13));
+        assert_eq!(due.newest_first(), [(3, 11..13), (3, 10..11)]);
+        due.halve(3, &(10..11));
+        assert_eq!(due.newest_first(), [(3, 11..13), (3, 10..11)]);
+    }
+
+    #[test]
+    fn minutes_that_closed_during_a_long_round_are_compared() {
+        assert_eq!(closed_since(None, 100, 2), 98..99);
+        assert_eq!(closed_since(Some(99), 100, 2), 98..99);
+        assert_eq!(closed_since(Some(95), 100, 2), 94..99);
+        // Twice in one minute; a clock that went back; a machine that slept.
+        assert!(closed_since(Some(100), 100, 2).is_empty());
+        assert!(closed_since(Some(200), 100, 2).is_empty());
+        assert_eq!(
+            closed_since(Some(0), 10_000, 2),
+            10_000 - BACK_MAX - 2..9_999
+        );
     }
 }
