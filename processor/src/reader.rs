@@ -7,7 +7,7 @@ use evp_shared::backoff::Backoff;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{Reader, ReaderPool};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{Entry, EntryId, GroupReader, StreamError};
+use evp_shared::stream::{Entry, EntryId, GroupReader, Life, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -94,11 +94,12 @@ impl ReadLoop {
         let context = &*self.context;
         context.lives.greet_all().await?;
         context.left_overs.signal();
+        let lives = context.lives_now();
         let connection = self.pool.get().await.map_err(|error| {
             warn!(%error, "no connection to read over");
             StreamError::NotConnected
         })?;
-        let outcome = self.read_over(&connection, shutdown).await;
+        let outcome = self.read_over(&connection, &lives, shutdown).await;
         if outcome.is_err() {
             // It may still be blocked in a read: it goes, instead of back into the pool.
             drop(Reader::take(connection));
@@ -106,7 +107,14 @@ impl ReadLoop {
         outcome
     }
 
-    async fn read_over(&self, connection: &Reader, shutdown: &Shutdown) -> Result<(), Stopped> {
+    /// Reads over a connection that was made in `made_in`. In another life it goes: it may be one to
+    /// a server that others do not speak to any more, whose group no entry comes to.
+    async fn read_over(
+        &self,
+        connection: &Reader,
+        made_in: &[Life],
+        shutdown: &Shutdown,
+    ) -> Result<(), Stopped> {
         let context = &*self.context;
         let group = GroupReader::new(connection, &context.stream, &context.consumer);
         let partitions = context.stream.partitions();
@@ -135,6 +143,9 @@ impl ReadLoop {
                 self.read_pending(&group, shutdown).await?;
             } else {
                 let lives = context.lives_now();
+                if lives != made_in {
+                    return Err(StreamError::NewLife.into());
+                }
                 let block = context.config.read_block;
                 let read = group.read_new(entries, block).await?;
                 let deliveries = context.deliver(read, &lives, false);

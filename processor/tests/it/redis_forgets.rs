@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use evp_devstack::{RedisOptions, RedisServer};
 use evp_processor::command::open_context;
 use evp_processor::pipeline::{BulkFailure, process};
 use evp_shared::stream::{GroupReader, Life, StreamError};
-use evp_shared::testing::wait_for;
-use fred::interfaces::{HashesInterface as _, KeysInterface as _};
+use evp_shared::testing::{TestRedis, wait_for};
+use fred::interfaces::{ClientLike as _, HashesInterface as _, KeysInterface as _};
+use fred::types::{ClusterHash, CustomCommand};
 
 use crate::harness::World;
 
@@ -115,5 +117,43 @@ async fn a_stream_deleted_by_hand_is_made_again_and_its_loss_reported() {
     world.stream.append(0, life, &[frame]).await.unwrap();
     world.settled().await;
     world.assert_counts(&[("click", 2)]).await;
+    running.stop().await;
+}
+
+/// The connection that waits for entries, as Redis numbers them.
+async fn reading_connection(world: &World) -> Option<String> {
+    let list = CustomCommand::new("CLIENT", ClusterHash::FirstKey, false);
+    let listed: String = world
+        .redis
+        .client()
+        .custom(list, vec!["LIST"])
+        .await
+        .unwrap();
+    let reading = listed
+        .lines()
+        .find(|line| line.contains("cmd=xreadgroup"))?;
+    reading.split(' ').next().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_new_life_is_read_over_a_new_connection() {
+    let server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let world = World::on(TestRedis::at(server.url()).await).await;
+    let running = world.start("p");
+    wait_for("it reads", async || {
+        reading_connection(&world).await.is_some()
+    })
+    .await;
+    let before = reading_connection(&world).await;
+    let life = world.redis.keys().partition(0).life;
+    let other = ("replid", "another");
+    let client = world.redis.client();
+    client.hset::<i64, _, _>(life, other).await.unwrap();
+    // The old connection could be one to a primary that was deposed.
+    wait_for("it reads over another connection", async || {
+        let now = reading_connection(&world).await;
+        now.is_some() && now != before
+    })
+    .await;
     running.stop().await;
 }
