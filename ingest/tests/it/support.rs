@@ -16,6 +16,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::GroupReader;
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
+use fred::interfaces::ClientLike as _;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -161,6 +162,8 @@ pub(crate) async fn frames(redis: &TestRedis) -> Vec<OpenFrame> {
 pub(crate) async fn frames_of(redis: &TestRedis, partitions: u16) -> Vec<OpenFrame> {
     let stream = redis.stream(partitions);
     let mut frames = Vec::new();
+    // A test may have killed redis-server: a group read is not sent again, this is.
+    let _: String = redis.client().ping(None).await.expect("redis answers");
     loop {
         let reader = GroupReader::new(redis.client(), &stream, "test");
         let entries = reader
