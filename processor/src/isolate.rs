@@ -2,7 +2,7 @@
 //!
 //! Nothing but this tells a document MongoDB chokes on (an index that cannot hold it, a command
 //! that always times out) from a MongoDB that is down. A document is refused when it failed alone
-//! [`TRIES`] times, with a probe that went through after each: one failure is a fail-over's.
+//! `TRIES` times, with a probe that went through after each: one failure is a fail-over's.
 
 use evp_shared::store::{EVENTS, META};
 use mongodb::error::{Error as MongoError, ErrorKind};
