@@ -1,0 +1,64 @@
+use super::*;
+
+fn asked(body: &str) -> Result<Filter, BadParameter> {
+    let body: OperationBody = serde_json::from_str(body).unwrap();
+    body.filter(1_800_000_000_000)
+}
+
+#[test]
+fn letters_are_named_one_by_one_or_by_a_filter_and_never_by_mistake() {
+    assert!(asked(r#"{"filter":{}}"#).unwrap().is_everything());
+    let filter = asked(r#"{"filter":{"reason":"undecodable","from":1700000000}}"#).unwrap();
+    assert_eq!(filter.reason, Some(DeadReason::Undecodable));
+    assert_eq!(filter.from_ms, Some(1_700_000_000_000));
+    let one = asked(r#"{"ids":["1700000000000.3.5-1"]}"#).unwrap();
+    assert_eq!(one.ids.len(), 1);
+    let wrong = [
+        "{}",
+        r#"{"ids":[]}"#,
+        r#"{"ids":["x"]}"#,
+        r#"{"ids":["1.3.5-1"],"filter":{}}"#,
+        r#"{"filter":{"reason":"none"}}"#,
+        r#"{"filter":{"type":"$ne"}}"#,
+        r#"{"filter":{"to":"soon"}}"#,
+    ];
+    for body in wrong {
+        assert!(asked(body).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn a_field_that_is_wrong_is_named() {
+    let table = [
+        (r#"{"filter":{"reasons":1}}"#, "filter.reasons"),
+        (r#"{"filter":{"from":-5}}"#, "filter.from"),
+        (r#"{"filter":{},"dryRun":"false"}"#, "dryRun"),
+        (r#"{"ids":[1]}"#, "ids[0]"),
+    ];
+    for (body, name) in table {
+        match parse(body.as_bytes()) {
+            Err(QueryError::Parameter(bad)) => assert_eq!(bad.name, name, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    for body in ["{", "{}}", ""] {
+        let malformed = matches!(
+            parse(body.as_bytes()),
+            Err(QueryError::Body {
+                reason: RejectReason::MalformedJson,
+                ..
+            })
+        );
+        assert!(malformed, "{body}");
+    }
+    let bad = asked(r#"{"filter":{"to":"soon"}}"#).unwrap_err();
+    assert_eq!(bad.name, "filter.to");
+}
+
+#[test]
+fn a_cursor_reads_back() {
+    let place = (5, "1700000000000.3.5-1".parse().unwrap());
+    assert_eq!(decode(&encode(&place)), Some(place));
+    assert_eq!(decode("x"), None);
+    assert_eq!(decode(""), None);
+}
