@@ -91,6 +91,6 @@ export function reconcile({ before }) {
     if (exec.instance.vusActive === 1 && added >= expected) break;
     sleep(POLL_S);
   }
-  console.log(`${expected} events accepted, ${added} counted`);
+  console.log(`${expected} events sent, ${added} counted`);
   check(added, { 'exactly the accepted events are counted': () => added === expected });
 }

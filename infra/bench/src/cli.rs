@@ -124,7 +124,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print(&table::rows(&row::all()));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Show { results, compare } => show(&Results::load(&results)?, compare.as_deref()),
+        Command::Show { results, compare } => {
+            let old = compare.as_deref().map(Results::load).transpose()?;
+            Ok(show(&Results::load(&results)?, old.as_ref()))
+        }
         Command::Run(arguments) => threads()?.block_on(interruptible(measure(arguments))),
         Command::Saturate(arguments) => threads()?.block_on(interruptible(search(arguments))),
         Command::Queries {

@@ -34,6 +34,9 @@ pub fn of(
     let seconds = plan.measured.as_secs_f64();
     let accepted = count(report.measured_accepted);
     set("accepted_per_s", accepted / seconds);
+    if let Some(rate) = plan.load.rate() {
+        set("asked_per_s", rate);
+    }
     set("refused_events", count(report.refused.values().sum()));
     set("unconfirmed_events", count(report.unconfirmed));
     set("unsent_events", count(report.unsent));
@@ -113,24 +116,31 @@ fn processes(
         }
     }
     figures.insert("cpu_system".to_owned(), system);
-    if let Some(ratio) = growth(timeline) {
+    let acknowledged = signed(last.totals.acknowledged_events);
+    figures.insert("acknowledged_millions".to_owned(), acknowledged / 1e6);
+    if let Some(ratio) = growth(timeline, (first, last)) {
         figures.insert("mongod_growth".to_owned(), ratio);
     }
 }
 
-/// mongod's CPU per event in the last fifth of the run, over that in the first fifth.
-fn growth(timeline: &Timeline) -> Option<f64> {
+/// mongod's CPU per event for the last tenth of the events, over that for the first tenth.
+fn growth(timeline: &Timeline, (first, last): (&Snapshot, &Snapshot)) -> Option<f64> {
     let index = timeline
         .roles
         .iter()
         .position(|role| *role == Role::Mongod)?;
     let all = &timeline.snapshots;
-    let fifth = all.len().checked_sub(1)? / 5;
-    let cost = |first: &Snapshot, last: &Snapshot| {
-        per_million(cpu_between(index, first, last), stored_between(first, last))
+    let tenth = stored_between(first, last) / 10.0;
+    let cost = |from: &Snapshot, to: &Snapshot| {
+        per_million(cpu_between(index, from, to), stored_between(from, to))
     };
-    let early = cost(all.first()?, all.get(fifth)?);
-    let late = cost(all.get(all.len() - 1 - fifth)?, all.last()?);
+    let early_end = all
+        .iter()
+        .find(|snapshot| stored_between(first, snapshot) >= tenth)?;
+    let late_begin = all
+        .iter()
+        .rfind(|snapshot| stored_between(snapshot, last) >= tenth)?;
+    let (early, late) = (cost(first, early_end), cost(late_begin, last));
     (early > 0.0).then(|| late / early)
 }
 

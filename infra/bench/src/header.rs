@@ -5,13 +5,15 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stack::Environment;
+use crate::stack::{Environment, built};
 
 /// Machine, versions and settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// Commit of the source; `+` when it has changes.
+    /// Commit of the source when measuring began; `+` when it has changes.
     pub commit: String,
+    /// Hash of the binaries of ingest and processor.
+    pub services: String,
     /// Cargo profile of the binaries, after their folder.
     pub profile: String,
     /// Model of the processor.
@@ -38,7 +40,7 @@ impl Header {
     /// Asks everyone.
     ///
     /// # Errors
-    /// redis-server or mongod cannot be found.
+    /// redis-server or mongod cannot be found, or a service is not built.
     pub async fn collect(environment: &Environment) -> anyhow::Result<Self> {
         let redis = match &environment.redis_url {
             None => version(&evp_devstack::find::redis_server().await?, "v=", ' '),
@@ -51,6 +53,7 @@ impl Header {
         let folder = environment.binaries.file_name().unwrap_or_default();
         Ok(Self {
             commit: commit(),
+            services: services(&environment.binaries)?,
             profile: folder.to_string_lossy().into_owned(),
             cpu: line_of("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -64,6 +67,18 @@ impl Header {
         })
     }
 
+    /// Whether figures of `other` are of the same builds with the same settings on the same machine,
+    /// and may stand beside these. The commit does not matter: most change no service.
+    #[must_use]
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        let commit = self.commit.clone();
+        *self
+            == Self {
+                commit,
+                ..other.clone()
+            }
+    }
+
     /// As lines of text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -73,10 +88,11 @@ impl Header {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         format!(
-            "commit {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on this \
+            "commit {}, services {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on this \
              machine\nredis-server {} (AOF always), mongod {} (standalone and journaled unless \
-             said, {} GB cache, half of the cores evict)\n{}",
+             said, {} GB cache, half of the cores evict, a checkpoint every 15 s)\n{}",
             self.commit,
+            self.services,
             self.profile,
             self.rustc,
             self.cores,
@@ -100,6 +116,15 @@ pub fn default_cache_gb() -> f32 {
         7.. => 2.0,
         _ => 1.0,
     }
+}
+
+/// Twelve digits: enough to tell two builds apart.
+fn services(folder: &Path) -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for name in ["evp-ingest", "evp-processor"] {
+        hasher.update(&std::fs::read(built(folder, name)?)?);
+    }
+    Ok(hasher.finalize().to_hex().chars().take(12).collect())
 }
 
 fn commit() -> String {

@@ -22,6 +22,8 @@ const LEAD: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long storing the backlog may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(120);
+/// How long counting what was stored may take, with starting and patience.
+const RECONCILE_WITHIN: Duration = Duration::from_secs(600);
 const DRAIN_POLL: Duration = Duration::from_millis(100);
 
 /// A run to make.
@@ -54,12 +56,19 @@ pub struct Run {
 /// Something could not be started, or what was sent is not what was stored and counted.
 pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> {
     plan.load.check().map_err(anyhow::Error::msg)?;
-    let stack = Stack::start(environment, plan.layout).await?;
+    let mut stack = Stack::start(environment, plan.layout).await?;
+    let within = plan.warmup + plan.measured + DRAIN_WITHIN + RECONCILE_WITHIN;
     // Boxed: the driver's and fred's futures are large, and every caller would carry them.
-    let outcome = Box::pin(measure(&stack, plan)).await;
-    let outcome = outcome.with_context(|| format!("the services wrote:\n{}", stack.logs()));
-    stack.servers.clean().await?;
-    outcome
+    let outcome = tokio::time::timeout(within, Box::pin(measure(&stack, plan)))
+        .await
+        .unwrap_or_else(|_| bail!("it did not end within {within:?}"))
+        .with_context(|| format!("the services wrote:\n{}", stack.logs()));
+    // Else they would write again what is removed.
+    stack.stop_services().await;
+    let cleaned = tokio::time::timeout(RECONCILE_WITHIN, stack.servers.clean()).await;
+    let run = outcome?;
+    cleaned.context("the given servers were not cleaned in time")??;
+    Ok(run)
 }
 
 async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
@@ -87,21 +96,19 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
     let processes = stack.processes();
     let (report, timeline) =
         futures::try_join!(generate(&spec), watch(&stream, &processes, window, since),)?;
-    let totals = if plan.layout.processor {
-        drained(&stream, DRAIN_WITHIN).await?
-    } else {
-        stream.totals(0).await?
-    };
-    if plan.layout.processor {
+    let faults = if plan.layout.processor {
+        let totals = drained(&stream, DRAIN_WITHIN).await?;
         let database = stack.servers.database().await?;
         let evidence = Evidence::collect(&stream, &database, totals).await?;
-        let faults = reconcile::faults(&report, &evidence);
-        if !faults.is_empty() {
-            bail!(
-                "what was sent is not what was stored:\n  {}",
-                faults.join("\n  ")
-            );
-        }
+        reconcile::faults(&report, &evidence)
+    } else {
+        reconcile::faults_of_backlog(&report, &stream.totals(0).await?)
+    };
+    if !faults.is_empty() {
+        bail!(
+            "what was sent is not what was stored:\n  {}",
+            faults.join("\n  ")
+        );
     }
     let scrapes = stack.scrape().await?;
     let figures = figures::of(plan, &report, &timeline, &scrapes);

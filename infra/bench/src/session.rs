@@ -12,7 +12,7 @@ use crate::ceiling;
 use crate::console::print;
 use crate::figures::Figures;
 use crate::header::Header;
-use crate::load::Pace;
+use crate::load::{Load, Pace};
 use crate::row::{Length, Row, thousands};
 use crate::run::{Run, run};
 use crate::saturate;
@@ -33,6 +33,8 @@ pub struct Results {
     pub ceilings: BTreeMap<String, Figures>,
     /// The runs of each row.
     pub rows: BTreeMap<String, Vec<Run>>,
+    /// The load that was asked for in each row; the soak's rate is in its figures.
+    pub loads: BTreeMap<String, Load>,
     /// Rows that could not be measured or did not reconcile, and why.
     pub failures: BTreeMap<String, String>,
 }
@@ -91,7 +93,7 @@ impl Session {
     /// The servers cannot be found, or the state cannot be written. Rows that fail are in the
     /// results.
     pub async fn run(&self) -> anyhow::Result<Results> {
-        let mut results = self.resumed(Header::collect(&self.environment).await?);
+        let mut results = self.resumed(Header::collect(&self.environment).await?)?;
         print(&results.header.text());
         if !self.ceilings.is_zero() {
             self.measure_ceilings(&mut results).await?;
@@ -102,25 +104,35 @@ impl Session {
         Ok(results)
     }
 
-    fn resumed(&self, header: Header) -> Results {
+    /// What to go on with: what was measured before of the same builds, each row with the load that
+    /// is asked for now. What cannot be gone on with is moved aside.
+    fn resumed(&self, header: Header) -> anyhow::Result<Results> {
         let fresh = Results {
             header,
             measured_s: self.measured.as_secs(),
             ..Results::default()
         };
-        let kept = self.state.as_deref().map(Results::load);
-        match kept {
-            Some(Ok(kept))
-                if kept.header == fresh.header && kept.measured_s == fresh.measured_s =>
-            {
-                print("going on with what was measured before (--fresh begins anew)");
-                Results {
-                    failures: BTreeMap::new(),
-                    ..kept
-                }
-            }
-            _ => fresh,
+        let Some(path) = self.state.as_deref().filter(|path| path.exists()) else {
+            return Ok(fresh);
+        };
+        let mut kept = Results::load(path).unwrap_or_default();
+        if !kept.header.is_comparable(&fresh.header) || kept.measured_s != fresh.measured_s {
+            let aside = path.with_extension("before.json");
+            std::fs::rename(path, &aside)?;
+            print(&format!(
+                "what was measured before is of other builds, settings or lengths; it is kept in {}",
+                aside.display()
+            ));
+            return Ok(fresh);
         }
+        print("going on with what was measured before (--fresh begins anew)");
+        for row in &self.rows {
+            if kept.loads.get(row.name) != Some(&row.load) {
+                kept.rows.remove(row.name);
+            }
+        }
+        kept.failures.clear();
+        Ok(kept)
     }
 
     fn keep(&self, results: &Results) -> anyhow::Result<()> {
@@ -153,6 +165,7 @@ impl Session {
             Length::Long(_) => 1,
         };
         let mut plan = row.plan(self.warmup, self.measured);
+        results.loads.insert(row.name.to_owned(), row.load.clone());
         let done = results.rows.get(row.name).map_or(0, Vec::len);
         if done < wanted && row.name == "soak" {
             match self.soak_rate(row).await {
@@ -214,8 +227,55 @@ mod tests {
             backlog: vec![3],
         };
         results.rows.insert("row".to_owned(), vec![run]);
+        results.loads.insert("row".to_owned(), Load::closed(8));
         results.save(&path).unwrap();
         assert_eq!(Results::load(&path).unwrap(), results);
         assert!(Results::load(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_session_goes_on_with_the_same_builds_and_loads_alone() {
+        let folder = evp_devstack::ScratchDir::new().unwrap();
+        let state = folder.path().join("full.json");
+        let header = |commit: &str, services: &str| Header {
+            commit: commit.to_owned(),
+            services: services.to_owned(),
+            ..Header::default()
+        };
+        let rows: Vec<Row> = crate::row::all().into_iter().take(2).collect();
+        let [same, changed] = [rows[0].name, rows[1].name].map(str::to_owned);
+        let mut results = Results {
+            header: header("a", "1"),
+            measured_s: 60,
+            ..Results::default()
+        };
+        for name in [&same, &changed] {
+            results.rows.insert(name.clone(), vec![Run::default()]);
+            results.loads.insert(name.clone(), rows[0].load.clone());
+        }
+        results.save(&state).unwrap();
+        let session = Session {
+            environment: Environment {
+                binaries: PathBuf::new(),
+                redis_url: None,
+                mongo_uri: None,
+                mongo_cache_gb: 1.0,
+                settings: Vec::new(),
+            },
+            rows,
+            repetitions: 1,
+            warmup: Duration::ZERO,
+            measured: Duration::from_secs(60),
+            ceilings: Duration::ZERO,
+            soak_rate: None,
+            state: Some(state.clone()),
+        };
+        let resumed = session.resumed(header("b", "1")).unwrap();
+        assert_eq!(resumed.header.commit, "a");
+        assert_eq!(resumed.rows.keys().collect::<Vec<_>>(), [&same]);
+        let anew = session.resumed(header("b", "2")).unwrap();
+        assert!(anew.rows.is_empty() && !state.exists());
+        let aside = state.with_extension("before.json");
+        assert_eq!(Results::load(&aside).unwrap(), results);
     }
 }

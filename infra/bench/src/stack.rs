@@ -261,6 +261,14 @@ impl Stack {
             .collect()
     }
 
+    /// Ends the services at once, so that nothing is written any more.
+    pub async fn stop_services(&mut self) {
+        let members = [Some(&mut self.ingest), self.processor.as_mut()];
+        for member in members.into_iter().flatten() {
+            member.service.kill().await;
+        }
+    }
+
     /// What ingest and the processor say of themselves; empty where there is none.
     ///
     /// # Errors
@@ -303,20 +311,26 @@ fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 3
     ]
 }
 
+/// The binary `name` in `folder`.
+pub(crate) fn built(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let binary = folder.join(name);
+    if !binary.is_file() {
+        bail!(
+            "{} is not built: run `cargo build --release --workspace --bins`, as make bench does, \
+             or name its folder with --bin-dir",
+            binary.display()
+        );
+    }
+    Ok(binary)
+}
+
 impl Member {
     fn start(
         (name, port): (&str, Option<u16>),
         environment: &Environment,
         scratch: &Path,
     ) -> anyhow::Result<Self> {
-        let binary = environment.binaries.join(format!("evp-{name}"));
-        if !binary.is_file() {
-            bail!(
-                "{} is not built: run `cargo build --release --workspace --bins`, as make bench \
-                 does, or name its folder with --bin-dir",
-                binary.display()
-            );
-        }
+        let binary = built(&environment.binaries, &format!("evp-{name}"))?;
         let admin_port = free_port()?;
         let log = scratch.join(format!("{name}.log"));
         let config = scratch.join(format!("{name}.toml")).display().to_string();

@@ -111,15 +111,22 @@ pub fn comparison(old: &Results, new: &Results) -> String {
         let Some(before) = old.rows.get(name) else {
             continue;
         };
+        // Of a session before loads were kept, or of another load: no ratio means anything.
+        if old.loads.get(name) != new.loads.get(name) {
+            grid.push([format!("{name}: other loads")]);
+            continue;
+        }
         let (before, after) = (medians(before), medians(runs));
         let mut cells = vec![name.clone()];
         cells.extend(COMPARED.map(|figure| ratio(&before, &after, figure)));
         grid.push(cells);
     }
     format!(
-        "\n## New over old: commit {} over {}\n\n{}",
+        "\n## New over old: commit {} (services {}) over {} ({})\n\n{}",
         new.header.commit,
+        new.header.services,
         old.header.commit,
+        old.header.services,
         grid.text()
     )
 }

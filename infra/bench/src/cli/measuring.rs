@@ -1,6 +1,7 @@
 //! Commands that measure rows.
 
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::Args;
 use super::load::LoadArgs;
 use super::servers::ServerArgs;
 use crate::console::print;
+use crate::header::Header;
 use crate::row::{self, Length, Row};
 use crate::saturate;
 use crate::session::{Results, Session};
@@ -84,11 +86,23 @@ pub(super) async fn measure(arguments: Run) -> anyhow::Result<ExitCode> {
         state: (arguments.full && !named).then_some(state),
         environment,
     };
+    // Before an hour of measuring, not after it.
+    let old = arguments
+        .compare
+        .as_deref()
+        .map(Results::load)
+        .transpose()?;
+    if let Some(path) = &arguments.json {
+        let mut file = OpenOptions::new();
+        let opened = file.create(true).append(true).open(path);
+        opened.with_context(|| format!("write {}", path.display()))?;
+    }
     let results = session.run().await?;
+    let code = show(&results, old.as_ref());
     if let Some(path) = &arguments.json {
         results.save(path)?;
     }
-    show(&results, arguments.compare.as_deref())
+    Ok(code)
 }
 
 pub(super) async fn search(arguments: Saturate) -> anyhow::Result<ExitCode> {
@@ -96,6 +110,7 @@ pub(super) async fn search(arguments: Saturate) -> anyhow::Result<ExitCode> {
     let mut row = named(&arguments.row)?;
     arguments.load.change(&mut row);
     let plan = saturate::probe(&row, Duration::from_secs(3));
+    print(&Header::collect(&environment).await?.text());
     let highest = saturate::search(&environment, &plan).await?;
     print(&format!(
         "{} holds {} ev/s",
@@ -106,16 +121,16 @@ pub(super) async fn search(arguments: Saturate) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints the results; failure when a row failed.
-pub(super) fn show(results: &Results, compare: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub(super) fn show(results: &Results, old: Option<&Results>) -> ExitCode {
     print(&table::text(results));
-    if let Some(path) = compare {
-        print(&table::comparison(&Results::load(path)?, results));
+    if let Some(old) = old {
+        print(&table::comparison(old, results));
     }
-    Ok(if results.failures.is_empty() {
+    if results.failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 fn named(name: &str) -> anyhow::Result<Row> {

@@ -5,7 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
-use futures::future::{join_all, try_join};
+use futures::future::try_join;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 
 use super::client::{Answer, Connection, accepted};
@@ -30,11 +31,13 @@ pub async fn generate(spec: &GeneratorSpec) -> anyhow::Result<LoadReport> {
     let generator = Generator::new(spec, clock.clone())?;
     let connections = (0..spec.load.connections).map(|_| Connection::open(spec.port));
     let connections = futures::future::try_join_all(connections).await?;
-    let workers = connections
+    // Few futures in a `join_all` would all be polled whenever one of them is woken.
+    let workers: FuturesUnordered<_> = connections
         .into_iter()
-        .map(|connection| generator.work(connection));
+        .map(|connection| generator.work(connection))
+        .collect();
     let all = async {
-        join_all(workers).await;
+        workers.collect::<()>().await;
         io::Result::Ok(())
     };
     let deadline = generator.end + Duration::from_millis(spec.patience_ms);

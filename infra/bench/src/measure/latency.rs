@@ -1,10 +1,11 @@
 //! From POST to stored, by sampling.
 //!
 //! The commit script leaves a note of every entry it acknowledges on the list of kept entries:
-//! entry id and time in ms. A few times a second some of the newest notes are chosen at random and
+//! entry id and time in ms. Four times a second up to ten of the newest notes are chosen at random and
 //! their entries are read back from the stream, where they stay for a while. Every document in
 //! them carries the time its request was due, so that each gives an exact latency, whatever the
-//! order in which bulks were stored. What is measured ends with the commit: stored, receipted and
+//! order in which bulks were stored. Each counts for as many as it was chosen from, so that what is
+//! caught up with after a stall weighs as much as there was of it. What is measured ends with the commit: stored, receipted and
 //! counted. It costs Redis about 50 commands a second.
 
 use evp_shared::document::TIMESTAMP_OFFSET;
@@ -76,29 +77,31 @@ impl Sampler {
             .get(seen.map_or(0, |seen| seen + 1)..)
             .unwrap_or_default();
         let mut chosen = Vec::new();
-        if record && !fresh.is_empty() {
-            for _ in 0..ENTRIES.min(fresh.len()) {
+        let number = ENTRIES.min(fresh.len());
+        if record {
+            for _ in 0..number {
                 chosen.extend(Note::parse(&fresh[self.random.below(fresh.len())]));
             }
         }
+        let weight = u64::try_from(fresh.len().div_ceil(number.max(1))).unwrap_or(u64::MAX);
         if let Some(newest) = notes.last() {
             self.newest.clone_from(newest);
         }
         for note in chosen {
-            self.read(&note).await?;
+            self.read(&note, weight).await?;
         }
         Ok(())
     }
 
-    async fn read(&mut self, note: &Note) -> Result<(), StreamError> {
+    async fn read(&mut self, note: &Note, weight: u64) -> Result<(), StreamError> {
         let entry = self.stream.entry(PARTITION, note.entry).await?;
         // One that has left the kept window meanwhile is no sample.
         let Some(Ok(frame)) = entry.and_then(|entry| entry.frame).map(|raw| raw.open()) else {
             return Ok(());
         };
         for begin_ms in begins(&frame, self.since) {
-            self.histogram
-                .saturating_record(note.acknowledged_ms.saturating_sub(begin_ms));
+            let latency_ms = note.acknowledged_ms.saturating_sub(begin_ms);
+            self.histogram.saturating_record_n(latency_ms, weight);
         }
         Ok(())
     }

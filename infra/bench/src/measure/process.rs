@@ -5,7 +5,8 @@ use std::io;
 /// What a process has used until now.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// CPU seconds, user and system, all threads.
+    /// CPU seconds, user and system, all threads, and of its children that have ended: Redis
+    /// rewrites its log in one.
     pub cpu_s: f64,
     /// Resident set, bytes.
     pub rss_bytes: u64,
@@ -39,19 +40,22 @@ impl Usage {
     }
 
     /// # Source
-    /// proc(5): fields 14 and 15 of `stat` are user and system time in clock ticks; the second
-    /// field, the name, may hold blanks and parentheses.
+    /// proc(5): fields 14 to 17 of `stat` are user and system time in clock ticks, its own and
+    /// that of children waited for; the second field, the name, may hold blanks and parentheses.
     fn parse(stat: &str, status: &str) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(") ")?;
-        let mut times = fields.split(' ').skip(11);
-        let user: u64 = times.next()?.parse().ok()?;
-        let system: u64 = times.next()?.parse().ok()?;
+        let times: Vec<&str> = fields.split(' ').skip(11).take(4).collect();
+        let times: [&str; 4] = times.try_into().ok()?;
+        let mut ticks = 0;
+        for time in times {
+            ticks += time.parse::<u64>().ok()?;
+        }
         let kib = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().strip_suffix(" kB")?.parse().ok()
         };
         Some(Self {
-            cpu_s: seconds(user + system),
+            cpu_s: seconds(ticks),
             rss_bytes: kib("VmRSS:")? * 1024,
             rss_max_bytes: kib("VmHWM:")? * 1024,
         })
@@ -73,10 +77,10 @@ mod tests {
 
     #[test]
     fn time_and_memory_are_found_behind_any_name() {
-        let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0";
+        let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 50 20 10 20 0";
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         let usage = Usage::parse(stat, status).unwrap();
-        assert!((usage.cpu_s - seconds(300)).abs() < 1e-9);
+        assert!((usage.cpu_s - seconds(330)).abs() < 1e-9);
         assert_eq!((usage.rss_bytes, usage.rss_max_bytes), (1 << 20, 2 << 20));
         assert!(Usage::parse("", "").is_none());
     }

@@ -28,7 +28,13 @@ fn run(factor: f64) -> Run {
         ("stored_per_s", 100_000.0 * factor),
         ("holds", 1.0),
         ("cores", 1.5),
+        ("asked_per_s", 100_000.0),
+        ("stored_lowest_per_s", 60_000.0),
+        ("acknowledged_millions", 51.0),
         ("cpu_system", 12.0),
+        ("cpu_mongod", 8.0),
+        ("rss_ingest_mib", 50.0),
+        ("rss_processor_mib", 60.0),
         ("cpu_ingest", 1.0),
         ("cpu_processor", 1.0),
         ("cpu_redis", 2.0),
@@ -70,12 +76,39 @@ fn a_figure_that_falls_short_is_not_reached() {
     assert_eq!(judged("latency", "answer_p99_ms", 15.5), Some(false));
     assert_eq!(judged("latency", "stored_p50_ms", 7.0), Some(false));
     assert_eq!(judged("duplicates", "stored_p99_ms", 151.0), Some(false));
+    assert_eq!(judged("growth", "mongod_growth", 1.1), Some(true));
     assert_eq!(judged("growth", "mongod_growth", 1.2), Some(false));
+    assert_eq!(judged("growth", "acknowledged_millions", 51.0), None);
+    assert_eq!(judged("soak", "rss_growth_redis", 1.1), Some(true));
+    assert_eq!(judged("soak", "rss_growth_redis", 1.2), Some(false));
+    assert_eq!(judged("soak", "stored_lowest_per_s", 49_000.0), Some(false));
     assert_eq!(
         judged("backlog", "backlog_mb_per_million", 100.0),
         Some(true)
     );
     assert!(matches!(row("soak").goal, Goal::Flat(_)));
+}
+
+#[test]
+fn a_row_with_a_failed_run_another_load_or_no_figure_is_not_reached() {
+    let mut results = results();
+    let name = |name: &str| name.to_owned();
+    let _none = results.failures.insert(name("r500-none"), name("why"));
+    let load = crate::load::Load::open(1.0, 7);
+    results.loads.insert(name("r500-type"), load);
+    for run in results.rows.get_mut("r100-none").unwrap() {
+        run.figures.remove("cpu_redis");
+    }
+    let text = text(&results);
+    let line = |case: &str, indexes: &str| {
+        let start = |line: &&str| line.contains(case) && line.contains(indexes);
+        text.lines().find(start).unwrap().to_owned()
+    };
+    assert!(line("requests of 500", "none").contains("failed, see below"));
+    assert!(line("requests of 500", "none").contains("| NO"));
+    assert!(line("requests of 500 (load changed)", "type").contains("| - "));
+    assert!(line("CPU s per million", "none").contains("not measured"));
+    assert!(text.contains("FAILED r500-none: why"), "{text}");
 }
 
 #[test]

@@ -2,20 +2,23 @@
 
 use super::grid::Grid;
 use super::{Medians, indexes, spread};
-use crate::load::Pace;
-use crate::row::{Goal, Row, all, thousands};
+use crate::load::{Load, Pace};
+use crate::row::{GROWTH_MILLIONS, Goal, Row, STALL_SHARE, all, thousands};
 use crate::run::medians;
 use crate::session::Results;
 
-/// The ceiling a row's rate is a share of.
-fn ceiling_of(row: &Row) -> &'static str {
-    if row.load.request_events == 1 {
-        return "http-null";
-    }
-    match row.layout.indexes {
+/// The ceilings a row's rate is a share of.
+fn ceilings_of(row: &Row) -> Vec<&'static str> {
+    let mongo = match row.layout.indexes {
         [] => "mongo-none",
         ["type"] => "mongo-type",
         _ => "mongo-default",
+    };
+    match row.load.request_events {
+        1 => vec!["http-null"],
+        100 => vec![mongo, "redis-100"],
+        500 => vec![mongo, "redis-500"],
+        _ => vec![mongo],
     }
 }
 
@@ -50,11 +53,20 @@ pub(super) fn table(results: &Results) -> String {
             continue;
         }
         let (measured, reached) = match results.rows.get(row.name) {
+            _ if results.failures.contains_key(row.name) => {
+                ("failed, see below".to_owned(), Some(false))
+            }
             Some(runs) => judge(&row, &medians(runs)),
-            None => (missing(results, row.name), None),
+            None => (NOT_MEASURED.to_owned(), None),
+        };
+        let is_changed = |load: &Load| *load != row.load;
+        let changed = results.loads.get(row.name).is_some_and(is_changed);
+        let (case, reached) = match changed {
+            true => (format!("{} (load changed)", row.case), None),
+            false => (row.case.to_owned(), reached),
         };
         grid.push([
-            row.case.to_owned(),
+            case,
             indexes(&row),
             row.reach(),
             measured,
@@ -70,12 +82,7 @@ pub(super) fn table(results: &Results) -> String {
     grid.text()
 }
 
-fn missing(results: &Results, name: &str) -> String {
-    match results.failures.get(name) {
-        Some(_) => "failed, see below".to_owned(),
-        None => "not measured".to_owned(),
-    }
-}
+const NOT_MEASURED: &str = "not measured";
 
 fn word(reached: Option<bool>) -> String {
     match reached {
@@ -92,6 +99,17 @@ fn value(medians: &Medians, name: &str) -> f64 {
 
 /// Share of a rate that counts as that rate: what is accepted in a run of a rate that holds.
 const OF_THE_RATE: f64 = 0.98;
+
+/// Memory at the end over that in the middle: what is to stay flat.
+const MEMORY_GROWTH: [&str; 3] = [
+    "rss_growth_ingest",
+    "rss_growth_processor",
+    "rss_growth_redis",
+];
+
+fn factor(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}x"))
+}
 
 /// What was measured, and whether it is what is to be reached.
 pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
@@ -134,17 +152,8 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
             );
             (times, Some(reached))
         }
-        Goal::Growth(most) => {
-            let growth = figure("mongod_growth");
-            let text = format!("{growth:.2}x, {rate}");
-            (text, Some(holds && growth <= most))
-        }
-        Goal::Flat(most) => {
-            let growths = ["rss_growth_ingest", "rss_growth_processor"].map(figure);
-            let text = format!("{rate}; memory {:.2}x, {:.2}x", growths[0], growths[1]);
-            let flat = growths.iter().all(|growth| *growth <= most);
-            (text, Some(holds && flat))
-        }
+        Goal::Growth(most) => grown(medians, most, holds, &rate),
+        Goal::Flat(most) => flat(medians, most, holds, &rate),
         Goal::BacklogMb(most) => {
             let mb = figure("backlog_mb_per_million");
             (format!("{mb:.0} MB"), Some(mb > 0.0 && mb <= most))
@@ -152,50 +161,91 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
     }
 }
 
-/// Rate of the row over that of its ceiling.
+fn grown(medians: &Medians, most: f64, holds: bool, rate: &str) -> (String, Option<bool>) {
+    let Some(growth) = medians.get("mongod_growth").map(|median| median.value) else {
+        return (NOT_MEASURED.to_owned(), None);
+    };
+    let millions = value(medians, "acknowledged_millions");
+    let text = format!("{growth:.2}x up to {millions:.1} million, {rate}");
+    let reached = holds && growth <= most && millions >= GROWTH_MILLIONS;
+    (text, Some(reached))
+}
+
+fn flat(medians: &Medians, most: f64, holds: bool, rate: &str) -> (String, Option<bool>) {
+    let factors = MEMORY_GROWTH.map(|name| medians.get(name).map(|median| median.value));
+    let asked = value(medians, "asked_per_s");
+    let lowest = value(medians, "stored_lowest_per_s");
+    let text = format!(
+        "{rate} of {} asked, lowest second {}; memory {}",
+        thousands(asked),
+        thousands(lowest),
+        factors.map(factor).join(", ")
+    );
+    let is_flat = factors.iter().flatten().all(|growth| *growth <= most);
+    let has_stall = lowest < asked * STALL_SHARE;
+    (text, Some(holds && is_flat && !has_stall))
+}
+
+/// Rate of the row over those of its ceilings.
 fn share(row: &Row, results: &Results) -> String {
-    let ceiling = ceiling_of(row);
-    let highest = results
-        .ceilings
-        .get(ceiling)
-        .and_then(|figures| figures.get("events_per_s"));
-    let (Some(runs), Some(highest)) = (results.rows.get(row.name), highest) else {
+    let Some(runs) = results.rows.get(row.name) else {
         return "-".to_owned();
     };
     let stored = value(&medians(runs), "stored_per_s");
-    format!(
-        "{:.2} of {ceiling}'s {}",
-        stored / highest,
-        thousands(*highest)
-    )
+    let of = |name: &'static str| {
+        let highest = results.ceilings.get(name)?.get("events_per_s")?;
+        Some(format!(
+            "{:.2} of {name}'s {}",
+            stored / highest,
+            thousands(*highest)
+        ))
+    };
+    let shares: Vec<String> = ceilings_of(row).into_iter().filter_map(of).collect();
+    match shares.is_empty() || !row.layout.processor {
+        true => "-".to_owned(),
+        false => shares.join("; "),
+    }
+}
+
+/// The medians of `names` in row `row`; nothing unless all were measured.
+fn measured<const N: usize>(results: &Results, row: &str, names: [&str; N]) -> Option<[f64; N]> {
+    let medians = medians(results.rows.get(row)?);
+    let found: Vec<f64> = names
+        .into_iter()
+        .filter_map(|name| Some(medians.get(name)?.value))
+        .collect();
+    found.try_into().ok()
 }
 
 fn cost(results: &Results) -> [String; 6] {
-    let row = results.rows.get(COST_ROW).map(|runs| medians(runs));
-    let costs = row.map(|medians| CPU.map(|(name, most)| (value(&medians, name), most)));
-    let text = costs.map(|costs| costs.map(|(cost, _)| format!("{cost:.2}")).join(" / "));
-    let reached = costs.map(|costs| costs.iter().all(|(cost, most)| cost <= most));
+    let costs = measured(results, COST_ROW, CPU.map(|(name, _)| name));
+    let within = |costs: [f64; 3]| costs.iter().zip(CPU).all(|(cost, (_, most))| *cost <= most);
     line(
         [
             "CPU s per million events, requests of 100: ingest / processor / Redis",
             "none",
         ],
         "1.2 / 1.2 / 2.4",
-        text,
-        reached,
+        costs.map(|costs| costs.map(|cost| format!("{cost:.2}")).join(" / ")),
+        costs.map(within),
     )
 }
 
 fn system(results: &Results) -> [String; 6] {
-    let system = results
-        .rows
-        .get(SYSTEM_ROW)
-        .map(|runs| value(&medians(runs), "cpu_system"));
+    // Without mongod's share the sum would be another one.
+    let system = measured(
+        results,
+        SYSTEM_ROW,
+        ["cpu_system", "cpu_redis", "cpu_mongod"],
+    );
     let raw = results.ceilings.get("mongo-default").map(|figures| {
         let figure = |name: &str| figures.get(name).copied().unwrap_or_default();
         figure("cpu_client") + figure("cpu_server")
     });
-    let both = system.zip(raw).filter(|(_, raw)| *raw > 0.0);
+    let both = system
+        .map(|[system, ..]| system)
+        .zip(raw)
+        .filter(|(_, raw)| *raw > 0.0);
     line(
         [
             "whole system without generator over raw inserts, requests of 100",
@@ -208,16 +258,16 @@ fn system(results: &Results) -> [String; 6] {
 }
 
 fn memory(results: &Results) -> [String; 6] {
-    let row = results.rows.get(COST_ROW).map(|runs| medians(runs));
-    let used = row.map(|medians| MEMORY.map(|(name, most)| (value(&medians, name), most)));
+    let used = measured(results, COST_ROW, MEMORY.map(|(name, _)| name));
+    let below = |used: [f64; 2]| used.iter().zip(MEMORY).all(|(mib, (_, most))| *mib < most);
     line(
         [
             "resident memory, requests of 100: ingest, processor",
             "none",
         ],
         "below 64, 128 MiB",
-        used.map(|used| used.map(|(mib, _)| format!("{mib:.0}")).join(", ") + " MiB"),
-        used.map(|used| used.iter().all(|(mib, most)| mib < most)),
+        used.map(|used| used.map(|mib| format!("{mib:.0}")).join(", ") + " MiB"),
+        used.map(below),
     )
 }
 
@@ -231,7 +281,7 @@ fn line(
         case.to_owned(),
         indexes.to_owned(),
         reach.to_owned(),
-        measured.unwrap_or_else(|| "not measured".to_owned()),
+        measured.unwrap_or_else(|| NOT_MEASURED.to_owned()),
         word(reached),
         "-".to_owned(),
     ]
