@@ -12,8 +12,9 @@ use crate::stack::{Environment, built};
 pub struct Header {
     /// Commit of the source when measuring began; `+` when it has changes.
     pub commit: String,
-    /// Hash of the binaries of ingest and processor.
-    pub services: String,
+    /// Hash of the binaries: ingest, processor and this one, which says how servers are started.
+    #[serde(default)]
+    pub builds: String,
     /// Cargo profile of the binaries, after their folder.
     pub profile: String,
     /// Model of the processor.
@@ -53,7 +54,7 @@ impl Header {
         let folder = environment.binaries.file_name().unwrap_or_default();
         Ok(Self {
             commit: commit(),
-            services: services(&environment.binaries)?,
+            builds: builds(&environment.binaries)?,
             profile: folder.to_string_lossy().into_owned(),
             cpu: line_of("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -67,8 +68,8 @@ impl Header {
         })
     }
 
-    /// Whether figures of `other` are of the same builds with the same settings on the same machine,
-    /// and may stand beside these. The commit does not matter: most change no service.
+    /// Whether figures of `other` are of the same builds with the same settings on the same
+    /// machine, and may stand beside these. The commit does not matter: many change no binary.
     #[must_use]
     pub fn is_comparable(&self, other: &Self) -> bool {
         let commit = self.commit.clone();
@@ -87,12 +88,19 @@ impl Header {
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
+        let mongod = match self.mongod.as_str() {
+            "given" => String::new(),
+            _ => format!(
+                " (standalone and journaled unless said, {} GB cache, half of the cores evict, a \
+                 checkpoint every 15 s)",
+                self.mongo_cache_gb
+            ),
+        };
         format!(
-            "commit {}, services {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on this \
-             machine\nredis-server {} (AOF always), mongod {} (standalone and journaled unless \
-             said, {} GB cache, half of the cores evict, a checkpoint every 15 s)\n{}",
+            "commit {}, builds {}, profile {}, {}\n{} cores ({}), {} GiB, Linux {}; everything on \
+             this machine\nredis-server {} (AOF always), mongod {}{mongod}\n{}",
             self.commit,
-            self.services,
+            self.builds,
             self.profile,
             self.rustc,
             self.cores,
@@ -101,7 +109,6 @@ impl Header {
             self.kernel,
             self.redis,
             self.mongod,
-            self.mongo_cache_gb,
             settings.join(" ")
         )
     }
@@ -119,10 +126,11 @@ pub fn default_cache_gb() -> f32 {
 }
 
 /// Twelve digits: enough to tell two builds apart.
-fn services(folder: &Path) -> anyhow::Result<String> {
+fn builds(folder: &Path) -> anyhow::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    for name in ["evp-ingest", "evp-processor"] {
-        hasher.update(&std::fs::read(built(folder, name)?)?);
+    let [ingest, processor] = ["evp-ingest", "evp-processor"].map(|name| built(folder, name));
+    for binary in [ingest?, processor?, std::env::current_exe()?] {
+        hasher.update(&std::fs::read(binary)?);
     }
     Ok(hasher.finalize().to_hex().chars().take(12).collect())
 }

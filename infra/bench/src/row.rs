@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::load::{IdKind, Load, Pace};
-use crate::run::Plan;
+use crate::run::{Plan, Run};
 use crate::stack::Layout;
 
 const NONE: &[&str] = &[];
@@ -52,8 +52,8 @@ pub enum Goal {
     /// The load holds, and mongod's CPU per event grows at most by this factor from the first tenth
     /// of the events to the last, on the way to [`GROWTH_MILLIONS`].
     Growth(f64),
-    /// The load holds, no second is a stall ([`STALL_SHARE`]), and the memory of the services and of
-    /// Redis grows at most by this factor in the second half.
+    /// The load holds, no second is a stall ([`STALL_SHARE`]), and the memory of the services and
+    /// of Redis grows at most by this factor in the second half.
     Flat(f64),
     /// A million events in the backlog take at most this many MB of Redis' memory.
     BacklogMb(f64),
@@ -81,6 +81,16 @@ impl Row {
             load: self.load.clone(),
             warmup,
             measured,
+        }
+    }
+
+    /// Whether `run` measured as long as a long row asks for; the others have no length of their
+    /// own.
+    #[must_use]
+    pub fn is_as_long(&self, run: &Run) -> bool {
+        match self.length {
+            Length::Usual => true,
+            Length::Long(long) => u128::from(long.as_secs()) == run.stored_per_second.len() as u128,
         }
     }
 

@@ -34,6 +34,7 @@ pub struct Results {
     /// The runs of each row.
     pub rows: BTreeMap<String, Vec<Run>>,
     /// The load that was asked for in each row; the soak's rate is in its figures.
+    #[serde(default)]
     pub loads: BTreeMap<String, Load>,
     /// Rows that could not be measured or did not reconcile, and why.
     pub failures: BTreeMap<String, String>,
@@ -120,18 +121,26 @@ impl Session {
             let aside = path.with_extension("before.json");
             std::fs::rename(path, &aside)?;
             print(&format!(
-                "what was measured before is of other builds, settings or lengths; it is kept in {}",
+                "what was measured before is of other builds, settings or lengths; it is kept in \
+                 {}",
                 aside.display()
             ));
             return Ok(fresh);
         }
         print("going on with what was measured before (--fresh begins anew)");
         for row in &self.rows {
-            if kept.loads.get(row.name) != Some(&row.load) {
+            let of_length = |run: &Run| row.is_as_long(run);
+            let runs = kept.rows.get(row.name);
+            let has_length = runs.is_none_or(|runs| runs.iter().all(of_length));
+            if kept.loads.get(row.name) != Some(&row.load) || !has_length {
                 kept.rows.remove(row.name);
             }
         }
-        kept.failures.clear();
+        for (name, why) in std::mem::take(&mut kept.failures) {
+            print(&format!(
+                "measured again, because it failed before: {name}: {why}"
+            ));
+        }
         Ok(kept)
     }
 
@@ -237,9 +246,9 @@ mod tests {
     fn a_session_goes_on_with_the_same_builds_and_loads_alone() {
         let folder = evp_devstack::ScratchDir::new().unwrap();
         let state = folder.path().join("full.json");
-        let header = |commit: &str, services: &str| Header {
+        let header = |commit: &str, builds: &str| Header {
             commit: commit.to_owned(),
-            services: services.to_owned(),
+            builds: builds.to_owned(),
             ..Header::default()
         };
         let rows: Vec<Row> = crate::row::all().into_iter().take(2).collect();

@@ -111,22 +111,23 @@ pub fn comparison(old: &Results, new: &Results) -> String {
         let Some(before) = old.rows.get(name) else {
             continue;
         };
+        let (before, after) = (medians(before), medians(runs));
+        let asked = |medians: &Medians| cell(medians, "asked_per_s", 0);
         // Of a session before loads were kept, or of another load: no ratio means anything.
-        if old.loads.get(name) != new.loads.get(name) {
+        if old.loads.get(name) != new.loads.get(name) || asked(&before) != asked(&after) {
             grid.push([format!("{name}: other loads")]);
             continue;
         }
-        let (before, after) = (medians(before), medians(runs));
         let mut cells = vec![name.clone()];
         cells.extend(COMPARED.map(|figure| ratio(&before, &after, figure)));
         grid.push(cells);
     }
     format!(
-        "\n## New over old: commit {} (services {}) over {} ({})\n\n{}",
+        "\n## New over old: commit {} (builds {}) over {} ({})\n\n{}",
         new.header.commit,
-        new.header.services,
+        new.header.builds,
         old.header.commit,
-        old.header.services,
+        old.header.builds,
         grid.text()
     )
 }

@@ -93,6 +93,9 @@ pub(super) async fn measure(arguments: Run) -> anyhow::Result<ExitCode> {
         .map(Results::load)
         .transpose()?;
     if let Some(path) = &arguments.json {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         let mut file = OpenOptions::new();
         let opened = file.create(true).append(true).open(path);
         opened.with_context(|| format!("write {}", path.display()))?;

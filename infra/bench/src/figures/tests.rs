@@ -84,6 +84,18 @@ fn cpu_is_per_million_events_and_what_others_used_is_told() {
 }
 
 #[test]
+fn growth_is_the_last_tenth_of_the_events_over_the_first() {
+    let mut timeline = timeline(|_| 0.0);
+    for snapshot in &mut timeline.snapshots {
+        let later = snapshot.at.as_secs_f64() - 5.0;
+        snapshot.usage[0].cpu_s += 0.01 * later.max(0.0);
+    }
+    let (first, last) = (&timeline.snapshots[0], &timeline.snapshots[10]);
+    let ratio = growth(&timeline, (first, last)).unwrap();
+    assert!(near(ratio, 2.0), "{ratio}");
+}
+
+#[test]
 fn a_load_holds_while_the_backlog_does_not_grow_and_nothing_fails() {
     let holds = |figures: &Figures| near(figures["holds"], 1.0);
     assert!(holds(&figures(|_| 50.0, &report())));

@@ -1,8 +1,8 @@
 //! From POST to stored, by sampling.
 //!
 //! The commit script leaves a note of every entry it acknowledges on the list of kept entries:
-//! entry id and time in ms. Four times a second up to ten of the newest notes are chosen at random and
-//! their entries are read back from the stream, where they stay for a while. Every document in
+//! entry id and time in ms. Four times a second up to ten of the newest notes are chosen at random
+//! and their entries are read back from the stream, where they stay for a while. Every document in
 //! them carries the time its request was due, so that each gives an exact latency, whatever the
 //! order in which bulks were stored. Each counts for as many as it was chosen from, so that what is
 //! caught up with after a stall weighs as much as there was of it. What is measured ends with the commit: stored, receipted and
@@ -83,11 +83,11 @@ impl Sampler {
                 chosen.extend(Note::parse(&fresh[self.random.below(fresh.len())]));
             }
         }
-        let weight = u64::try_from(fresh.len().div_ceil(number.max(1))).unwrap_or(u64::MAX);
+        let weights = weights(fresh.len(), number);
         if let Some(newest) = notes.last() {
             self.newest.clone_from(newest);
         }
-        for note in chosen {
+        for (note, weight) in chosen.into_iter().zip(weights) {
             self.read(&note, weight).await?;
         }
         Ok(())
@@ -105,6 +105,12 @@ impl Sampler {
         }
         Ok(())
     }
+}
+
+/// For how many of `all` entries each of the `chosen` counts.
+fn weights(all: usize, chosen: usize) -> impl Iterator<Item = u64> {
+    let share = move |index: usize| (all + index).checked_div(chosen).unwrap_or_default();
+    (0..chosen).map(move |index| u64::try_from(share(index)).unwrap_or(u64::MAX))
 }
 
 fn begins(frame: &OpenFrame, since: Since) -> impl Iterator<Item = u64> {
@@ -134,6 +140,13 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_chosen_count_for_all() {
+        assert_eq!(weights(3, 3).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(weights(11, 4).collect::<Vec<_>>(), [2, 3, 3, 3]);
+        assert_eq!(weights(0, 0).count(), 0);
+    }
 
     #[test]
     fn a_note_names_the_entry_and_the_time_of_its_acknowledgement() {

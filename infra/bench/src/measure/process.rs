@@ -5,8 +5,7 @@ use std::io;
 /// What a process has used until now.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// CPU seconds, user and system, all threads, and of its children that have ended: Redis
-    /// rewrites its log in one.
+    /// CPU seconds, user and system, all threads.
     pub cpu_s: f64,
     /// Resident set, bytes.
     pub rss_bytes: u64,
@@ -14,27 +13,45 @@ pub struct Usage {
     pub rss_max_bytes: u64,
 }
 
+/// Whether children that have ended are part of a process.
+#[derive(Debug, Clone, Copy)]
+enum Children {
+    Counted,
+    LeftOut,
+}
+
+impl Children {
+    /// Fields of times that are added.
+    const fn fields(self) -> usize {
+        match self {
+            Self::Counted => 4,
+            Self::LeftOut => 2,
+        }
+    }
+}
+
 impl Usage {
-    /// That of process `pid`.
+    /// That of process `pid`, with the CPU of its children that have ended: Redis rewrites its log
+    /// in one.
     ///
     /// # Errors
     /// There is no such process.
     pub fn of(pid: u32) -> io::Result<Self> {
-        Self::read(&pid.to_string())
+        Self::read(&pid.to_string(), Children::Counted)
     }
 
-    /// That of this process.
+    /// That of this process alone; its children are watched by themselves.
     ///
     /// # Errors
     /// `/proc` is not there.
     pub fn of_self() -> io::Result<Self> {
-        Self::read("self")
+        Self::read("self", Children::LeftOut)
     }
 
-    fn read(process: &str) -> io::Result<Self> {
+    fn read(process: &str, children: Children) -> io::Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-        Self::parse(&stat, &status).ok_or_else(|| {
+        Self::parse(&stat, &status, children).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, "/proc is not as proc(5) says")
         })
     }
@@ -42,13 +59,12 @@ impl Usage {
     /// # Source
     /// proc(5): fields 14 to 17 of `stat` are user and system time in clock ticks, its own and
     /// that of children waited for; the second field, the name, may hold blanks and parentheses.
-    fn parse(stat: &str, status: &str) -> Option<Self> {
+    fn parse(stat: &str, status: &str, children: Children) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(") ")?;
-        let times: Vec<&str> = fields.split(' ').skip(11).take(4).collect();
-        let times: [&str; 4] = times.try_into().ok()?;
+        let mut times = fields.split(' ').skip(11);
         let mut ticks = 0;
-        for time in times {
-            ticks += time.parse::<u64>().ok()?;
+        for _ in 0..children.fields() {
+            ticks += times.next()?.parse::<u64>().ok()?;
         }
         let kib = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -79,10 +95,12 @@ mod tests {
     fn time_and_memory_are_found_behind_any_name() {
         let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 250 50 20 10 20 0";
         let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
-        let usage = Usage::parse(stat, status).unwrap();
-        assert!((usage.cpu_s - seconds(330)).abs() < 1e-9);
+        let usage = Usage::parse(stat, status, Children::LeftOut).unwrap();
+        assert!((usage.cpu_s - seconds(300)).abs() < 1e-9);
+        let family = Usage::parse(stat, status, Children::Counted).unwrap();
+        assert!((family.cpu_s - seconds(330)).abs() < 1e-9);
         assert_eq!((usage.rss_bytes, usage.rss_max_bytes), (1 << 20, 2 << 20));
-        assert!(Usage::parse("", "").is_none());
+        assert!(Usage::parse("", "", Children::Counted).is_none());
     }
 
     #[test]

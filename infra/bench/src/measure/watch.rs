@@ -129,7 +129,11 @@ async fn snapshots(
         let usage = processes
             .iter()
             .map(|(role, pid)| {
-                Usage::of(*pid).with_context(|| format!("{} has ended", role.as_str()))
+                let usage = match role {
+                    Role::Harness => Usage::of_self(),
+                    _ => Usage::of(*pid),
+                };
+                usage.with_context(|| format!("{} has ended", role.as_str()))
             })
             .collect::<anyhow::Result<_>>()?;
         let host = HostCpu::read()?;

@@ -29,6 +29,10 @@ fn run(factor: f64) -> Run {
         ("holds", 1.0),
         ("cores", 1.5),
         ("asked_per_s", 100_000.0),
+        ("latency_samples", 1.0),
+        ("rss_growth_ingest", 1.0),
+        ("rss_growth_processor", 1.0),
+        ("rss_growth_redis", 1.0),
         ("stored_lowest_per_s", 60_000.0),
         ("acknowledged_millions", 51.0),
         ("cpu_system", 12.0),
@@ -76,6 +80,7 @@ fn a_figure_that_falls_short_is_not_reached() {
     assert_eq!(judged("latency", "answer_p99_ms", 15.5), Some(false));
     assert_eq!(judged("latency", "stored_p50_ms", 7.0), Some(false));
     assert_eq!(judged("duplicates", "stored_p99_ms", 151.0), Some(false));
+    assert_eq!(judged("latency", "latency_samples", 0.0), Some(false));
     assert_eq!(judged("growth", "mongod_growth", 1.1), Some(true));
     assert_eq!(judged("growth", "mongod_growth", 1.2), Some(false));
     assert_eq!(judged("growth", "acknowledged_millions", 51.0), None);
@@ -106,8 +111,12 @@ fn a_row_with_a_failed_run_another_load_or_no_figure_is_not_reached() {
     };
     assert!(line("requests of 500", "none").contains("failed, see below"));
     assert!(line("requests of 500", "none").contains("| NO"));
-    assert!(line("requests of 500 (load changed)", "type").contains("| - "));
+    assert!(line("requests of 500 (changed)", "type").contains("| - "));
     assert!(line("CPU s per million", "none").contains("not measured"));
+    assert!(
+        line("10-minute soak (changed)", "default").contains("| - "),
+        "short"
+    );
     assert!(text.contains("FAILED r500-none: why"), "{text}");
 }
 

@@ -59,10 +59,8 @@ pub(super) fn table(results: &Results) -> String {
             Some(runs) => judge(&row, &medians(runs)),
             None => (NOT_MEASURED.to_owned(), None),
         };
-        let is_changed = |load: &Load| *load != row.load;
-        let changed = results.loads.get(row.name).is_some_and(is_changed);
-        let (case, reached) = match changed {
-            true => (format!("{} (load changed)", row.case), None),
+        let (case, reached) = match is_changed(&row, results) {
+            true => (format!("{} (changed)", row.case), None),
             false => (row.case.to_owned(), reached),
         };
         grid.push([
@@ -80,6 +78,13 @@ pub(super) fn table(results: &Results) -> String {
         grid.push(memory(results));
     }
     grid.text()
+}
+
+/// Whether another load or length was asked for than the table's.
+fn is_changed(row: &Row, results: &Results) -> bool {
+    let is_other = |load: &Load| *load != row.load;
+    let mut runs = results.rows.get(row.name).into_iter().flatten();
+    results.loads.get(row.name).is_some_and(is_other) || !runs.all(|run| row.is_as_long(run))
 }
 
 const NOT_MEASURED: &str = "not measured";
@@ -106,10 +111,6 @@ const MEMORY_GROWTH: [&str; 3] = [
     "rss_growth_processor",
     "rss_growth_redis",
 ];
-
-fn factor(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}x"))
-}
 
 /// What was measured, and whether it is what is to be reached.
 pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
@@ -140,6 +141,7 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
             let within =
                 |name: &str, most: Option<f64>| most.is_none_or(|most| figure(name) <= most);
             let reached = holds
+                && figure("latency_samples") > 0.0
                 && within("answer_p99_ms", answer_p99)
                 && within("stored_p50_ms", stored_p50)
                 && within("stored_p99_ms", Some(stored_p99));
@@ -172,16 +174,24 @@ fn grown(medians: &Medians, most: f64, holds: bool, rate: &str) -> (String, Opti
 }
 
 fn flat(medians: &Medians, most: f64, holds: bool, rate: &str) -> (String, Option<bool>) {
-    let factors = MEMORY_GROWTH.map(|name| medians.get(name).map(|median| median.value));
+    let grown = |name| medians.get(name).map(|median| median.value);
+    let factors: Option<Vec<f64>> = MEMORY_GROWTH.into_iter().map(grown).collect();
+    let Some(factors) = factors else {
+        return (NOT_MEASURED.to_owned(), None);
+    };
+    let texts: Vec<String> = factors
+        .iter()
+        .map(|factor| format!("{factor:.2}x"))
+        .collect();
     let asked = value(medians, "asked_per_s");
     let lowest = value(medians, "stored_lowest_per_s");
     let text = format!(
         "{rate} of {} asked, lowest second {}; memory {}",
         thousands(asked),
         thousands(lowest),
-        factors.map(factor).join(", ")
+        texts.join(", ")
     );
-    let is_flat = factors.iter().flatten().all(|growth| *growth <= most);
+    let is_flat = factors.iter().all(|growth| *growth <= most);
     let has_stall = lowest < asked * STALL_SHARE;
     (text, Some(holds && is_flat && !has_stall))
 }
@@ -207,9 +217,13 @@ fn share(row: &Row, results: &Results) -> String {
     }
 }
 
-/// The medians of `names` in row `row`; nothing unless all were measured.
-fn measured<const N: usize>(results: &Results, row: &str, names: [&str; N]) -> Option<[f64; N]> {
-    let medians = medians(results.rows.get(row)?);
+/// The medians of `names` in row `name` of the table; nothing unless all were measured.
+fn measured<const N: usize>(results: &Results, name: &str, names: [&str; N]) -> Option<[f64; N]> {
+    let row = all().into_iter().find(|row| row.name == name)?;
+    if results.failures.contains_key(name) || is_changed(&row, results) {
+        return None;
+    }
+    let medians = medians(results.rows.get(name)?);
     let found: Vec<f64> = names
         .into_iter()
         .filter_map(|name| Some(medians.get(name)?.value))
