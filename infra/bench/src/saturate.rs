@@ -8,8 +8,9 @@ use crate::row::{Row, thousands};
 use crate::run::{Plan, run};
 use crate::stack::Environment;
 
-/// How long each rate is tried.
-const PROBE: Duration = Duration::from_secs(20);
+/// How long each rate is tried. The half in which the backlog is looked at is longer than the time
+/// between two checkpoints of mongod: with 20 s, each of them looked like a backlog that grows.
+const PROBE: Duration = Duration::from_secs(40);
 /// The search ends when it knows the rate this well.
 const PRECISION: f64 = 0.04;
 /// Rates tried at most.
