@@ -17,6 +17,7 @@ mod error;
 mod group;
 mod http;
 mod mongo;
+mod options;
 mod port;
 mod project;
 mod readiness;

@@ -27,7 +27,7 @@ pub struct RedisOptions {
     pub appendfsync: &'static str,
     /// Memory limit, in Redis' notation; writes beyond it are refused (`noeviction`).
     pub maxmemory: String,
-    /// More arguments, as on the command line of `redis-server`; they override the ones above.
+    /// More options, as on the command line of `redis-server`; they override the ones above.
     pub extra: Vec<String>,
 }
 
@@ -52,8 +52,8 @@ impl RedisOptions {
         let port = port.to_string();
         let data = dir.display().to_string();
         ServiceSpec::new("redis", binary)
-            .args(["--bind", "127.0.0.1", "--port", &port, "--dir", &data])
-            .args([
+            .options(["--bind", "127.0.0.1", "--port", &port, "--dir", &data])
+            .options([
                 "--appendonly",
                 appendonly,
                 "--appendfsync",
@@ -61,17 +61,17 @@ impl RedisOptions {
                 "--save",
                 "",
             ])
-            .args([
+            .options([
                 "--maxmemory",
                 &self.maxmemory,
                 "--maxmemory-policy",
                 "noeviction",
             ])
             // Both as in infra/redis/redis.conf, for the same reasons.
-            .args(["--rdbcompression", "no"])
-            .args(["--auto-aof-rewrite-min-size", "512mb"])
-            .args(["--daemonize", "no"])
-            .args(self.extra.iter().cloned())
+            .options(["--rdbcompression", "no"])
+            .options(["--auto-aof-rewrite-min-size", "512mb"])
+            .options(["--daemonize", "no"])
+            .options(self.extra.iter().cloned())
             .output(Output::File(dir.join("redis.log")))
     }
 }

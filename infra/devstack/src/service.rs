@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::error::LogTail;
 use crate::group::Group;
-use crate::{Error, Result, console};
+use crate::{Error, Result, console, options};
 
 const PRINT_REST_WITHIN: Duration = Duration::from_secs(1);
 const LOG_TAIL_LINES: usize = 12;
@@ -59,6 +59,14 @@ impl ServiceSpec {
     #[must_use]
     pub fn args<I: IntoIterator<Item = S>, S: Into<String>>(mut self, args: I) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets options, each with its values; one that is there already is replaced.
+    #[must_use]
+    pub(crate) fn options<I: IntoIterator<Item = S>, S: Into<String>>(mut self, args: I) -> Self {
+        self = self.args(args);
+        self.args = options::once(self.args);
         self
     }
 

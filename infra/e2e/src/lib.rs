@@ -4,7 +4,7 @@
 //! [`Events`] (events with known ids), [`Producer`] (clients that send them until they are
 //! acknowledged) and its [`Journal`] (what those clients may rely on), [`Ledger`] (what `MongoDB`
 //! and Redis hold), [`Verdict`] (whether the two agree), [`scenario`] (the faults, each with its
-//! load). `tests/it` runs a bounded part of the scenarios, the binary `evp-faults` all of them.
+//! load). `tests/it` runs the smallest size of the scenarios, the binary `evp-faults` any of them.
 //!
 //! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
 //! that every scenario prints; `EVP_E2E_SEED` repeats one.

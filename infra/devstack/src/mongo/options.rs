@@ -23,7 +23,7 @@ pub struct MongoOptions {
     pub cache_gb: f32,
     /// `None` runs it standalone; `Some(n)` a replica set of `n` members.
     pub replica_set: Option<u8>,
-    /// More arguments, as on the command line of `mongod`.
+    /// More options, as on the command line of `mongod`; they override the ones above.
     pub extra: Vec<String>,
 }
 
@@ -48,19 +48,19 @@ impl MongoOptions {
         let data = dir.display().to_string();
         let set = self.replica_set.map(|_| ["--replSet", REPLICA_SET]);
         ServiceSpec::new("mongod", binary)
-            .args(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath", &data])
-            .args(["--wiredTigerCacheSizeGB", &cache, "--nounixsocket"])
-            .args(["--wiredTigerEngineConfigString", &eviction()])
-            .args(["--syncdelay", CHECKPOINT_SECONDS])
+            .options(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath", &data])
+            .options(["--wiredTigerCacheSizeGB", &cache, "--nounixsocket"])
+            .options(["--wiredTigerEngineConfigString", &eviction()])
+            .options(["--syncdelay", CHECKPOINT_SECONDS])
             // It costs CPU and disk every second, and nobody reads it here.
-            .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+            .options(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             // On SIGTERM a member would otherwise serve its clients for another 15 s.
-            .args([
+            .options([
                 "--setParameter",
                 "shutdownTimeoutMillisForSignaledShutdown=100",
             ])
-            .args(set.into_iter().flatten())
-            .args(self.extra.iter().cloned())
+            .options(set.into_iter().flatten())
+            .options(self.extra.iter().cloned())
             .output(Output::File(dir.join("mongod.log")))
     }
 }

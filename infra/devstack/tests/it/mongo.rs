@@ -64,3 +64,15 @@ async fn a_set_of_one_keeps_its_configuration_over_a_restart() {
     mongo.restart().await.unwrap();
     assert_eq!(mongo.primary().await, Some(0));
 }
+
+#[tokio::test]
+async fn options_of_the_caller_replace_the_usual_ones() {
+    let extra = "--syncdelay 1 --wiredTigerCacheSizeGB 0.3 --wiredTigerEngineConfigString \
+                 eviction_dirty_target=10 --setParameter diagnosticDataCollectionEnabled=true";
+    let options = MongoOptions {
+        extra: extra.split_whitespace().map(str::to_owned).collect(),
+        ..small()
+    };
+    let mongo = MongoServer::start(options).await.unwrap();
+    assert_eq!(mongo.primary().await, Some(0));
+}
