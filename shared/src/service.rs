@@ -71,9 +71,8 @@ use crate::telemetry::{self, Telemetry, TelemetryError};
 mod bind;
 mod outcome;
 
+use bind::{BindErrors, bind_all};
 use outcome::{Chain, report, watch};
-
-pub use bind::{BindError, bind};
 
 /// What the command line asked for.
 #[derive(Debug, Clone)]
@@ -145,7 +144,7 @@ enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigProblems),
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(#[from] BindErrors),
     #[error("telemetry cannot be started")]
     Telemetry(#[from] TelemetryError),
     #[error("the operating system refuses what every service needs")]
@@ -234,11 +233,7 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
-    let admin_listener = bind("admin.listen", config.admin().listen).await?;
-    let listener = match config.server() {
-        Some(server) => Some(bind("server.listen", server.listen).await?),
-        None => None,
-    };
+    let (admin_listener, listener) = bind_all(config.admin(), config.server()).await?;
     let clock = Clock::system();
     let health = Health::new(clock.clone());
     let signals = Shutdown::on_signals()?;

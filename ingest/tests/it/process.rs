@@ -4,7 +4,6 @@ use std::process::{Output, Stdio};
 
 use evp_devstack::{RedisOptions, RedisServer, free_port};
 use evp_shared::testing::{TestRedis, wait_for};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -16,6 +15,8 @@ const ACCEPTED: &str = r#"evp_ingest_events_total{outcome="accepted"}"#;
 fn ingest() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evp-ingest"));
     command
+        .env("EVP__SERVER__LISTEN", "127.0.0.1:0")
+        .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -37,8 +38,8 @@ struct Running {
 
 impl Running {
     fn start(redis: &TestRedis) -> Self {
-        let (public, admin) = (free_port().unwrap(), free_port().unwrap());
         let mut command = ingest();
+        let (public, admin) = (free_port().unwrap(), free_port().unwrap());
         command
             .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
             .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
@@ -114,20 +115,22 @@ async fn all_faults_of_the_configuration_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told_with_its_key() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn taken_ports_are_told_with_their_keys() {
+    let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [public, admin] = taken.each_ref().map(|held| held.local_addr().unwrap());
     let mut command = ingest();
-    command.env(
-        "EVP__SERVER__LISTEN",
-        taken.local_addr().unwrap().to_string(),
-    );
+    command
+        .env("EVP__SERVER__LISTEN", public.to_string())
+        .env("EVP__ADMIN__LISTEN", admin.to_string());
     let output = command.output().await.unwrap();
-    assert_eq!(output.status.code(), Some(64));
-    assert!(
-        message(&output).contains("server.listen"),
-        "{}",
-        message(&output)
-    );
+    let message = message(&output);
+    assert_eq!(output.status.code(), Some(64), "{message}");
+    for (key, address) in [("server.listen", public), ("admin.listen", admin)] {
+        assert!(
+            message.contains(&format!("{key} is {address}")),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]

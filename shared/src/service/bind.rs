@@ -1,28 +1,58 @@
-//! Binds a listener, or says how to get one.
+//! Binds the listeners, or says how to get them.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
+use super::outcome::Chain;
+use crate::config::{AdminConfig, ServerConfig};
+
+/// All listeners that could not be bound, one per line.
+#[derive(Debug, thiserror::Error)]
+pub(super) struct BindErrors(Vec<BindError>);
+
+impl fmt::Display for BindErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the service cannot listen:")?;
+        let mut errors = self.0.iter();
+        errors.try_for_each(|error| write!(f, "\n  {}", Chain(error)))
+    }
+}
+
 /// A listener could not be bound; displayed with the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} is {address}, which cannot be bound: {fix}")]
-pub struct BindError {
-    /// The key that names the address.
-    pub key: &'static str,
-    /// The address.
-    pub address: SocketAddr,
+struct BindError {
+    key: &'static str,
+    address: SocketAddr,
     fix: String,
     #[source]
     source: io::Error,
 }
 
+/// Binds the admin port, and the public one where there is one.
+pub(super) async fn bind_all(
+    admin: AdminConfig,
+    server: Option<&ServerConfig>,
+) -> Result<(TcpListener, Option<TcpListener>), BindErrors> {
+    let admin = bind("admin.listen", admin.listen).await;
+    let public = match server {
+        Some(server) => bind("server.listen", server.listen).await.map(Some),
+        None => Ok(None),
+    };
+    match (admin, public) {
+        (Ok(admin), Ok(public)) => Ok((admin, public)),
+        (admin, public) => {
+            let errors = admin.err().into_iter().chain(public.err());
+            Err(BindErrors(errors.collect()))
+        }
+    }
+}
+
 /// Binds the address that `key` names, and logs what was bound (port 0 takes a free one).
-///
-/// # Errors
-/// The port is taken, reserved, or the address is not of this machine.
-pub async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
     let refused = |source| BindError {
         key,
         address,
