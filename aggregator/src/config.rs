@@ -211,8 +211,8 @@ impl ServiceConfig for AggregatorConfig {
         self.admin
     }
 
-    fn server(&self) -> Option<&ServerConfig> {
-        Some(&self.server)
+    fn server(&mut self) -> Option<&mut ServerConfig> {
+        Some(&mut self.server)
     }
 }
 

@@ -146,8 +146,8 @@ impl ServiceConfig for IngestConfig {
         self.admin
     }
 
-    fn server(&self) -> Option<&ServerConfig> {
-        Some(&self.server)
+    fn server(&mut self) -> Option<&mut ServerConfig> {
+        Some(&mut self.server)
     }
 }
 

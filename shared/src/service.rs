@@ -69,6 +69,7 @@ use crate::tasks::TaskSet;
 use crate::telemetry::{self, Telemetry, TelemetryError};
 
 mod bind;
+mod descriptors;
 mod outcome;
 
 use bind::{BindErrors, bind_all};
@@ -99,8 +100,9 @@ pub trait ServiceConfig: Debug + Send + Sync + 'static {
     fn shutdown(&self) -> ShutdownConfig;
     /// The admin port.
     fn admin(&self) -> AdminConfig;
-    /// The public port, if the service has one.
-    fn server(&self) -> Option<&ServerConfig> {
+    /// The public port, if the service has one; its `connections` are lowered to what there are
+    /// file descriptors for.
+    fn server(&mut self) -> Option<&mut ServerConfig> {
         None
     }
 }
@@ -196,7 +198,7 @@ where
 {
     let mut source = Source::load(launch.config_file.as_deref())?;
     let config = C::read(&mut source);
-    let config = source.finish(config)?;
+    let mut config = source.finish(config)?;
     if launch.check_config {
         writeln!(
             std::io::stdout(),
@@ -212,6 +214,7 @@ where
         ?config,
         "starting"
     );
+    descriptors::share(config.server().map(|server| &mut server.connections));
     let telemetry = Telemetry::install(launch.version)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.runtime().worker_threads)
@@ -224,7 +227,7 @@ where
 }
 
 async fn serve<C, R, E>(
-    config: C,
+    mut config: C,
     telemetry: Telemetry,
     run: impl FnOnce(C, Service) -> R,
 ) -> Result<ExitCode, StartError>
@@ -233,7 +236,7 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
-    let (admin_listener, listener) = bind_all(config.admin(), config.server()).await?;
+    let (admin_listener, listener) = bind_all(config.admin(), config.server().as_deref()).await?;
     let clock = Clock::system();
     let health = Health::new(clock.clone());
     let signals = Shutdown::on_signals()?;

@@ -1,19 +1,41 @@
 //! The binary: exit codes and messages.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer, free_port};
 use evp_shared::testing::{TestRedis, wait_for};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::support::{list, own_redis};
 
 const IN_FLIGHT: &str = "evp_ingest_in_flight_requests";
+const CONNECTIONS: &str = r#"evp_http_open_connections{listener="public"}"#;
+/// For an answer that is there at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 const ACCEPTED: &str = r#"evp_ingest_events_total{outcome="accepted"}"#;
 
+/// Room for clients below the limit of open files of [`limited`]; the rest ingest keeps.
+const LIMIT: usize = 600;
+const ROOM: usize = 300;
+
 fn ingest() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evp-ingest"));
+    on_free_ports(Command::new(env!("CARGO_BIN_EXE_evp-ingest")))
+}
+
+/// An ingest under a limit of open files: `-S` is the soft one alone, empty is the hard one too.
+fn limited(which: &str) -> Command {
+    let binary = env!("CARGO_BIN_EXE_evp-ingest");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {which} -n {LIMIT} && exec {binary}")]);
+    on_free_ports(shell)
+}
+
+fn on_free_ports(mut command: Command) -> Command {
     command
         .env("EVP__SERVER__LISTEN", "127.0.0.1:0")
         .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
@@ -38,7 +60,10 @@ struct Running {
 
 impl Running {
     fn start(redis: &TestRedis) -> Self {
-        let mut command = ingest();
+        Self::start_as(ingest(), redis)
+    }
+
+    fn start_as(mut command: Command, redis: &TestRedis) -> Self {
         let (public, admin) = (free_port().unwrap(), free_port().unwrap());
         command
             .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
@@ -55,6 +80,15 @@ impl Running {
 
     fn events(&self) -> String {
         format!("http://127.0.0.1:{}/events", self.public)
+    }
+
+    /// Sends a request over a connection of its own; gives that, and the status.
+    async fn client(&self) -> (TcpStream, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.public))
+            .await
+            .unwrap();
+        let status = ask(&mut stream, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        (stream, status)
     }
 
     async fn terminate(&self) {
@@ -98,6 +132,17 @@ impl Running {
     }
 }
 
+/// The status of the answer to a request.
+async fn ask(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer);
+    let read = timeout(PATIENCE, read).await.expect("an answer").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    let status = answer.split_whitespace().nth(1);
+    status.unwrap_or_default().to_owned()
+}
+
 #[tokio::test]
 async fn all_faults_of_the_configuration_are_told_at_once() {
     let mut command = ingest();
@@ -130,6 +175,46 @@ async fn taken_ports_are_told_with_their_keys() {
             message.contains(&format!("{key} is {address}")),
             "{message}"
         );
+    }
+}
+
+#[tokio::test]
+async fn clients_beyond_the_file_descriptors_are_told_and_nothing_else_is_short() {
+    let (mut server, redis) = own_redis("64mb").await;
+    let ingest = Running::start_as(limited(""), &redis);
+    ingest.takes_events().await;
+    ingest.reaches(CONNECTIONS, 0.0).await;
+    let mut clients = Vec::new();
+    for number in 0..LIMIT {
+        let (stream, status) = ingest.client().await;
+        if number < ROOM {
+            assert_eq!(status, "200", "client {number}");
+            clients.push(stream);
+        } else {
+            assert_eq!(status, "503", "client {number}");
+        }
+    }
+    // Each of these needs a descriptor: the way back to Redis, and to the admin port.
+    server.kill().await;
+    server.restart().await.unwrap();
+    drop(clients.pop());
+    ingest.takes_events().await;
+    assert!(ingest.metric(CONNECTIONS).await > 0.5);
+    ingest.terminate().await;
+    let log = message(&ingest.child.wait_with_output().await.unwrap());
+    assert!(log.contains("raise the hard limit of open files"), "{log}");
+}
+
+#[tokio::test]
+async fn a_soft_limit_of_open_files_is_raised() {
+    let redis = TestRedis::new().await;
+    let ingest = Running::start_as(limited("-S"), &redis);
+    ingest.takes_events().await;
+    let mut clients = Vec::new();
+    for number in 0..LIMIT {
+        let (stream, status) = ingest.client().await;
+        assert_eq!(status, "200", "client {number}");
+        clients.push(stream);
     }
 }
 

@@ -32,7 +32,8 @@ pub const SERVER_CONNECTIONS: Key<NonZeroU32> = Key::new(
     "server.connections",
     "10000",
     "Open connections; one more is answered 503. Each idle one costs about 20 KiB and a file \
-     descriptor. Lower refuses clients earlier, higher needs a higher `ulimit -n`.",
+     descriptor: the hard limit of open files less 512 (at least half of it) is the most, said at \
+     the start. Lower refuses clients earlier, higher needs memory and `ulimit -Hn`.",
 )
 .range("1", "1000000");
 
