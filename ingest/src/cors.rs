@@ -1,8 +1,14 @@
 //! Cross-origin requests: which origins' pages may send events. None by default.
+//!
+//! A browser sends a page's simple POST anywhere, and says only where the page is from: so a request
+//! that names another origin is refused, not just its answer hidden. No page is of ingest's own
+//! origin, also where `Host` says so: a name can be made to lead to any address (DNS rebinding).
 
+use evp_shared::outcome::RejectReason;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -40,6 +46,17 @@ impl Cors {
             .cloned()
     }
 
+    /// Judges who sends events.
+    ///
+    /// # Errors
+    /// It is a page of an origin that may not. Programs name none.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), RejectReason> {
+        if headers.contains_key(ORIGIN) && self.allows(headers).is_none() {
+            return Err(RejectReason::OriginNotAllowed);
+        }
+        Ok(())
+    }
+
     /// Completes the answer to OPTIONS.
     pub(crate) fn preflight(&self, mut answer: Answer, is_allowed: bool) -> Answer {
         let headers = answer.headers_mut();
@@ -52,7 +69,8 @@ impl Cors {
         answer
     }
 
-    /// Lets the page of an allowed origin read the answer.
+    /// Lets the page of an allowed origin read the answer, also to a request with credentials:
+    /// `sendBeacon` makes no other.
     pub(crate) fn mark(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
         if self.origins.is_empty() {
             return;
@@ -60,6 +78,10 @@ impl Cors {
         headers.insert(VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
         }
     }

@@ -134,6 +134,7 @@ fn refuse(app: &App, refusal: &Refusal) -> Answer {
 }
 
 async fn post(app: &App, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    app.cors.check(request.headers())?;
     let now_ms = app.clock.now_ms();
     admission::decide(&app.load.snapshot(now_ms), &app.limits)?;
     let (parts, body) = request.into_parts();

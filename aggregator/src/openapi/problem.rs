@@ -50,7 +50,7 @@ const BAD: (u16, &str) = (
     400,
     "The request is wrong: `parameter` or `detail` says where",
 );
-const REFUSED: (u16, &str) = (403, "The Host or Origin is not this service's");
+const REFUSED: (u16, &str) = (403, "The Host or Origin is none that may use this service");
 const AWAY: (u16, &str) = (
     503,
     "Redis or MongoDB does not answer, or too much is under way",
@@ -79,7 +79,7 @@ impl IntoResponses for WithBody {
 
 impl IntoResponses for Ingesting {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[BAD, SLOW, LARGE, KIND, AWAY])
+        problems(&[BAD, REFUSED, SLOW, LARGE, KIND, AWAY])
     }
 }
 

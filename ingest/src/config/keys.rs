@@ -26,7 +26,7 @@ pub const CORS_ORIGINS: Key<Vec<String>> = Key::new(
     "ingest.cors.origins",
     "",
     "Origins whose pages may send events from a browser, as `https://app.example`; none by \
-     default.",
+     default. A request of any other page is refused, one without an `Origin` is not.",
 );
 /// Unknown fields.
 pub const UNKNOWN_FIELDS: Key<UnknownFieldsMode> = Key::new(

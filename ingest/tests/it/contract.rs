@@ -306,14 +306,46 @@ async fn other_paths_and_methods_are_told_what_to_do() {
     );
     let foreign = preflight("http://evil.example").await.unwrap();
     assert_eq!(foreign.headers().get("access-control-allow-origin"), None);
-    let post = ingest
-        .request("")
+    ingest.stop().await;
+}
+
+/// What a browser sends for a page that asks nobody: a form, `fetch` of text, `sendBeacon`.
+#[tokio::test]
+async fn only_pages_of_allowed_origins_may_send_events() {
+    let redis = TestRedis::new().await;
+    let toml = "[ingest.cors]\norigins = [\"http://app.example\"]";
+    let ingest = TestIngest::ready(&redis, toml).await;
+    let own = format!("http://{}", ingest.address);
+    for origin in [
+        "http://evil.example",
+        "null",
+        "http://app.example.evil",
+        &own,
+    ] {
+        let post = ingest.request("").header("origin", origin);
+        let post = post.header("content-type", "text/plain");
+        let (status, body) = answer_of(post.body(r#"{"type":"a"}"#).send().await.unwrap()).await;
+        assert_eq!(
+            (status, &body["code"]),
+            (403, &json!("origin_not_allowed")),
+            "{origin}"
+        );
+    }
+    assert_eq!(frames(&redis).await.len(), 0);
+
+    let post = ingest.request("").header("origin", "http://app.example");
+    let answer = post.body(r#"{"type":"a"}"#).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let url = format!("{own}/events");
+    let preflight = ingest.http.request(reqwest::Method::OPTIONS, url);
+    let preflight = preflight
         .header("origin", "http://app.example")
-        .body(r#"{"type":"a"}"#);
-    let answer = post.send().await.unwrap();
-    assert_eq!(
-        answer.headers()["access-control-allow-origin"],
-        "http://app.example"
-    );
+        .header("access-control-request-method", "POST");
+    for answer in [answer, preflight.send().await.unwrap()] {
+        let headers = answer.headers();
+        assert_eq!(headers["access-control-allow-origin"], "http://app.example");
+        assert_eq!(headers["access-control-allow-credentials"], "true");
+    }
+    assert_eq!(frames(&redis).await.len(), 1);
     ingest.stop().await;
 }
