@@ -26,7 +26,7 @@ faults: ## produces every fault of docs/RELIABILITY.md under load, 12 to 20 minu
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run
 
-faults-full: ## the same with the figures of the plan, an hour; goes on where it was stopped
+faults-full: ## the same in their largest size, an hour; goes on where it was stopped
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run --full --resume target/faults-full.jsonl
 

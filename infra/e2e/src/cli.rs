@@ -32,7 +32,7 @@ pub struct Cli {
 enum Command {
     /// Runs scenarios, one after the other, and prints a line for each
     Run(Run),
-    /// Lists the scenarios by the rows of the test plan
+    /// Lists the scenarios by the rows of docs/RELIABILITY.md
     List,
     /// Prints the table of an earlier run
     Table {
@@ -46,7 +46,7 @@ struct Run {
     /// Runs only this row or scenario (repeat it)
     #[arg(long = "row", value_name = "ROW|NAME")]
     rows: Vec<String>,
-    /// The figures of the plan instead of about a minute each
+    /// The largest size, an hour in all, instead of about a minute each
     #[arg(long)]
     full: bool,
     /// The seconds each that every test run can afford

@@ -1,7 +1,7 @@
 //! The scenarios: each a fault, a load, and the books that must balance afterwards.
 //!
-//! [`ALL`] is the table of them, by the rows of the test plan. A scenario has three sizes: what
-//! every test run can afford, what a session of minutes can, and the figures of the plan.
+//! [`ALL`] is the table of them, by the rows of docs/RELIABILITY.md. A scenario has three sizes: what
+//! every test run can afford, what a session of minutes can, and what takes an hour for all.
 
 mod connections;
 mod disks;
@@ -37,7 +37,7 @@ pub enum Size {
     Test,
     /// About a minute.
     Short,
-    /// The figures of the plan.
+    /// As large as one can wait for: the second table of docs/RELIABILITY.md.
     Full,
 }
 
@@ -57,7 +57,7 @@ impl Size {
 pub struct Scenario {
     /// What it is called.
     pub name: &'static str,
-    /// Row of the test plan; zero for what the plan has without a number.
+    /// Row of docs/RELIABILITY.md; zero for what has no number there.
     pub row: u8,
     /// What is done, in a few words.
     pub fault: &'static str,

@@ -90,7 +90,8 @@ pub struct Http2Limits {
 }
 
 impl ServerLimits {
-    /// The defaults of design.md section 5, for a listener of this name.
+    /// What a listener of this name costs unless it is told otherwise: the defaults of
+    /// docs/CONFIGURATION.md.
     pub const fn named(name: &'static str) -> Self {
         Self {
             name,

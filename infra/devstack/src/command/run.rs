@@ -12,7 +12,7 @@ use crate::supervisor::GaveUp;
 use crate::{Error, Result, Supervisor, console, find, http, mongo, redis};
 use plan::Plan;
 
-/// Design section 9: what a service may take to write out what it holds.
+/// What a service may take to write out what it holds: its default `shutdown.grace`.
 const SERVICE_GRACE: Duration = Duration::from_secs(15);
 const SERVER_GRACE: Duration = Duration::from_secs(30);
 const READY_WITHIN: Duration = Duration::from_secs(60);

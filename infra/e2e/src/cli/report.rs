@@ -9,7 +9,7 @@ unreported | counted twice | recovered | what was done and measured |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// The table of the newest runs, in the order of the plan's rows.
+/// The table of the newest runs, in the order of their rows.
 pub(super) fn markdown(records: &Records) -> String {
     let mut text = HEAD.to_owned();
     for scenario in ALL {

@@ -5,7 +5,7 @@ use super::{
 
 macro_rules! scenarios {
     ($($row:literal $name:literal $fault:literal $run:path;)*) => {
-        /// All scenarios, in the order of the plan's rows.
+        /// All scenarios, in the order of the rows of docs/RELIABILITY.md.
         pub const ALL: &[Scenario] = &[$(Scenario {
             name: $name,
             row: $row,
@@ -68,7 +68,7 @@ scenarios! {
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
 }
 
-/// Rows of the plan that nothing here runs, and why.
+/// Rows of docs/RELIABILITY.md that nothing here runs, and why.
 pub const NOT_RUN: &[(u8, &str)] = &[(
     17,
     "mongos and two shards: no mongos is to be had here, so a sharded set is not run",
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_of_the_plan_is_run_or_named() {
+    fn every_row_is_run_or_named() {
         let run = ALL.iter().map(|scenario| scenario.row);
         let named = NOT_RUN.iter().map(|(row, _)| *row);
         let rows: BTreeSet<u8> = run.chain(named).collect();

@@ -6,6 +6,7 @@
 
 mod configuration;
 mod metrics;
+mod pointers;
 
 use std::path::{Path, PathBuf};
 
