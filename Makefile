@@ -2,21 +2,29 @@
 .DEFAULT_GOAL := help
 DEVSTACK := evp-devstack
 
+# What `make run` needs, of the whole workspace: so dependencies have the features they have elsewhere.
+SERVICES := --workspace $(foreach name,ingest processor aggregator devstack,--bin evp-$(name))
+# Without link-time optimisation, which a first build would wait for; figures in docs/ are of `release`.
+PROFILE := release-fast
+
 # The dashboard, and what it is built from.
 DASHBOARD := aggregator/dashboard
 DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts fixture) -type f) \
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run test faults faults-full check fmt lint dashboard demo demo-data bench bench-full k6 k6-load doc clean
+.PHONY: help run services test faults faults-full check fmt lint dashboard demo demo-data bench bench-full k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data
 	@$(if $(NPM_PRESENT),$(MAKE) --no-print-directory dashboard || echo "going on without a new dashboard",echo "there is no npm: going on without the dashboard")
-	cargo build --release --workspace --bins
-	./target/release/$(DEVSTACK) run
+	@$(MAKE) --no-print-directory services
+	./target/$(PROFILE)/$(DEVSTACK) run
+
+services: ## builds the three services, and what runs them on this machine
+	cargo build --profile $(PROFILE) $(SERVICES)
 
 test: ## runs all tests against a redis-server and a mongod started for them
 	cargo build --workspace --bins
@@ -48,13 +56,11 @@ $(DASHBOARD)/node_modules/.package-lock.json: $(DASHBOARD)/package-lock.json
 	cd $(DASHBOARD) && npm ci
 	@touch $@
 
-demo: ## sends a gentle stream of made-up events to a running make run, until Ctrl-C
-	cargo build --release --workspace --bins
-	./target/release/$(DEVSTACK) demo
+demo: services ## sends a gentle stream of made-up events to a running make run, until Ctrl-C
+	./target/$(PROFILE)/$(DEVSTACK) demo
 
-demo-data: ## loads 336,776 real flights into a running make run
-	cargo build --release --workspace --bins
-	./target/release/$(DEVSTACK) demo-data
+demo-data: services ## loads 336,776 real flights into a running make run
+	./target/$(PROFILE)/$(DEVSTACK) demo-data
 
 bench: ## measures every row of docs/BENCHMARKS.md once, 15 s each, on servers of its own
 	cargo build --release --workspace --bins
@@ -64,13 +70,11 @@ bench-full: ## the same, 5 runs of 60 s each, with growth and soak; goes on wher
 	cargo build --release --workspace --bins
 	./target/release/evp-bench run --full
 
-k6: ## runs k6/smoke.js against a running make run
-	cargo build --release --workspace --bins
-	./target/release/$(DEVSTACK) k6 run k6/smoke.js
+k6: services ## runs k6/smoke.js against a running make run
+	./target/$(PROFILE)/$(DEVSTACK) k6 run k6/smoke.js
 
-k6-load: ## runs k6/load.js, 50,000 events/s for 30 s, against a running make run
-	cargo build --release --workspace --bins
-	./target/release/$(DEVSTACK) k6 run k6/load.js
+k6-load: services ## runs k6/load.js, 50,000 events/s for 30 s, against a running make run
+	./target/$(PROFILE)/$(DEVSTACK) k6 run k6/load.js
 
 doc: ## builds the documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

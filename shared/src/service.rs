@@ -208,12 +208,9 @@ where
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init_tracing(config.log())?;
-    tracing::info!(
-        service = launch.name,
-        version = launch.version,
-        ?config,
-        "starting"
-    );
+    let Launch { name, version, .. } = launch;
+    tracing::info!(service = name, version, "starting");
+    tracing::info!(target: "evp_shared::config", ?config, "configuration");
     descriptors::share(config.server().map(|server| &mut server.connections));
     let telemetry = Telemetry::install(launch.version)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

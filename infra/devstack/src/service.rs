@@ -77,6 +77,15 @@ impl ServiceSpec {
         self
     }
 
+    /// Sets an environment variable that our own environment does not set.
+    #[must_use]
+    pub(crate) fn unless_set(self, key: &str, value: &str) -> Self {
+        match std::env::var_os(key) {
+            Some(_) => self,
+            None => self.env(key, value),
+        }
+    }
+
     /// Sets where the process writes to.
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {

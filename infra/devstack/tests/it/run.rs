@@ -24,6 +24,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 assert os.environ["REDIS_URL"].startswith("redis://127.0.0.1:")
 assert os.environ["MONGO_URI"].startswith("mongodb://127.0.0.1:")
+assert os.environ["EVP__LOG__FORMAT"] == "pretty"
 host, port = os.environ["EVP__ADMIN__LISTEN"].split(":")
 print("stub listens on", os.environ.get("EVP__SERVER__LISTEN", "nothing"), flush=True)
 http.server.HTTPServer((host, int(port)), Ready).serve_forever()
@@ -202,15 +203,17 @@ fn a_taken_port_is_named_before_anything_is_started() {
 }
 
 #[test]
-fn a_missing_service_is_named_with_the_command_that_builds_it() {
+fn missing_services_are_named_with_the_command_that_builds_them() {
     let stack = Stack::new(SERVICE);
-    fs::remove_file(stack.path().join("evp-processor")).unwrap();
+    let missing = ["evp-processor", "evp-aggregator"];
+    for name in missing {
+        fs::remove_file(stack.path().join(name)).unwrap();
+    }
     let (code, text) = stack.refused();
     assert_eq!(code, Some(64), "{text}");
-    assert!(
-        text.contains("evp-processor") && text.contains("cargo build"),
-        "{text}"
-    );
+    for word in ["make services"].into_iter().chain(missing) {
+        assert!(text.contains(word), "{text}");
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub(super) const ADMIN_PORTS: [(&str, Listener); 3] = [
     ("aggregator", Listener::AggregatorAdmin),
 ];
 
+/// A person reads along: without the configuration, which is a page of its own per service.
+const LOG_LEVEL: &str = "info,evp_shared::config=warn";
+
 /// What `make run` runs, and where.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -30,18 +33,16 @@ impl Plan {
             data: project::data_dir(),
             binaries: bin_dir.unwrap_or(own_folder),
         };
-        for (service, _) in ADMIN_PORTS {
-            let binary = plan.binary(service);
-            if !binary.is_file() {
-                return Err(Error::NotFound {
-                    program: binary.display().to_string(),
-                    fix: "build it with `cargo build --release --workspace --bins`, as make run \
-                          does, or name its folder with --bin-dir"
-                        .to_owned(),
-                });
-            }
+        let binaries = ADMIN_PORTS.map(|(service, _)| plan.binary(service));
+        let missing = binaries.iter().filter(|binary| !binary.is_file());
+        let missing: Vec<String> = missing.map(|path| path.display().to_string()).collect();
+        if missing.is_empty() {
+            return Ok(plan);
         }
-        Ok(plan)
+        Err(Error::NotFound {
+            program: missing.join(", "),
+            fix: "build it with `make services`, or name its folder with --bin-dir".to_owned(),
+        })
     }
 
     /// redis-server and mongod, their data kept between runs.
@@ -78,6 +79,8 @@ impl Plan {
         let address = |listener| format!("127.0.0.1:{}", self.ports.get(listener));
         let spec = ServiceSpec::new(name, self.binary(name))
             .output(Output::Prefixed)
+            .unless_set("EVP__LOG__FORMAT", "pretty")
+            .unless_set("EVP__LOG__LEVEL", LOG_LEVEL)
             .env("REDIS_URL", self.redis_url())
             .env("MONGO_URI", self.mongo_url())
             .env("EVP__ADMIN__LISTEN", address(admin));
