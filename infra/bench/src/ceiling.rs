@@ -12,6 +12,7 @@ use evp_shared::store::{self, Index};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
+use crate::load::millis;
 use crate::measure::watch::Role;
 use crate::run::child;
 use crate::stack::{Environment, Servers};
@@ -155,8 +156,4 @@ async fn raw(command: &str, spec: &RawSpec) -> anyhow::Result<RawReport> {
     let arguments = [command.to_owned(), serde_json::to_string(spec)?];
     let deadline = Duration::from_millis(spec.warmup_ms + spec.measured_ms) + SLACK;
     child(std::env::current_exe()?, arguments, deadline).await
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

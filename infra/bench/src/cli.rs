@@ -22,8 +22,8 @@ use crate::header::Header;
 use crate::load::generator;
 use crate::reading::queries::{self, QueryPlan};
 use crate::reading::streams::{self, StreamPlan};
+use crate::results::Results;
 use crate::row;
-use crate::session::Results;
 use crate::stack::Environment;
 use crate::table;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::load::LoadReport;
 use crate::measure::prometheus::Scrape;
 use crate::measure::watch::{Role, Snapshot, Timeline};
-use crate::run::Plan;
+use crate::plan::Plan;
 
 /// Figures by name; units are in the names: `_per_s` events per second, `_ms`, `_mib`, `_pct`,
 /// `cpu_*` CPU seconds per million events.

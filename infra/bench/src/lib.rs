@@ -1,9 +1,10 @@
 //! Measures EVP: every figure in docs/BENCHMARKS.md comes from here.
 //!
-//! Reading order: [`row`] (what is measured), [`run`] (one run of it), [`load`] (the load
-//! generator), [`measure`] (what is looked at meanwhile), [`figures`] and [`reconcile`] (what
-//! follows from it), [`ceiling`] (what the servers can do without EVP), [`session`] (all rows, in
-//! order, resumable), [`table`] (what is printed). By itself: [`reading`] (queries and live streams).
+//! Reading order: [`row`] (what is measured), [`run`] (one run of it, as a [`plan`] says), [`load`]
+//! (the load generator), [`measure`] (what is looked at meanwhile), [`figures`] and [`reconcile`]
+//! (what follows from it), [`ceiling`] (what the servers can do without EVP), [`session`] (all rows,
+//! in order, resumable), [`results`] (what came of them), [`table`] (what is printed). By itself:
+//! [`reading`] (queries and live streams).
 //!
 //! Deliberately absent: any knowledge of how EVP works inside. It speaks HTTP to ingest and reads
 //! what Redis, MongoDB and the operating system tell; the one exception is the list of kept
@@ -16,8 +17,10 @@ pub mod figures;
 pub mod header;
 pub mod load;
 pub mod measure;
+pub mod plan;
 pub mod reading;
 pub mod reconcile;
+pub mod results;
 pub mod row;
 pub mod run;
 pub mod saturate;

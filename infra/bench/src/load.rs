@@ -14,6 +14,7 @@ pub mod pacer;
 pub mod template;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
@@ -194,6 +195,12 @@ pub struct GeneratorSpec {
     pub measured_ms: u64,
     /// How long to wait for the last answers.
     pub patience_ms: u64,
+}
+
+/// As the numbers of a [`GeneratorSpec`].
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Latencies in ms.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use evp_shared::clock::Clock;
 
-use crate::load::{GeneratorSpec, Load, LoadReport};
+use crate::load::{GeneratorSpec, Load, LoadReport, millis};
 use crate::run::generate;
 use crate::stack::Stack;
 
@@ -21,7 +21,6 @@ const WARMUP: Duration = Duration::from_secs(1);
 
 /// Sends `load` for `measured`, after [`LEAD`] and [`WARMUP`].
 async fn send(stack: &Stack, load: Load, measured: Duration) -> anyhow::Result<LoadReport> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let spec = GeneratorSpec {
         load,
         port: stack.ingest_port,

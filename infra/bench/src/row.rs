@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::load::{IdKind, Load, Pace};
-use crate::run::{Plan, Run};
+use crate::plan::Plan;
+use crate::results::Run;
 use crate::stack::Layout;
 
 const NONE: &[&str] = &[];

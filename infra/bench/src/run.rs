@@ -1,20 +1,21 @@
 //! One measured run: starts everything, sends a load, watches, reconciles.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use evp_devstack::{Output, ScratchDir, Service, ServiceSpec};
 use evp_shared::clock::Clock;
 use evp_shared::stream::{Stream, Totals};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::figures::{self, Figures};
-use crate::load::{GeneratorSpec, Load, LoadReport};
+use crate::figures;
+use crate::load::{GeneratorSpec, LoadReport, millis};
 use crate::measure::latency::Since;
 use crate::measure::watch::{Timeline, Window, watch};
+use crate::plan::Plan;
 use crate::reconcile::{self, Evidence};
-use crate::stack::{Environment, Layout, Stack};
+use crate::results::Run;
+use crate::stack::{Environment, Stack};
 
 /// From spawning the generator to its first request: it makes its requests and connects.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -25,30 +26,6 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(120);
 /// How long counting what was stored may take, with starting and patience.
 const RECONCILE_WITHIN: Duration = Duration::from_secs(600);
 const DRAIN_POLL: Duration = Duration::from_millis(100);
-
-/// A run to make.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// What is needed.
-    pub layout: Layout,
-    /// What is sent.
-    pub load: Load,
-    /// Before measuring begins.
-    pub warmup: Duration,
-    /// How long is measured.
-    pub measured: Duration,
-}
-
-/// What came of a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// What was measured, by name; units are in the names.
-    pub figures: Figures,
-    /// Events stored in each second of the measured part.
-    pub stored_per_second: Vec<f64>,
-    /// Events appended and not committed, once a second.
-    pub backlog: Vec<i64>,
-}
 
 /// Makes a run.
 ///
@@ -180,61 +157,4 @@ fn backlog_per_second(timeline: &Timeline) -> Vec<i64> {
     snapshots
         .map(|snapshot| snapshot.totals.backlog_events())
         .collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Medians of several runs, and how far they lie apart.
-#[must_use]
-pub fn medians(runs: &[Run]) -> BTreeMap<String, Median> {
-    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, value) in runs.iter().flat_map(|run| &run.figures) {
-        values.entry(name).or_default().push(*value);
-    }
-    values
-        .into_iter()
-        .map(|(name, values)| (name.to_owned(), Median::of(values)))
-        .collect()
-}
-
-/// A figure over several runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Median {
-    /// The middle one, or the mean of the two in the middle.
-    pub value: f64,
-    /// The lowest.
-    pub lowest: f64,
-    /// The highest.
-    pub highest: f64,
-}
-
-impl Median {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |index: usize| values.get(index).copied().unwrap_or_default();
-        let last = values.len().saturating_sub(1);
-        Self {
-            value: f64::midpoint(at(last / 2), at(values.len() / 2)),
-            lowest: at(0),
-            highest: at(last),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_the_middle_of_odd_and_even_numbers_of_runs() {
-        let median = Median::of(vec![3.0, 1.0, 2.0]);
-        assert_eq!(
-            (median.lowest, median.value, median.highest),
-            (1.0, 2.0, 3.0)
-        );
-        assert!((Median::of(vec![4.0, 1.0, 2.0, 3.0]).value - 2.5).abs() < 1e-9);
-        assert!((Median::of(vec![7.0]).value - 7.0).abs() < 1e-9);
-    }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::console::print;
 use crate::load::Pace;
+use crate::plan::Plan;
 use crate::row::{Row, thousands};
-use crate::run::{Plan, run};
+use crate::run::run;
 use crate::stack::Environment;
 
 /// How long each rate is tried. The half in which the backlog is looked at is longer than the time

@@ -1,70 +1,22 @@
 //! All rows in order: measured, kept in a file after each run, and gone on with after an
 //! interruption.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 
 use crate::ceiling;
 use crate::console::print;
-use crate::figures::Figures;
 use crate::header::Header;
-use crate::load::{Load, Pace};
+use crate::load::Pace;
+use crate::results::{Results, Run};
 use crate::row::{Length, Row, thousands};
-use crate::run::{Run, run};
+use crate::run::run;
 use crate::saturate;
 use crate::stack::Environment;
 use crate::table;
 
 /// Share of the highest rate that holds at which the soak runs.
 const SOAK_SHARE: f64 = 0.6;
-
-/// What was measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Results {
-    /// Where and with what.
-    pub header: Header,
-    /// How long was measured in each run, seconds.
-    pub measured_s: u64,
-    /// What the servers can do without EVP, by name.
-    pub ceilings: BTreeMap<String, Figures>,
-    /// The runs of each row.
-    pub rows: BTreeMap<String, Vec<Run>>,
-    /// The load that was asked for in each row; the soak's rate is in its figures.
-    #[serde(default)]
-    pub loads: BTreeMap<String, Load>,
-    /// Rows that could not be measured or did not reconcile, and why.
-    pub failures: BTreeMap<String, String>,
-}
-
-impl Results {
-    /// Reads them from a file of an earlier session.
-    ///
-    /// # Errors
-    /// It cannot be read, or is no such file.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} holds no results", path.display()))
-    }
-
-    /// Writes them to a file.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // Whole or not at all: an interruption must not cost what was measured.
-        let draft = path.with_extension("draft");
-        std::fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(&draft, path).with_context(|| format!("write {}", path.display()))
-    }
-}
 
 /// A session to make.
 #[derive(Debug)]
@@ -224,23 +176,6 @@ fn fail(results: &mut Results, name: &str, error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn results_survive_a_file() {
-        let folder = evp_devstack::ScratchDir::new().unwrap();
-        let path = folder.path().join("deep/results.json");
-        let mut results = Results::default();
-        let run = Run {
-            figures: Figures::from([("stored_per_s".to_owned(), 1.5)]),
-            stored_per_second: vec![1.0],
-            backlog: vec![3],
-        };
-        results.rows.insert("row".to_owned(), vec![run]);
-        results.loads.insert("row".to_owned(), Load::closed(8));
-        results.save(&path).unwrap();
-        assert_eq!(Results::load(&path).unwrap(), results);
-        assert!(Results::load(folder.path()).is_err());
-    }
 
     #[test]
     fn a_session_goes_on_with_the_same_builds_and_loads_alone() {

@@ -1,18 +1,15 @@
 //! What is printed: the table of docs/BENCHMARKS.md, what every row cost, the ceilings, and ratios
 //! to an earlier session.
 
+mod cells;
 mod grid;
 mod verdict;
 
-use std::collections::BTreeMap;
-
 use crate::figures::Figures;
+use crate::results::{Results, Run, medians};
 use crate::row::{Row, all, thousands};
-use crate::run::{Median, Run, medians};
-use crate::session::Results;
+use cells::{Medians, cell, indexes, rounded, spread};
 pub(crate) use grid::Grid;
-
-type Medians = BTreeMap<String, Median>;
 
 /// Everything.
 #[must_use]
@@ -263,44 +260,6 @@ fn failures(results: &Results) -> String {
         .iter()
         .map(|(name, why)| format!("\nFAILED {name}: {why}"));
     lines.collect()
-}
-
-fn indexes(row: &Row) -> String {
-    match row.layout.indexes {
-        [] => "none".to_owned(),
-        ["type", "user"] => "default".to_owned(),
-        some => some.join(", "),
-    }
-}
-
-fn cell(medians: &Medians, name: &str, digits: usize) -> String {
-    medians.get(name).map_or_else(
-        || "-".to_owned(),
-        |median| format!("{:.digits$}", median.value),
-    )
-}
-
-fn rounded(medians: &Medians, name: &str) -> String {
-    medians
-        .get(name)
-        .map_or_else(|| "-".to_owned(), |median| thousands(median.value))
-}
-
-/// A median, and how far the runs lie apart when they do.
-fn spread(medians: &Medians, name: &str) -> String {
-    let Some(median) = medians.get(name) else {
-        return "-".to_owned();
-    };
-    if median.highest > median.lowest {
-        format!(
-            "{} ({}..{})",
-            thousands(median.value),
-            thousands(median.lowest),
-            thousands(median.highest)
-        )
-    } else {
-        thousands(median.value)
-    }
 }
 
 #[cfg(test)]

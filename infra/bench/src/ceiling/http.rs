@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::figures::Figures;
 use crate::load::client;
-use crate::load::{GeneratorSpec, Load};
+use crate::load::{GeneratorSpec, Load, millis};
 use crate::measure::process::Usage;
 use crate::run::generate;
 
@@ -67,9 +67,9 @@ pub(super) async fn measure(measured: Duration) -> anyhow::Result<Figures> {
     let spec = GeneratorSpec {
         load: Load::closed(CONNECTIONS),
         port,
-        start_at_ms: clock.now_ms() + super::millis(LEAD),
-        warmup_ms: super::millis(warmup),
-        measured_ms: super::millis(measured),
+        start_at_ms: clock.now_ms() + millis(LEAD),
+        warmup_ms: millis(warmup),
+        measured_ms: millis(measured),
         patience_ms: 5_000,
     };
     let usage = async {

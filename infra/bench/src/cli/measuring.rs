@@ -12,9 +12,10 @@ use super::load::LoadArgs;
 use super::servers::ServerArgs;
 use crate::console::print;
 use crate::header::Header;
+use crate::results::Results;
 use crate::row::{self, Length, Row};
 use crate::saturate;
-use crate::session::{Results, Session};
+use crate::session::Session;
 use crate::table;
 
 #[derive(Debug, Args)]

@@ -1,11 +1,10 @@
 //! The table of figures to reach: what was measured, and whether it is enough. Pure.
 
+use super::cells::{Medians, indexes, spread};
 use super::grid::Grid;
-use super::{Medians, indexes, spread};
 use crate::load::{Load, Pace};
+use crate::results::{Results, medians};
 use crate::row::{GROWTH_MILLIONS, Goal, Row, STALL_SHARE, all, thousands};
-use crate::run::medians;
-use crate::session::Results;
 
 /// The ceilings a row's rate is a share of.
 fn ceilings_of(row: &Row) -> Vec<&'static str> {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evp_bench::session::Results;
+use evp_bench::results::Results;
 use evp_devstack::ScratchDir;
 use rustix::process::{Pid, Signal, kill_process};
 

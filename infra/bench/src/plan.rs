@@ -1,0 +1,19 @@
+//! What is to be measured in one run.
+
+use std::time::Duration;
+
+use crate::load::Load;
+use crate::stack::Layout;
+
+/// A run to make.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is needed.
+    pub layout: Layout,
+    /// What is sent.
+    pub load: Load,
+    /// Before measuring begins.
+    pub warmup: Duration,
+    /// How long is measured.
+    pub measured: Duration,
+}
