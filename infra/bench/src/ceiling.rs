@@ -1,5 +1,5 @@
 //! What the servers and the HTTP library can do without EVP: every figure is told as a ratio to
-//! one of these, measured in the same session.
+//! one of these, measured directly before and after its row, because the machine drifts.
 
 pub mod append;
 pub mod http;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::figures::Figures;
 use crate::load::millis;
 use crate::measure::watch::Role;
+use crate::row::Row;
 use crate::run::child;
 use crate::stack::{Environment, Servers};
 
@@ -25,17 +26,26 @@ const SLACK: Duration = Duration::from_secs(30);
 /// Longest that those are measured which do the same from the first second on. mongod does not: it
 /// gets slower when its cache is dirty, and again at a checkpoint, so it is measured as long as rows
 /// are.
-const STEADY: Duration = Duration::from_secs(15);
+const STEADY: Duration = Duration::from_secs(5);
 
-/// Names of the ceilings, in the order of the table.
-pub const NAMES: [&str; 6] = [
-    "mongo-none",
-    "mongo-type",
-    "mongo-default",
-    "redis-100",
-    "redis-500",
-    "http-null",
-];
+/// The ceilings of which the rate of `row` is a share.
+#[must_use]
+pub fn of(row: &Row) -> Vec<&'static str> {
+    if !row.layout.processor {
+        return Vec::new();
+    }
+    let mongo = match row.layout.indexes {
+        [] => "mongo-none",
+        ["type"] => "mongo-type",
+        _ => "mongo-default",
+    };
+    match row.load.request_events {
+        1 => vec!["http-null"],
+        100 => vec![mongo, "redis-100"],
+        500 => vec![mongo, "redis-500"],
+        _ => vec![mongo],
+    }
+}
 
 /// A ceiling to measure in a process of its own. It travels there as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

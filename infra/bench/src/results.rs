@@ -17,8 +17,10 @@ pub struct Results {
     pub header: Header,
     /// How long was measured in each run, seconds.
     pub measured_s: u64,
-    /// What the servers can do without EVP, by name.
-    pub ceilings: BTreeMap<String, Figures>,
+    /// What the servers could do without EVP directly before and directly after a row, by the names
+    /// of row and ceiling.
+    #[serde(default)]
+    pub around: BTreeMap<String, BTreeMap<String, [Figures; 2]>>,
     /// The runs of each row.
     pub rows: BTreeMap<String, Vec<Run>>,
     /// The load that was asked for in each row; the soak's rate is in its figures.

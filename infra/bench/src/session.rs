@@ -1,14 +1,17 @@
-//! All rows in order: measured, kept in a file after each run, and gone on with after an
-//! interruption.
+//! All rows in order: measured between their ceilings, kept in a file after each row, and gone on
+//! with after an interruption.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ceiling;
 use crate::console::print;
+use crate::figures::Figures;
 use crate::header::Header;
 use crate::load::Pace;
-use crate::results::{Results, Run};
+use crate::plan::Plan;
+use crate::results::Results;
 use crate::row::{Length, Row, thousands};
 use crate::run::run;
 use crate::saturate;
@@ -17,6 +20,9 @@ use crate::table;
 
 /// Share of the highest rate that holds at which the soak runs.
 const SOAK_SHARE: f64 = 0.6;
+
+/// What was measured of each ceiling since the last row.
+type Ceilings = BTreeMap<&'static str, Figures>;
 
 /// A session to make.
 #[derive(Debug)]
@@ -48,11 +54,21 @@ impl Session {
     pub async fn run(&self) -> anyhow::Result<Results> {
         let mut results = self.resumed(Header::collect(&self.environment).await?)?;
         print(&results.header.text());
-        if !self.ceilings.is_zero() {
-            self.measure_ceilings(&mut results).await?;
-        }
+        let mut latest = Ceilings::new();
         for row in &self.rows {
-            self.measure_row(row, &mut results).await?;
+            if results.rows.contains_key(row.name) {
+                continue;
+            }
+            match self.plan(row, &mut latest).await {
+                Ok(plan) => {
+                    self.measure_row(row, &plan, &mut latest, &mut results)
+                        .await
+                }
+                Err(error) => fail(&mut results, row.name, &error),
+            }
+            if let Some(path) = &self.state {
+                results.save(path)?;
+            }
         }
         Ok(results)
     }
@@ -81,10 +97,7 @@ impl Session {
         }
         print("going on with what was measured before (--fresh begins anew)");
         for row in &self.rows {
-            let of_length = |run: &Run| row.is_as_long(run);
-            let runs = kept.rows.get(row.name);
-            let has_length = runs.is_none_or(|runs| runs.iter().all(of_length));
-            if kept.loads.get(row.name) != Some(&row.load) || !has_length {
+            if !self.is_complete(row, &kept) {
                 kept.rows.remove(row.name);
             }
         }
@@ -96,62 +109,86 @@ impl Session {
         Ok(kept)
     }
 
-    fn keep(&self, results: &Results) -> anyhow::Result<()> {
-        match &self.state {
-            Some(path) => results.save(path),
-            None => Ok(()),
+    /// Whether all of a row was measured, as it is asked for now. A part of it is none to go on
+    /// with: its ceilings would be of another hour.
+    fn is_complete(&self, row: &Row, kept: &Results) -> bool {
+        let runs = kept.rows.get(row.name).map_or(&[][..], Vec::as_slice);
+        let around = kept.around.get(row.name);
+        let has = |name: &&str| around.is_some_and(|around| around.contains_key(*name));
+        runs.len() == self.runs_of(row)
+            && runs.iter().all(|run| row.is_as_long(run))
+            && kept.loads.get(row.name) == Some(&row.load)
+            && self.ceilings_of(row).iter().all(has)
+    }
+
+    fn runs_of(&self, row: &Row) -> usize {
+        match row.length {
+            Length::Usual => self.repetitions,
+            Length::Long(_) => 1,
         }
     }
 
-    async fn measure_ceilings(&self, results: &mut Results) -> anyhow::Result<()> {
-        for name in ceiling::NAMES {
-            if results.ceilings.contains_key(name) {
+    fn ceilings_of(&self, row: &Row) -> Vec<&'static str> {
+        match self.ceilings.is_zero() {
+            true => Vec::new(),
+            false => ceiling::of(row),
+        }
+    }
+
+    /// The run of a row; looks for the rate of the soak, after which no ceiling is the latest.
+    async fn plan(&self, row: &Row, latest: &mut Ceilings) -> anyhow::Result<Plan> {
+        let mut plan = row.plan(self.warmup, self.measured);
+        if row.name == "soak" {
+            plan.load.pace = Pace::Open(self.soak_rate(row).await?);
+            latest.clear();
+        }
+        Ok(plan)
+    }
+
+    /// Measures a row between its ceilings. Those in `latest` were measured after the row before,
+    /// and nothing since.
+    async fn measure_row(
+        &self,
+        row: &Row,
+        plan: &Plan,
+        latest: &mut Ceilings,
+        results: &mut Results,
+    ) {
+        self.measure_ceilings(row, latest, results).await;
+        let before = std::mem::take(latest);
+        results.loads.insert(row.name.to_owned(), row.load.clone());
+        let wanted = self.runs_of(row);
+        for number in 1..=wanted {
+            match run(&self.environment, plan).await {
+                Ok(run) => {
+                    print(&table::run_line(row, number, wanted, &run));
+                    let runs = results.rows.entry(row.name.to_owned());
+                    runs.or_default().push(run);
+                }
+                Err(error) => fail(results, row.name, &error),
+            }
+        }
+        self.measure_ceilings(row, latest, results).await;
+        let both = before.into_iter().filter_map(|(name, before)| {
+            let after = latest.get(name)?.clone();
+            Some((name.to_owned(), [before, after]))
+        });
+        results.around.insert(row.name.to_owned(), both.collect());
+    }
+
+    async fn measure_ceilings(&self, row: &Row, latest: &mut Ceilings, results: &mut Results) {
+        for name in self.ceilings_of(row) {
+            if latest.contains_key(name) {
                 continue;
             }
             match ceiling::measure(&self.environment, name, self.ceilings).await {
                 Ok(figures) => {
                     print(&table::ceiling_line(name, &figures));
-                    results.ceilings.insert(name.to_owned(), figures);
+                    latest.insert(name, figures);
                 }
-                Err(error) => fail(results, name, &error),
-            }
-            self.keep(results)?;
-        }
-        Ok(())
-    }
-
-    async fn measure_row(&self, row: &Row, results: &mut Results) -> anyhow::Result<()> {
-        let wanted = match row.length {
-            Length::Usual => self.repetitions,
-            Length::Long(_) => 1,
-        };
-        let mut plan = row.plan(self.warmup, self.measured);
-        results.loads.insert(row.name.to_owned(), row.load.clone());
-        let done = results.rows.get(row.name).map_or(0, Vec::len);
-        if done < wanted && row.name == "soak" {
-            match self.soak_rate(row).await {
-                Ok(rate) => plan.load.pace = Pace::Open(rate),
-                Err(error) => {
-                    fail(results, row.name, &error);
-                    return Ok(());
-                }
+                Err(error) => fail(results, &format!("{name} beside {}", row.name), &error),
             }
         }
-        for number in done..wanted {
-            match run(&self.environment, &plan).await {
-                Ok(run) => {
-                    print(&table::run_line(row, number + 1, wanted, &run));
-                    results
-                        .rows
-                        .entry(row.name.to_owned())
-                        .or_default()
-                        .push(run);
-                }
-                Err(error) => fail(results, row.name, &error),
-            }
-            self.keep(results)?;
-        }
-        Ok(())
     }
 
     async fn soak_rate(&self, row: &Row) -> anyhow::Result<f64> {
@@ -176,9 +213,10 @@ fn fail(results: &mut Results, name: &str, error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Run;
 
     #[test]
-    fn a_session_goes_on_with_the_same_builds_and_loads_alone() {
+    fn a_session_goes_on_with_whole_rows_of_the_same_builds_and_loads_alone() {
         let folder = evp_devstack::ScratchDir::new().unwrap();
         let state = folder.path().join("full.json");
         let header = |commit: &str, builds: &str| Header {
@@ -186,17 +224,28 @@ mod tests {
             builds: builds.to_owned(),
             ..Header::default()
         };
-        let rows: Vec<Row> = crate::row::all().into_iter().take(2).collect();
-        let [same, changed] = [rows[0].name, rows[1].name].map(str::to_owned);
+        let mut rows: Vec<Row> = crate::row::all().into_iter().take(3).collect();
+        let [same, changed, cut] = [0, 1, 2].map(|row: usize| rows[row].name.to_owned());
         let mut results = Results {
             header: header("a", "1"),
             measured_s: 60,
             ..Results::default()
         };
-        for name in [&same, &changed] {
+        let both = || [Figures::new(), Figures::new()];
+        let mut around =
+            BTreeMap::from(["mongo-none", "redis-500"].map(|c| (c.to_owned(), both())));
+        for name in [&same, &changed, &cut] {
             results.rows.insert(name.clone(), vec![Run::default()]);
             results.loads.insert(name.clone(), rows[0].load.clone());
+            results.around.insert(name.clone(), around.clone());
+            if *name == changed {
+                around.remove("redis-500");
+            }
         }
+        rows[2] = Row {
+            name: rows[2].name,
+            ..rows[0].clone()
+        };
         results.save(&state).unwrap();
         let session = Session {
             environment: Environment {
@@ -210,7 +259,7 @@ mod tests {
             repetitions: 1,
             warmup: Duration::ZERO,
             measured: Duration::from_secs(60),
-            ceilings: Duration::ZERO,
+            ceilings: Duration::from_secs(60),
             soak_rate: None,
             state: Some(state.clone()),
         };

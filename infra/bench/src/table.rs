@@ -8,7 +8,7 @@ mod verdict;
 use crate::figures::Figures;
 use crate::results::{Results, Run, medians};
 use crate::row::{Row, all, thousands};
-use cells::{Medians, cell, indexes, rounded, spread};
+use cells::{Medians, cell, figure, indexes, rounded, spread};
 pub(crate) use grid::Grid;
 
 /// Everything.
@@ -43,7 +43,7 @@ pub fn rows(rows: &[Row]) -> String {
 /// One run, while the session goes on.
 #[must_use]
 pub fn run_line(row: &Row, number: usize, of: usize, run: &Run) -> String {
-    let figure = |name: &str| run.figures.get(name).copied().unwrap_or_default();
+    let figure = |name: &str| figure(&run.figures, name);
     if !row.layout.processor {
         return format!(
             "{} {number}/{of}: {:.0} MB of Redis per million events",
@@ -73,12 +73,11 @@ pub fn run_line(row: &Row, number: usize, of: usize, run: &Run) -> String {
 /// One ceiling, while the session goes on.
 #[must_use]
 pub fn ceiling_line(name: &str, figures: &Figures) -> String {
-    let figure = |name: &str| figures.get(name).copied().unwrap_or_default();
     format!(
         "{name}: {}/s, CPU client {:.2}, server {:.2} us/ev",
-        thousands(figure("events_per_s")),
-        figure("cpu_client"),
-        figure("cpu_server"),
+        thousands(figure(figures, "events_per_s")),
+        figure(figures, "cpu_client"),
+        figure(figures, "cpu_server"),
     )
 }
 
@@ -238,20 +237,40 @@ fn times(results: &Results) -> String {
 }
 
 fn ceilings(results: &Results) -> String {
-    if results.ceilings.is_empty() {
+    let mut grid = Grid::new(&[
+        "row",
+        "ceiling",
+        "events/s before",
+        "after",
+        "CPU client before",
+        "after",
+        "CPU server before",
+        "after",
+    ]);
+    let mut rows = results.around.iter().peekable();
+    if rows.peek().is_none() {
         return String::new();
     }
-    let mut grid = Grid::new(&["ceiling", "events/s", "CPU client", "CPU server"]);
-    for (name, figures) in &results.ceilings {
-        let figure = |name: &str| figures.get(name).copied().unwrap_or_default();
-        grid.push([
-            name.clone(),
-            thousands(figure("events_per_s")),
-            format!("{:.2}", figure("cpu_client")),
-            format!("{:.2}", figure("cpu_server")),
-        ]);
+    for (row, ceilings) in rows {
+        for (name, both) in ceilings {
+            let mut cells = vec![row.clone(), name.clone()];
+            cells.extend(
+                both.each_ref()
+                    .map(|one| thousands(figure(one, "events_per_s"))),
+            );
+            for cost in ["cpu_client", "cpu_server"] {
+                cells.extend(
+                    both.each_ref()
+                        .map(|one| format!("{:.2}", figure(one, cost))),
+                );
+            }
+            grid.push(cells);
+        }
     }
-    format!("\n## Ceilings in the same session\n\n{}", grid.text())
+    format!(
+        "\n## Ceilings directly before and after the row\n\n{}",
+        grid.text()
+    )
 }
 
 fn failures(results: &Results) -> String {

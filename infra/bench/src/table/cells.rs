@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::figures::Figures;
 use crate::results::Median;
 use crate::row::{Row, thousands};
 
 pub(super) type Medians = BTreeMap<String, Median>;
+
+/// A figure, or zero.
+pub(super) fn figure(figures: &Figures, name: &str) -> f64 {
+    figures.get(name).copied().unwrap_or_default()
+}
 
 pub(super) fn indexes(row: &Row) -> String {
     match row.layout.indexes {

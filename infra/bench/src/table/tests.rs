@@ -9,16 +9,21 @@ fn results() -> Results {
             .rows
             .insert(row.name.to_owned(), vec![run(1.0), run(3.0), run(2.0)]);
     }
-    for name in crate::ceiling::NAMES {
-        let figures = [
-            ("events_per_s", 400_000.0),
-            ("cpu_client", 1.0),
-            ("cpu_server", 7.0),
-        ];
-        let figures = figures.map(|(name, value)| (name.to_owned(), value));
+    for row in all() {
+        let ceiling = |rate: f64, server: f64| {
+            let figures = [
+                ("events_per_s", rate),
+                ("cpu_client", 1.0),
+                ("cpu_server", server),
+            ];
+            Figures::from(figures.map(|(name, value)| (name.to_owned(), value)))
+        };
+        let both = [ceiling(500_000.0, 6.0), ceiling(300_000.0, 8.0)];
+        let names = crate::ceiling::of(&row).into_iter();
+        let ceilings = names.map(|name| (name.to_owned(), both.clone()));
         results
-            .ceilings
-            .insert(name.to_owned(), Figures::from(figures));
+            .around
+            .insert(row.name.to_owned(), ceilings.collect());
     }
     results
 }
@@ -59,8 +64,14 @@ fn every_row_is_in_the_table_with_median_spread_and_ratio() {
         assert!(text.contains(row.case), "{}", row.name);
     }
     assert!(text.contains("200,000 (100,000..300,000)"), "{text}");
-    assert!(text.contains("0.50 of mongo-none's 400,000"), "{text}");
-    assert!(text.contains("1.50x (12.00 over 8.00 us/ev)"), "{text}");
+    assert!(
+        text.contains("0.50 of mongo-none's 500,000 before, 300,000 after"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1.50x (12.00 over 7.00 before, 9.00 us/ev after)"),
+        "{text}"
+    );
     assert!(text.contains("1.00 / 1.00 / 2.00"), "{text}");
 }
 

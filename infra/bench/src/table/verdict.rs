@@ -1,25 +1,11 @@
 //! The table of figures to reach: what was measured, and whether it is enough. Pure.
 
-use super::cells::{Medians, indexes, spread};
+use super::cells::{Medians, figure, indexes, spread};
 use super::grid::Grid;
+use crate::figures::Figures;
 use crate::load::{Load, Pace};
 use crate::results::{Results, medians};
 use crate::row::{GROWTH_MILLIONS, Goal, Row, STALL_SHARE, all, thousands};
-
-/// The ceilings a row's rate is a share of.
-fn ceilings_of(row: &Row) -> Vec<&'static str> {
-    let mongo = match row.layout.indexes {
-        [] => "mongo-none",
-        ["type"] => "mongo-type",
-        _ => "mongo-default",
-    };
-    match row.load.request_events {
-        1 => vec!["http-null"],
-        100 => vec![mongo, "redis-100"],
-        500 => vec![mongo, "redis-500"],
-        _ => vec![mongo],
-    }
-}
 
 /// Highest CPU seconds per million events: ingest, processor, Redis.
 const CPU: [(&str, f64); 3] = [
@@ -45,7 +31,7 @@ pub(super) fn table(results: &Results) -> String {
         "of ceiling",
     ]);
     // A session of named rows has no ceilings, and is about these rows alone.
-    let whole = !results.ceilings.is_empty();
+    let whole = results.around.values().any(|ceilings| !ceilings.is_empty());
     for row in all() {
         let known = results.rows.contains_key(row.name) || results.failures.contains_key(row.name);
         if !known && !whole {
@@ -195,22 +181,24 @@ fn flat(medians: &Medians, most: f64, holds: bool, rate: &str) -> (String, Optio
     (text, Some(holds && is_flat && !has_stall))
 }
 
-/// Rate of the row over those of its ceilings.
+/// Rate of the row over the mean of each of its ceilings before and after it.
 fn share(row: &Row, results: &Results) -> String {
-    let Some(runs) = results.rows.get(row.name) else {
+    let (Some(runs), Some(around)) = (results.rows.get(row.name), results.around.get(row.name))
+    else {
         return "-".to_owned();
     };
     let stored = value(&medians(runs), "stored_per_s");
-    let of = |name: &'static str| {
-        let highest = results.ceilings.get(name)?.get("events_per_s")?;
-        Some(format!(
-            "{:.2} of {name}'s {}",
-            stored / highest,
-            thousands(*highest)
-        ))
+    let of = |(name, both): (&String, &[Figures; 2])| {
+        let [before, after] = both.each_ref().map(|one| figure(one, "events_per_s"));
+        format!(
+            "{:.2} of {name}'s {} before, {} after",
+            stored / f64::midpoint(before, after),
+            thousands(before),
+            thousands(after)
+        )
     };
-    let shares: Vec<String> = ceilings_of(row).into_iter().filter_map(of).collect();
-    match shares.is_empty() || !row.layout.processor {
+    let shares: Vec<String> = around.iter().map(of).collect();
+    match shares.is_empty() {
         true => "-".to_owned(),
         false => shares.join("; "),
     }
@@ -251,22 +239,27 @@ fn system(results: &Results) -> [String; 6] {
         SYSTEM_ROW,
         ["cpu_system", "cpu_redis", "cpu_mongod"],
     );
-    let raw = results.ceilings.get("mongo-default").map(|figures| {
-        let figure = |name: &str| figures.get(name).copied().unwrap_or_default();
-        figure("cpu_client") + figure("cpu_server")
+    let around = results.around.get(SYSTEM_ROW);
+    let raw = around
+        .and_then(|around| around.get("mongo-default"))
+        .map(|both| {
+            let cost = |one| figure(one, "cpu_client") + figure(one, "cpu_server");
+            both.each_ref().map(cost)
+        });
+    let all = system.zip(raw).map(|([system, ..], [before, after])| {
+        let ratio = system / f64::midpoint(before, after);
+        (ratio, system, before, after)
     });
-    let both = system
-        .map(|[system, ..]| system)
-        .zip(raw)
-        .filter(|(_, raw)| *raw > 0.0);
     line(
         [
             "whole system without generator over raw inserts, requests of 100",
             "default",
         ],
         "at most 1.6x the CPU",
-        both.map(|(system, raw)| format!("{:.2}x ({system:.2} over {raw:.2} us/ev)", system / raw)),
-        both.map(|(system, raw)| system / raw <= SYSTEM_MAX),
+        all.map(|(ratio, system, before, after)| {
+            format!("{ratio:.2}x ({system:.2} over {before:.2} before, {after:.2} us/ev after)")
+        }),
+        all.map(|(ratio, ..)| ratio <= SYSTEM_MAX),
     )
 }
 

@@ -22,10 +22,10 @@ fn bench(arguments: &str) -> Command {
 }
 
 #[test]
-fn a_short_run_reconciles_and_has_every_figure_of_the_table() {
+fn a_short_run_reconciles_and_has_every_figure_between_its_ceilings() {
     let folder = ScratchDir::new().unwrap();
     let json = folder.path().join("results.json");
-    let arguments = "run --row latency --row duplicates --rate 10000 --seconds 2 --json";
+    let arguments = "run --row latency --row duplicates --rate 10000 --seconds 2 --ceilings --json";
     let status = bench(arguments).arg(&json).status().unwrap();
     assert!(status.success(), "{status}");
     let results = Results::load(&json).unwrap();
@@ -49,6 +49,12 @@ fn a_short_run_reconciles_and_has_every_figure_of_the_table() {
             assert!(figures[name] > 0.0, "{row}: {name}");
         }
         assert_eq!(results.rows[row][0].stored_per_second.len(), 2);
+    }
+    for ceiling in ["mongo-default", "redis-100"] {
+        let [[before, between], [same, after]] =
+            ["latency", "duplicates"].map(|row| results.around[row][ceiling].each_ref());
+        assert_eq!(between, same, "measured once between two rows that use it");
+        assert!(before != between && same != after, "{ceiling}");
     }
 }
 
