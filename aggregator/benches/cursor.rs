@@ -5,9 +5,9 @@ use std::hint::black_box;
 use axum::extract::FromRequestParts as _;
 use criterion::{Criterion, criterion_group, criterion_main};
 use evp_aggregator::auth::Tenant;
-use evp_aggregator::query::cursor::Cursor;
-use evp_aggregator::query::filter::{Filter, Window};
-use evp_aggregator::query::position::{Direction, Order, Position};
+use evp_aggregator::events::cursor::Cursor;
+use evp_aggregator::events::filter::{Filter, Window};
+use evp_aggregator::events::position::{Direction, Order, Position};
 
 /// Only a request makes one.
 fn tenant() -> Tenant {

@@ -1,5 +1,7 @@
 //! Counters out of Redis, each read once for everybody who asks within a moment.
 
+pub mod series;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Tenant;
 use crate::cache::Cache;
+use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
 use crate::counts::ByTenant;
-use crate::counts::series::{SeriesAnswer, SeriesFold, SeriesRequest};
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
 

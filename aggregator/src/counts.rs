@@ -1,7 +1,5 @@
 //! Adding counters up, by tenant and type. Pure.
 
-pub mod series;
-
 use std::collections::HashMap;
 
 use evp_shared::counters::{OTHER_TYPE, split_field};

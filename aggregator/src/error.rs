@@ -15,7 +15,7 @@ use mongodb::error::Error as MongoError;
 
 use crate::guard::Refusal;
 use crate::params::BadParameter;
-use crate::query::time::rfc3339;
+use crate::time::rfc3339;
 
 /// A dependency that went away is looked for again within this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);

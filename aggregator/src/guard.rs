@@ -14,8 +14,8 @@ use evp_shared::outcome::RejectReason;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
-use crate::app::App;
 use crate::error::QueryError;
+use crate::start::App;
 
 /// Why a request may not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

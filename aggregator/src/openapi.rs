@@ -5,8 +5,6 @@
 //! (`.ci/run`).
 
 pub mod ingest;
-pub mod problem;
-pub mod schema;
 
 use utoipa::OpenApi;
 use utoipa::openapi::path::HttpMethod;

@@ -16,10 +16,10 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
 
-use crate::app::App;
 use crate::dashboard;
 use crate::error::QueryError;
 use crate::guard::guard;
+use crate::start::App;
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()

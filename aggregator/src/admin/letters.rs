@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use crate::error::QueryError;
-use crate::openapi::schema::Event;
-use crate::query::json::EventJson;
+use crate::event_json::EventJson;
+use crate::schema::Event;
 
 /// Letters one request handles at most; a client repeats it until none is left.
 const LIMIT: u64 = 10_000;
@@ -261,7 +261,7 @@ impl Admin {
         &self,
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<T, QueryError> {
-        crate::query::answer(self.time_limit, read).await
+        crate::events::answer(self.time_limit, read).await
     }
 }
 

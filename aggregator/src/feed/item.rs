@@ -10,7 +10,7 @@ use evp_shared::frame::{FrameError, Header, OpenFrame, RawFrame};
 use evp_shared::stream::EntryId;
 
 use super::place::Place;
-use crate::query::json::EventJson;
+use crate::event_json::EventJson;
 
 /// What a frame costs besides its events: itself, and its place in the ring.
 const ITEM_BYTES: usize = 1_024;

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use super::problem::Ingesting;
+use crate::schema::problem::Ingesting;
 
 /// An event to be taken.
 #[derive(Debug, ToSchema)]

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 
 use super::json;
 use crate::admin::pipeline::PipelineState;
-use crate::app::App;
 use crate::auth::Operator;
 use crate::error::QueryError;
-use crate::openapi::problem::{Always, Reading};
 use crate::params::Params;
+use crate::schema::problem::{Always, Reading};
+use crate::start::App;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()

@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use crate::analytics::answer::{AnalyticsAnswer, TimeRange};
 use crate::analytics::{FRESH, STALE};
-use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
-use crate::openapi::problem::Reading;
 use crate::params::Params;
+use crate::schema::problem::Reading;
+use crate::start::App;
 
 /// What happened lately
 ///

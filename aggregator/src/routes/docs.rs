@@ -10,11 +10,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Uri};
 use utoipa_swagger_ui::Config;
 
-use crate::app::App;
 use crate::error::QueryError;
-use crate::openapi::problem::Always;
 use crate::openapi::render;
 use crate::params::Params;
+use crate::schema::problem::Always;
+use crate::start::App;
 
 /// This description
 #[utoipa::path(

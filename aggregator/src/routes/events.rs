@@ -12,17 +12,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json;
-use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
-use crate::openapi::problem::{Problem, Reading};
-use crate::openapi::schema::{Event, FoundEvent};
+use crate::event_json::EventJson;
+use crate::events::cursor::Cursor;
+use crate::events::filter::Filter;
+use crate::events::lookup::{Found, Wanted};
 use crate::params::{BadParameter, Params};
-use crate::query::cursor::Cursor;
-use crate::query::filter::Filter;
-use crate::query::json::EventJson;
-use crate::query::lookup::{Found, Wanted};
-use crate::query::time::{parse_timestamp, rfc3339_signed};
+use crate::schema::problem::{Problem, Reading};
+use crate::schema::{Event, FoundEvent};
+use crate::start::App;
+use crate::time::{parse_timestamp, rfc3339_signed};
 
 /// What an export is asked for by.
 const LINES: [&str; 2] = ["application/x-ndjson", "application/ndjson"];

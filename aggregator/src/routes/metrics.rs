@@ -7,15 +7,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json;
-use crate::app::App;
 use crate::auth::Tenant;
+use crate::counters::series::{SeriesAnswer, SeriesRequest};
 use crate::counters::{AllTime, WINDOW_S};
-use crate::counts::series::{SeriesAnswer, SeriesRequest};
 use crate::counts::{NAMED_TYPES_MAX, TypeCount};
 use crate::error::QueryError;
-use crate::openapi::problem::Reading;
 use crate::params::{BadParameter, Params};
-use crate::query::time::rfc3339;
+use crate::schema::problem::Reading;
+use crate::start::App;
+use crate::time::rfc3339;
 
 /// The answer of `GET /metrics`.
 #[derive(Debug, Serialize, ToSchema)]

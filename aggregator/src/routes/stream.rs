@@ -10,12 +10,12 @@ use futures::stream::unfold;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::app::App;
 use crate::auth::Tenant;
 use crate::error::QueryError;
 use crate::feed::wanted::Wanted;
-use crate::openapi::problem::Reading;
 use crate::params::Params;
+use crate::schema::problem::Reading;
+use crate::start::App;
 
 const PARAMETERS: &[&str] = &["type", "userId", "sample", "rate", "lastEventId"];
 

@@ -6,9 +6,9 @@ use axum::extract::FromRequestParts;
 use bson::{Document, doc};
 use evp_aggregator::auth::Tenant;
 use evp_aggregator::error::QueryError;
-use evp_aggregator::query::Events;
-use evp_aggregator::query::filter::{Filter, Window};
-use evp_aggregator::query::plan::{Catalogue, Plan};
+use evp_aggregator::events::Events;
+use evp_aggregator::events::filter::{Filter, Window};
+use evp_aggregator::events::plan::{Catalogue, Plan};
 use evp_shared::clock::Clock;
 use evp_shared::store::{EVENTS, Index};
 use mongodb::Database;
@@ -68,7 +68,7 @@ async fn two_hundred_types_are_merged_without_sorting() {
     let find = doc! {
         "find": EVENTS,
         "filter": plan.bounds,
-        "sort": plan.order.sort(evp_aggregator::query::position::Direction::Older),
+        "sort": plan.order.sort(evp_aggregator::events::position::Direction::Older),
         "hint": hint,
         "limit": 50,
     };

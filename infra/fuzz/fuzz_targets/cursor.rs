@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use arbitrary::Arbitrary;
 use axum::extract::FromRequestParts as _;
 use evp_aggregator::auth::Tenant;
-use evp_aggregator::query::cursor::Cursor;
-use evp_aggregator::query::filter::{Filter, Window};
-use evp_aggregator::query::position::{Direction, Order, Position};
+use evp_aggregator::events::cursor::Cursor;
+use evp_aggregator::events::filter::{Filter, Window};
+use evp_aggregator::events::position::{Direction, Order, Position};
 use libfuzzer_sys::fuzz_target;
 
 /// Only a request makes one.

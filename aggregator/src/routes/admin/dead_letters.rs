@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::letters::{Done, LetterHead, LetterWhole, Operation};
-use crate::app::App;
 use crate::auth::Operator;
 use crate::error::QueryError;
-use crate::openapi::problem::{Problem, Reading, WithBody};
 use crate::params::{BadParameter, Params};
-use crate::query::time::{INSTANT_HINT, parse_instant};
 use crate::routes::json;
+use crate::schema::problem::{Problem, Reading, WithBody};
+use crate::start::App;
+use crate::time::{INSTANT_HINT, parse_instant};
 
 const LIMIT_DEFAULT: u64 = 50;
 const LIMIT_MAX: u64 = 200;

@@ -10,13 +10,13 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::app::App;
 use crate::error::QueryError;
-use crate::query::Events;
-use crate::query::cursor::Cursor;
-use crate::query::filter::Filter;
-use crate::query::json::EventJson;
-use crate::query::page::Page;
+use crate::event_json::EventJson;
+use crate::events::Events;
+use crate::events::cursor::Cursor;
+use crate::events::filter::Filter;
+use crate::events::page::Page;
+use crate::start::App;
 
 /// Events of one page; fewer where they are large.
 const PAGE: u64 = 500;

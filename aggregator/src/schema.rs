@@ -4,6 +4,8 @@
     reason = "describes what is written straight from stored bytes"
 )]
 
+pub mod problem;
+
 use utoipa::ToSchema;
 
 /// An event as it is answered.

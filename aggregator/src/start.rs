@@ -23,11 +23,11 @@ use crate::admin::Admin;
 use crate::analytics::Analytics;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
+use crate::events::Events;
 use crate::feed::reader::Reader;
 use crate::feed::{Feed, minute};
 use crate::metrics::{RequestMetrics, Route};
 use crate::probe::Probe;
-use crate::query::Events;
 use crate::routes;
 
 /// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.

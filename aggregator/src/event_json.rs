@@ -145,7 +145,7 @@ mod tests {
     use bson::{Bson, DateTime, RawDocumentBuf, doc};
 
     use super::*;
-    use crate::query::position::stored_id;
+    use crate::events::position::stored_id;
 
     fn json(document: &bson::Document, also: &[(&'static str, &str)]) -> String {
         let raw = RawDocumentBuf::try_from(document).unwrap();

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Tenant;
 use crate::params::{BadParameter, Params};
-use crate::query::time::{SPAN_HINT, parse_span_ms};
+use crate::time::{SPAN_HINT, parse_span_ms};
 
 /// Points of one series; each is one read of a hash.
 pub const POINTS_MAX: u64 = 3_600;

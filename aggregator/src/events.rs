@@ -6,12 +6,10 @@
 pub mod catalogue;
 pub mod cursor;
 pub mod filter;
-pub mod json;
 pub mod lookup;
 pub mod page;
 pub mod plan;
 pub mod position;
-pub mod time;
 
 use std::time::{Duration, Instant};
 

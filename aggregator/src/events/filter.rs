@@ -3,9 +3,9 @@
 use bson::{Document, doc};
 use evp_shared::store::Index;
 
-use super::time::{INSTANT_HINT, parse_instant};
 use crate::auth::Tenant;
 use crate::params::{BadParameter, Params};
+use crate::time::{INSTANT_HINT, parse_instant};
 
 /// Types one query may name. Source: mongod merges up to 200 index scans without sorting.
 pub const TYPES_MAX: usize = 200;

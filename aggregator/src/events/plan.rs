@@ -91,7 +91,7 @@ fn conditions(filter: &Filter, without: Option<Index>) -> Document {
 mod tests {
     use super::*;
     use crate::auth::Tenant;
-    use crate::query::filter::Window;
+    use crate::events::filter::Window;
 
     fn filter(types: &[&str], user: Option<&str>, session: Option<&str>) -> Filter {
         Filter {
