@@ -13,7 +13,6 @@ use evp_shared::stream::StreamError;
 use http::StatusCode;
 use mongodb::error::Error as MongoError;
 
-use crate::guard::Refusal;
 use crate::params::BadParameter;
 use crate::time::rfc3339;
 
@@ -56,8 +55,8 @@ pub enum QueryError {
     #[error("no such dead letter")]
     DeadLetterNotFound,
     /// The request may not be made from where it comes.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("request is refused")]
+    Refused(RejectReason),
     /// The body is not one the resource takes.
     #[error("body: {fault}")]
     Body {
@@ -128,7 +127,7 @@ impl QueryError {
             Self::Counters { .. } => RejectReason::CountersUnavailable,
             Self::EventNotFound { .. } => RejectReason::EventNotFound,
             Self::DeadLetterNotFound => RejectReason::DeadLetterNotFound,
-            Self::Refused(refusal) => refusal.reason(),
+            Self::Refused(reason) => *reason,
             Self::Body { reason, .. } => *reason,
             Self::Busy => RejectReason::Busy,
             Self::NotFound => RejectReason::NotFound,

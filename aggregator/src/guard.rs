@@ -6,6 +6,7 @@
 //! any address at all. The `Host` of the first is not ours, and the second has another `Origin`.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -15,57 +16,40 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
 
 use crate::error::QueryError;
-use crate::start::App;
 
-/// Why a request may not be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Under another name than the service's own.
-    #[error("the host is not this service")]
-    Host,
-    /// By a page of another origin.
-    #[error("the origin is not this service")]
-    Origin,
-}
-
-impl Refusal {
-    /// The reason, from the closed list.
-    pub const fn reason(self) -> RejectReason {
-        match self {
-            Self::Host => RejectReason::HostNotAllowed,
-            Self::Origin => RejectReason::OriginNotAllowed,
-        }
-    }
-}
-
-/// Lets through what the guard allows.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match check(request.uri(), request.headers(), &app.hosts) {
+/// Lets through what [`check`] allows.
+pub(crate) async fn guard(
+    State(hosts): State<Arc<[String]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(request.uri(), request.headers(), &hosts) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => QueryError::from(refusal).into_response(),
+        Err(reason) => QueryError::Refused(reason).into_response(),
     }
 }
 
 /// Judges a request; `hosts` are the names of the service besides the loopback ones.
 ///
 /// # Errors
-/// [`Refusal`].
-pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
+/// [`RejectReason::HostNotAllowed`] under another name than the service's own, and
+/// [`RejectReason::OriginNotAllowed`] for a page of another origin.
+pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), RejectReason> {
     let text = |name| headers.get(name).map(http::HeaderValue::to_str);
     let authority = match (uri.authority(), text(HOST)) {
         (Some(authority), _) => authority.as_str(),
         (None, Some(Ok(host))) => host,
-        (None, _) => return Err(Refusal::Host),
+        (None, _) => return Err(RejectReason::HostNotAllowed),
     };
     let name = host_name(authority);
     if !is_loopback(name) && !hosts.iter().any(|host| host.eq_ignore_ascii_case(name)) {
-        return Err(Refusal::Host);
+        return Err(RejectReason::HostNotAllowed);
     }
     match text(ORIGIN) {
-        None if is_made_by_another_site(headers) => Err(Refusal::Origin),
+        None if is_made_by_another_site(headers) => Err(RejectReason::OriginNotAllowed),
         None => Ok(()),
         Some(Ok(origin)) if is_of(origin, authority) => Ok(()),
-        Some(_) => Err(Refusal::Origin),
+        Some(_) => Err(RejectReason::OriginNotAllowed),
     }
 }
 
@@ -110,7 +94,7 @@ fn is_of(origin: &str, authority: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
+    fn judge(host: Option<&str>, origin: Option<&str>) -> Result<(), RejectReason> {
         let mut headers = HeaderMap::new();
         if let Some(host) = host {
             headers.insert(HOST, host.parse().unwrap());
@@ -151,9 +135,13 @@ mod tests {
             "",
         ];
         for host in others {
-            assert_eq!(judge(Some(host), None), Err(Refusal::Host), "{host}");
+            assert_eq!(
+                judge(Some(host), None),
+                Err(RejectReason::HostNotAllowed),
+                "{host}"
+            );
         }
-        assert_eq!(judge(None, None), Err(Refusal::Host));
+        assert_eq!(judge(None, None), Err(RejectReason::HostNotAllowed));
     }
 
     #[test]
@@ -174,8 +162,14 @@ mod tests {
                 &[],
             )
         };
-        assert_eq!(judge("cross-site", "no-cors"), Err(Refusal::Origin));
-        assert_eq!(judge("same-site", "cors"), Err(Refusal::Origin));
+        assert_eq!(
+            judge("cross-site", "no-cors"),
+            Err(RejectReason::OriginNotAllowed)
+        );
+        assert_eq!(
+            judge("same-site", "cors"),
+            Err(RejectReason::OriginNotAllowed)
+        );
         assert_eq!(judge("cross-site", "navigate"), Ok(()));
         assert_eq!(judge("same-origin", "cors"), Ok(()));
         assert_eq!(judge("none", "navigate"), Ok(()));
@@ -196,7 +190,11 @@ mod tests {
             "http://localhost:8090.evil.example",
         ];
         for origin in others {
-            assert_eq!(judge(host, Some(origin)), Err(Refusal::Origin), "{origin}");
+            assert_eq!(
+                judge(host, Some(origin)),
+                Err(RejectReason::OriginNotAllowed),
+                "{origin}"
+            );
         }
     }
 }

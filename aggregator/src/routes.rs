@@ -7,6 +7,8 @@ pub(crate) mod events;
 pub(crate) mod metrics;
 pub(crate) mod stream;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::{from_fn_with_state, map_response};
@@ -38,7 +40,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/livez", get(docs::livez))
         .fallback(async || QueryError::NotFound)
         .method_not_allowed_fallback(async || QueryError::MethodNotAllowed)
-        .layer(from_fn_with_state(app.clone(), guard))
+        .layer(from_fn_with_state(Arc::clone(&app.hosts), guard))
         .layer(map_response(unframed))
         .with_state(app)
 }
