@@ -16,7 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::error::QueryError;
-use crate::start::App;
+use crate::state::App;
 
 /// The screens, as in `dashboard/src/screens.ts`; all are the one page, which looks at its path.
 const SCREENS: [&str; 6] = ["/", "/live", "/browse", "/pipeline", "/start", "/demo"];

@@ -31,6 +31,7 @@ pub mod probe;
 mod routes;
 pub mod schema;
 pub mod start;
+mod state;
 pub mod time;
 
 pub use config::AggregatorConfig;

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::dashboard;
 use crate::error::QueryError;
 use crate::guard::guard;
-use crate::start::App;
+use crate::state::App;
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use evp_shared::clock::Clock;
 use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
@@ -27,27 +26,10 @@ use crate::events::Events;
 use crate::feed::reader::Reader;
 use crate::feed::{Feed, minute};
 use crate::metrics::{RequestMetrics, Route};
+use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
-
-/// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
-const EXPORTS_AT_ONCE: usize = 4;
-
-/// What every handler works with.
-#[derive(Debug, Clone)]
-pub(crate) struct App {
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) events: Arc<Events>,
-    pub(crate) analytics: Analytics,
-    pub(crate) feed: Arc<Feed>,
-    pub(crate) admin: Arc<Admin>,
-    pub(crate) exports: Arc<Semaphore>,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) hosts: Arc<[String]>,
-    pub(crate) ingest_url: Arc<str>,
-    pub(crate) clock: Clock,
-}
+use crate::state::{App, EXPORTS_AT_ONCE};
 
 /// Why the aggregator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +101,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         shutdown: service.shutdown.clone(),
         hosts: config.hosts.clone().into(),
+        description: openapi::render(&config.ingest_url).into(),
         ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(config.identity)),
         clock,

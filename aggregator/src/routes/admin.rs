@@ -16,7 +16,7 @@ use crate::auth::Operator;
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::schema::problem::{Always, Reading};
-use crate::start::App;
+use crate::state::App;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()

@@ -12,7 +12,7 @@ use crate::auth::Tenant;
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::schema::problem::Reading;
-use crate::start::App;
+use crate::state::App;
 
 /// What happened lately
 ///

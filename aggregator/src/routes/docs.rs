@@ -11,10 +11,9 @@ use http::{HeaderValue, Uri};
 use utoipa_swagger_ui::Config;
 
 use crate::error::QueryError;
-use crate::openapi::render;
 use crate::params::Params;
 use crate::schema::problem::Always;
-use crate::start::App;
+use crate::state::App;
 
 /// This description
 #[utoipa::path(
@@ -26,7 +25,7 @@ use crate::start::App;
 )]
 pub(crate) async fn openapi(State(app): State<App>, uri: Uri) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
-    Ok(file("application/json", render(&app.ingest_url)))
+    Ok(file("application/json", app.description))
 }
 
 /// Whether the process answers

@@ -21,7 +21,7 @@ use crate::events::lookup::{Found, Wanted};
 use crate::params::{BadParameter, Params};
 use crate::schema::problem::{Problem, Reading};
 use crate::schema::{Event, FoundEvent};
-use crate::start::App;
+use crate::state::App;
 use crate::time::{parse_timestamp, rfc3339_signed};
 
 /// What an export is asked for by.

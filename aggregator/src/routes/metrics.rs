@@ -14,7 +14,7 @@ use crate::counts::{NAMED_TYPES_MAX, TypeCount};
 use crate::error::QueryError;
 use crate::params::{BadParameter, Params};
 use crate::schema::problem::Reading;
-use crate::start::App;
+use crate::state::App;
 use crate::time::rfc3339;
 
 /// The answer of `GET /metrics`.

@@ -15,7 +15,7 @@ use crate::error::QueryError;
 use crate::feed::wanted::Wanted;
 use crate::params::Params;
 use crate::schema::problem::Reading;
-use crate::start::App;
+use crate::state::App;
 
 const PARAMETERS: &[&str] = &["type", "userId", "sample", "rate", "lastEventId"];
 

@@ -23,7 +23,7 @@ use crate::error::QueryError;
 use crate::params::{BadParameter, Params};
 use crate::routes::json;
 use crate::schema::problem::{Problem, Reading, WithBody};
-use crate::start::App;
+use crate::state::App;
 use crate::time::{INSTANT_HINT, parse_instant};
 
 const LIMIT_DEFAULT: u64 = 50;

@@ -16,7 +16,7 @@ use crate::events::Events;
 use crate::events::cursor::Cursor;
 use crate::events::filter::Filter;
 use crate::events::page::Page;
-use crate::start::App;
+use crate::state::App;
 
 /// Events of one page; fewer where they are large.
 const PAGE: u64 = 500;
