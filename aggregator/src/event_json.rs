@@ -145,7 +145,6 @@ mod tests {
     use bson::{Bson, DateTime, RawDocumentBuf, doc};
 
     use super::*;
-    use crate::events::position::stored_id;
 
     fn json(document: &bson::Document, also: &[(&'static str, &str)]) -> String {
         let raw = RawDocumentBuf::try_from(document).unwrap();
@@ -157,7 +156,7 @@ mod tests {
         let mut id = [0xab; 16];
         (id[6], id[8]) = (0x8b, 0xab);
         let document = doc! {
-            "_id": stored_id(id),
+            "_id": bson::Uuid::from_bytes(id),
             "f": ObjectId::from_bytes([0x65, 0x53, 0xf1, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
             "timestamp": DateTime::from_millis(1_700_000_000_123),
             "tenant": "default",

@@ -11,17 +11,14 @@ pub mod page;
 pub mod plan;
 pub mod position;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use evp_shared::clock::Clock;
 use evp_shared::store::{DEAD_LETTERS, EVENTS};
 use mongodb::{Collection, Database};
 
-use crate::error::QueryError;
-
-/// How much longer than MongoDB's own limit an answer is waited for: the way there and back.
-const ANSWER_SLACK: Duration = Duration::from_secs(1);
+use crate::deadline::Deadline;
 
 /// The events of all tenants; a query is of one.
 #[derive(Debug, Clone)]
@@ -48,41 +45,6 @@ impl Events {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline {
-            at: self.clock.now() + self.time_limit,
-            clock: self.clock.clone(),
-        }
-    }
-}
-
-/// When the work on one request is to end.
-#[derive(Debug, Clone)]
-struct Deadline {
-    clock: Clock,
-    at: Instant,
-}
-
-impl Deadline {
-    /// What is left for one command.
-    ///
-    /// # Errors
-    /// [`QueryError::Timeout`] when that is nothing: mongod reads 0 as no limit.
-    fn left(&self) -> Result<Duration, QueryError> {
-        let left = self.at.saturating_duration_since(self.clock.now());
-        if left < Duration::from_millis(1) {
-            return Err(QueryError::Timeout);
-        }
-        Ok(left)
-    }
-}
-
-/// Waits for an answer no longer than its time limit and a little: the driver itself has none.
-pub(crate) async fn answer<T, E: Into<QueryError>>(
-    limit: Duration,
-    command: impl IntoFuture<Output = Result<T, E>>,
-) -> Result<T, QueryError> {
-    match tokio::time::timeout(limit + ANSWER_SLACK, command.into_future()).await {
-        Ok(answer) => answer.map_err(Into::into),
-        Err(_) => Err(QueryError::Store { source: None }),
+        Deadline::after(self.time_limit, &self.clock)
     }
 }

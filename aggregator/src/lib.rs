@@ -19,6 +19,7 @@ pub mod config;
 pub mod counters;
 pub mod counts;
 mod dashboard;
+mod deadline;
 pub mod error;
 pub mod event_json;
 pub mod events;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
+use crate::deadline::answer;
 use crate::error::QueryError;
 use crate::event_json::EventJson;
 use crate::schema::Event;
@@ -261,7 +262,7 @@ impl Admin {
         &self,
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<T, QueryError> {
-        crate::events::answer(self.time_limit, read).await
+        answer(self.time_limit, read).await
     }
 }
 

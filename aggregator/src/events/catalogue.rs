@@ -10,10 +10,11 @@ use bson::{Bson, doc};
 use evp_shared::store::{EVENTS, Index};
 use moka::future::Cache;
 
+use super::Events;
 use super::filter::TYPES_MAX;
 use super::plan::Catalogue;
-use super::{Deadline, Events, answer};
 use crate::auth::Tenant;
+use crate::deadline::{Deadline, answer};
 use crate::error::QueryError;
 
 /// An event of a type nobody sent before is listed without a type filter at most this much later.

@@ -5,9 +5,10 @@ use bson::{Bson, RawDocumentBuf, doc};
 use evp_shared::event::id::{CanonicalId, Identity};
 use futures::TryStreamExt;
 
+use super::Events;
 use super::position::stored_id;
-use super::{Events, answer};
 use crate::auth::Tenant;
+use crate::deadline::answer;
 use crate::error::QueryError;
 
 /// Dead letters of one id that are looked at: one per frame that carried it and was refused.

@@ -4,11 +4,12 @@ use bson::{Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use mongodb::Collection;
 
+use super::Events;
 use super::cursor::Cursor;
 use super::filter::Filter;
 use super::plan::Plan;
 use super::position::{Direction, Order, Position};
-use super::{Deadline, Events, answer};
+use crate::deadline::{Deadline, answer};
 use crate::error::QueryError;
 
 /// Entries of an index that one step of a scan looks at, or twice as many where times are equal.

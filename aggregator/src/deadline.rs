@@ -1,0 +1,50 @@
+//! How long the work on one request may take.
+
+use std::time::{Duration, Instant};
+
+use evp_shared::clock::Clock;
+
+use crate::error::QueryError;
+
+/// How much longer than MongoDB's own limit an answer is waited for: the way there and back.
+const ANSWER_SLACK: Duration = Duration::from_secs(1);
+
+/// When the work on one request is to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Deadline {
+    clock: Clock,
+    at: Instant,
+}
+
+impl Deadline {
+    /// `limit` from now on.
+    pub(crate) fn after(limit: Duration, clock: &Clock) -> Self {
+        Self {
+            at: clock.now() + limit,
+            clock: clock.clone(),
+        }
+    }
+
+    /// What is left for one command.
+    ///
+    /// # Errors
+    /// [`QueryError::Timeout`] when that is nothing: mongod reads 0 as no limit.
+    pub(crate) fn left(&self) -> Result<Duration, QueryError> {
+        let left = self.at.saturating_duration_since(self.clock.now());
+        if left < Duration::from_millis(1) {
+            return Err(QueryError::Timeout);
+        }
+        Ok(left)
+    }
+}
+
+/// Waits for an answer no longer than its time limit and a little: the driver itself has none.
+pub(crate) async fn answer<T, E: Into<QueryError>>(
+    limit: Duration,
+    command: impl IntoFuture<Output = Result<T, E>>,
+) -> Result<T, QueryError> {
+    match tokio::time::timeout(limit + ANSWER_SLACK, command.into_future()).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(QueryError::Store { source: None }),
+    }
+}
