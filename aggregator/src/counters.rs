@@ -9,14 +9,14 @@ use std::time::Duration;
 use evp_shared::clock::Clock;
 use evp_shared::counters::Step;
 use evp_shared::redis::is_connected;
-use evp_shared::stream::{Bucket, Stream, StreamError, Totals};
+use evp_shared::stream::{Stream, StreamError, Totals};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
-use crate::counts::ByTenant;
+use crate::counts::{ByTenant, LastMinute, Reading};
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
 
@@ -36,15 +36,6 @@ const SERIES_AT_ONCE: usize = 4;
 /// Answers of series that are kept.
 const SERIES_KEPT: u64 = 100;
 
-/// What was read, and when.
-#[derive(Debug, Clone)]
-pub struct Reading<T> {
-    /// Unix ms just before it was read.
-    pub as_of_ms: u64,
-    /// What was read.
-    pub value: T,
-}
-
 /// Counts and totals over all time.
 #[derive(Debug, Clone, Default)]
 pub struct AllTime {
@@ -52,34 +43,6 @@ pub struct AllTime {
     pub counts: ByTenant,
     /// What became of all events, of all tenants together.
     pub totals: Totals,
-}
-
-/// Counts of the current second and the 59 before it.
-#[derive(Debug, Clone, Default)]
-pub struct LastMinute {
-    /// Of all of them.
-    pub all: ByTenant,
-    /// Of the last whole second.
-    pub last_second: ByTenant,
-}
-
-impl LastMinute {
-    /// Adds the buckets of a partition, oldest first.
-    fn of(buckets: &[Bucket]) -> Self {
-        let mut sum = Self::default();
-        buckets.iter().for_each(|bucket| sum.all.add(bucket));
-        if let Some(at) = buckets.len().checked_sub(2)
-            && let Some(bucket) = buckets.get(at)
-        {
-            sum.last_second.add(bucket);
-        }
-        sum
-    }
-
-    fn merge(&mut self, part: Self) {
-        self.all.merge(part.all);
-        self.last_second.merge(part.last_second);
-    }
 }
 
 type SeriesKey = (Tenant, SeriesRequest);

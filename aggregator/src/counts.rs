@@ -19,6 +19,15 @@ pub type TypeCounts = HashMap<Box<str>, i64>;
 #[derive(Debug, Clone, Default)]
 pub struct ByTenant(HashMap<Box<str>, TypeCounts>);
 
+/// What was read, and when.
+#[derive(Debug, Clone)]
+pub struct Reading<T> {
+    /// Unix ms just before it was read.
+    pub as_of_ms: u64,
+    /// What was read.
+    pub value: T,
+}
+
 /// One type of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TypeCount {
@@ -77,6 +86,34 @@ impl ByTenant {
 
     fn of(&self, tenant: &Tenant) -> Option<&TypeCounts> {
         self.0.get(tenant.as_str())
+    }
+}
+
+/// Counts of the current second and the 59 before it.
+#[derive(Debug, Clone, Default)]
+pub struct LastMinute {
+    /// Of all of them.
+    pub all: ByTenant,
+    /// Of the last whole second.
+    pub last_second: ByTenant,
+}
+
+impl LastMinute {
+    /// Adds the buckets of a partition, oldest first.
+    pub(crate) fn of(buckets: &[Bucket]) -> Self {
+        let mut sum = Self::default();
+        buckets.iter().for_each(|bucket| sum.all.add(bucket));
+        if let Some(at) = buckets.len().checked_sub(2)
+            && let Some(bucket) = buckets.get(at)
+        {
+            sum.last_second.add(bucket);
+        }
+        sum
+    }
+
+    pub(crate) fn merge(&mut self, part: Self) {
+        self.all.merge(part.all);
+        self.last_second.merge(part.last_second);
     }
 }
 

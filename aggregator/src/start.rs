@@ -110,7 +110,9 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let shutdown = || service.shutdown.clone();
     tasks.spawn("probe", probe.run(shutdown()));
     tasks.spawn("feed", Reader::new(Arc::clone(&feed)).run(shutdown()));
-    tasks.spawn("feed-minute", minute::run(feed, counters, shutdown()));
+    // Not out of the cache: what lives as long as a tick would be seen twice.
+    let read_minute = async move || counters.read_last_minute().await;
+    tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));
     let serving = serve(listener, &config, app, (service.shutdown, service.grace));
     tokio::pin!(serving);
     tokio::select! {

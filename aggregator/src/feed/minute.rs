@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use super::Feed;
 use crate::auth::Tenant;
-use crate::counters::{Counters, LastMinute, Reading};
-use crate::counts::TypeCount;
+use crate::counts::{LastMinute, Reading, TypeCount};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -66,13 +65,13 @@ impl Minute {
     }
 }
 
-/// Reads the counters for a feed, every second while somebody watches.
+/// Tells a feed what `read` finds of the last minute, every second while somebody watches.
 ///
 /// # Errors
 /// None: a second that cannot be read is left out.
-pub async fn run(
+pub async fn run<E>(
     feed: Arc<Feed>,
-    counters: Arc<Counters>,
+    read: impl AsyncFn() -> Result<Reading<LastMinute>, E>,
     shutdown: Shutdown,
 ) -> Result<(), Infallible> {
     let mut crowd = feed.crowd.subscribe();
@@ -88,8 +87,7 @@ pub async fn run(
             () = shutdown.triggered() => return Ok(()),
             _ = somebody => {}
         }
-        // Not out of the cache: what lives as long as a tick would be seen twice.
-        if let Ok(reading) = counters.read_last_minute().await {
+        if let Ok(reading) = read().await {
             feed.minute
                 .send_replace(Some(Arc::new(Minute::new(reading))));
         }
