@@ -7,6 +7,7 @@
 mod configuration;
 mod metrics;
 mod pointers;
+mod rooms;
 
 use std::path::{Path, PathBuf};
 
