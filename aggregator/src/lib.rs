@@ -1,15 +1,21 @@
 //! Answers queries over the events and their counters; reads both, writes neither. What operators
 //! ask of dead letters is all it changes.
 //!
-//! In reading order: [`config`], [`start`] (starts and ends the service), [`auth`] (whose data a
-//! request may see), [`guard`] (who may ask), `routes` (one module per resource), [`params`] (query parameters),
-//! [`counters`] with [`counts`] and [`cache`] (Redis), [`analytics`], [`feed`] (the
-//! live stream), [`events`] (MongoDB), [`admin`] (the pipeline and its dead letters), [`openapi`], [`error`] (what a
-//! client is told), [`metrics`], [`probe`] (readiness).
+//! In reading order, each floor above the next, which it may import:
+//!
+//! - [`start`] starts and ends the service, with [`probe`] (readiness) and [`openapi`] (what lists
+//!   all routes).
+//! - `routes`, one module per resource, and `dashboard`, the pages that show all of it and use the
+//!   public routes like everybody else.
+//! - [`guard`] (who may ask) and `state` (what every handler works with).
+//! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
+//!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
+//! - [`error`] (what a client is told), [`params`], [`time`], `deadline`, [`cache`], [`auth`] (whose
+//!   data a request may see), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
+//!   problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
-//! `/metrics`, and `/events` works while Redis is away. `dashboard` holds the pages that show all of
-//! it, which use the public routes like everybody else.
+//! `/metrics`, and `/events` works while Redis is away.
 
 pub mod admin;
 pub mod analytics;
