@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use evp_shared::outcome::RejectReason;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -59,7 +60,7 @@ async fn page(State(app): State<App>, headers: HeaderMap) -> Result<Response, Qu
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, QueryError> {
-    let asset = find(ASSETS, uri.path()).ok_or(QueryError::NotFound)?;
+    let asset = find(ASSETS, uri.path()).ok_or(RejectReason::NotFound)?;
     Ok(asset.answer(&headers))
 }
 

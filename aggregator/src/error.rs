@@ -1,6 +1,5 @@
 //! Why a query has no answer, and what the client is told.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +9,7 @@ use evp_shared::dead_letters::DeadLetterError;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use evp_shared::stream::StreamError;
-use http::StatusCode;
 use mongodb::error::Error as MongoError;
-
-use crate::params::BadParameter;
-use crate::time::rfc3339;
 
 /// A dependency that went away is looked for again within this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -22,12 +17,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Why a query has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
-    /// The request is wrong.
-    #[error(transparent)]
-    Parameter(#[from] BadParameter),
-    /// The cursor is damaged or belongs to another query.
-    #[error("cursor is not one of this query")]
-    Cursor,
+    /// The client has to change something.
+    #[error("request is refused")]
+    Refused(Box<Problem>),
     /// Nothing was found within the time limit.
     #[error("query ran out of time")]
     Timeout,
@@ -45,35 +37,21 @@ pub enum QueryError {
         #[source]
         source: Option<Arc<StreamError>>,
     },
-    /// There is no such event.
-    #[error("no such event")]
-    EventNotFound {
-        /// Everything accepted before this Unix ms is stored.
-        stored_through_ms: u64,
-    },
-    /// There is no such dead letter.
-    #[error("no such dead letter")]
-    DeadLetterNotFound,
-    /// The request may not be made from where it comes.
-    #[error("request is refused")]
-    Refused(RejectReason),
-    /// The body is not one the resource takes.
-    #[error("body: {fault}")]
-    Body {
-        /// What is wrong with it.
-        reason: RejectReason,
-        /// What to send instead.
-        fault: Cow<'static, str>,
-    },
     /// As many requests of this kind as may be are under way.
     #[error("too many requests of this kind")]
     Busy,
-    /// There is no such resource.
-    #[error("no such resource")]
-    NotFound,
-    /// The resource does not take this method.
-    #[error("method not allowed")]
-    MethodNotAllowed,
+}
+
+impl From<Problem> for QueryError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(Box::new(problem))
+    }
+}
+
+impl From<RejectReason> for QueryError {
+    fn from(reason: RejectReason) -> Self {
+        Problem::from(reason).into()
+    }
 }
 
 /// The code of mongod for a command that ran out of `maxTimeMS`.
@@ -116,50 +94,27 @@ impl From<DeadLetterError> for QueryError {
     }
 }
 
+/// A known parameter with a value it does not take, and what to send instead.
+pub fn bad_parameter(name: &str, detail: impl AsRef<str>) -> Problem {
+    let problem = Problem::from(RejectReason::InvalidParameter).detail(detail);
+    problem.with("parameter", name)
+}
+
+/// A cursor that is damaged or belongs to another query.
+pub fn bad_cursor() -> Problem {
+    Problem::from(RejectReason::CursorInvalid).with("parameter", "cursor")
+}
+
 impl QueryError {
-    /// The reason, from the closed list.
-    pub const fn reason(&self) -> RejectReason {
-        match self {
-            Self::Parameter(bad) => bad.reason,
-            Self::Cursor => RejectReason::CursorInvalid,
-            Self::Timeout => RejectReason::QueryTimeout,
+    fn problem(self) -> Problem {
+        let reason = match self {
+            Self::Refused(problem) => return *problem,
+            Self::Timeout => return RejectReason::QueryTimeout.into(),
             Self::Store { .. } => RejectReason::StoreUnavailable,
             Self::Counters { .. } => RejectReason::CountersUnavailable,
-            Self::EventNotFound { .. } => RejectReason::EventNotFound,
-            Self::DeadLetterNotFound => RejectReason::DeadLetterNotFound,
-            Self::Refused(reason) => *reason,
-            Self::Body { reason, .. } => *reason,
             Self::Busy => RejectReason::Busy,
-            Self::NotFound => RejectReason::NotFound,
-            Self::MethodNotAllowed => RejectReason::MethodNotAllowed,
-        }
-    }
-
-    fn problem(&self) -> Problem {
-        let reason = self.reason();
-        let status = reason
-            .status()
-            .and_then(|code| StatusCode::from_u16(code).ok());
-        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let problem = Problem::new(status, reason.as_str(), reason.message());
-        match self {
-            Self::Parameter(bad) => problem
-                .detail(&bad.fault)
-                .with("parameter", bad.name.as_str()),
-            Self::Cursor => problem.with("parameter", "cursor"),
-            Self::EventNotFound { stored_through_ms } => {
-                problem.with("storedThrough", rfc3339(*stored_through_ms))
-            }
-            Self::Timeout => problem.retryable(),
-            Self::Body { fault, .. } => problem.detail(fault),
-            Self::Store { .. } | Self::Counters { .. } | Self::Busy => {
-                problem.retry_after(RETRY_AFTER)
-            }
-            Self::DeadLetterNotFound
-            | Self::Refused(_)
-            | Self::NotFound
-            | Self::MethodNotAllowed => problem,
-        }
+        };
+        Problem::from(reason).retry_after(RETRY_AFTER)
     }
 }
 

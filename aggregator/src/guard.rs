@@ -25,7 +25,7 @@ pub(crate) async fn guard(
 ) -> Response {
     match check(request.uri(), request.headers(), &hosts) {
         Ok(()) => next.run(request).await,
-        Err(reason) => QueryError::Refused(reason).into_response(),
+        Err(reason) => QueryError::from(reason).into_response(),
     }
 }
 

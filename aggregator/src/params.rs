@@ -1,12 +1,13 @@
 //! Query parameters: each known, none repeated but lists. Pure.
 
-use std::borrow::Cow;
-
 use axum::extract::Query;
 use evp_shared::event::kind::{check_event_type, check_id};
 use evp_shared::event::reject::Rejection;
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::Uri;
+
+use crate::error::bad_parameter;
 
 /// The parameters of one request, by the names its resource takes.
 #[derive(Debug)]
@@ -14,47 +15,21 @@ pub struct Params {
     pairs: Vec<(String, String)>,
 }
 
-/// A parameter that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("parameter {name}: {fault}")]
-pub struct BadParameter {
-    /// Unknown name or wrong value.
-    pub reason: RejectReason,
-    /// The parameter, as the client wrote it.
-    pub name: String,
-    /// What to send instead.
-    pub fault: Cow<'static, str>,
-}
-
-impl BadParameter {
-    /// A known parameter with a value it does not take.
-    pub fn invalid(name: &str, fault: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason: RejectReason::InvalidParameter,
-            name: name.to_owned(),
-            fault: fault.into(),
-        }
-    }
-}
-
 impl Params {
     /// Splits the query of `uri`.
     ///
     /// # Errors
     /// The first parameter that is not among `known`.
-    pub fn parse(uri: &Uri, known: &'static [&'static str]) -> Result<Self, BadParameter> {
+    pub fn parse(uri: &Uri, known: &'static [&'static str]) -> Result<Self, Problem> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| BadParameter::invalid("query", "send name=value pairs"))?;
+            .map_err(|_| bad_parameter("query", "send name=value pairs"))?;
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
             let fault = match known {
                 [] => "this resource takes no parameters".to_owned(),
                 _ => format!("this resource takes {}", known.join(", ")),
             };
-            return Err(BadParameter {
-                reason: RejectReason::UnknownParameter,
-                name: name.clone(),
-                fault: fault.into(),
-            });
+            let problem = Problem::from(RejectReason::UnknownParameter).detail(fault);
+            return Err(problem.with("parameter", name.as_str()));
         }
         Ok(Self { pairs })
     }
@@ -63,14 +38,14 @@ impl Params {
     ///
     /// # Errors
     /// It is repeated or empty.
-    pub fn single(&self, name: &str) -> Result<Option<&str>, BadParameter> {
+    pub fn single(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.values(name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(BadParameter::invalid(name, "send it once"));
+            return Err(bad_parameter(name, "send it once"));
         }
         if first.is_some_and(str::is_empty) {
-            return Err(BadParameter::invalid(name, "send a value or leave it out"));
+            return Err(bad_parameter(name, "send a value or leave it out"));
         }
         Ok(first)
     }
@@ -79,7 +54,7 @@ impl Params {
     ///
     /// # Errors
     /// It is repeated, or no event can have it.
-    pub fn id(&self, name: &'static str) -> Result<Option<String>, BadParameter> {
+    pub fn id(&self, name: &'static str) -> Result<Option<String>, Problem> {
         let Some(id) = self.single(name)? else {
             return Ok(None);
         };
@@ -97,7 +72,7 @@ impl Params {
         name: &'static str,
         also: Option<&str>,
         max: usize,
-    ) -> Result<Vec<String>, BadParameter> {
+    ) -> Result<Vec<String>, Problem> {
         let mut types = Vec::new();
         for text in self.values(name).flat_map(|value| value.split(',')) {
             if also != Some(text) {
@@ -108,7 +83,7 @@ impl Params {
         types.sort_unstable();
         types.dedup();
         if types.len() > max {
-            return Err(BadParameter::invalid(name, format!("send at most {max}")));
+            return Err(bad_parameter(name, format!("send at most {max}")));
         }
         Ok(types)
     }
@@ -117,14 +92,12 @@ impl Params {
     ///
     /// # Errors
     /// It is repeated, or no such number.
-    pub fn limit(&self, default: u64, max: u64) -> Result<u64, BadParameter> {
+    pub fn limit(&self, default: u64, max: u64) -> Result<u64, Problem> {
         let Some(text) = self.single("limit")? else {
             return Ok(default);
         };
         let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
-        limit.ok_or_else(|| {
-            BadParameter::invalid("limit", format!("send a whole number from 1 to {max}"))
-        })
+        limit.ok_or_else(|| bad_parameter("limit", format!("send a whole number from 1 to {max}")))
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
@@ -133,8 +106,8 @@ impl Params {
     }
 }
 
-fn invalid_as_event(name: &str, rejection: Rejection) -> BadParameter {
-    BadParameter::invalid(name, rejection.message)
+fn invalid_as_event(name: &str, rejection: Rejection) -> Problem {
+    bad_parameter(name, rejection.message)
 }
 
 #[cfg(test)]
@@ -143,7 +116,7 @@ mod tests {
 
     const KNOWN: &[&str] = &["type", "userId"];
 
-    fn params(query: &str) -> Result<Params, BadParameter> {
+    fn params(query: &str) -> Result<Params, Problem> {
         let uri: Uri = format!("/events?{query}").parse().unwrap();
         Params::parse(&uri, KNOWN)
     }
@@ -151,9 +124,9 @@ mod tests {
     #[test]
     fn an_unknown_parameter_is_named_with_the_known_ones() {
         let error = params("type=a&colour=red").unwrap_err();
-        assert_eq!(error.reason, RejectReason::UnknownParameter);
-        assert_eq!(error.name, "colour");
-        assert_eq!(error.fault, "this resource takes type, userId");
+        assert_eq!(error.code(), RejectReason::UnknownParameter.as_str());
+        assert_eq!(error.member("parameter"), "colour");
+        assert_eq!(error.member("detail"), "this resource takes type, userId");
     }
 
     #[test]
@@ -163,7 +136,7 @@ mod tests {
         assert_eq!(read.single("userId"), Ok(Some("a b")));
         for wrong in ["userId=a&userId=b", "userId=", "userId"] {
             let error = params(wrong).unwrap().single("userId").unwrap_err();
-            assert_eq!(error.name, "userId", "{wrong}");
+            assert_eq!(error.member("parameter"), "userId", "{wrong}");
         }
     }
 
@@ -171,7 +144,8 @@ mod tests {
     fn types_are_a_set_however_they_are_written() {
         let written = params("type=b,a&type=c&type=a").unwrap();
         assert_eq!(written.types("type", None, 3).unwrap(), ["a", "b", "c"]);
-        assert_eq!(written.types("type", None, 2).unwrap_err().name, "type");
+        let error = written.types("type", None, 2).unwrap_err();
+        assert_eq!(error.member("parameter"), "type");
         assert!(
             params("")
                 .unwrap()

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::get;
+use evp_shared::outcome::RejectReason;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
@@ -38,8 +39,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/docs/", get(docs::browse))
         .route("/docs/{*file}", get(docs::browse))
         .route("/livez", get(docs::livez))
-        .fallback(async || QueryError::NotFound)
-        .method_not_allowed_fallback(async || QueryError::MethodNotAllowed)
+        .fallback(async || QueryError::from(RejectReason::NotFound))
+        .method_not_allowed_fallback(async || QueryError::from(RejectReason::MethodNotAllowed))
         .layer(from_fn_with_state(Arc::clone(&app.hosts), guard))
         .layer(map_response(unframed))
         .with_state(app)

@@ -150,16 +150,7 @@ fn string(out: &mut BytesMut, text: &str) {
 
 /// Starts the problem of a reason that refuses a whole request.
 pub(crate) fn problem(reason: RejectReason) -> Problem {
-    let status = reason
-        .status()
-        .and_then(|status| StatusCode::from_u16(status).ok());
-    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-    let problem = Problem::new(status, reason.as_str(), reason.message());
-    if reason.is_retryable() {
-        problem.retryable()
-    } else {
-        problem
-    }
+    reason.into()
 }
 
 /// Answers a header or query that is wrong; `parameter` is the one to blame.

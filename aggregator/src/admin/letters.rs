@@ -9,6 +9,7 @@ use bson::RawDocument;
 use evp_shared::dead_letters::{
     Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary, fields_json,
 };
+use evp_shared::outcome::RejectReason;
 use evp_shared::store::stored_fingerprint;
 use serde::Serialize;
 use serde_json::Value;
@@ -129,7 +130,7 @@ impl Admin {
     /// The dead letter `id`.
     ///
     /// # Errors
-    /// As [`Self::letters`], and [`QueryError::DeadLetterNotFound`].
+    /// As [`Self::letters`], and [`RejectReason::DeadLetterNotFound`].
     pub async fn letter(&self, id: LetterId) -> Result<LetterWhole, QueryError> {
         let filter = Filter {
             ids: vec![id.clone()],
@@ -141,7 +142,7 @@ impl Admin {
         )?;
         match (heads.into_iter().next(), whole) {
             (Some(head), Some(whole)) => Ok(LetterWhole::of(head, &whole)),
-            _ => Err(QueryError::DeadLetterNotFound),
+            _ => Err(RejectReason::DeadLetterNotFound.into()),
         }
     }
 

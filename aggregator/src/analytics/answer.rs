@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use evp_shared::counters::{Step, split_field};
+use evp_shared::http::problem::Problem;
 use evp_shared::sketch::{TopItem, UNIQUE_STANDARD_ERROR};
 use evp_shared::stream::Bucket;
 use serde::Serialize;
@@ -10,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::auth::Tenant;
 use crate::counts::ByTenant;
-use crate::params::{BadParameter, Params};
+use crate::error::bad_parameter;
+use crate::params::Params;
 
 /// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
 pub const NAMED_TYPES_MAX: usize = 200;
@@ -41,13 +43,13 @@ impl TimeRange {
     ///
     /// # Errors
     /// It is none of them.
-    pub fn parse(params: &Params) -> Result<Self, BadParameter> {
+    pub fn parse(params: &Params) -> Result<Self, Problem> {
         let Some(text) = params.single("range")? else {
             return Ok(Self::Hour);
         };
         let mut all = Self::ALL.into_iter();
         all.find_map(|(name, range)| (name == text).then_some(range))
-            .ok_or_else(|| BadParameter::invalid("range", "send 15m, 1h, 24h or 7d"))
+            .ok_or_else(|| bad_parameter("range", "send 15m, 1h, 24h or 7d"))
     }
 
     /// Width of its buckets.

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use evp_shared::counters::{OTHER_TYPE, Step, split_field};
+use evp_shared::http::problem::Problem;
 use evp_shared::stream::Bucket;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Tenant;
-use crate::params::{BadParameter, Params};
+use crate::error::bad_parameter;
+use crate::params::Params;
 use crate::time::{SPAN_HINT, parse_span_ms};
 
 /// Points of one series; each is one read of a hash.
@@ -38,12 +40,11 @@ impl SeriesRequest {
     ///
     /// # Errors
     /// The first parameter with a value it does not take.
-    pub fn parse(params: &Params, now_ms: u64) -> Result<Self, BadParameter> {
+    pub fn parse(params: &Params, now_ms: u64) -> Result<Self, Problem> {
         let window_s = match params.single("window")? {
             None => DEFAULT_WINDOW_S,
             Some(text) => {
-                parse_span_ms(text).ok_or_else(|| BadParameter::invalid("window", SPAN_HINT))?
-                    / 1_000
+                parse_span_ms(text).ok_or_else(|| bad_parameter("window", SPAN_HINT))? / 1_000
             }
         };
         let step = match params.single("step")? {
@@ -51,7 +52,7 @@ impl SeriesRequest {
             Some("second" | "1s") => Step::Second,
             Some("minute" | "1m") => Step::Minute,
             Some("hour" | "1h") => Step::Hour,
-            Some(_) => return Err(BadParameter::invalid("step", "send second, minute or hour")),
+            Some(_) => return Err(bad_parameter("step", "send second, minute or hour")),
         };
         check(window_s, step, params.single("step")?.is_some())?;
         let end = step.bucket(now_ms / 1_000) + 1;
@@ -82,7 +83,7 @@ fn kept(window_s: u64, step: Step) -> bool {
 }
 
 /// Refuses what is not kept, or would be too much; blames `step` when another one would do.
-fn check(window_s: u64, step: Step, step_was_sent: bool) -> Result<(), BadParameter> {
+fn check(window_s: u64, step: Step, step_was_sent: bool) -> Result<(), Problem> {
     let points = window_s.div_ceil(step.seconds());
     let fault = if !kept(window_s, step) {
         let hours = step.kept().as_secs() / 3_600;
@@ -97,7 +98,7 @@ fn check(window_s: u64, step: Step, step_was_sent: bool) -> Result<(), BadParame
     } else {
         "window"
     };
-    Err(BadParameter::invalid(name, fault))
+    Err(bad_parameter(name, fault))
 }
 
 const fn name(step: Step) -> &'static str {
@@ -250,7 +251,7 @@ mod tests {
     const NOW_MS: u64 = 1_800_000_030_500;
     const KNOWN: &[&str] = &["window", "step", "type"];
 
-    fn parse(query: &str) -> Result<SeriesRequest, BadParameter> {
+    fn parse(query: &str) -> Result<SeriesRequest, Problem> {
         let uri = format!("/metrics/series?{query}").parse().unwrap();
         SeriesRequest::parse(&Params::parse(&uri, KNOWN)?, NOW_MS)
     }
@@ -298,7 +299,11 @@ mod tests {
             ("type=a%20b", "type"),
         ];
         for (query, name) in table {
-            assert_eq!(parse(query).unwrap_err().name, name, "{query}");
+            assert_eq!(
+                parse(query).unwrap_err().member("parameter"),
+                name,
+                "{query}"
+            );
         }
     }
 

@@ -1,10 +1,12 @@
 //! Which events a list is of, out of query parameters. Pure.
 
 use bson::{Document, doc};
+use evp_shared::http::problem::Problem;
 use evp_shared::store::Index;
 
 use crate::auth::Tenant;
-use crate::params::{BadParameter, Params};
+use crate::error::bad_parameter;
+use crate::params::Params;
 use crate::time::{INSTANT_HINT, parse_instant};
 
 /// Types one query may name. Source: mongod merges up to 200 index scans without sorting.
@@ -66,23 +68,23 @@ impl Filter {
     ///
     /// # Errors
     /// The first parameter with a value it does not take.
-    pub fn parse(tenant: Tenant, params: &Params, now_ms: u64) -> Result<Self, BadParameter> {
+    pub fn parse(tenant: Tenant, params: &Params, now_ms: u64) -> Result<Self, Problem> {
         let instant = |name: &str| {
             let Some(text) = params.single(name)? else {
                 return Ok(None);
             };
             parse_instant(text, now_ms)
                 .map(Some)
-                .ok_or_else(|| BadParameter::invalid(name, INSTANT_HINT))
+                .ok_or_else(|| bad_parameter(name, INSTANT_HINT))
         };
         let written =
-            |name: &str| Ok::<_, BadParameter>(params.single(name)?.unwrap_or_default().to_owned());
+            |name: &str| Ok::<_, Problem>(params.single(name)?.unwrap_or_default().to_owned());
         let window = Window {
             from_ms: instant("from")?.unwrap_or(i64::MIN),
             to_ms: instant("to")?.unwrap_or(i64::MAX),
         };
         if window.from_ms >= window.to_ms {
-            return Err(BadParameter::invalid("to", "send a time after from"));
+            return Err(bad_parameter("to", "send a time after from"));
         }
         Ok(Self {
             tenant,
@@ -121,7 +123,7 @@ mod tests {
     const NOW_MS: u64 = 1_800_000_000_000;
     const KNOWN: &[&str] = &["type", "userId", "sessionId", "from", "to"];
 
-    fn parse(query: &str) -> Result<Filter, BadParameter> {
+    fn parse(query: &str) -> Result<Filter, Problem> {
         let uri = format!("/events?{query}").parse().unwrap();
         Filter::parse(
             Tenant::named("default"),
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!((window.from_ms, window.to_ms), (now - 2 * hour, now - hour));
         assert_eq!(parse("").unwrap().window, Window::ALL);
         for wrong in ["from=-1h&to=-1h", "from=-1h&to=-2h"] {
-            assert_eq!(parse(wrong).unwrap_err().name, "to");
+            assert_eq!(parse(wrong).unwrap_err().member("parameter"), "to");
         }
     }
 
@@ -153,7 +155,11 @@ mod tests {
         ];
         for (query, name) in table {
             let query = if name == "to" { "from=6&to=5" } else { query };
-            assert_eq!(parse(query).unwrap_err().name, name, "{query}");
+            assert_eq!(
+                parse(query).unwrap_err().member("parameter"),
+                name,
+                "{query}"
+            );
         }
     }
 }

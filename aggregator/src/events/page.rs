@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::plan::Plan;
 use super::position::{Direction, Order, Position};
 use crate::deadline::{Deadline, answer};
-use crate::error::QueryError;
+use crate::error::{QueryError, bad_cursor};
 
 /// Entries of an index that one step of a scan looks at, or twice as many where times are equal.
 /// Source: 5,000 documents in mongod's cache are filtered in 10 ms, from a disk in about a second.
@@ -38,7 +38,7 @@ impl Events {
     ///
     /// # Errors
     /// [`QueryError::Timeout`] when time ran out before anything was looked at,
-    /// [`QueryError::Cursor`] when the list cannot go on in the order it began in, and
+    /// [`bad_cursor`] when the list cannot go on in the order it began in, and
     /// [`QueryError::Store`].
     pub async fn page(
         &self,
@@ -54,7 +54,7 @@ impl Events {
                 let plan = Plan::decide(filter, &catalogue);
                 // The index is gone, or the types have become too many to merge.
                 if asked.is_some_and(|order| order != plan.order) {
-                    return Err(QueryError::Cursor);
+                    return Err(bad_cursor().into());
                 }
                 plan
             }

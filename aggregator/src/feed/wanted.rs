@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use evp_shared::frame::Header;
+use evp_shared::http::problem::Problem;
 
 use super::item::Row;
 use crate::auth::Tenant;
-use crate::params::{BadParameter, Params};
+use crate::error::bad_parameter;
+use crate::params::Params;
 
 /// Events per second a client may ask for, and gets unless it asks for less.
 pub const RATE_MAX: u32 = 1_000;
@@ -35,11 +37,11 @@ impl Wanted {
     ///
     /// # Errors
     /// The first parameter with a value it does not take.
-    pub fn parse(tenant: Tenant, params: &Params) -> Result<Self, BadParameter> {
+    pub fn parse(tenant: Tenant, params: &Params) -> Result<Self, Problem> {
         let share = match params.single("sample")? {
             None => 1.0,
             Some(text) => share(text).ok_or_else(|| {
-                BadParameter::invalid("sample", "send a number above 0, at most 1, such as 0.1")
+                bad_parameter("sample", "send a number above 0, at most 1, such as 0.1")
             })?,
         };
         let rate = match params.single("rate")? {
@@ -50,7 +52,7 @@ impl Wanted {
                     .ok()
                     .filter(|rate| (1..=RATE_MAX).contains(rate));
                 let fault = || format!("send a whole number from 1 to {RATE_MAX}");
-                rate.ok_or_else(|| BadParameter::invalid("rate", fault()))?
+                rate.ok_or_else(|| bad_parameter("rate", fault()))?
             }
         };
         Ok(Self {
@@ -177,7 +179,7 @@ mod tests {
 
     const KNOWN: &[&str] = &["type", "userId", "sample", "rate"];
 
-    fn parse(query: &str) -> Result<Wanted, BadParameter> {
+    fn parse(query: &str) -> Result<Wanted, Problem> {
         let uri = format!("/stream?{query}").parse().unwrap();
         Wanted::parse(Tenant::named("default"), &Params::parse(&uri, KNOWN)?)
     }
@@ -194,7 +196,11 @@ mod tests {
             ("userId=", "userId"),
         ];
         for (query, name) in table {
-            assert_eq!(parse(query).unwrap_err().name, name, "{query}");
+            assert_eq!(
+                parse(query).unwrap_err().member("parameter"),
+                name,
+                "{query}"
+            );
         }
         assert!(parse("type=a,b&userId=u&sample=0.5&rate=10").is_ok());
     }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use evp_shared::http::admin;
+use evp_shared::outcome::RejectReason;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Uri};
 use utoipa_swagger_ui::Config;
@@ -46,7 +47,7 @@ pub(super) async fn browse(path: Option<Path<String>>) -> Result<Response, Query
     let config = Arc::new(Config::new(["/openapi.json"]));
     match utoipa_swagger_ui::serve(&path, config) {
         Ok(Some(found)) => Ok(file(&found.content_type, found.bytes.into_owned())),
-        Ok(None) | Err(_) => Err(QueryError::NotFound),
+        Ok(None) | Err(_) => Err(RejectReason::NotFound.into()),
     }
 }
 

@@ -6,6 +6,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bson::RawDocumentBuf;
+use evp_shared::http::problem::Problem;
+use evp_shared::outcome::RejectReason;
 use http::header::ACCEPT;
 use http::{HeaderMap, Uri};
 use serde::Serialize;
@@ -13,16 +15,16 @@ use utoipa::ToSchema;
 
 use super::json;
 use crate::auth::Tenant;
-use crate::error::QueryError;
+use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::event_json::EventJson;
 use crate::events::cursor::Cursor;
 use crate::events::filter::Filter;
 use crate::events::lookup::{Found, Wanted};
-use crate::params::{BadParameter, Params};
-use crate::schema::problem::{Problem, Reading};
+use crate::params::Params;
+use crate::schema::problem::{ProblemSchema, Reading};
 use crate::schema::{Event, FoundEvent};
 use crate::state::App;
-use crate::time::{parse_timestamp, rfc3339_signed};
+use crate::time::{parse_timestamp, rfc3339, rfc3339_signed};
 
 /// What an export is asked for by.
 const LINES: [&str; 2] = ["application/x-ndjson", "application/ndjson"];
@@ -99,7 +101,7 @@ pub(crate) async fn list(
     };
     let cursor = match params.single("cursor")? {
         None => None,
-        Some(text) => Some(Cursor::decode(text, &filter).ok_or(QueryError::Cursor)?),
+        Some(text) => Some(Cursor::decode(text, &filter).ok_or_else(bad_cursor)?),
     };
     if let Some(cursor) = cursor {
         filter.window = cursor.window;
@@ -133,7 +135,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The event", body = FoundEvent),
         (status = 404, description = "Not stored, if it was accepted before `storedThrough`",
-         body = Problem, content_type = "application/problem+json"),
+         body = ProblemSchema, content_type = "application/problem+json"),
         Reading,
     )
 )]
@@ -143,12 +145,12 @@ pub(crate) async fn one(
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, QueryError> {
-    let Path(id) = id.map_err(|_| BadParameter::invalid("id", "send an id in UTF-8"))?;
+    let Path(id) = id.map_err(|_| bad_parameter("id", "send an id in UTF-8"))?;
     let params = Params::parse(&uri, &["timestamp"])?;
     let timestamp_ms = match params.single("timestamp")? {
         None => None,
         Some(text) => Some(parse_timestamp(text).ok_or_else(|| {
-            BadParameter::invalid(
+            bad_parameter(
                 "timestamp",
                 "send the timestamp of the event as it was sent",
             )
@@ -163,7 +165,11 @@ pub(crate) async fn one(
     let stored_through_ms = app.counters.stored_through_ms().await?;
     match app.events.event(&wanted, &tenant).await? {
         Some(found) => found_answer(&found),
-        None => Err(QueryError::EventNotFound { stored_through_ms }),
+        None => {
+            let problem = Problem::from(RejectReason::EventNotFound);
+            let stored_through = rfc3339(stored_through_ms);
+            Err(problem.with("storedThrough", stored_through).into())
+        }
     }
 }
 

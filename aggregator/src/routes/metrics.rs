@@ -11,8 +11,8 @@ use crate::auth::Tenant;
 use crate::counters::series::{SeriesAnswer, SeriesRequest};
 use crate::counters::{AllTime, WINDOW_S};
 use crate::counts::{NAMED_TYPES_MAX, TypeCount};
-use crate::error::QueryError;
-use crate::params::{BadParameter, Params};
+use crate::error::{QueryError, bad_parameter};
+use crate::params::Params;
 use crate::schema::problem::Reading;
 use crate::state::App;
 use crate::time::rfc3339;
@@ -73,7 +73,7 @@ pub(crate) async fn now(
     let wants_totals = match params.single("window")? {
         None => false,
         Some("all") => true,
-        Some(_) => return Err(BadParameter::invalid("window", "send all or leave it out").into()),
+        Some(_) => return Err(bad_parameter("window", "send all or leave it out").into()),
     };
     let minute = app.counters.last_minute().await?;
     let all_time = if wants_totals {

@@ -8,9 +8,9 @@ use utoipa::{IntoResponses, ToSchema};
 
 /// An error, as `application/problem+json` (RFC 9457).
 #[derive(Debug, ToSchema)]
-#[schema(title = "Problem")]
+#[schema(as = Problem, title = "Problem")]
 #[expect(dead_code, reason = "describes what evp_shared::http::problem writes")]
-pub struct Problem {
+pub struct ProblemSchema {
     /// `about:blank`.
     r#type: String,
     /// What to do, for people.

@@ -9,6 +9,8 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::outcome::RejectReason;
+
 /// An error for a client.
 ///
 /// # Shape
@@ -30,6 +32,20 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     #[serde(flatten)]
     extensions: Map<String, Value>,
+}
+
+impl From<RejectReason> for Problem {
+    /// The problem of a reason that refuses a whole request.
+    fn from(reason: RejectReason) -> Self {
+        let status = reason.status().map(StatusCode::from_u16);
+        let status = status
+            .and_then(Result::ok)
+            .unwrap_or(StatusCode::BAD_REQUEST);
+        Self {
+            retryable: reason.is_retryable(),
+            ..Self::new(status, reason.as_str(), reason.message())
+        }
+    }
 }
 
 impl Problem {
@@ -92,6 +108,13 @@ impl Problem {
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// What it says under `name`, of the standard members too; null for what it does not say.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn member(&self, name: &str) -> Value {
+        let mut members = serde_json::to_value(self).unwrap_or_default();
+        members.get_mut(name).map(Value::take).unwrap_or_default()
     }
 
     /// Renders the answer, with `Retry-After` where a wait was given.

@@ -11,18 +11,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evp_shared::dead_letters::{Filter, LetterId};
 use evp_shared::event::kind::check_event_type;
 use evp_shared::http::body::{self, BodyError, BodyLimits};
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::{DeadReason, RejectReason};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::letters::{Done, LetterHead, LetterWhole, Operation};
 use crate::auth::Operator;
-use crate::error::QueryError;
-use crate::params::{BadParameter, Params};
+use crate::error::{QueryError, bad_cursor, bad_parameter};
+use crate::params::Params;
 use crate::routes::json;
-use crate::schema::problem::{Problem, Reading, WithBody};
+use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
 use crate::time::{INSTANT_HINT, parse_instant};
 
@@ -106,16 +107,18 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
-    let text = |name| params.single(name);
-    let filter = filter(
-        app.clock.now_ms(),
-        (text("reason")?, text("type")?),
-        (text("from")?, text("to")?),
-    )?;
+    let text = |name| Ok::<_, Problem>(params.single(name)?.map(str::to_owned));
+    let asked = FilterBody {
+        reason: text("reason")?,
+        event_type: text("type")?,
+        from: text("from")?.map(Instant::Text),
+        to: text("to")?.map(Instant::Text),
+    };
+    let filter = asked.read("", app.clock.now_ms())?;
     let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let after = match text("cursor")? {
+    let after = match params.single("cursor")? {
         None => None,
-        Some(cursor) => Some(decode(cursor).ok_or(QueryError::Cursor)?),
+        Some(cursor) => Some(decode(cursor).ok_or_else(bad_cursor)?),
     };
     let (items, next) = app.admin.letters(&filter, after.as_ref(), limit).await?;
     json(&LettersAnswer {
@@ -133,7 +136,7 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "As lists give it")),
     responses(
         (status = 200, description = "The dead letter", body = LetterWhole),
-        (status = 404, description = "There is none of this id", body = Problem,
+        (status = 404, description = "There is none of this id", body = ProblemSchema,
          content_type = "application/problem+json"),
         Reading,
     )
@@ -146,7 +149,7 @@ pub(crate) async fn one(
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let id = id.ok().and_then(|Path(id)| id.parse().ok());
-    let id: LetterId = id.ok_or(QueryError::DeadLetterNotFound)?;
+    let id: LetterId = id.ok_or(RejectReason::DeadLetterNotFound)?;
     json(&app.admin.letter(id).await?)
 }
 
@@ -203,41 +206,39 @@ async fn operate(
 }
 
 /// Reads JSON, and only what says that it is: a form of another page's cannot say so.
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<OperationBody, QueryError> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .and_then(|kind| kind.split(';').next())
-        .unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case("application/json") {
-        return Err(fault(
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<OperationBody, Problem> {
+    let refuse = |reason: RejectReason, detail: &str| Problem::from(reason).detail(detail);
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let kind = kind.and_then(|kind| kind.split(|byte| *byte == b';').next());
+    if !kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
+        return Err(refuse(
             RejectReason::UnsupportedContentType,
             "send application/json",
         ));
     }
     let bytes = body::read(body, &BODY).await.map_err(|error| match error {
-        BodyError::TooLarge { .. } => fault(
-            RejectReason::BodyTooLarge,
-            format!("send at most {} bytes", BODY.wire_bytes),
-        ),
-        BodyError::Stalled { .. } | BodyError::Deadline { .. } => {
-            fault(RejectReason::BodyTimeout, "send the body without pauses")
+        BodyError::TooLarge { .. } => {
+            let detail = format!("send at most {} bytes", BODY.wire_bytes);
+            refuse(RejectReason::BodyTooLarge, &detail)
         }
-        BodyError::Aborted(_) => fault(RejectReason::TruncatedBody, "send the whole body"),
+        BodyError::Stalled { .. } | BodyError::Deadline { .. } => {
+            refuse(RejectReason::BodyTimeout, "send the body without pauses")
+        }
+        BodyError::Aborted(_) => refuse(RejectReason::TruncatedBody, "send the whole body"),
     })?;
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<OperationBody, QueryError> {
-    let malformed =
-        |error: serde_json::Error| fault(RejectReason::MalformedJson, error.to_string());
+fn parse(bytes: &[u8]) -> Result<OperationBody, Problem> {
+    let malformed = |error: serde_json::Error| {
+        Problem::from(RejectReason::MalformedJson).detail(error.to_string())
+    };
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let asked = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
         if error.is_data() {
-            BadParameter::invalid(&path, error.to_string()).into()
+            bad_parameter(&path, error.to_string())
         } else {
             malformed(error)
         }
@@ -246,48 +247,24 @@ fn parse(bytes: &[u8]) -> Result<OperationBody, QueryError> {
     Ok(asked)
 }
 
-fn fault(reason: RejectReason, fault: impl Into<std::borrow::Cow<'static, str>>) -> QueryError {
-    QueryError::Body {
-        reason,
-        fault: fault.into(),
-    }
-}
-
 impl OperationBody {
-    fn filter(self, now_ms: u64) -> Result<Filter, BadParameter> {
+    fn filter(self, now_ms: u64) -> Result<Filter, Problem> {
         match (self.ids, self.filter) {
             (Some(ids), None) => by_ids(&ids),
-            (None, Some(asked)) => {
-                let text = |instant: Option<Instant>| match instant {
-                    None => None,
-                    Some(Instant::Number(number)) => Some(number.to_string()),
-                    Some(Instant::Text(text)) => Some(text),
-                };
-                let (from, to) = (text(asked.from), text(asked.to));
-                filter(
-                    now_ms,
-                    (asked.reason.as_deref(), asked.event_type.as_deref()),
-                    (from.as_deref(), to.as_deref()),
-                )
-                .map_err(|bad| BadParameter {
-                    name: format!("filter.{}", bad.name),
-                    ..bad
-                })
-            }
-            _ => Err(BadParameter::invalid("ids", "send either ids or filter")),
+            (None, Some(asked)) => asked.read("filter.", now_ms),
+            _ => Err(bad_parameter("ids", "send either ids or filter")),
         }
     }
 }
 
 /// An empty list means none, where an empty filter means all.
-fn by_ids(ids: &[String]) -> Result<Filter, BadParameter> {
+fn by_ids(ids: &[String]) -> Result<Filter, Problem> {
     if !(1..=IDS_MAX).contains(&ids.len()) {
-        let fault = format!("send from 1 to {IDS_MAX}");
-        return Err(BadParameter::invalid("ids", fault));
+        return Err(bad_parameter("ids", format!("send from 1 to {IDS_MAX}")));
     }
     let parse = |id: &String| {
-        let fault = || BadParameter::invalid("ids", "send ids as the list gives them");
-        id.parse().map_err(|_| fault())
+        let bad = |_| bad_parameter("ids", "send ids as the list gives them");
+        id.parse().map_err(bad)
     };
     Ok(Filter {
         ids: ids.iter().map(parse).collect::<Result<_, _>>()?,
@@ -295,36 +272,36 @@ fn by_ids(ids: &[String]) -> Result<Filter, BadParameter> {
     })
 }
 
-fn filter(
-    now_ms: u64,
-    (reason, event_type): (Option<&str>, Option<&str>),
-    (from, to): (Option<&str>, Option<&str>),
-) -> Result<Filter, BadParameter> {
-    let instant = |name, text: Option<&str>| {
-        let Some(text) = text else { return Ok(None) };
-        let ms = parse_instant(text, now_ms).and_then(|ms| u64::try_from(ms).ok());
-        ms.map(Some)
-            .ok_or_else(|| BadParameter::invalid(name, INSTANT_HINT))
-    };
-    if let Some(event_type) = event_type {
-        check_event_type(event_type)
-            .map_err(|rejection| BadParameter::invalid("type", rejection.message))?;
+impl FilterBody {
+    /// Reads the fields; `inside` comes before their names where one is to blame.
+    fn read(self, inside: &str, now_ms: u64) -> Result<Filter, Problem> {
+        let bad = |name: &str, detail: &str| bad_parameter(&format!("{inside}{name}"), detail);
+        let instant = |name, instant: Option<Instant>| {
+            let text = match instant {
+                None => return Ok(None),
+                Some(Instant::Number(number)) => number.to_string(),
+                Some(Instant::Text(text)) => text,
+            };
+            let ms = parse_instant(&text, now_ms).and_then(|ms| u64::try_from(ms).ok());
+            ms.map(Some).ok_or_else(|| bad(name, INSTANT_HINT))
+        };
+        if let Some(event_type) = &self.event_type {
+            check_event_type(event_type).map_err(|rejection| bad("type", &rejection.message))?;
+        }
+        let reason = self.reason.map(|text| {
+            let mut all = DeadReason::ALL.into_iter();
+            let names = || DeadReason::ALL.map(DeadReason::as_str).join(", ");
+            let known = all.find(|reason| reason.as_str() == text);
+            known.ok_or_else(|| bad("reason", &format!("send one of {}", names())))
+        });
+        Ok(Filter {
+            reason: reason.transpose()?,
+            from_ms: instant("from", self.from)?,
+            to_ms: instant("to", self.to)?,
+            event_type: self.event_type,
+            ..Filter::default()
+        })
     }
-    Ok(Filter {
-        reason: reason.map(parse_reason).transpose()?,
-        event_type: event_type.map(str::to_owned),
-        from_ms: instant("from", from)?,
-        to_ms: instant("to", to)?,
-        ..Filter::default()
-    })
-}
-
-fn parse_reason(text: &str) -> Result<DeadReason, BadParameter> {
-    let mut all = DeadReason::ALL.into_iter();
-    all.find(|reason| reason.as_str() == text).ok_or_else(|| {
-        let names = DeadReason::ALL.map(DeadReason::as_str);
-        BadParameter::invalid("reason", format!("send one of {}", names.join(", ")))
-    })
 }
 
 fn encode((at_ms, id): &(u64, LetterId)) -> String {

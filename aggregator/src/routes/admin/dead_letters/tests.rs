@@ -1,6 +1,6 @@
 use super::*;
 
-fn asked(body: &str) -> Result<Filter, BadParameter> {
+fn asked(body: &str) -> Result<Filter, Problem> {
     let body: OperationBody = serde_json::from_str(body).unwrap();
     body.filter(1_800_000_000_000)
 }
@@ -36,23 +36,20 @@ fn a_field_that_is_wrong_is_named() {
         (r#"{"ids":[1]}"#, "ids[0]"),
     ];
     for (body, name) in table {
-        match parse(body.as_bytes()) {
-            Err(QueryError::Parameter(bad)) => assert_eq!(bad.name, name, "{body}"),
-            other => panic!("{body}: {other:?}"),
-        }
+        let bad = parse(body.as_bytes()).unwrap_err();
+        assert_eq!(bad.member("parameter"), name, "{body}");
+        assert_eq!(
+            bad.code(),
+            RejectReason::InvalidParameter.as_str(),
+            "{body}"
+        );
     }
     for body in ["{", "{}}", ""] {
-        let malformed = matches!(
-            parse(body.as_bytes()),
-            Err(QueryError::Body {
-                reason: RejectReason::MalformedJson,
-                ..
-            })
-        );
-        assert!(malformed, "{body}");
+        let bad = parse(body.as_bytes()).unwrap_err();
+        assert_eq!(bad.code(), RejectReason::MalformedJson.as_str(), "{body}");
     }
     let bad = asked(r#"{"filter":{"to":"soon"}}"#).unwrap_err();
-    assert_eq!(bad.name, "filter.to");
+    assert_eq!(bad.member("parameter"), "filter.to");
 }
 
 #[test]
