@@ -10,9 +10,8 @@ pub(crate) mod stream;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use evp_shared::outcome::RejectReason;
 use http::HeaderValue;
@@ -58,9 +57,9 @@ async fn unframed(mut response: Response) -> Response {
 fn json(value: &impl Serialize) -> Result<Response, QueryError> {
     // Fails only for a stored document that is no BSON.
     let text = serde_json::to_vec(value).map_err(|_| QueryError::Store { source: None })?;
-    let mut response = Response::new(Body::from(text));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
 }

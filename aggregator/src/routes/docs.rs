@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use evp_shared::http::admin;
 use evp_shared::outcome::RejectReason;
+use http::Uri;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Uri};
 use utoipa_swagger_ui::Config;
 
 use crate::error::QueryError;
@@ -57,11 +57,6 @@ pub(super) async fn to_browser() -> Response {
 }
 
 fn file(kind: &str, content: impl Into<Body>) -> Response {
-    let mut response = Response::new(content.into());
-    let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(kind) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")];
+    (headers, content.into()).into_response()
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use evp_shared::shutdown::Shutdown;
 use futures::stream::try_unfold;
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -55,12 +54,11 @@ pub(super) async fn begin(
     };
     export.read(cursor).await?;
     let lines = try_unfold(export, |export| Box::pin(export.step()));
-    let mut response = Response::new(Body::from_stream(lines));
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    headers.insert(CONTENT_TYPE, kind);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let headers = [
+        (CONTENT_TYPE, "application/x-ndjson"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(lines)).into_response())
 }
 
 impl Export {
