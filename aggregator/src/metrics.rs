@@ -3,23 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evp_shared::metric_table;
 use http::StatusCode;
-use metrics::{
-    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
-};
+use metrics::{Histogram, describe_histogram, histogram};
 
-/// Counter reads by how they were answered: `hit` from memory, `miss` from Redis, `error`.
-pub const CACHE_REQUESTS: &str = "evp_aggregator_cache_requests_total";
 /// Requests on the public port and how long they took, by route and class of status.
 pub const REQUEST_DURATION: &str = "evp_aggregator_request_duration_seconds";
-
-/// Clients of the live stream.
-pub const LIVE_SUBSCRIBERS: &str = "evp_aggregator_live_subscribers";
-/// Events of the live stream by what became of them: `sent`, `dropped`.
-pub const STREAM_EVENTS: &str = "evp_aggregator_stream_events_total";
-/// Clients that came back by what became of them: `resumed`, `reset`.
-pub const STREAM_RESUMES: &str = "evp_aggregator_stream_resumes_total";
 
 /// A resource of the public port: a closed list, a label of [`REQUEST_DURATION`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,60 +112,23 @@ impl RequestMetrics {
     }
 }
 
-/// Handles of the live stream's metrics.
-#[derive(Debug, Clone)]
-pub struct FeedMetrics {
-    /// See [`LIVE_SUBSCRIBERS`].
-    pub subscribers: Gauge,
-    /// Events that were sent.
-    pub sent: Counter,
-    /// Events that a client's rate or its slowness left out.
-    pub dropped: Counter,
-    /// Clients that went on where they had been.
-    pub resumed: Counter,
-    /// Clients that had to start anew.
-    pub resets: Counter,
-}
-
-impl FeedMetrics {
-    /// Resolves the handles.
-    pub fn resolve() -> Self {
-        describe_gauge!(LIVE_SUBSCRIBERS, "Clients of the live stream.");
-        describe_counter!(STREAM_EVENTS, "Events of the live stream by outcome.");
-        describe_counter!(STREAM_RESUMES, "Clients that came back by outcome.");
-        let events = |outcome: &'static str| counter!(STREAM_EVENTS, "outcome" => outcome);
-        let resumes = |outcome: &'static str| counter!(STREAM_RESUMES, "outcome" => outcome);
-        Self {
-            subscribers: gauge!(LIVE_SUBSCRIBERS),
-            sent: events("sent"),
-            dropped: events("dropped"),
-            resumed: resumes("resumed"),
-            resets: resumes("reset"),
-        }
+metric_table! {
+    /// Handles of the live stream's metrics.
+    pub struct FeedMetrics {
+        gauge "evp_aggregator_live_subscribers" "Clients of the live stream." [] subscribers;
+        counter "evp_aggregator_stream_events_total" "Events of the live stream by outcome."
+            [outcome] sent, dropped;
+        counter "evp_aggregator_stream_resumes_total" "Clients that came back by outcome."
+            [outcome] resumed, reset;
     }
 }
 
-/// Handles of [`CACHE_REQUESTS`].
-#[derive(Debug, Clone)]
-pub struct CacheMetrics {
-    /// Answered from memory, or by the read another request had begun.
-    pub hit: Counter,
-    /// Read.
-    pub miss: Counter,
-    /// Could not be read.
-    pub error: Counter,
-}
-
-impl CacheMetrics {
-    /// Resolves the handles.
-    pub fn resolve() -> Self {
-        describe_counter!(CACHE_REQUESTS, "Counter reads by how they were answered.");
-        let result = |result: &'static str| counter!(CACHE_REQUESTS, "result" => result);
-        Self {
-            hit: result("hit"),
-            miss: result("miss"),
-            error: result("error"),
-        }
+metric_table! {
+    /// Handles of the counter reads: from memory, or by the read another request had begun; from
+    /// Redis; not at all.
+    pub struct CacheMetrics {
+        counter "evp_aggregator_cache_requests_total" "Counter reads by how they were answered."
+            [result] hit, miss, error;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Logs on standard output, metrics as Prometheus text.
 
+mod table;
+
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::sync::{Mutex, OnceLock, PoisonError};

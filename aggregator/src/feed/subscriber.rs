@@ -113,7 +113,7 @@ impl Subscriber {
     }
 
     fn reset(&mut self, reason: Reset) {
-        self.presence.feed.metrics.resets.increment(1);
+        self.presence.feed.metrics.reset.increment(1);
         self.begin();
         let id = self.place.encode();
         let data = format!("{{\"reason\":\"{}\"}}", reason.as_str());
