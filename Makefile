@@ -13,7 +13,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run services test faults faults-full check fmt lint dashboard demo demo-data bench bench-full k6 k6-load doc clean
+.PHONY: help run services test faults faults-full check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,10 @@ bench: ## measures every row of docs/BENCHMARKS.md once, 15 s each, on servers o
 bench-full: ## the same, 5 runs of 60 s each, with growth and soak; goes on where it was stopped
 	cargo build --release --workspace --bins
 	./target/release/evp-bench run --full
+
+bench-compare: ## measures the services in the folder OLD=... and these in turn; fails when a row is worse than noise
+	cargo build --release --workspace --bins
+	./target/release/evp-bench compare $(OLD) target/release
 
 k6: services ## runs k6/smoke.js against a running make run
 	./target/$(PROFILE)/$(DEVSTACK) k6 run k6/smoke.js

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod comparing;
 mod load;
 mod measuring;
 mod servers;
@@ -14,6 +15,7 @@ use evp_shared::shutdown::Shutdown;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
+use self::comparing::{Compare, compare};
 use self::measuring::{Run, Saturate, measure, search, show};
 use self::servers::ServerArgs;
 use crate::ceiling::{append, http, insert};
@@ -39,6 +41,11 @@ pub struct Cli {
 enum Command {
     /// Measures rows and prints the table
     Run(Run),
+    /// Measures two builds in turn and prints ratios with their spread
+    ///
+    /// Exits with 2 when a row of the new build is worse than noise, and with 1 when there are too
+    /// few pairs to tell.
+    Compare(Compare),
     /// Finds the highest rate at which a row holds
     Saturate(Saturate),
     /// Prints the table of an earlier session
@@ -129,6 +136,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(show(&Results::load(&results)?, old.as_ref()))
         }
         Command::Run(arguments) => threads()?.block_on(interruptible(measure(arguments))),
+        Command::Compare(arguments) => threads()?.block_on(interruptible(compare(arguments))),
         Command::Saturate(arguments) => threads()?.block_on(interruptible(search(arguments))),
         Command::Queries {
             documents,

@@ -3,8 +3,8 @@
 //! Reading order: [`row`] (what is measured), [`run`] (one run of it, as a [`plan`] says), [`load`]
 //! (the load generator), [`measure`] (what is looked at meanwhile), [`figures`] and [`reconcile`]
 //! (what follows from it), [`ceiling`] (what the servers can do without EVP), [`session`] (all rows,
-//! in order, resumable), [`results`] (what came of them), [`table`] (what is printed). By itself:
-//! [`reading`] (queries and live streams).
+//! in order, resumable), [`results`] (what came of them), [`table`] (what is printed). By themselves:
+//! [`compare`] (two builds in turn), [`reading`] (queries and live streams).
 //!
 //! Deliberately absent: any knowledge of how EVP works inside. It speaks HTTP to ingest and reads
 //! what Redis, MongoDB and the operating system tell; the one exception is the list of kept
@@ -12,6 +12,7 @@
 
 pub mod ceiling;
 pub mod cli;
+pub mod compare;
 pub mod console;
 pub mod figures;
 pub mod header;

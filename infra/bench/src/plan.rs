@@ -16,4 +16,6 @@ pub struct Plan {
     pub warmup: Duration,
     /// How long is measured.
     pub measured: Duration,
+    /// How long storing and counting everything may take after that, and removing it.
+    pub patience: Duration,
 }

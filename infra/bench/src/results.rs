@@ -70,8 +70,14 @@ pub struct Run {
 /// Medians of several runs, and how far they lie apart.
 #[must_use]
 pub fn medians(runs: &[Run]) -> BTreeMap<String, Median> {
+    medians_of(runs.iter().map(|run| &run.figures))
+}
+
+/// Medians of the figures that have the same name.
+#[must_use]
+pub fn medians_of<'a>(all: impl Iterator<Item = &'a Figures>) -> BTreeMap<String, Median> {
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, value) in runs.iter().flat_map(|run| &run.figures) {
+    for (name, value) in all.flatten() {
         values.entry(name).or_default().push(*value);
     }
     values

@@ -82,6 +82,7 @@ impl Row {
             load: self.load.clone(),
             warmup,
             measured,
+            patience: Duration::from_secs(720),
         }
     }
 

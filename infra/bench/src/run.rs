@@ -23,8 +23,6 @@ const LEAD: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long storing the backlog may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(120);
-/// How long counting what was stored may take, with starting and patience.
-const RECONCILE_WITHIN: Duration = Duration::from_secs(600);
 const DRAIN_POLL: Duration = Duration::from_millis(100);
 
 /// Makes a run.
@@ -34,7 +32,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(100);
 pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> {
     plan.load.check().map_err(anyhow::Error::msg)?;
     let mut stack = Stack::start(environment, plan.layout).await?;
-    let within = plan.warmup + plan.measured + DRAIN_WITHIN + RECONCILE_WITHIN;
+    let within = plan.warmup + plan.measured + plan.patience;
     // Boxed: the driver's and fred's futures are large, and every caller would carry them.
     let outcome = tokio::time::timeout(within, Box::pin(measure(&stack, plan)))
         .await
@@ -42,7 +40,7 @@ pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> 
         .with_context(|| format!("the services wrote:\n{}", stack.logs()));
     // Else they would write again what is removed.
     stack.stop_services().await;
-    let cleaned = tokio::time::timeout(RECONCILE_WITHIN, stack.servers.clean()).await;
+    let cleaned = tokio::time::timeout(plan.patience, stack.servers.clean()).await;
     let run = outcome?;
     cleaned.context("the given servers were not cleaned in time")??;
     Ok(run)

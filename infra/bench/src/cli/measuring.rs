@@ -142,27 +142,35 @@ fn named(name: &str) -> anyhow::Result<Row> {
     found.with_context(|| format!("there is no row {name}; `evp-bench list` lists them"))
 }
 
+/// The rows that are named, with their loads changed, and long ones as short as `seconds`.
+pub(super) fn selected(
+    names: &[String],
+    load: &LoadArgs,
+    seconds: Option<u64>,
+) -> anyhow::Result<Vec<Row>> {
+    let rows = names.iter().map(|name| {
+        let mut row = named(name)?;
+        load.change(&mut row);
+        if let (Some(seconds), Length::Long(_)) = (seconds, row.length) {
+            row.length = Length::Long(Duration::from_secs(seconds));
+        }
+        row.load
+            .check()
+            .map_err(|fault| anyhow::anyhow!("{}: {fault}", row.name))?;
+        Ok(row)
+    });
+    rows.collect()
+}
+
 impl Run {
     fn selected(&self) -> anyhow::Result<Vec<Row>> {
-        let mut rows = if self.rows.is_empty() {
-            let wanted = |row: &Row| self.full || row.length == Length::Usual;
-            row::all().into_iter().filter(wanted).collect()
-        } else {
-            self.rows
-                .iter()
-                .map(|name| named(name))
-                .collect::<anyhow::Result<Vec<_>>>()?
+        let wanted = |row: &Row| self.full || row.length == Length::Usual;
+        let all = row::all().into_iter().filter(wanted);
+        let names: Vec<String> = match self.rows.is_empty() {
+            true => all.map(|row| row.name.to_owned()).collect(),
+            false => self.rows.clone(),
         };
-        for row in &mut rows {
-            self.load.change(row);
-            if let (Some(seconds), Length::Long(_)) = (self.seconds, row.length) {
-                row.length = Length::Long(Duration::from_secs(seconds));
-            }
-            row.load
-                .check()
-                .map_err(|fault| anyhow::anyhow!("{}: {fault}", row.name))?;
-        }
-        Ok(rows)
+        selected(&names, &self.load, self.seconds)
     }
 }
 

@@ -31,6 +31,11 @@ impl ServerArgs {
     pub(super) fn environment(&self) -> anyhow::Result<Environment> {
         let own = std::env::current_exe().context("find this binary")?;
         let folder = own.parent().unwrap_or_else(|| Path::new(".")).to_path_buf();
+        self.environment_of(self.bin_dir.clone().unwrap_or(folder))
+    }
+
+    /// The same with the services in `binaries`.
+    pub(super) fn environment_of(&self, binaries: PathBuf) -> anyhow::Result<Environment> {
         let settings = self.settings.iter().map(|setting| {
             let (name, value) = setting
                 .split_once('=')
@@ -38,7 +43,7 @@ impl ServerArgs {
             Ok((name.to_owned(), value.to_owned()))
         });
         Ok(Environment {
-            binaries: self.bin_dir.clone().unwrap_or(folder),
+            binaries,
             redis_url: self.redis.clone(),
             mongo_uri: self.mongo.clone(),
             mongo_cache_gb: self.mongo_cache_gb.unwrap_or_else(default_cache_gb),

@@ -16,6 +16,7 @@ fn plan(rate: f64) -> Plan {
         load: Load::open(rate, 100),
         warmup: Duration::ZERO,
         measured: Duration::from_secs(10),
+        patience: Duration::ZERO,
     }
 }
 

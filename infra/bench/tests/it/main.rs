@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +57,35 @@ fn a_short_run_reconciles_and_has_every_figure_between_its_ceilings() {
         assert_eq!(between, same, "measured once between two rows that use it");
         assert!(before != between && same != after, "{ceiling}");
     }
+}
+
+#[test]
+fn builds_are_compared_in_pairs_and_a_failed_pair_is_told_and_not_counted() {
+    let own = Path::new(env!("CARGO_BIN_EXE_evp-bench")).parent().unwrap();
+    let broken = ScratchDir::new().unwrap();
+    let link = |to: &Path, name: &str| symlink(to, broken.path().join(name)).unwrap();
+    link(&own.join("evp-ingest"), "evp-ingest");
+    link(Path::new("/bin/false"), "evp-processor");
+    let compared = |old: &Path| {
+        let mut command = bench("compare --row latency --rate 5000 --pairs 1 --seconds 1");
+        let output = command.args([old, own]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "too few pairs: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = compared(own);
+    for part in [
+        "old latency 1/1: stored",
+        "new latency 1/1: stored",
+        "new/old latency 1/1: events/s ",
+        "CPU mongod ",
+        "answer p99 ",
+        "| too few pairs to tell |",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let text = compared(broken.path());
+    assert!(text.contains("| 0, failed: 3 by old, 0 by new |"), "{text}");
+    assert!(text.contains("processor ended with"), "{text}");
 }
 
 #[test]
