@@ -115,7 +115,7 @@ impl Analytics {
     async fn read(&self, tenant: &Tenant, range: TimeRange) -> Result<Rendered, StreamError> {
         let read_at = self.clock.now();
         let now_ms = self.clock.now_ms();
-        let (step, buckets) = (range.step(), range.buckets(now_ms));
+        let (step, buckets) = (range.step, range.buckets(now_ms));
         let counts = (0..self.stream.partitions()).map(|partition| {
             let buckets = buckets.clone();
             async move { self.stream.count_buckets(partition, step, buckets).await }

@@ -19,63 +19,42 @@ pub const NAMED_TYPES_MAX: usize = 200;
 
 /// How far back an answer looks: whole buckets up to the one that is still being filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TimeRange {
-    /// 15 minutes.
-    Minutes15,
-    /// 60 minutes.
-    Hour,
-    /// 24 hours.
-    Day,
-    /// 168 hours.
-    Week,
+pub struct TimeRange {
+    name: &'static str,
+    /// Width of its buckets.
+    pub step: Step,
+    /// How many there are.
+    length: u64,
 }
 
 impl TimeRange {
-    /// All ranges by name.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("15m", Self::Minutes15),
-        ("1h", Self::Hour),
-        ("24h", Self::Day),
-        ("7d", Self::Week),
+    /// All ranges.
+    pub const ALL: [Self; 4] = [
+        Self::of("15m", Step::Minute, 15),
+        Self::of("1h", Step::Minute, 60),
+        Self::of("24h", Step::Hour, 24),
+        Self::of("7d", Step::Hour, 168),
     ];
+
+    const fn of(name: &'static str, step: Step, length: u64) -> Self {
+        Self { name, step, length }
+    }
 
     /// Reads `range`; an hour without one.
     ///
     /// # Errors
     /// It is none of them.
     pub fn parse(params: &Params) -> Result<Self, Problem> {
-        let Some(text) = params.single("range")? else {
-            return Ok(Self::Hour);
-        };
+        let name = params.single("range")?.unwrap_or("1h");
         let mut all = Self::ALL.into_iter();
-        all.find_map(|(name, range)| (name == text).then_some(range))
+        all.find(|range| range.name == name)
             .ok_or_else(|| bad_parameter("range", "send 15m, 1h, 24h or 7d"))
-    }
-
-    /// Width of its buckets.
-    pub const fn step(self) -> Step {
-        match self {
-            Self::Minutes15 | Self::Hour => Step::Minute,
-            Self::Day | Self::Week => Step::Hour,
-        }
     }
 
     /// Its buckets, by number.
     pub const fn buckets(self, now_ms: u64) -> Range<u64> {
-        let end = self.step().bucket(now_ms / 1_000) + 1;
-        let length = match self {
-            Self::Minutes15 => 15,
-            Self::Hour => 60,
-            Self::Day => 24,
-            Self::Week => 168,
-        };
-        end.saturating_sub(length)..end
-    }
-
-    fn as_str(self) -> &'static str {
-        let mut all = Self::ALL.into_iter();
-        all.find_map(|(name, range)| (range == self).then_some(name))
-            .unwrap_or_default()
+        let end = self.step.bucket(now_ms / 1_000) + 1;
+        end.saturating_sub(self.length)..end
     }
 }
 
@@ -185,7 +164,7 @@ impl AnalyticsAnswer {
         tenant: &Tenant,
         (unique, top): (Unique, Vec<TopItem>),
     ) -> Self {
-        let step = range.step();
+        let step = range.step;
         let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
         let buckets = range.buckets(now_ms);
         let events = counted.by_type.total(tenant);
@@ -195,7 +174,7 @@ impl AnalyticsAnswer {
             standard_error: UNIQUE_STANDARD_ERROR,
         };
         Self {
-            range: range.as_str(),
+            range: range.name,
             from: start_ms(buckets.start),
             to: now_ms,
             as_of: now_ms,
@@ -251,19 +230,19 @@ mod tests {
 
     #[test]
     fn a_range_ends_with_the_bucket_that_is_being_filled() {
-        for (_, range) in TimeRange::ALL {
+        for range in TimeRange::ALL {
             let buckets = range.buckets(NOW_MS);
-            let last_s = (buckets.end - 1) * range.step().seconds();
-            assert!((last_s..last_s + range.step().seconds()).contains(&(NOW_MS / 1_000)));
+            let last_s = (buckets.end - 1) * range.step.seconds();
+            assert!((last_s..last_s + range.step.seconds()).contains(&(NOW_MS / 1_000)));
         }
-        assert_eq!(TimeRange::Minutes15.buckets(NOW_MS).count(), 15);
-        assert_eq!(TimeRange::Week.buckets(NOW_MS).count(), 168);
+        let lengths = TimeRange::ALL.map(|range| range.buckets(NOW_MS).count());
+        assert_eq!(lengths, [15, 60, 24, 168]);
     }
 
     #[test]
     fn an_answer_stays_small_however_many_types_there_are() {
         let tenant = Tenant::named("default");
-        let range = TimeRange::Week;
+        let range = TimeRange::ALL[3];
         let buckets = range.buckets(NOW_MS);
         let mut counted = Counted::new(&buckets);
         let kind = |n: usize| format!("{n:0>100}");
