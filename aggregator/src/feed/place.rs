@@ -5,18 +5,19 @@ use std::ops::Bound;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evp_shared::stream::{EntryId, Life};
+use serde::{Deserialize, Serialize};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Separates this use of BLAKE3 from every other.
 const CONTEXT: &str = "evp-project/evp feed place v1";
 
 /// How far a reader has got: on each partition the last entry it has seen.
 ///
 /// # Shape
-/// As text, the `id` of events: base64url of version (1 byte, 1), a digest of the lives (8),
-/// for each partition ms and sequence number, then 0 or the partition that was seen in part and
-/// one, and how many of that entry's events were seen; all numbers as LEB128.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// As text, the `id` of events: base64url of version (1 byte, 2) and, as postcard writes them, a
+/// digest of the lives, for each partition ms and sequence number, and the partition that was seen
+/// in part with how many of that entry's events were seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Digest of the lives of all partitions: ids of another life mean nothing.
     pub lives: u64,
@@ -101,48 +102,18 @@ impl Place {
 
     /// As text.
     pub fn encode(&self) -> String {
-        let mut bytes = Vec::with_capacity(12 + 8 * self.entries.len());
-        bytes.push(VERSION);
-        bytes.extend_from_slice(&self.lives.to_be_bytes());
-        for entry in &self.entries {
-            push(&mut bytes, entry.ms);
-            push(&mut bytes, entry.seq);
-        }
-        match self.part {
-            None => push(&mut bytes, 0),
-            Some((partition, events)) => {
-                push(&mut bytes, u64::from(partition) + 1);
-                push(&mut bytes, u64::from(events));
-            }
-        }
-        URL_SAFE_NO_PAD.encode(bytes)
+        // Numbers always serialise.
+        URL_SAFE_NO_PAD.encode(postcard::to_extend(self, vec![VERSION]).unwrap_or_default())
     }
 
     /// Reads a text of [`Self::encode`]; `None` unless it is of as many partitions.
     pub fn decode(text: &str, partitions: u16) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (&[version], rest) = bytes.split_first_chunk::<1>()?;
-        let (lives, mut rest) = rest.split_first_chunk::<8>()?;
-        let mut entries = Vec::with_capacity(usize::from(partitions));
-        for _ in 0..partitions {
-            let (ms, seq) = (take(&mut rest)?, take(&mut rest)?);
-            entries.push(EntryId { ms, seq });
-        }
-        let part = match take(&mut rest)? {
-            0 => None,
-            number => {
-                let of = u16::try_from(number - 1)
-                    .ok()
-                    .filter(|of| *of < partitions)?;
-                Some((of, u32::try_from(take(&mut rest)?).ok()?))
-            }
-        };
-        let place = Self {
-            lives: u64::from_be_bytes(*lives),
-            entries: entries.into(),
-            part,
-        };
-        (version == VERSION && rest.is_empty()).then_some(place)
+        let (place, rest) =
+            postcard::take_from_bytes::<Self>(bytes.strip_prefix(&[VERSION])?).ok()?;
+        let is_of_all = place.entries.len() == usize::from(partitions);
+        let is_of_one = place.part().is_none_or(|of| of < partitions);
+        (rest.is_empty() && is_of_all && is_of_one).then_some(place)
     }
 }
 
@@ -154,33 +125,6 @@ fn digest(lives: &[Life]) -> u64 {
     let mut digest = [0; 8];
     hasher.finalize_xof().fill(&mut digest);
     u64::from_be_bytes(digest)
-}
-
-fn push(bytes: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or(0);
-        number >>= 7;
-        if number == 0 {
-            bytes.push(low);
-            return;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
-fn take(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        let low = u64::from(byte & 0x7f);
-        number |= low.checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            // Only one way to write a number, so that no two texts are one place.
-            return (low << shift >> shift == low).then_some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

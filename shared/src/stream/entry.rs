@@ -4,12 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use fred::prelude::Value;
+use serde::{Deserialize, Serialize};
 
 use super::{StreamError, reply};
 use crate::frame::RawFrame;
 
 /// Id of a stream entry: the server's ms and a sequence number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub struct EntryId {
     /// Unix ms of the server; never used as a time, the server's clock may have been wrong.
     pub ms: u64,
