@@ -23,7 +23,6 @@ use crate::deadline::Deadline;
 /// The events of all tenants; a query is of one.
 #[derive(Debug, Clone)]
 pub struct Events {
-    database: Database,
     events: Collection<RawDocumentBuf>,
     dead_letters: Collection<RawDocumentBuf>,
     catalogues: catalogue::Catalogues,
@@ -33,12 +32,11 @@ pub struct Events {
 
 impl Events {
     /// Reads from `database`, each request for at most `time_limit`.
-    pub fn new(database: Database, clock: Clock, time_limit: Duration) -> Self {
+    pub fn new(database: &Database, clock: Clock, time_limit: Duration) -> Self {
         Self {
             events: database.collection(EVENTS),
             dead_letters: database.collection(DEAD_LETTERS),
             catalogues: catalogue::Catalogues::new(),
-            database,
             clock,
             time_limit,
         }

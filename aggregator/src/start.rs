@@ -97,7 +97,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
             clock.clone(),
             (query.time_limit, query.cache_ttl),
         )),
-        events: Arc::new(Events::new(database, clock.clone(), query.time_limit)),
+        events: Arc::new(Events::new(&database, clock.clone(), query.time_limit)),
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         shutdown: service.shutdown.clone(),
         hosts: config.hosts.clone().into(),

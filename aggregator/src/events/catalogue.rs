@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, doc};
-use evp_shared::store::{EVENTS, Index};
+use evp_shared::store::Index;
 use moka::future::Cache;
 
 use super::Events;
@@ -71,17 +71,9 @@ impl Events {
         deadline: &Deadline,
     ) -> Result<Option<Vec<String>>, QueryError> {
         let limit = deadline.left()?;
-        let command = doc! {
-            "distinct": EVENTS,
-            "key": Index::Type.field(),
-            "query": { "tenant": tenant.as_str() },
-            "maxTimeMS": i64::try_from(limit.as_millis()).unwrap_or(i64::MAX),
-        };
-        let reply = answer(limit, self.database.run_command(command)).await?;
-        let values = reply
-            .get_array("values")
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let of_tenant = doc! { "tenant": tenant.as_str() };
+        let distinct = self.events.distinct(Index::Type.field(), of_tenant);
+        let values = answer(limit, distinct.max_time(limit)).await?;
         if values.len() > TYPES_MAX {
             return Ok(None);
         }

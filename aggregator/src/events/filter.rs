@@ -4,6 +4,7 @@ use bson::{Document, doc};
 use evp_shared::http::problem::Problem;
 use evp_shared::store::Index;
 
+use super::position::range_of;
 use crate::auth::Tenant;
 use crate::error::bad_parameter;
 use crate::params::Params;
@@ -48,18 +49,10 @@ impl Window {
 
     /// As a condition on `timestamp`; empty without bounds.
     pub fn condition(self) -> Document {
-        let mut bounds = Document::new();
-        if self.from_ms != i64::MIN {
-            bounds.insert("$gte", bson::DateTime::from_millis(self.from_ms));
-        }
-        if self.to_ms != i64::MAX {
-            bounds.insert("$lt", bson::DateTime::from_millis(self.to_ms));
-        }
-        if bounds.is_empty() {
-            bounds
-        } else {
-            doc! { "timestamp": bounds }
-        }
+        let bound = |operator, ms| (operator, bson::DateTime::from_millis(ms).into());
+        let from = (self.from_ms != i64::MIN).then(|| bound("$gte", self.from_ms));
+        let to = (self.to_ms != i64::MAX).then(|| bound("$lt", self.to_ms));
+        range_of("timestamp", [from, to])
     }
 }
 

@@ -214,15 +214,12 @@ impl Scan<'_> {
 
 /// All of the conditions at once; they may be on the same field.
 fn both(conditions: [&Document; 3]) -> Document {
-    let conditions: Vec<&Document> = conditions
-        .into_iter()
-        .filter(|condition| !condition.is_empty())
-        .collect();
-    if conditions.is_empty() {
-        return Document::new();
+    let conditions = conditions.into_iter().filter(|one| !one.is_empty());
+    let conditions: Vec<Document> = conditions.cloned().collect();
+    match conditions.is_empty() {
+        true => Document::new(),
+        false => doc! { "$and": conditions },
     }
-    let conditions: Vec<Document> = conditions.into_iter().cloned().collect();
-    doc! { "$and": conditions }
 }
 
 /// Where a document stands.

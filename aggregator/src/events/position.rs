@@ -1,7 +1,6 @@
 //! Places in a list, and the part of it that lies between two of them. Pure.
 
-use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 
 /// What a list is ordered by, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,18 +86,9 @@ impl Order {
             Self::Timestamp => by_timestamp(direction, after, until),
             Self::Id => {
                 let (beyond, _, up_to) = direction.operators();
-                let mut range = Document::new();
-                if let Some(after) = after {
-                    range.insert(beyond, id(after));
-                }
-                if let Some(until) = until {
-                    range.insert(up_to, id(until));
-                }
-                vec![if range.is_empty() {
-                    range
-                } else {
-                    doc! { "_id": range }
-                }]
+                let bounds = [(beyond, after), (up_to, until)];
+                let bounds = bounds.map(|(operator, place)| Some((operator, id(place?))));
+                vec![range_of("_id", bounds)]
             }
         }
     }
@@ -116,24 +106,28 @@ fn by_timestamp(
         let range = doc! { beyond: id(after), up_to: id(until) };
         return vec![doc! { "timestamp": time(after), "_id": range }];
     }
-    let mut pieces = Vec::with_capacity(3);
-    let mut between = Document::new();
-    if let Some(after) = after {
-        pieces.push(doc! { "timestamp": time(after), "_id": { beyond: id(after) } });
-        between.insert(beyond, time(after));
-    }
-    if let Some(until) = until {
-        between.insert(before, time(until));
-    }
-    pieces.push(if between.is_empty() {
-        between
+    let edge = |operator: &str, place: Position| doc! { "timestamp": time(place), "_id": { operator: id(place) } };
+    let bounds = [(beyond, after), (before, until)];
+    let bounds = bounds.map(|(operator, place)| Some((operator, time(place?).into())));
+    let pieces = [
+        after.map(|after| edge(beyond, after)),
+        Some(range_of("timestamp", bounds)),
+        until.map(|until| edge(up_to, until)),
+    ];
+    pieces.into_iter().flatten().collect()
+}
+
+/// A condition on `field` of those of the bounds that there are; empty without any.
+pub(super) fn range_of(field: &str, bounds: [Option<(&str, Bson)>; 2]) -> Document {
+    let bounds = bounds.into_iter().flatten();
+    let range: Document = bounds
+        .map(|(operator, bound)| (operator.to_owned(), bound))
+        .collect();
+    if range.is_empty() {
+        range
     } else {
-        doc! { "timestamp": between }
-    });
-    if let Some(until) = until {
-        pieces.push(doc! { "timestamp": time(until), "_id": { up_to: id(until) } });
+        doc! { field: range }
     }
-    pieces
 }
 
 fn time(position: Position) -> DateTime {
@@ -146,10 +140,7 @@ fn id(position: Position) -> Bson {
 
 /// A canonical id as it is stored.
 pub fn stored_id(id: [u8; 16]) -> Bson {
-    Bson::Binary(Binary {
-        subtype: BinarySubtype::Uuid,
-        bytes: id.to_vec(),
-    })
+    bson::Uuid::from_bytes(id).into()
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ async fn a_page_that_runs_out_of_time_says_how_far_it_got() {
     let takes = Duration::from_millis(100);
     let database = slow(mongo.uri(), mongo.database_name(), clock.clone(), takes).await;
     let limit = Duration::from_millis(1_000);
-    let events = Events::new(database, clock, limit);
+    let events = Events::new(&database, clock, limit);
     let filter = Filter {
         session_id: Some("rare".into()),
         ..everything().await
@@ -147,7 +147,7 @@ async fn a_page_without_time_for_a_single_step_is_refused() {
     let clock = Clock::manual(0);
     let takes = Duration::from_secs(1);
     let database = slow(mongo.uri(), mongo.database_name(), clock.clone(), takes).await;
-    let events = Events::new(database, clock, Duration::from_millis(500));
+    let events = Events::new(&database, clock, Duration::from_millis(500));
     let filter = everything().await;
     let refused = events.page(&filter, None, 10).await;
     assert!(matches!(refused, Err(QueryError::Timeout)), "{refused:?}");
