@@ -88,16 +88,16 @@ impl Params {
         Ok(types)
     }
 
-    /// `limit`, from 1 to `max`.
+    /// A whole number from 1 to `max`.
     ///
     /// # Errors
     /// It is repeated, or no such number.
-    pub fn limit(&self, default: u64, max: u64) -> Result<u64, Problem> {
-        let Some(text) = self.single("limit")? else {
+    pub fn number(&self, name: &str, default: u64, max: u64) -> Result<u64, Problem> {
+        let Some(text) = self.single(name)? else {
             return Ok(default);
         };
-        let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
-        limit.ok_or_else(|| bad_parameter("limit", format!("send a whole number from 1 to {max}")))
+        let number = text.parse().ok().filter(|it| (1..=max).contains(it));
+        number.ok_or_else(|| bad_parameter(name, format!("send a whole number from 1 to {max}")))
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {

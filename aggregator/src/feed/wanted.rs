@@ -44,24 +44,14 @@ impl Wanted {
                 bad_parameter("sample", "send a number above 0, at most 1, such as 0.1")
             })?,
         };
-        let rate = match params.single("rate")? {
-            None => RATE_MAX,
-            Some(text) => {
-                let rate = text
-                    .parse()
-                    .ok()
-                    .filter(|rate| (1..=RATE_MAX).contains(rate));
-                let fault = || format!("send a whole number from 1 to {RATE_MAX}");
-                rate.ok_or_else(|| bad_parameter("rate", fault()))?
-            }
-        };
+        let rate = params.number("rate", RATE_MAX.into(), RATE_MAX.into())?;
         Ok(Self {
             tenant,
             types: params.types("type", None, TYPES_MAX)?,
             user: params.id("userId")?,
             sample: (share < 1.0).then(|| threshold(share)),
             share,
-            rate: f64::from(rate),
+            rate: u32::try_from(rate).unwrap_or(RATE_MAX).into(),
         })
     }
 

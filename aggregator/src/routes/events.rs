@@ -95,9 +95,9 @@ pub(crate) async fn list(
     let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
     let as_lines = wants_lines(&headers);
     let limit = if as_lines {
-        params.limit(u64::MAX, EXPORT_MAX)?
+        params.number("limit", u64::MAX, EXPORT_MAX)?
     } else {
-        params.limit(LIMIT_DEFAULT, LIMIT_MAX)?
+        params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?
     };
     let cursor = match params.single("cursor")? {
         None => None,

@@ -115,7 +115,7 @@ pub(crate) async fn list(
         to: text("to")?.map(Instant::Text),
     };
     let filter = asked.read("", app.clock.now_ms())?;
-    let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
     let after = match params.single("cursor")? {
         None => None,
         Some(cursor) => Some(decode(cursor).ok_or_else(bad_cursor)?),
