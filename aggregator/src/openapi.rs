@@ -7,7 +7,6 @@
 pub mod ingest;
 
 use utoipa::OpenApi;
-use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::server::Server;
 
 use crate::routes::{admin, analytics, docs, events, metrics, stream};
@@ -53,22 +52,13 @@ pub fn describe(ingest_url: &str) -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     description.servers = Some(vec![server("/", "aggregator")]);
     let ingest = || server(ingest_url, "ingest");
-    let mut place = |path: &str, method: HttpMethod, servers: Vec<Server>| {
-        let item = description.paths.paths.get_mut(path);
-        let operation = item.and_then(|item| match method {
-            HttpMethod::Post => item.post.as_mut(),
-            _ => item.get.as_mut(),
-        });
-        if let Some(operation) = operation {
-            operation.servers = Some(servers);
-        }
-    };
-    place("/events", HttpMethod::Post, vec![ingest()]);
-    place(
-        "/livez",
-        HttpMethod::Get,
-        vec![server("/", "aggregator"), ingest()],
-    );
+    let paths = &mut description.paths.paths;
+    if let Some(post) = paths.get_mut("/events").and_then(|item| item.post.as_mut()) {
+        post.servers = Some(vec![ingest()]);
+    }
+    if let Some(get) = paths.get_mut("/livez").and_then(|item| item.get.as_mut()) {
+        get.servers = Some(vec![server("/", "aggregator"), ingest()]);
+    }
     description
 }
 

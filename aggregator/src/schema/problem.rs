@@ -30,22 +30,6 @@ pub struct ProblemSchema {
     parameter: Option<String>,
 }
 
-/// Problems of every route of the aggregator.
-#[derive(Debug)]
-pub struct Always;
-
-/// Problems of routes that read MongoDB or Redis.
-#[derive(Debug)]
-pub struct Reading;
-
-/// Problems of routes that take a body.
-#[derive(Debug)]
-pub struct WithBody;
-
-/// Problems of `POST /events`.
-#[derive(Debug)]
-pub struct Ingesting;
-
 const BAD: (u16, &str) = (
     400,
     "The request is wrong: `parameter` or `detail` says where",
@@ -59,28 +43,30 @@ const SLOW: (u16, &str) = (408, "The body came too slowly");
 const LARGE: (u16, &str) = (413, "The body is too large");
 const KIND: (u16, &str) = (415, "The body is of a type the route does not take");
 
-impl IntoResponses for Always {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[BAD, REFUSED])
-    }
+/// Types that stand for the problems of routes.
+macro_rules! problems_of {
+    ($($(#[$doc:meta])* $Routes:ident: $($problem:ident)+;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $Routes;
+
+        impl IntoResponses for $Routes {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                problems(&[$($problem),+])
+            }
+        }
+    )*};
 }
 
-impl IntoResponses for Reading {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[BAD, REFUSED, AWAY])
-    }
-}
-
-impl IntoResponses for WithBody {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[BAD, REFUSED, SLOW, LARGE, KIND, AWAY])
-    }
-}
-
-impl IntoResponses for Ingesting {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[BAD, REFUSED, SLOW, LARGE, KIND, AWAY])
-    }
+problems_of! {
+    /// Problems of every route of the aggregator.
+    Always: BAD REFUSED;
+    /// Problems of routes that read MongoDB or Redis.
+    Reading: BAD REFUSED AWAY;
+    /// Problems of routes that take a body.
+    WithBody: BAD REFUSED SLOW LARGE KIND AWAY;
+    /// Problems of `POST /events`.
+    Ingesting: BAD REFUSED SLOW LARGE KIND AWAY;
 }
 
 fn problems(rows: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
