@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use evp_shared::clock::Clock;
 use evp_shared::keys::SketchKind;
-use evp_shared::redis::is_connected;
 use evp_shared::stream::{Stream, StreamError};
 use evp_shared::tasks::TaskPool;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -20,6 +19,7 @@ use moka::sync::Cache as Kept;
 use self::answer::{AnalyticsAnswer, Counted, TimeRange, Unique};
 use crate::auth::Tenant;
 use crate::cache::Cache;
+use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
 
@@ -97,16 +97,8 @@ impl Analytics {
     }
 
     async fn refresh(&self, key: Key) -> Result<Arc<Rendered>, QueryError> {
-        let read = async {
-            if !is_connected(self.stream.client()) {
-                return Err(StreamError::NotConnected.into());
-            }
-            let read = Box::pin(self.read(&key.0, key.1));
-            match tokio::time::timeout(READ_DEADLINE, read).await {
-                Ok(read) => Ok(read?),
-                Err(_) => Err(QueryError::Counters { source: None }),
-            }
-        };
+        let read = Box::pin(self.read(&key.0, key.1));
+        let read = answer_of_redis(&self.stream, READ_DEADLINE, read);
         let rendered = self.fresh.get(key.clone(), read).await?;
         self.kept.insert(key, Arc::clone(&rendered));
         Ok(rendered)

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::counters::Step;
-use evp_shared::redis::is_connected;
 use evp_shared::stream::{Stream, StreamError, Totals};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
@@ -17,6 +16,7 @@ use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
 use crate::counts::{ByTenant, LastMinute, Reading};
+use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
 
@@ -205,13 +205,7 @@ impl Counters {
         deadline: Duration,
         read: impl Future<Output = Result<T, StreamError>>,
     ) -> Result<T, QueryError> {
-        if !is_connected(self.stream.client()) {
-            return Err(StreamError::NotConnected.into());
-        }
-        match tokio::time::timeout(deadline, read).await {
-            Ok(read) => Ok(read?),
-            Err(_) => Err(QueryError::Counters { source: None }),
-        }
+        answer_of_redis(&self.stream, deadline, read).await
     }
 }
 

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
+use evp_shared::redis::is_connected;
+use evp_shared::stream::{Stream, StreamError};
 
 use crate::error::QueryError;
 
@@ -35,6 +37,21 @@ impl Deadline {
             return Err(QueryError::Timeout);
         }
         Ok(left)
+    }
+}
+
+/// Reads Redis only while there is a connection, and not for longer than `limit`.
+pub(crate) async fn answer_of_redis<T>(
+    stream: &Stream,
+    limit: Duration,
+    read: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, QueryError> {
+    if !is_connected(stream.client()) {
+        return Err(StreamError::NotConnected.into());
+    }
+    match tokio::time::timeout(limit, read).await {
+        Ok(read) => Ok(read?),
+        Err(_) => Err(QueryError::Counters { source: None }),
     }
 }
 

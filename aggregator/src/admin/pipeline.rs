@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::doc;
-use evp_shared::redis::{Memory, is_connected, version};
+use evp_shared::redis::{Memory, version};
 use evp_shared::stream::{PartitionState, StreamError, Totals};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Admin;
+use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
 
 /// Longest Redis is waited for, and MongoDB, which is asked at the same time.
@@ -107,18 +108,13 @@ impl Admin {
         stored_through: Option<u64>,
     ) -> Result<Arc<PipelineState>, QueryError> {
         let read = async {
-            if !is_connected(self.stream.client()) {
-                return Err(StreamError::NotConnected.into());
-            }
             let as_of = self.clock.now_ms();
-            let (redis, mongo) = tokio::join!(
-                tokio::time::timeout(DEADLINE, Box::pin(self.of_redis(as_of))),
-                tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo())),
-            );
-            let Ok(redis) = redis else {
-                return Err(QueryError::Counters { source: None });
-            };
-            let (totals, partitions, redis) = redis?;
+            let redis = Box::pin(self.of_redis(as_of));
+            let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
+            let ((totals, partitions, redis), mongo) =
+                tokio::try_join!(answer_of_redis(&self.stream, DEADLINE, redis), async {
+                    Ok(mongo.await)
+                },)?;
             let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
             Ok(PipelineState {
                 as_of,
