@@ -66,9 +66,7 @@ impl ByTenant {
 
     /// Events of `tenant` of all types.
     pub fn total(&self, tenant: &Tenant) -> i64 {
-        self.of(tenant)
-            .map(|counts| counts.values().sum())
-            .unwrap_or(0)
+        self.of(tenant).map_or(0, |counts| counts.values().sum())
     }
 
     /// Events of `tenant` by type, most first; what is beyond `max` types comes last, as
@@ -103,9 +101,7 @@ impl LastMinute {
     pub(crate) fn of(buckets: &[Bucket]) -> Self {
         let mut sum = Self::default();
         buckets.iter().for_each(|bucket| sum.all.add(bucket));
-        if let Some(at) = buckets.len().checked_sub(2)
-            && let Some(bucket) = buckets.get(at)
-        {
+        if let [.., bucket, _being_filled] = buckets {
             sum.last_second.add(bucket);
         }
         sum

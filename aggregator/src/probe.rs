@@ -62,13 +62,9 @@ impl Probe {
                 () = shutdown.triggered() => return Ok(()),
                 () = tokio::time::sleep(pause) => self.ask().await,
             }
-            let all_answer = [&self.redis, &self.mongo]
-                .iter()
-                .all(|dependency| dependency.answered == Some(true));
-            pause = if all_answer {
-                EVERY
-            } else {
-                EVERY_DURING_OUTAGE
+            pause = match (self.redis.answered, self.mongo.answered) {
+                (Some(true), Some(true)) => EVERY,
+                _ => EVERY_DURING_OUTAGE,
             };
         }
     }
