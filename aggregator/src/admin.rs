@@ -13,6 +13,7 @@ use mongodb::Database;
 
 use self::pipeline::PipelineState;
 use crate::cache::Cache;
+use crate::config::AggregatorConfig;
 use crate::metrics::CacheMetrics;
 
 /// Replays and purges under way at the same time.
@@ -32,22 +33,22 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Over `stream` and `database`, whose reads take `time_limit` at most; `fingerprint` is that
-    /// of the identity this service makes.
+    /// Over `stream` and `database`.
     pub fn new(
-        (stream, database): (Stream, Database),
-        fingerprint: u32,
+        stream: Stream,
+        database: Database,
         clock: Clock,
-        (time_limit, ttl): (Duration, Duration),
+        config: &AggregatorConfig,
     ) -> Self {
+        let time_limit = config.query.time_limit;
         Self {
             letters: DeadLetters::new(database.clone()).within(time_limit),
             stream,
             database,
-            fingerprint,
+            fingerprint: config.identity.fingerprint(),
             clock,
             time_limit,
-            state: Cache::new(1, ttl, CacheMetrics::resolve()),
+            state: Cache::new(1, config.query.cache_ttl, CacheMetrics::resolve()),
             operations: TaskPool::new(OPERATIONS_AT_ONCE),
         }
     }

@@ -114,10 +114,13 @@ impl Analytics {
         });
         let counted = stream::iter(counts)
             .buffer_unordered(PARTITIONS_AT_ONCE)
-            .try_fold(Counted::new(&buckets), |mut counted, found| async move {
-                counted.add(tenant, &found);
-                Ok(counted)
-            })
+            .try_fold(
+                Counted::new(tenant.clone(), &buckets),
+                |mut counted, found| async move {
+                    counted.add(&found);
+                    Ok(counted)
+                },
+            )
             .await?;
         let name = tenant.as_str();
         let unique = |kind| self.stream.unique(kind, name, step, buckets.clone());
@@ -127,7 +130,7 @@ impl Analytics {
         };
         let top = self.stream.top_users(name, step, buckets.clone()).await?;
         let top = top.top(TOP_USERS);
-        let answer = AnalyticsAnswer::new((range, now_ms), &counted, tenant, (unique, top));
+        let answer = AnalyticsAnswer::new(range, now_ms, &counted, unique, top);
         // Numbers and texts always serialise.
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Rendered {

@@ -1,6 +1,7 @@
 //! Starts the aggregator, and ends it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -9,7 +10,6 @@ use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, RunFailure, Service};
-use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
@@ -91,13 +91,8 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::clone(&feed),
         counters: Arc::clone(&counters),
-        admin: Arc::new(Admin::new(
-            (stream, database.clone()),
-            config.identity.fingerprint(),
-            clock.clone(),
-            (query.time_limit, query.cache_ttl),
-        )),
         events: Arc::new(Events::new(&database, clock.clone(), query.time_limit)),
+        admin: Arc::new(Admin::new(stream, database, clock.clone(), &config)),
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         shutdown: service.shutdown.clone(),
         hosts: config.hosts.clone().into(),
@@ -113,7 +108,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     // Not out of the cache: what lives as long as a tick would be seen twice.
     let read_minute = async move || counters.read_last_minute().await;
     tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));
-    let serving = serve(listener, &config, app, (service.shutdown, service.grace));
+    let serving = serve(listener, &config, app, service.grace);
     tokio::pin!(serving);
     tokio::select! {
         left = &mut serving => Ok(left),
@@ -130,9 +125,9 @@ async fn serve(
     listener: TcpListener,
     config: &AggregatorConfig,
     app: App,
-    (shutdown, grace): (Shutdown, std::time::Duration),
+    grace: Duration,
 ) -> Left {
-    let admin = Arc::clone(&app.admin);
+    let (admin, shutdown) = (Arc::clone(&app.admin), app.shutdown.clone());
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,

@@ -61,26 +61,28 @@ impl TimeRange {
 /// Counts summed over partitions: by type, and over time.
 #[derive(Debug, Clone)]
 pub struct Counted {
+    tenant: Tenant,
     by_type: ByTenant,
     over_time: Vec<i64>,
 }
 
 impl Counted {
-    /// Nothing yet, in as many buckets.
-    pub fn new(buckets: &Range<u64>) -> Self {
+    /// Nothing yet of `tenant`, in as many buckets.
+    pub fn new(tenant: Tenant, buckets: &Range<u64>) -> Self {
         let length = usize::try_from(buckets.end - buckets.start).unwrap_or(0);
         Self {
+            tenant,
             by_type: ByTenant::default(),
             over_time: vec![0; length],
         }
     }
 
-    /// Adds what one partition has of `tenant`, in the order of the buckets.
-    pub fn add(&mut self, tenant: &Tenant, found: &[Bucket]) {
+    /// Adds what one partition has, in the order of the buckets.
+    pub fn add(&mut self, found: &[Bucket]) {
         for (sum, bucket) in self.over_time.iter_mut().zip(found) {
             self.by_type.add(bucket);
             let of_tenant = bucket.iter().filter(|(field, _)| {
-                split_field(field).is_some_and(|(name, _)| name == tenant.as_str())
+                split_field(field).is_some_and(|(name, _)| name == self.tenant.as_str())
             });
             *sum += of_tenant.map(|(_, count)| count).sum::<i64>();
         }
@@ -159,16 +161,18 @@ struct OverTime {
 impl AnalyticsAnswer {
     /// What was found over a range that ends at `now_ms`.
     pub fn new(
-        (range, now_ms): (TimeRange, u64),
+        range: TimeRange,
+        now_ms: u64,
         counted: &Counted,
-        tenant: &Tenant,
-        (unique, top): (Unique, Vec<TopItem>),
+        unique: Unique,
+        top: Vec<TopItem>,
     ) -> Self {
         let step = range.step;
         let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
         let buckets = range.buckets(now_ms);
-        let events = counted.by_type.total(tenant);
-        let by_type = counted.by_type.ranked(tenant, NAMED_TYPES_MAX);
+        let events = counted.by_type.total(&counted.tenant);
+        let by_type = &counted.by_type;
+        let by_type = by_type.ranked(&counted.tenant, NAMED_TYPES_MAX);
         let estimate = |estimate| Estimate {
             estimate,
             standard_error: UNIQUE_STANDARD_ERROR,
@@ -244,12 +248,12 @@ mod tests {
         let tenant = Tenant::named("default");
         let range = TimeRange::ALL[3];
         let buckets = range.buckets(NOW_MS);
-        let mut counted = Counted::new(&buckets);
+        let mut counted = Counted::new(tenant, &buckets);
         let kind = |n: usize| format!("{n:0>100}");
         let full: Bucket = (0..5_000)
             .map(|n| (field("default", &kind(n)), 3))
             .collect();
-        counted.add(&tenant, &vec![full; 168]);
+        counted.add(&vec![full; 168]);
         let user = |n: u64| TopItem {
             item: "\u{1}".repeat(128) + &n.to_string(),
             count: u64::MAX,
@@ -260,7 +264,7 @@ mod tests {
             sessions: u64::MAX,
         };
         let top = (0..20).map(user).collect();
-        let answer = AnalyticsAnswer::new((range, NOW_MS), &counted, &tenant, (unique, top));
+        let answer = AnalyticsAnswer::new(range, NOW_MS, &counted, unique, top);
         assert_eq!(answer.by_type.len(), 201);
         assert_eq!(answer.totals.events, 5_000 * 3 * 168);
         let shares: f64 = answer.by_type.iter().map(|row| row.share).sum();
@@ -272,9 +276,9 @@ mod tests {
     #[test]
     fn other_tenants_are_left_out() {
         let tenant = Tenant::named("a");
-        let mut counted = Counted::new(&(0..2));
+        let mut counted = Counted::new(tenant.clone(), &(0..2));
         let bucket = Bucket::from([(field("a", "x"), 1), (field("b", "x"), 7)]);
-        counted.add(&tenant, &[bucket.clone(), bucket]);
+        counted.add(&[bucket.clone(), bucket]);
         assert_eq!(counted.over_time, [1, 1]);
         assert_eq!(counted.by_type.total(&tenant), 2);
     }
