@@ -9,7 +9,6 @@ use evp_shared::document::tags;
 use evp_shared::frame::{FrameError, Header, OpenFrame, RawFrame};
 use evp_shared::stream::EntryId;
 
-use super::place::Place;
 use crate::event_json::EventJson;
 
 /// What a frame costs besides its events: itself, and its place in the ring.
@@ -24,8 +23,8 @@ const OPENED_FACTOR: usize = 3;
 pub enum Item {
     /// Events.
     Frame(Box<FrameItem>),
-    /// Something is missing: whoever follows starts anew at this place.
-    Torn(Place),
+    /// Something is missing: whoever follows starts anew.
+    Torn,
 }
 
 /// A frame that was read.

@@ -51,16 +51,6 @@ impl Ring {
         }
     }
 
-    /// Forgets everything and goes on after `place`; numbers are not used again.
-    pub fn restart(&mut self, place: Place) {
-        self.first = self.next();
-        self.events_before = self.events;
-        self.items = VecDeque::new();
-        self.bytes = 0;
-        self.start = place.clone();
-        self.end = place;
-    }
-
     /// Adds a frame, and lets the oldest items leave until all fit.
     pub fn push(&mut self, frame: FrameItem) {
         self.end.pass(frame.partition, frame.entry);
@@ -74,12 +64,9 @@ impl Ring {
             if let Some((left, weight)) = self.items.pop_front() {
                 self.bytes -= weight;
                 self.first += 1;
-                match &*left {
-                    Item::Frame(frame) => {
-                        self.start.pass(frame.partition, frame.entry);
-                        self.events_before += frame.events();
-                    }
-                    Item::Torn(place) => self.start = place.clone(),
+                if let Item::Frame(frame) = &*left {
+                    self.start.pass(frame.partition, frame.entry);
+                    self.events_before += frame.events();
                 }
             }
         }
@@ -93,10 +80,15 @@ impl Ring {
         }
     }
 
-    /// Says to all that something is missing before `place`, from where the feed goes on.
+    /// Forgets everything and says to all that something is missing before `place`, from where the
+    /// feed goes on; numbers are not used again.
     pub fn tear(&mut self, place: Place) {
-        self.restart(place.clone());
-        self.items.push_back((Arc::new(Item::Torn(place)), 0));
+        self.first = self.next();
+        self.events_before = self.events;
+        self.items = VecDeque::from([(Arc::new(Item::Torn), 0)]);
+        self.bytes = 0;
+        self.start = place.clone();
+        self.end = place;
     }
 
     /// What is there under `number`.
@@ -201,7 +193,8 @@ mod tests {
         let Seek::Here(torn) = ring.seek(next) else {
             panic!("no tear");
         };
-        assert!(matches!(&*torn, Item::Torn(at) if *at == place));
+        assert!(matches!(&*torn, Item::Torn));
+        assert_eq!(ring.start(), &place);
         assert_eq!(ring.end(), &place);
         ring.skip(0, entry(12));
         assert_eq!(ring.end().entry(0), entry(12));

@@ -200,9 +200,7 @@ impl Subscriber {
             };
             let Seek::Here(item) = seek else { return };
             match &*item {
-                Item::Torn(_) => {
-                    self.reset(Reset::Torn);
-                }
+                Item::Torn => self.reset(Reset::Torn),
                 Item::Frame(frame) => {
                     if !self.take(frame) {
                         return;

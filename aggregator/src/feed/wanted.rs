@@ -26,8 +26,8 @@ pub struct Wanted {
     tenant: Tenant,
     types: Vec<String>,
     user: Option<String>,
-    /// Events with a lower hash are seen; `None`: all.
-    sample: Option<u64>,
+    /// Events with a lower hash are seen; no hash is as high as the highest number.
+    sample: u64,
     share: f64,
     rate: f64,
 }
@@ -49,7 +49,7 @@ impl Wanted {
             tenant,
             types: params.types("type", None, TYPES_MAX)?,
             user: params.id("userId")?,
-            sample: (share < 1.0).then(|| threshold(share)),
+            sample: threshold(share),
             share,
             rate: u32::try_from(rate).unwrap_or(RATE_MAX).into(),
         })
@@ -97,7 +97,7 @@ impl Wanted {
     pub fn wants(&self, header: &Header, row: &Row, user: Option<u64>) -> bool {
         self.wants_kind(header, row.kind)
             && user.is_none_or(|user| user == row.user)
-            && self.sample.is_none_or(|below| row.sample < below)
+            && row.sample < self.sample
     }
 
     /// An allowance of its rate, from `now` on.
