@@ -111,13 +111,7 @@ impl Serialize for Plain<'_> {
                 _ => serializer.serialize_str(&STANDARD.encode(binary.bytes)),
             },
             RawBsonRef::Decimal128(number) => serializer.collect_str(&number),
-            RawBsonRef::RegularExpression(_)
-            | RawBsonRef::JavaScriptCode(_)
-            | RawBsonRef::JavaScriptCodeWithScope(_)
-            | RawBsonRef::Timestamp(_)
-            | RawBsonRef::MaxKey
-            | RawBsonRef::MinKey
-            | RawBsonRef::DbPointer(_) => serializer.serialize_str("unsupported"),
+            _ => serializer.serialize_str("unsupported"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One event by its id, wherever it has got to.
 
-use bson::raw::{RawBsonRef, RawDocument};
+use bson::raw::RawDocument;
 use bson::{Bson, RawDocumentBuf, doc};
 use evp_shared::event::id::{CanonicalId, Identity};
 use futures::TryStreamExt;
@@ -155,14 +155,10 @@ impl Events {
 /// Reads a dead letter that holds an event; `None` for one that holds anything else.
 fn dead_letter(letter: &RawDocument) -> Option<DeadLetter> {
     let raw = letter.get_binary("raw").ok()?;
-    let detail = match letter.get("detail") {
-        Ok(Some(RawBsonRef::String(detail))) => Some(detail.to_owned()),
-        _ => None,
-    };
     Some(DeadLetter {
         document: RawDocumentBuf::from_bytes(raw.bytes.to_vec()).ok()?,
         reason: letter.get_str("reason").ok()?.to_owned(),
-        detail,
+        detail: letter.get_str("detail").ok().map(str::to_owned),
         at_ms: letter.get_datetime("at").ok()?.timestamp_millis(),
     })
 }

@@ -166,10 +166,10 @@ pub(crate) async fn one(
 )]
 pub(crate) async fn replay(
     State(app): State<App>,
-    operator: Operator,
+    _: Operator,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Replay, &app, operator, request).await
+    operate(Operation::Replay, &app, request).await
 }
 
 /// Delete dead letters for good
@@ -185,16 +185,15 @@ pub(crate) async fn replay(
 )]
 pub(crate) async fn purge(
     State(app): State<App>,
-    operator: Operator,
+    _: Operator,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Purge, &app, operator, request).await
+    operate(Operation::Purge, &app, request).await
 }
 
 async fn operate(
     operation: Operation,
     app: &App,
-    _: Operator,
     request: Request,
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
