@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::read;
 
-/// Where metrics are named; each name is a const there and nowhere else.
+/// Where metrics are named; each name stands there and nowhere else.
 const SOURCES: [&str; 5] = [
     "ingest/src/metrics.rs",
     "processor/src/metrics.rs",
