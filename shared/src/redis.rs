@@ -39,7 +39,7 @@ const QUEUED_COMMANDS_MAX: usize = 10_000;
 /// How to connect.
 #[derive(Clone)]
 pub struct Connect {
-    /// `redis://`, `rediss://`, `redis-cluster://` or `rediss-cluster://` URL.
+    /// `redis://` or `rediss://` URL of one server.
     pub url: String,
     /// Longest time to open a connection.
     pub connect_timeout: Duration,
@@ -123,7 +123,8 @@ pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisE
 }
 
 fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisError> {
-    let mut config = Config::from_url(&how.url)?;
+    // Of a cluster fred asks CONFIG and INFO of the node that holds the slot of their first argument.
+    let mut config = Config::from_url_centralized(&how.url)?;
     config.fail_fast = false;
     if let Some(file) = &how.ca_file {
         config.tls = Some(trusting(file)?);

@@ -11,7 +11,8 @@ use super::{Choice, Key, SecretUrl, Source, Value};
 pub const REDIS_URL: Key<SecretUrl> = Key::new(
     "redis.url",
     "redis://127.0.0.1:6379",
-    "Address of Redis; `rediss://` for TLS, `redis-cluster://` for a cluster. `REDIS_URL` in the \
+    "Address of Redis; `rediss://` for TLS. A cluster and Sentinels are refused: what the server \
+     keeps is asked of one node and has to hold for all that is written. `REDIS_URL` in the \
      environment sets it too.",
 );
 
@@ -27,10 +28,9 @@ pub const REDIS_KEY_PREFIX: Key<KeyPrefix> = Key::new(
 pub const REDIS_PARTITIONS: Key<NonZeroU16> = Key::new(
     "redis.partitions",
     "1",
-    "Number of streams; the same for all services. 1 is right for one Redis, and with \
-     `redis-cluster://` more are refused. More cost memory and round trips. To raise it, restart \
-     with the new number all processors, then the aggregators, then ingest: what is on a partition \
-     that no processor reads is not stored. Never lower it.",
+    "Number of streams; the same for all services. 1 is right for one Redis. More cost memory and \
+     round trips. To raise it, restart with the new number all processors, then the aggregators, \
+     then ingest: what is on a partition that no processor reads is not stored. Never lower it.",
 )
 .range("1", "1024");
 
@@ -168,16 +168,14 @@ impl RedisConfig {
             command_timeout: source.get(&REDIS_COMMAND_TIMEOUT),
             ca_file: source.get(&REDIS_CA_FILE),
         };
-        let schemes = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
-        if !schemes.contains(&config.url.scheme()) {
-            source.problem(REDIS_URL.name, "is no Redis URL: write redis://host:6379");
-        }
-        let is_cluster = config.url.scheme().contains("cluster");
-        if is_cluster && config.partitions.get() > 1 {
-            source.problem(
-                REDIS_PARTITIONS.name,
-                "is above 1 with a cluster, whose nodes cannot be read with one command: write 1",
-            );
+        match config.url.scheme() {
+            "redis" | "rediss" => {}
+            scheme if scheme.ends_with("-cluster") || scheme.ends_with("-sentinel") => {
+                let problem = "names a cluster or Sentinels, which cannot be used yet: write \
+                               redis://host:6379 with the one server, or an address that follows it";
+                source.problem(REDIS_URL.name, problem);
+            }
+            _ => source.problem(REDIS_URL.name, "is no Redis URL: write redis://host:6379"),
         }
         config
     }
@@ -186,6 +184,29 @@ impl RedisConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_server_is_asked_what_it_keeps() {
+        let table = [
+            ("redis://h:1", None),
+            ("rediss://h:1", None),
+            ("redis-cluster://h:1", Some("names a cluster")),
+            ("rediss-cluster://h:1", Some("names a cluster")),
+            ("valkeys-cluster://h:1", Some("names a cluster")),
+            ("redis-sentinel://h:1", Some("names a cluster or Sentinels")),
+            ("http://h:1", Some("is no Redis URL")),
+        ];
+        for (url, expected) in table {
+            let mut source = Source::from_text("", &[("REDIS_URL", url)]).unwrap();
+            let config = RedisConfig::read(&mut source);
+            let problem = source.finish(config).err().map(|found| found.to_string());
+            assert_eq!(problem.is_some(), expected.is_some(), "{url}: {problem:?}");
+            let told = |text: &String| {
+                text.contains("redis.url") && text.contains(expected.unwrap_or_default())
+            };
+            assert!(problem.as_ref().is_none_or(told), "{url}: {problem:?}");
+        }
+    }
 
     #[test]
     fn key_prefixes_hold_no_hash_tag() {
