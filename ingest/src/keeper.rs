@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
 use evp_shared::health::{Beat, Condition, Health};
-use evp_shared::redis::Memory;
+use evp_shared::redis::{Memory, connected};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Totals;
 use tokio::time::timeout;
@@ -100,6 +100,8 @@ impl Keeper {
     }
 
     async fn rounds(&mut self) -> Result<Infallible, RunError> {
+        // Or the first round would warn of a Redis that is only being connected to.
+        drop(connected(self.appender.stream().client(), QUESTION_MAX).await);
         let mut polled: Option<Instant> = None;
         loop {
             self.greet_where_due().await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use evp_shared::backoff::Backoff;
 use evp_shared::health::Health;
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, ServerPromise, connect, reader_pool};
+use evp_shared::redis::{Connect, ServerPromise, connect, connected, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{self, StoreError};
@@ -166,6 +166,8 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
         .await
         .map_err(StoreError::from)?;
 
+    // Or the first question would find a connection that is only being made, and warn of it.
+    drop(connected(&client, config.redis.connect_timeout).await);
     let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
     loop {
         match ready(&config, &stream, &database).await {

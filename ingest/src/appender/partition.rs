@@ -276,12 +276,18 @@ impl Partition {
         }
         let mut state = self.state();
         let entries = std::mem::take(&mut state.replayed).entries;
+        let is_first = state.life == Life::UNKNOWN;
         let lost = match hello.cut_since(state.life) {
             Some(cut) => state.held.enter_life(cut, &entries, self.clock.now()),
             None => 0,
         };
         state.life = hello.life;
         drop(state);
+        if is_first {
+            // There was nothing to hold, and so nothing to lose.
+            tracing::info!(partition = self.number, life = hello.life.0, "redis lives");
+            return Ok(());
+        }
         metrics.new_life(entries.len(), lost);
         tracing::warn!(
             partition = self.number,

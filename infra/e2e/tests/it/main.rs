@@ -3,3 +3,4 @@
 mod everything_arrives_once;
 mod faults;
 mod flights;
+mod quiet;
