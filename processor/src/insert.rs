@@ -7,10 +7,11 @@
 //! stored or not.
 
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf};
+use evp_shared::frame::FrameId;
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
 use tokio::sync::Semaphore;
@@ -84,6 +85,8 @@ pub struct Inserter {
     database: Database,
     deadline: Duration,
     unanswered: Arc<Semaphore>,
+    /// The frame that failed alone last.
+    pub(crate) suspect: Arc<Mutex<Option<FrameId>>>,
 }
 
 impl Inserter {
@@ -93,6 +96,7 @@ impl Inserter {
             database,
             deadline,
             unanswered: Arc::new(Semaphore::new(unanswered_max)),
+            suspect: Arc::default(),
         }
     }
 

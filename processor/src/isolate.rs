@@ -1,17 +1,32 @@
 //! A frame that fails alone while MongoDB takes others: the documents at fault leave, one by one.
 //!
 //! Nothing but this tells a document MongoDB chokes on (an index that cannot hold it, a command
-//! that always times out) from a MongoDB that is down. A document is refused when it failed alone
-//! `TRIES` times, with a probe that went through after each: one failure is a fail-over's.
+//! that always times out) from a MongoDB that is down or slow. A frame is taken apart when it has
+//! failed alone twice in a row: halves of one that was only late would add to what made it late. A
+//! document is refused when it failed alone `TRIES` times, with a probe that went through after
+//! each: one failure is a fail-over's.
+//!
+//! A probe takes the way of the document it speaks for: into the same collection, as long, and no
+//! shorter when compressed. It is taken away again. One that a crash leaves behind has an `_id` of
+//! text and no other field of an event, so no query of EVP finds it, and every later probe and
+//! start takes it away.
 
-use evp_shared::store::{EVENTS, META};
+use std::sync::PoisonError;
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, Document, RawDocumentBuf, doc};
+use evp_shared::frame::FrameId;
+use evp_shared::store::EVENTS;
 use mongodb::error::{Error as MongoError, ErrorKind};
+use rand::Rng as _;
 
 use crate::classify::Written;
 use crate::insert::{Inserter, StoreFailure};
 
-/// `_id` in [`META`] of the document that probes insert.
-const PROBE: &str = "probe";
+/// What the `_id` of a probe begins with; an event's is a UUID. The second one sorts after all of them.
+const PROBES: (&str, &str) = ("probe:", "probe;");
+/// Bytes of a probe besides its noise.
+const PROBE_BYTES: usize = 49;
 
 /// Inserts of a document alone that must fail before it is refused. Each that has no answer holds
 /// one of the commands that may be without one, so there are few.
@@ -19,9 +34,12 @@ const TRIES: usize = 3;
 
 /// Codes that no document causes. Probes do not show them all: a probe's own shard may work.
 /// Source: MongoDB's error_codes.yml, categories NotPrimaryError, ShutdownError and NetworkError;
-/// 133, no primary of a shard is found; 13 and 18, rights that were taken away.
-const OF_NO_DOCUMENT: [i32; 16] = [
-    6, 7, 13, 18, 89, 91, 133, 189, 202, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436,
+/// 133, no primary of a shard is found; 13 and 18, rights that were taken away; 8 (what WiredTiger
+/// says of a full disk) and 14031, no room; 100, too few members; 112, 365 and 11601, others were in
+/// the way, or a person.
+const OF_NO_DOCUMENT: [i32; 22] = [
+    6, 7, 8, 13, 18, 89, 91, 100, 112, 133, 189, 202, 365, 9_001, 10_058, 10_107, 11_600, 11_601,
+    11_602, 13_435, 13_436, 14_031,
 ];
 
 impl StoreFailure {
@@ -56,16 +74,34 @@ fn may_be_a_document(error: &MongoError) -> bool {
 }
 
 impl Inserter {
-    /// As [`Self::insert`] into the events, for the documents of one frame alone: where that fails
-    /// and a probe does not, halves until the documents at fault stand alone, and refuses those
-    /// that go on to fail.
+    /// As [`Self::insert`] into the events, for the documents of `frame` alone: where that fails a
+    /// second time in a row and a probe does not, halves until the documents at fault stand alone,
+    /// and refuses those that go on to fail.
     ///
     /// # Errors
-    /// [`StoreFailure`] where probes fail too: MongoDB is at fault, not a document.
-    pub async fn insert_isolating(
+    /// [`StoreFailure`] the first time, and where probes fail too: MongoDB is at fault, not a
+    /// document.
+    pub async fn insert_alone(
         &self,
+        frame: FrameId,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
+        if self.failed_alone() == Some(frame) {
+            return self.isolate(documents).await;
+        }
+        let written = self.insert(EVENTS, documents).await;
+        if written.is_err() {
+            // The one that failed is the next that is tried, so one is enough.
+            *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(frame);
+        }
+        written
+    }
+
+    fn failed_alone(&self) -> Option<FrameId> {
+        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn isolate(&self, documents: &[&[u8]]) -> Result<Vec<Written>, StoreFailure> {
         let mut written = vec![Written::Inserted; documents.len()];
         let mut parts = vec![(0, documents.len())];
         while let Some((from, to)) = parts.pop() {
@@ -79,7 +115,7 @@ impl Inserter {
                     }
                 }
                 Err(failure) if failure.may_be_a_document() => {
-                    self.probe().await?;
+                    self.probe(longest(part)).await?;
                     if part.len() > 1 {
                         let middle = from + part.len() / 2;
                         parts.extend([(from, middle), (middle, to)]);
@@ -106,20 +142,57 @@ impl Inserter {
                 Err(again) if again.may_be_a_document() => failure = again,
                 Err(again) => return Err(again),
             }
-            self.probe().await?;
+            self.probe(longest(alone)).await?;
         }
         Ok(refused(&failure))
     }
 
-    /// Inserts a document that cannot be at fault.
+    /// Inserts a document of `bytes` bytes that cannot be at fault, and takes it away again.
     ///
     /// # Errors
-    /// [`StoreFailure`]: MongoDB does not take anything.
-    pub async fn probe(&self) -> Result<(), StoreFailure> {
-        let mut probe = bson::RawDocumentBuf::new();
-        probe.append(bson::cstr!("_id"), PROBE);
-        self.insert(META, &[probe.as_bytes()]).await.map(drop)
+    /// [`StoreFailure`]: MongoDB does not take anything as long.
+    pub async fn probe(&self, bytes: usize) -> Result<(), StoreFailure> {
+        let probe = probe_of(bytes);
+        let inserted = self.insert(EVENTS, &[probe.as_bytes()]).await;
+        // Also what failed may be there.
+        let removed = self.remove_probes().await;
+        // An operator's validator may refuse it: then MongoDB has answered, and no more can be had.
+        inserted.and(removed)
     }
+
+    /// Takes away all probes there are: others' too, which have been answered or failed.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]; repeating is harmless.
+    pub async fn remove_probes(&self) -> Result<(), StoreFailure> {
+        let events = self.database().collection::<Document>(EVENTS);
+        let probes = doc! { "_id": { "$gte": PROBES.0, "$lt": PROBES.1 } };
+        let remove = async move { events.delete_many(probes).await };
+        self.within(remove).await??;
+        Ok(())
+    }
+}
+
+fn longest(documents: &[&[u8]]) -> usize {
+    documents.iter().map(|one| one.len()).max().unwrap_or(0)
+}
+
+fn probe_of(bytes: usize) -> RawDocumentBuf {
+    let mut noise = vec![0; bytes.saturating_sub(PROBE_BYTES)];
+    rand::rng().fill_bytes(&mut noise);
+    let mut probe = RawDocumentBuf::new();
+    probe.append(
+        bson::cstr!("_id"),
+        format!("{}{:016x}", PROBES.0, rand::random::<u64>()),
+    );
+    probe.append(
+        bson::cstr!("noise"),
+        Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: noise,
+        },
+    );
+    probe
 }
 
 fn refused(failure: &StoreFailure) -> Written {
@@ -148,12 +221,10 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_primary_stops_or_is_not_reached_is_no_documents_fault() {
-        for code in [
-            6, 7, 13, 18, 89, 91, 133, 189, 202, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435,
-            13_436,
-        ] {
+        for code in OF_NO_DOCUMENT {
             assert!(!systemic(code).may_be_a_document(), "{code}");
         }
+        assert!([8, 14_031].iter().all(|code| OF_NO_DOCUMENT.contains(code)));
         assert!(!StoreFailure::Stuck.may_be_a_document());
         let closed = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         for failure in [
@@ -165,5 +236,13 @@ mod tests {
         ] {
             assert!(failure.may_be_a_document(), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_probe_is_as_long_as_what_it_speaks_for() {
+        for bytes in [100, 1_000, 256 * 1_024] {
+            assert_eq!(probe_of(bytes).as_bytes().len(), bytes);
+        }
+        assert!(probe_of(0).as_bytes().len() < 100);
     }
 }

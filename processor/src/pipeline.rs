@@ -243,7 +243,10 @@ async fn store(context: &Context, entries: &[OpenEntry]) -> Result<Vec<Outcome>,
     context.metrics.bulk_events.record(documents.len() as f64);
     // A frame that is alone in its bulk may be alone because it fails.
     let written = match entries {
-        [_] => context.inserter.insert_isolating(&documents).await?,
+        [one] => {
+            let frame = one.frame.header.id;
+            context.inserter.insert_alone(frame, &documents).await?
+        }
         _ => context.inserter.insert(EVENTS, &documents).await?,
     };
     let mut rest = written.as_slice();

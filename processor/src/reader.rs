@@ -198,7 +198,7 @@ impl ReadLoop {
         }
         let read = group.read_new(1, context.config.read_block).await?;
         // With nothing to store, nothing else would ever show that MongoDB is back.
-        if read.is_empty() && context.inserter.probe().await.is_ok() {
+        if read.is_empty() && context.inserter.probe(0).await.is_ok() {
             context.breaker.succeed();
             self.mongo.ok();
         }

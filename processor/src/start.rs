@@ -182,6 +182,8 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
     examine(&config, &stream, &database).await?;
     let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
+    // What a crash left. Nobody sees it, and the next one is as good.
+    drop(inserter.remove_probes().await);
     let clock = service.clock.clone();
     Ok(Some(Context::new(config, stream, inserter, clock)))
 }

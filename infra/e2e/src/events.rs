@@ -1,6 +1,9 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use rand::distr::Alphanumeric;
+use rand::{RngExt as _, SeedableRng as _};
+
 /// The types of a run, in turn; some come more often than others.
 const TYPES: [&str; 8] = [
     "click",
@@ -20,12 +23,21 @@ const FIRST_MS: u64 = 1_700_000_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Events {
     run: String,
+    large: Option<(u32, usize)>,
 }
 
 impl Events {
     /// The events of one run, whose ids no other run has.
     pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into() }
+        Self {
+            run: run.into(),
+            large: None,
+        }
+    }
+
+    /// Makes every `nth` event one with `bytes` of noise.
+    pub fn enlarge(&mut self, nth: u32, bytes: usize) {
+        self.large = Some((nth, bytes));
     }
 
     /// `eventId` of an event.
@@ -85,10 +97,23 @@ impl Events {
         .and_then(|()| {
             write!(
                 text,
-                r#""timestamp":{timestamp},"metadata":{{"page":"/p/{user}","step":{number}}}}}"#
+                r#""timestamp":{timestamp},"metadata":{{"page":"/p/{user}","step":{number}{}}}}}"#,
+                self.noise(number)
             )
         })
         .ok();
+    }
+
+    /// A member that no compression makes much smaller.
+    fn noise(&self, number: u32) -> String {
+        match self.large {
+            Some((nth, bytes)) if number.is_multiple_of(nth) => {
+                let mut noise = rand::rngs::StdRng::seed_from_u64(number.into());
+                let letters = (0..bytes).map(|_| char::from(noise.sample(Alphanumeric)));
+                format!(r#","noise":"{}""#, letters.collect::<String>())
+            }
+            _ => String::new(),
+        }
     }
 }
 
@@ -106,5 +131,10 @@ mod tests {
         assert_eq!(parsed[0]["eventId"], events.event_id(3));
         assert_eq!(parsed[1]["eventType"], Events::event_type(4));
         assert_eq!(events.ndjson(3..5).lines().count(), 2);
+        let mut with_large = events.clone();
+        with_large.enlarge(4, 1_000);
+        assert_eq!(with_large.json(3), events.json(3));
+        assert!(with_large.json(4).len() > events.json(4).len() + 1_000);
+        assert_eq!(with_large.json(4), with_large.json(4));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) async fn fail(world: &World, mode: impl Into<Bson>, how: Document) {
     admin.run_command(order).await.unwrap();
 }
 
-/// As [`fail`], for inserts of events only: probes go through.
+/// As [`fail`], for inserts into the events, and so for probes.
 pub(crate) async fn fail_events(world: &World, mode: impl Into<Bson>, mut how: Document) {
     let events = format!("{}.{EVENTS}", world.mongo.database_name());
     how.extend(doc! { "failCommands": ["insert"], "namespace": events });

@@ -7,6 +7,9 @@ use super::{Size, load, under_load};
 use crate::servers::SmallDisk;
 use crate::{Expected, Node, Outcome, Progress, System, until};
 
+/// Which of the events for `MongoDB` are large, and how large: a disk with room for small ones
+/// refuses them.
+const LARGE: (u32, usize) = (500, 255 * 1_024);
 /// Room that Redis' log may still take.
 const REDIS_ROOM_MB: u64 = 1;
 /// Room that `MongoDB` may still take; its journal is there already.
@@ -71,6 +74,7 @@ pub(super) async fn under_mongo(size: Size) -> Result<Outcome> {
     };
     let builder = System::of("disk_full_under_mongo").mongo(options);
     let mut system = builder.start().await?;
+    system.events.enlarge(LARGE.0, LARGE.1);
     let (events, rounds) = sizes(size);
     let mut ended = 0;
     let journal = under_load(
