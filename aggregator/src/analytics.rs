@@ -128,9 +128,10 @@ impl Analytics {
             users: unique(SketchKind::Users).await?,
             sessions: unique(SketchKind::Sessions).await?,
         };
-        let top = self.stream.top_users(name, step, buckets.clone()).await?;
-        let top = top.top(TOP_USERS);
-        let answer = AnalyticsAnswer::new(range, now_ms, &counted, unique, top);
+        let (top, lacking) = self.stream.top_users(name, step, buckets.clone()).await?;
+        let is_whole = !counted.lacks(range, now_ms, &lacking);
+        let sketched = is_whole.then(|| (unique, top.top(TOP_USERS)));
+        let answer = AnalyticsAnswer::new(range, now_ms, &counted, sketched);
         // Numbers and texts always serialise.
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Rendered {

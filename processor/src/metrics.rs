@@ -36,7 +36,7 @@ pub const UNKNOWN_FRAMES: &str = "evp_processor_unknown_frames_total";
 pub const RECONCILED: &str = "evp_processor_reconciled_events_total";
 /// Frames whose counts are left to verify.
 pub const LEFT_TO_VERIFY: &str = "evp_processor_left_to_verify_total";
-/// Rounds whose sketches were not written.
+/// Minutes and hours whose sketches lack something.
 pub const SKETCHES_LOST: &str = "evp_processor_sketches_lost_total";
 /// Events appended and not committed.
 pub const BACKLOG_EVENTS: &str = "evp_processor_backlog_events";
@@ -260,7 +260,10 @@ fn describe() {
         "Events whose missing counts were added by reconcile."
     );
     describe_counter!(LEFT_TO_VERIFY, "Frames too old to be counted: run verify.");
-    describe_counter!(SKETCHES_LOST, "Rounds whose sketches were not written.");
+    describe_counter!(
+        SKETCHES_LOST,
+        "Minutes and hours whose sketches lack something."
+    );
     describe_gauge!(BACKLOG_EVENTS, "Events appended and not committed.");
     describe_gauge!(
         BACKLOG_BYTES,

@@ -7,7 +7,7 @@
 //! Hot path: per event a walk over its first fields and two hashes, outside the lock, and a look
 //! into four filters under it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,8 +32,15 @@ const HOUR_TOP_ROUNDS: u32 = 10;
 const IDS_MAX: usize = 65_536;
 
 /// Buckets at hand, about 50 KB each: the minute and hour of each busy tenant, and some for what
-/// comes late.
+/// comes late. Beyond them the one that was used longest ago is closed.
 const BUCKETS_MAX: usize = 64;
+
+/// Bytes that closed buckets may hold until they are written, as a backlog of days closes hundreds
+/// in a second. Beyond them what one holds is lost, and said to be.
+const CLOSED_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// Buckets that are known to lack something, until that is written.
+const LACKING_MAX: usize = 4_096;
 
 /// A bucket nobody has looked at for this long is over.
 const IDLE: Duration = Duration::from_secs(300);
@@ -49,7 +56,13 @@ pub struct Sketches {
 #[derive(Debug, Default)]
 struct Gathered {
     buckets: HashMap<SketchBucket, Bucket>,
-    opened: u64,
+    closed: Vec<(SketchBucket, SketchUpdate)>,
+    closed_bytes: usize,
+    /// What they lack can not be made good, so it is written that they do.
+    lacking: HashSet<SketchBucket>,
+    /// How often something was lost since the last round.
+    lost: u64,
+    uses: u64,
     rounds: u32,
 }
 
@@ -64,6 +77,8 @@ struct Bucket {
     top_new: TopItems,
     is_top_due: bool,
     used: Instant,
+    /// Higher than that of all buckets that were used before.
+    used_last: u64,
 }
 
 /// What is noted of one event.
@@ -81,19 +96,17 @@ struct Id<'d> {
 }
 
 impl<'d> Noted<'d> {
-    /// `None` for an event without user and session.
     fn of(document: &'d [u8]) -> Option<Self> {
         let tags = tags(document)?;
         let id = |text: &'d str| Id {
             text,
             hash: IdHash::of(text.as_bytes()),
         };
-        let noted = Self {
+        Some(Self {
             tenant: tags.tenant,
             user: tags.user_id.map(id),
             session: tags.session_id.map(id),
-        };
-        (noted.user.is_some() || noted.session.is_some()).then_some(noted)
+        })
     }
 }
 
@@ -113,6 +126,11 @@ impl Ids {
             self.due.push(id.text.into());
         }
     }
+
+    /// Whether something may have been held back.
+    fn is_full(&self) -> bool {
+        self.due.len() == IDS_MAX
+    }
 }
 
 impl Bucket {
@@ -123,8 +141,10 @@ impl Bucket {
             sessions: Ids::default(),
             top: TopItems::default(),
             top_new: TopItems::default(),
-            is_top_due: false,
+            // Without a user, too: who reads it has to tell none from not known.
+            is_top_due: true,
             used: now,
+            used_last: number,
         }
     }
 
@@ -135,6 +155,24 @@ impl Bucket {
             self.top_new.note(user.text);
         }
     }
+
+    /// What is to be written of it, as if it were.
+    fn update(&mut self, name: &str, writes_top: bool) -> SketchUpdate {
+        SketchUpdate {
+            users: std::mem::take(&mut self.users.due),
+            sessions: std::mem::take(&mut self.sessions.due),
+            top: (self.is_top_due && writes_top).then(|| {
+                self.is_top_due = false;
+                (format!("{name}:{}", self.number), self.top.encode())
+            }),
+        }
+    }
+}
+
+fn bytes_of(update: &SketchUpdate) -> usize {
+    let ids = update.users.iter().chain(&update.sessions);
+    let top = update.top.as_ref().map_or(0, |(_, sketch)| sketch.len());
+    ids.map(|id| id.len() + 16).sum::<usize>() + top
 }
 
 impl Default for Sketches {
@@ -160,47 +198,53 @@ impl Sketches {
         // Mostly one tenant: its buckets are looked for once and not for each event.
         while let Some(tenant) = rest.first().map(|event| event.tenant) {
             for step in [Step::Minute, Step::Hour] {
-                if let Some(bucket) = gathered.bucket(tenant, step, second, now) {
-                    let own = rest.iter().filter(|event| event.tenant == tenant);
-                    own.for_each(|event| bucket.note(event, step));
-                }
+                let place = SketchBucket {
+                    tenant: tenant.into(),
+                    step,
+                    number: step.bucket(second),
+                };
+                let bucket = gathered.bucket(&self.name, place, now);
+                let own = rest.iter().filter(|event| event.tenant == tenant);
+                own.for_each(|event| bucket.note(event, step));
             }
             rest.retain(|event| event.tenant != tenant);
         }
     }
 
-    /// What is to be written, as if it were.
-    fn take(&self, is_last: bool, now: Instant) -> Vec<(SketchBucket, SketchUpdate)> {
+    /// What is to be written, as if it were, and how often something was lost before.
+    fn take(&self, is_last: bool, now: Instant) -> (Vec<(SketchBucket, SketchUpdate)>, u64) {
         let mut gathered = self.gathered();
+        let gathered = &mut *gathered;
         gathered.rounds = gathered.rounds.wrapping_add(1);
         let writes_hours = is_last || gathered.rounds.is_multiple_of(HOUR_TOP_ROUNDS);
-        gathered.pass_to_hours(now);
-        let mut updates = Vec::new();
+        gathered.pass_to_hours(&self.name, now);
+        let mut updates = std::mem::take(&mut gathered.closed);
+        gathered.closed_bytes = 0;
         for (place, bucket) in &mut gathered.buckets {
-            let writes_top = bucket.is_top_due && (place.step != Step::Hour || writes_hours);
-            let update = SketchUpdate {
-                users: std::mem::take(&mut bucket.users.due),
-                sessions: std::mem::take(&mut bucket.sessions.due),
-                top: writes_top.then(|| {
-                    bucket.is_top_due = false;
-                    let name = format!("{}:{}", self.name, bucket.number);
-                    (name, bucket.top.encode())
-                }),
-            };
+            if bucket.users.is_full() || bucket.sessions.is_full() {
+                gathered.lost += 1;
+                gathered.lacking.insert(place.clone());
+            }
+            let update = bucket.update(&self.name, place.step != Step::Hour || writes_hours);
             let is_empty = update.users.is_empty() && update.sessions.is_empty();
             if !is_empty || update.top.is_some() {
                 updates.push((place.clone(), update));
             }
         }
+        let lacking = gathered.lacking.drain();
+        updates.extend(lacking.map(|place| (place, SketchUpdate::lacking())));
         gathered
             .buckets
             .retain(|_, bucket| bucket.is_top_due || now - bucket.used < IDLE);
-        updates
+        (updates, std::mem::take(&mut gathered.lost))
     }
 
-    /// What was to be written was not: all is gathered anew, so that ids pass the filters again.
-    fn forget(&self) {
-        self.gathered().buckets.clear();
+    /// What was to be written to `places` was not: all is gathered anew, so that ids pass the
+    /// filters again, and what is lost all the same is written down.
+    fn forget(&self, places: Vec<SketchBucket>) {
+        let mut gathered = self.gathered();
+        gathered.buckets.clear();
+        places.into_iter().for_each(|place| gathered.lose(place));
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
@@ -210,68 +254,95 @@ impl Sketches {
 }
 
 impl Gathered {
-    /// The bucket of a second; `None` while too many are at hand.
-    fn bucket(
-        &mut self,
-        tenant: &str,
-        step: Step,
-        second: u64,
-        now: Instant,
-    ) -> Option<&mut Bucket> {
-        let place = SketchBucket {
-            tenant: tenant.into(),
-            step,
-            number: step.bucket(second),
-        };
-        if !self.buckets.contains_key(&place) {
-            if self.buckets.len() >= BUCKETS_MAX {
-                return None;
-            }
-            self.opened += 1;
-            self.buckets
-                .insert(place.clone(), Bucket::new(self.opened, now));
+    /// The bucket at `place`; closes others while too many are at hand.
+    fn bucket(&mut self, name: &str, place: SketchBucket, now: Instant) -> &mut Bucket {
+        while self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&place) {
+            self.close_one(name, now);
         }
-        let bucket = self.buckets.get_mut(&place)?;
-        bucket.used = now;
-        Some(bucket)
+        self.uses += 1;
+        let uses = self.uses;
+        let bucket = self.buckets.entry(place);
+        let bucket = bucket.or_insert_with(|| Bucket::new(uses, now));
+        (bucket.used, bucket.used_last) = (now, uses);
+        bucket
+    }
+
+    /// Closes the bucket that was used longest ago. One that comes again is opened anew: its ids
+    /// change nothing a second time, and its top users are a sketch beside the first.
+    fn close_one(&mut self, name: &str, now: Instant) {
+        let oldest = self.buckets.iter().min_by_key(|(_, one)| one.used_last);
+        let Some(place) = oldest.map(|(place, _)| place.clone()) else {
+            return;
+        };
+        let Some(mut bucket) = self.buckets.remove(&place) else {
+            return;
+        };
+        self.pass_on(name, (&place, &mut bucket), now);
+        if bucket.users.is_full() || bucket.sessions.is_full() {
+            self.lose(place.clone());
+        }
+        let update = bucket.update(name, true);
+        self.closed_bytes += bytes_of(&update);
+        if self.closed_bytes > CLOSED_BYTES_MAX {
+            self.closed_bytes -= bytes_of(&update);
+            return self.lose(place);
+        }
+        self.closed.push((place, update));
+    }
+
+    fn lose(&mut self, place: SketchBucket) {
+        self.lost += 1;
+        if self.lacking.len() < LACKING_MAX {
+            self.lacking.insert(place);
+        }
     }
 
     /// Adds the top users of this round to their minutes and hours.
-    fn pass_to_hours(&mut self, now: Instant) {
-        let mut fresh = Vec::new();
-        for (place, bucket) in &mut self.buckets {
-            if !bucket.top_new.is_empty() {
-                let new = std::mem::take(&mut bucket.top_new);
-                bucket.top.merge(&new);
-                bucket.is_top_due = true;
-                let second = place.number * place.step.seconds();
-                fresh.push((place.tenant.clone(), second, new));
+    fn pass_to_hours(&mut self, name: &str, now: Instant) {
+        let due = |(_, bucket): &(&SketchBucket, &Bucket)| !bucket.top_new.is_empty();
+        let due = self.buckets.iter().filter(due);
+        for place in due.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
+            if let Some(mut bucket) = self.buckets.remove(&place) {
+                self.pass_on(name, (&place, &mut bucket), now);
+                self.buckets.insert(place, bucket);
             }
         }
-        for (tenant, second, new) in fresh {
-            if let Some(hour) = self.bucket(&tenant, Step::Hour, second, now) {
-                hour.top.merge(&new);
-                hour.is_top_due = true;
-            }
+    }
+
+    /// Adds the top users of this round to their minute, which is not at hand, and its hour.
+    fn pass_on(&mut self, name: &str, (place, bucket): (&SketchBucket, &mut Bucket), now: Instant) {
+        if bucket.top_new.is_empty() {
+            return;
         }
+        let new = std::mem::take(&mut bucket.top_new);
+        bucket.top.merge(&new);
+        bucket.is_top_due = true;
+        let hour = SketchBucket {
+            tenant: place.tenant.clone(),
+            step: Step::Hour,
+            number: Step::Hour.bucket(place.number * place.step.seconds()),
+        };
+        let hour = self.bucket(name, hour, now);
+        hour.top.merge(&new);
+        hour.is_top_due = true;
     }
 }
 
 /// Writes what is gathered, for the last time when `is_last`.
 pub async fn write(context: &Context, is_last: bool) {
-    let updates = context.sketches.take(is_last, context.clock.now());
+    let (updates, lost) = context.sketches.take(is_last, context.clock.now());
+    context.metrics.sketches_lost.increment(lost);
     if updates.is_empty() {
         return;
     }
+    let places: Vec<_> = updates.iter().map(|(place, _)| place.clone()).collect();
     // Memory is for what has to be kept; what was gathered is left out.
     if context.memory_short.load(Ordering::Relaxed) {
-        context.metrics.sketches_lost.increment(1);
-        return context.sketches.forget();
+        return context.sketches.forget(places);
     }
     if let Err(error) = write_all(context, updates).await {
         debug!(%error, "sketches not written");
-        context.metrics.sketches_lost.increment(1);
-        context.sketches.forget();
+        context.sketches.forget(places);
     }
 }
 
@@ -301,95 +372,4 @@ pub async fn run(context: Arc<Context>, shutdown: Shutdown) -> Result<(), Infall
 }
 
 #[cfg(test)]
-mod tests {
-    use evp_shared::clock::Clock;
-    use evp_shared::frame::{ProducerId, RawFrame};
-    use evp_shared::testing::events::{TestEvent, frame_of};
-
-    use super::*;
-
-    const HOUR_MS: u64 = 3_600_000;
-
-    fn note(sketches: &Sketches, at_ms: u64, users: &[&str], clock: &Clock) {
-        let events: Vec<_> = users
-            .iter()
-            .map(|user| TestEvent::new("e", "click").of_user(*user))
-            .collect();
-        let frame = frame_of(ProducerId::new(0, 1), 1, at_ms, &events);
-        let frame = RawFrame::from(&frame).open().unwrap();
-        sketches.note(at_ms, frame.iter(), clock.now());
-    }
-
-    fn users(updates: &[(SketchBucket, SketchUpdate)], step: Step) -> Vec<&str> {
-        let of_step = updates.iter().filter(|(place, _)| place.step == step);
-        of_step
-            .flat_map(|(_, update)| update.users.iter().map(|user| &**user))
-            .collect()
-    }
-
-    #[test]
-    fn an_id_is_written_once_for_each_minute_and_hour() {
-        let (clock, sketches) = (Clock::manual(0), Sketches::default());
-        note(&sketches, HOUR_MS, &["a", "b", "a"], &clock);
-        let updates = sketches.take(false, clock.now());
-        assert_eq!(users(&updates, Step::Minute), ["a", "b"]);
-        assert_eq!(users(&updates, Step::Hour), ["a", "b"]);
-        note(&sketches, HOUR_MS, &["a", "c"], &clock);
-        note(&sketches, HOUR_MS + 60_000, &["a"], &clock);
-        let updates = sketches.take(false, clock.now());
-        let mut minutes = users(&updates, Step::Minute);
-        minutes.sort_unstable();
-        assert_eq!(minutes, ["a", "c"]);
-        assert_eq!(users(&updates, Step::Hour), ["c"]);
-    }
-
-    #[test]
-    fn the_top_of_an_hour_is_that_of_its_minutes() {
-        let (clock, sketches) = (Clock::manual(0), Sketches::default());
-        for minute in 0..3 {
-            note(
-                &sketches,
-                HOUR_MS + minute * 60_000,
-                &["a", "b", "a"],
-                &clock,
-            );
-            drop(sketches.take(false, clock.now()));
-        }
-        note(&sketches, HOUR_MS, &["b"], &clock);
-        let updates = sketches.take(true, clock.now());
-        let hour = updates.iter().find(|(place, _)| place.step == Step::Hour);
-        let (_, bytes) = hour.unwrap().1.top.clone().unwrap();
-        let top = TopItems::decode(&bytes).unwrap().top(5);
-        let top: Vec<_> = top.iter().map(|item| (&*item.item, item.count)).collect();
-        assert_eq!(top, [("a", 6), ("b", 4)]);
-    }
-
-    #[test]
-    fn buckets_are_bounded_and_end() {
-        let (clock, sketches) = (Clock::manual(0), Sketches::default());
-        for minute in 0..200 {
-            note(&sketches, minute * 60_000, &["a"], &clock);
-        }
-        assert_eq!(sketches.gathered().buckets.len(), BUCKETS_MAX);
-        drop(sketches.take(true, clock.now()));
-        clock.advance(IDLE);
-        drop(sketches.take(true, clock.now()));
-        assert!(sketches.gathered().buckets.is_empty());
-        note(&sketches, 0, &["a"], &clock);
-        let updates = sketches.take(true, clock.now());
-        let (name, _) = updates[0].1.top.clone().unwrap();
-        note(&sketches, 0, &["b"], &clock);
-        assert!(name.starts_with(&sketches.name), "{name}");
-    }
-
-    #[test]
-    fn what_was_not_written_comes_again() {
-        let (clock, sketches) = (Clock::manual(0), Sketches::default());
-        note(&sketches, 0, &["a"], &clock);
-        drop(sketches.take(false, clock.now()));
-        sketches.forget();
-        note(&sketches, 0, &["a"], &clock);
-        let updates = sketches.take(false, clock.now());
-        assert_eq!(users(&updates, Step::Minute), ["a"]);
-    }
-}
+mod tests;

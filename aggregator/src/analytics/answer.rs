@@ -1,5 +1,6 @@
 //! The answer of `/analytics`. Pure.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use evp_shared::counters::{Step, split_field};
@@ -16,6 +17,10 @@ use crate::params::Params;
 
 /// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
 pub const NAMED_TYPES_MAX: usize = 200;
+
+/// Seconds after which the sketches of a bucket that is over are written: those of hours are every
+/// ten seconds.
+const WRITTEN_AFTER_S: u64 = 60;
 
 /// How far back an answer looks: whole buckets up to the one that is still being filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +92,16 @@ impl Counted {
             *sum += of_tenant.map(|(_, count)| count).sum::<i64>();
         }
     }
+
+    /// Whether events were counted in one of the buckets that are `lacking` a sketch: but for the
+    /// last ones, whose sketches are only being written.
+    pub fn lacks(&self, range: TimeRange, now_ms: u64, lacking: &BTreeSet<u64>) -> bool {
+        let written = range
+            .step
+            .bucket((now_ms / 1_000).saturating_sub(WRITTEN_AFTER_S));
+        let mut counted = range.buckets(now_ms).zip(&self.over_time);
+        counted.any(|(bucket, count)| bucket < written && *count != 0 && lacking.contains(&bucket))
+    }
 }
 
 /// Estimates of unique ids.
@@ -111,10 +126,10 @@ pub struct AnalyticsAnswer {
     totals: AnalyticsTotals,
     /// Most first; at most 200 types, and the rest as `__other__`.
     by_type: Vec<TypeShare>,
-    /// Most first, at most 20.
-    top_users: Vec<TopUser>,
-    unique_users: Estimate,
-    unique_sessions: Estimate,
+    /// Most first, at most 20; `null` where a sketch is missing, as are the estimates.
+    top_users: Option<Vec<TopUser>>,
+    unique_users: Option<Estimate>,
+    unique_sessions: Option<Estimate>,
     over_time: OverTime,
 }
 
@@ -141,6 +156,16 @@ struct TopUser {
     error: u64,
 }
 
+impl From<TopItem> for TopUser {
+    fn from(item: TopItem) -> Self {
+        Self {
+            user_id: item.item,
+            count: item.count,
+            error: item.error,
+        }
+    }
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Estimate {
@@ -159,13 +184,13 @@ struct OverTime {
 }
 
 impl AnalyticsAnswer {
-    /// What was found over a range that ends at `now_ms`.
+    /// What was found over a range that ends at `now_ms`; `sketched` is `None` where something is
+    /// missing from it.
     pub fn new(
         range: TimeRange,
         now_ms: u64,
         counted: &Counted,
-        unique: Unique,
-        top: Vec<TopItem>,
+        sketched: Option<(Unique, Vec<TopItem>)>,
     ) -> Self {
         let step = range.step;
         let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
@@ -177,6 +202,7 @@ impl AnalyticsAnswer {
             estimate,
             standard_error: UNIQUE_STANDARD_ERROR,
         };
+        let (unique, top) = sketched.unzip();
         Self {
             range: range.name,
             from: start_ms(buckets.start),
@@ -191,16 +217,9 @@ impl AnalyticsAnswer {
                     count: row.count,
                 })
                 .collect(),
-            top_users: top
-                .into_iter()
-                .map(|item| TopUser {
-                    user_id: item.item,
-                    count: item.count,
-                    error: item.error,
-                })
-                .collect(),
-            unique_users: estimate(unique.users),
-            unique_sessions: estimate(unique.sessions),
+            top_users: top.map(|top| top.into_iter().map(TopUser::from).collect()),
+            unique_users: unique.map(|unique| estimate(unique.users)),
+            unique_sessions: unique.map(|unique| estimate(unique.sessions)),
             over_time: OverTime {
                 step_seconds: step.seconds(),
                 points: buckets
@@ -264,7 +283,7 @@ mod tests {
             sessions: u64::MAX,
         };
         let top = (0..20).map(user).collect();
-        let answer = AnalyticsAnswer::new(range, NOW_MS, &counted, unique, top);
+        let answer = AnalyticsAnswer::new(range, NOW_MS, &counted, Some((unique, top)));
         assert_eq!(answer.by_type.len(), 201);
         assert_eq!(answer.totals.events, 5_000 * 3 * 168);
         let shares: f64 = answer.by_type.iter().map(|row| row.share).sum();

@@ -79,6 +79,11 @@ async fn counts_users_and_sessions_of_each_range_are_answered() {
     assert_eq!(hour["uniqueSessions"]["estimate"], 1);
     let quarter = service.ok("/analytics?range=15m").await;
     assert_eq!(quarter["uniqueUsers"]["estimate"], 2);
+    // Five hours ago events were counted and not sketched.
+    let day = service.ok("/analytics?range=24h").await;
+    for member in ["uniqueUsers", "uniqueSessions", "topUsers"] {
+        assert_eq!(day[member], Value::Null, "{member}");
+    }
     assert_eq!(
         service.problem("/analytics?range=2h").await.1,
         "invalid_parameter"

@@ -68,6 +68,8 @@ async fn unique_and_top_users_are_as_near_as_is_said() {
             .top_users(TENANT, step, bucket..bucket + 1)
             .await
             .unwrap();
+        let (top, lacking) = top;
+        assert!(lacking.is_empty(), "{step:?}");
         let top = top.top(5);
         for item in &top {
             let count = exact[item.item.as_str()];

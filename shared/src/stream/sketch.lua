@@ -13,9 +13,10 @@ local function add(key, from, to)
 end
 add(KEYS[1], 6, 5 + users)
 add(KEYS[2], 6 + users, #ARGV)
-if ARGV[3] ~= '' and (redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1
-    or redis.call('HLEN', KEYS[3]) < tonumber(ARGV[4])) then
-  redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+if ARGV[3] ~= '' then
+  local room = redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1
+    or redis.call('HLEN', KEYS[3]) < tonumber(ARGV[4])
+  redis.call('HSET', KEYS[3], room and ARGV[2] or 'lacking', room and ARGV[3] or '-')
   redis.call('EXPIRE', KEYS[3], ARGV[1])
 end
 return {'ok'}

@@ -1,5 +1,6 @@
 //! Sketches as Redis keeps them: written by processors, read by aggregators, best effort.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -38,6 +39,16 @@ pub struct SketchUpdate {
     /// The writer's own name and its sketch of top users, which takes the place of the one it
     /// wrote before.
     pub top: Option<(String, Vec<u8>)>,
+}
+
+impl SketchUpdate {
+    /// Says that something is missing from a bucket: a sketch that nobody can read.
+    pub fn lacking() -> Self {
+        Self {
+            top: Some(("lacking".to_owned(), b"-".to_vec())),
+            ..Self::default()
+        }
+    }
 }
 
 impl SketchBucket {
@@ -97,7 +108,8 @@ impl Stream {
         Ok(self.client.custom(command, keys).await?)
     }
 
-    /// The top users of `tenant` in the buckets numbered `buckets`, as far as they can be read.
+    /// The top users of `tenant` in the buckets numbered `buckets`, as far as they can be read, and
+    /// which of the buckets have no sketch, or one that lacks something.
     ///
     /// # Errors
     /// [`StreamError`].
@@ -106,16 +118,18 @@ impl Stream {
         tenant: &str,
         step: Step,
         buckets: Range<u64>,
-    ) -> Result<TopItems, StreamError> {
-        let mut merged = TopItems::default();
+    ) -> Result<(TopItems, BTreeSet<u64>), StreamError> {
+        let (mut merged, mut lacking) = (TopItems::default(), BTreeSet::new());
         for number in buckets {
             let key = self.sketch_key(SketchKind::TopUsers, tenant, step, number);
             let found: Vec<Bytes> = self.client.hvals(key).await?;
-            for sketch in found.iter().filter_map(|bytes| TopItems::decode(bytes)) {
-                merged.merge(&sketch);
+            let read: Option<Vec<_>> = found.iter().map(|one| TopItems::decode(one)).collect();
+            match read.filter(|sketches| !sketches.is_empty()) {
+                Some(sketches) => sketches.iter().for_each(|sketch| merged.merge(sketch)),
+                None => drop(lacking.insert(number)),
             }
         }
-        Ok(merged)
+        Ok((merged, lacking))
     }
 
     fn sketch_key(&self, kind: SketchKind, tenant: &str, step: Step, number: u64) -> String {

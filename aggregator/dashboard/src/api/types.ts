@@ -84,9 +84,10 @@ export interface Analytics {
   asOf: number;
   totals: { events: number };
   byType: { type: string; count: number; share: number }[];
-  topUsers: { userId: string; count: number; error: number }[];
-  uniqueUsers: Estimate;
-  uniqueSessions: Estimate;
+  /** These are null where a sketch is missing. */
+  topUsers: { userId: string; count: number; error: number }[] | null;
+  uniqueUsers: Estimate | null;
+  uniqueSessions: Estimate | null;
   overTime: { stepSeconds: number; points: Point[] };
 }
 

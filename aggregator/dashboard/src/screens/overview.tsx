@@ -121,13 +121,15 @@ function Tiles({ minute, analytics }: { minute?: Series; analytics?: Analytics }
   );
 }
 
-function EstimateTile(props: { label: string; estimate?: Estimate; range?: Range }) {
+function EstimateTile(props: { label: string; estimate?: Estimate | null; range?: Range }) {
   const { label, estimate, range } = props;
   return (
     <Tile
       label={`${label}${range ? `, ${range}` : ""}`}
       value={estimate ? compact(Math.round(estimate.estimate)) : "–"}
-      note={estimate && `estimated, ±${share(estimate.standardError)}`}
+      note={
+        estimate === null ? "not known" : estimate && `estimated, ±${share(estimate.standardError)}`
+      }
     />
   );
 }

@@ -19,7 +19,8 @@ export function UserRanking({ analytics, error, range }: UserRankingProps) {
     <Panel title="Most active users" note={`In ${range}`}>
       {error && <Failure error={error} />}
       {!analytics && !error && <Loading />}
-      {analytics && rows.length === 0 && (
+      {analytics?.topUsers === null && <Empty title="Not known for this time" />}
+      {analytics?.topUsers?.length === 0 && (
         <Empty title="No events with a user">
           <p>Events that name a userId are counted here.</p>
         </Empty>
