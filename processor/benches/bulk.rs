@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use evp_processor::classify::{
+use evp_processor::bulk::classify::{
     EventFacts, Id, StoredFacts, Written, classify, is_clean, to_look_up,
 };
-use evp_processor::delivery::Delivery;
-use evp_processor::open::open_all;
+use evp_processor::bulk::open::open_all;
+use evp_processor::entry::Delivery;
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::frame::{ProducerId, RawFrame};
 use evp_shared::stream::{Entry, EntryId, Life};

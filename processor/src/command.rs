@@ -22,7 +22,7 @@ use mongodb::Database;
 
 use crate::config::ProcessorConfig;
 use crate::context::Context;
-use crate::insert::Inserter;
+use crate::store::insert::Inserter;
 
 /// Longest wait for one answer of MongoDB: a command reads far more at once than the service.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(900);

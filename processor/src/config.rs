@@ -11,8 +11,8 @@ use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
-use crate::bulk::BulkLimits;
-use crate::dead_letter::DeadLetterLimits;
+use crate::deliver::queue::BulkLimits;
+use crate::store::room::DeadLetterLimits;
 
 /// See [`admin_listen`].
 pub const ADMIN_LISTEN: Key<std::net::SocketAddr> = admin_listen("127.0.0.1:9181");

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use evp_shared::clock::Clock;
 use evp_shared::stream::{Entry, Life, Stream};
 
-use crate::breaker::Breaker;
+use crate::bulk::sketch::Sketches;
 use crate::config::ProcessorConfig;
-use crate::dead_letter::Room;
-use crate::delivery::Delivery;
-use crate::in_flight::InFlight;
-use crate::insert::Inserter;
-use crate::lives::Lives;
+use crate::deliver::in_flight::InFlight;
+use crate::deliver::lives::Lives;
+use crate::entry::Delivery;
 use crate::metrics::Metrics;
-use crate::sketch::Sketches;
+use crate::store::breaker::Breaker;
+use crate::store::insert::Inserter;
+use crate::store::room::Room;
 
 /// What all loops of a processor share.
 #[derive(Debug)]

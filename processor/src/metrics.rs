@@ -7,8 +7,8 @@ use evp_shared::dead_letters::Size;
 use evp_shared::outcome::DeadReason;
 use metrics::{Counter, Gauge, Histogram};
 
-use crate::commit::Sum;
-use crate::dead_letter::DeadLetter;
+use crate::bulk::commit::Sum;
+use crate::store::dead_letter::DeadLetter;
 
 /// Events by what became of them: `stored`, `duplicate`, `dead_lettered`.
 pub const EVENTS: &str = "evp_processor_events_total";

@@ -17,18 +17,18 @@ use evp_shared::tasks::{TaskError, TaskSet};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::claimer::ClaimLoop;
+use crate::bulk::sketch;
+use crate::bulk::worker::WorkLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
-use crate::dead_letter::DeadLetterLoop;
+use crate::deliver::claimer::ClaimLoop;
+use crate::deliver::member::MemberLoop;
+use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Finding, Level};
-use crate::insert::Inserter;
-use crate::member::MemberLoop;
-use crate::reader::ReadLoop;
-use crate::reconcile::ReconcileLoop;
-use crate::sketch;
-use crate::ticker::TickLoop;
-use crate::worker::WorkLoop;
+use crate::store::insert::Inserter;
+use crate::store::room::DeadLetterLoop;
+use crate::upkeep::reconcile::ReconcileLoop;
+use crate::upkeep::ticker::TickLoop;
 
 /// Batches of deliveries between the readers and the worker. One is being joined to bulks, one
 /// waits; more would only grow idle here.

@@ -2,7 +2,7 @@
 //! asked to do, written down.
 //!
 //! Used by `evp-processor dlq` and by the admin API, which must not depend on the processor; so it
-//! is here. Writing dead letters is the processor's alone (`processor/src/dead_letter.rs`, where
+//! is here. Writing dead letters is the processor's alone (`processor/src/store/dead_letter.rs`, where
 //! their shape is described). Every operation may be repeated, and may run beside others.
 
 mod audit;

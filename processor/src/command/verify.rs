@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{block_on, complain, configured, open_context, parse_time, print};
-use crate::compare::Span;
+use crate::audit::compare::Span;
+use crate::audit::deep::{Deep, deep};
+use crate::audit::repair::{Repaired, old_before, repair};
+use crate::audit::verify::{Differences, differences};
 use crate::config::ProcessorConfig;
 use crate::context::Context;
-use crate::verify::deep::{Deep, deep};
-use crate::verify::{Differences, Repaired, differences, old_before, repair};
 
 /// Exit code when the comparison could not be made.
 const COULD_NOT_TELL: u8 = 2;

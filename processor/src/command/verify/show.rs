@@ -4,10 +4,10 @@ use evp_shared::counters::Step;
 use serde_json::{Value, json};
 
 use super::Report;
+use crate::audit::compare::DifferingBucket;
+use crate::audit::deep::Counts;
+use crate::audit::verify::Differences;
 use crate::command::{show_time, table};
-use crate::compare::DifferingBucket;
-use crate::verify::Differences;
-use crate::verify::deep::Counts;
 
 /// Differences printed; the summary counts all.
 const SHOWN_MAX: usize = 1_000;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use evp_processor::classify::{
+use evp_processor::bulk::classify::{
     Classified, EventFacts, Id, StoredFacts, Written, classify, is_clean, to_look_up,
 };
 use evp_shared::counters::CountRow;

@@ -10,17 +10,19 @@ use evp_shared::store::EVENTS;
 use evp_shared::stream::{EntryAck, Life, StreamError};
 use tracing::{error, warn};
 
-use crate::classify::{Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up};
-use crate::commit::{Batch, Sum};
+use crate::bulk::classify::{
+    Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up,
+};
+use crate::bulk::commit::{Batch, Sum};
+use crate::bulk::open::{OpenEntry, Opened, PoisonEntry, open_all};
 use crate::config::SketchMode;
 use crate::context::Context;
-use crate::dead_letter::DeadLetter;
-use crate::delivery::Delivery;
-use crate::insert::StoreFailure;
-use crate::lookup::event_facts;
+use crate::entry::Delivery;
 use crate::metrics::Stage;
-use crate::open::{OpenEntry, Opened, PoisonEntry, open_all};
-use crate::receipt::{Receipt, Receipts, known};
+use crate::store::dead_letter::DeadLetter;
+use crate::store::insert::StoreFailure;
+use crate::store::lookup::event_facts;
+use crate::store::receipt::{Receipt, Receipts, known};
 
 /// Why a bulk was not committed. Its entries stay pending.
 #[derive(Debug, thiserror::Error)]

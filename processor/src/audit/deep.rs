@@ -14,7 +14,7 @@ use mongodb::error::Error as MongoError;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use mongodb::{Collection, Database};
 
-use crate::receipt::{first_of, parse};
+use crate::store::receipt::{first_of, parse};
 
 /// Events by tenant and type.
 pub type Counts = BTreeMap<(String, String), i64>;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use crate::context::Context;
-use crate::delivery::Delivery;
+use crate::entry::Delivery;
 
 /// Entries per step. Small enough that two steps, which the channel holds, are stored well
 /// within half the claim idle time; a pass goes on at full speed until its end.

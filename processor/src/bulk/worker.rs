@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::bulk::{BulkLimits, Queue};
+use crate::bulk::pipeline::{BulkFailure, Processed, process};
 use crate::context::Context;
-use crate::delivery::Delivery;
-use crate::insert::StoreFailure;
-use crate::pipeline::{BulkFailure, Processed, process};
+use crate::deliver::queue::{BulkLimits, Queue};
+use crate::entry::Delivery;
+use crate::store::insert::StoreFailure;
 
 /// Stores for one processor until the deliveries end.
 #[derive(Debug)]

@@ -7,8 +7,6 @@
 //! `{_id: {life, p, entry}, p, reason, detail, at, raw: {v, n, b, m, d}}`. A replay adds `replay: {f, at}`
 //! (`evp_shared::dead_letters`, which is what reads them).
 
-mod room;
-
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
 use evp_shared::frame::RawFrame;
@@ -16,11 +14,9 @@ use evp_shared::outcome::DeadReason;
 use evp_shared::store::DEAD_LETTERS;
 use evp_shared::stream::{Entry, Life};
 
-use crate::classify::{EventFacts, Written};
-use crate::insert::{Inserter, StoreFailure};
-use crate::lookup::uuid;
-
-pub use room::{DeadLetterLimits, DeadLetterLoop, Room};
+use crate::bulk::classify::{EventFacts, Written};
+use crate::store::insert::{Inserter, StoreFailure};
+use crate::store::lookup::uuid;
 
 /// Bytes kept of one field of an undecodable entry. EVP's own are far smaller; a foreign one must
 /// not make a document MongoDB refuses (16 MiB).

@@ -7,11 +7,13 @@ use evp_shared::stream::audit::FIELDS_MAX;
 use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
 use tracing::warn;
 
-use super::{Differences, hours_since, owed_before, owed_of, second, total_before, type_table};
-use crate::compare::{DifferingBucket, compare};
+use crate::audit::compare::{DifferingBucket, compare};
+use crate::audit::verify::{
+    Differences, hours_since, owed_before, owed_of, second, total_before, type_table,
+};
+use crate::bulk::pipeline::BulkFailure;
 use crate::context::Context;
-use crate::pipeline::BulkFailure;
-use crate::reconcile::settle;
+use crate::upkeep::reconcile::settle;
 
 const DAY: u64 = 24 * 3_600;
 
@@ -194,7 +196,7 @@ fn rows(differing: &DifferingBucket, owed: &Bucket) -> Vec<CountTo> {
         .collect()
 }
 
-fn row(differing: &crate::compare::Differing) -> CountTo {
+fn row(differing: &crate::audit::compare::Differing) -> CountTo {
     CountTo {
         tenant: differing.tenant.clone(),
         event_type: differing.event_type.clone(),
@@ -205,7 +207,7 @@ fn row(differing: &crate::compare::Differing) -> CountTo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::Differing;
+    use crate::audit::compare::Differing;
 
     fn bucket(number: u64, counted: i64, owed: i64) -> DifferingBucket {
         DifferingBucket {

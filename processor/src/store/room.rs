@@ -9,9 +9,9 @@ use evp_shared::health::{Beat, Condition};
 use evp_shared::shutdown::Shutdown;
 use tracing::warn;
 
-use super::DeadLetter;
 use crate::context::Context;
-use crate::insert::{Inserter, StoreFailure};
+use crate::store::dead_letter::DeadLetter;
+use crate::store::insert::{Inserter, StoreFailure};
 
 /// How long a measurement is good for. What one processor adds is added to it; what several add in
 /// this time is by how much the cap may be exceeded.

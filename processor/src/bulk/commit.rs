@@ -7,7 +7,7 @@ use evp_shared::stream::commit::{CELLS_MAX, CELLS_PER_ROW, ENTRIES_MAX};
 use evp_shared::stream::{Commit, EntryAck, KeptWindow, Life, Settle, StreamError};
 
 use crate::context::Context;
-use crate::receipt::Receipts;
+use crate::store::receipt::Receipts;
 
 /// Entries whose work is done, by partition and the life they were read in.
 #[derive(Debug, Default)]

@@ -11,11 +11,11 @@ use evp_shared::stream::{Entry, EntryId, GroupReader, Life, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::breaker::Admit;
-use crate::bulk::ReadCount;
+use crate::bulk::open::is_foreign;
 use crate::context::Context;
-use crate::delivery::Delivery;
-use crate::open::is_foreign;
+use crate::deliver::queue::ReadCount;
+use crate::entry::Delivery;
+use crate::store::breaker::Admit;
 
 /// Entries per page of the own pending list.
 const PAGE: u64 = 100;

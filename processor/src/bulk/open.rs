@@ -3,7 +3,7 @@
 use evp_shared::frame::{FrameError, OpenFrame, RawFrame};
 use evp_shared::stream::{Entry, EntryAck, Life};
 
-use crate::delivery::Delivery;
+use crate::entry::Delivery;
 
 /// A delivered entry that holds a frame.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::commit::commit_all;
+use crate::audit::verify::differing_buckets;
+use crate::bulk::commit::commit_all;
+use crate::bulk::pipeline::BulkFailure;
 use crate::context::Context;
-use crate::insert::StoreFailure;
-use crate::pipeline::BulkFailure;
-use crate::verify::differing_buckets;
+use crate::store::insert::StoreFailure;
 
 const MINUTE: u64 = 60;
 /// How long after its end a minute is compared, in minutes.

@@ -1,12 +1,9 @@
 //! Verify: compares all retained, closed buckets with the receipts, and mends them.
 //!
 //! What reconcile does for the newest minutes, for all of them and by the same decision
-//! ([`crate::compare`]). What is younger than a day is mended by settling its receipts: the bits
+//! ([`crate::audit::compare`]). What is younger than a day is mended by settling its receipts: the bits
 //! say what is in. What is older, and older than everything that may still be delivered, is
 //! nobody's any more and is set to the sum of its receipts.
-
-pub mod deep;
-mod repair;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,12 +12,10 @@ use evp_shared::counters::Step;
 use evp_shared::stream::audit::HASHES_MAX;
 use evp_shared::stream::{Bucket, CountHash, FoundCounts};
 
-use crate::compare::{CLOSED_AFTER, DifferingBucket, Owed, Span, TypeTable, compare};
+use crate::audit::compare::{CLOSED_AFTER, DifferingBucket, Owed, Span, TypeTable, compare};
+use crate::bulk::pipeline::BulkFailure;
 use crate::context::Context;
-use crate::insert::StoreFailure;
-use crate::pipeline::BulkFailure;
-
-pub use repair::{Repaired, old_before, repair};
+use crate::store::insert::StoreFailure;
 
 /// Hours ahead of the present one that a frame may lie in: ingest's clock may be ahead.
 const HOURS_AHEAD: u64 = 2;
@@ -163,7 +158,7 @@ async fn differing_total(
 /// The counts over all time without those of the hours from `hour` on, which are read in the same
 /// step: commits change both alike, so the difference stands still under load. Also says whether
 /// all of what those hours hold could be read.
-async fn total_before(
+pub(super) async fn total_before(
     context: &Context,
     partition: u16,
     hour: u64,
@@ -187,7 +182,7 @@ async fn total_before(
 }
 
 /// The hours from `hour` on that may hold counts.
-fn hours_since(context: &Context, hour: u64) -> Vec<CountHash> {
+pub(super) fn hours_since(context: &Context, hour: u64) -> Vec<CountHash> {
     let now = context.clock.now_ms() / 1_000 / Step::Hour.seconds();
     (hour..=now + HOURS_AHEAD)
         .map(|number| CountHash::Bucket(Step::Hour, number))
@@ -195,7 +190,11 @@ fn hours_since(context: &Context, hour: u64) -> Vec<CountHash> {
 }
 
 /// The receipts of all frames received before `hour`.
-async fn owed_before(context: &Context, partition: u16, hour: u64) -> Result<Owed, StoreFailure> {
+pub(super) async fn owed_before(
+    context: &Context,
+    partition: u16,
+    hour: u64,
+) -> Result<Owed, StoreFailure> {
     let end = second(Step::Hour, hour);
     // One bucket for all of time.
     let mut sums = context
@@ -206,7 +205,7 @@ async fn owed_before(context: &Context, partition: u16, hour: u64) -> Result<Owe
 }
 
 /// Which types of the tenants in `owed` are counted by name.
-async fn type_table(
+pub(super) async fn type_table(
     context: &Context,
     partition: u16,
     owed: impl IntoIterator<Item = &Owed>,
@@ -225,10 +224,10 @@ async fn type_table(
 }
 
 /// Everything a bucket should hold, where it does not.
-fn owed_of(table: &TypeTable, owed: Option<&Owed>) -> Bucket {
+pub(super) fn owed_of(table: &TypeTable, owed: Option<&Owed>) -> Bucket {
     owed.map(|owed| table.fold(owed)).unwrap_or_default()
 }
 
-fn second(step: Step, number: u64) -> u32 {
+pub(super) fn second(step: Step, number: u64) -> u32 {
     u32::try_from(number.saturating_mul(step.seconds())).unwrap_or(u32::MAX)
 }

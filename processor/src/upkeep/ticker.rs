@@ -1,8 +1,6 @@
 //! The ticker: every second, whatever else happens, it frees what left the kept window, notices a
 //! new life, and measures backlog, lag and delay.
 
-mod renewal;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,9 +11,9 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, Life, StreamError};
 use tracing::{debug, error, info, warn};
 
-use crate::commit::kept;
+use crate::bulk::commit::kept;
 use crate::context::Context;
-use renewal::Renewal;
+use crate::upkeep::renewal::Renewal;
 
 const EVERY: Duration = Duration::from_secs(1);
 

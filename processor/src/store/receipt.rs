@@ -4,8 +4,6 @@
 //! Collection `receipts`: `{_id: <frame id>, p: <partition>, at: <server's time of writing>,
 //! n: [[tenant, type, count], ...], d: <duplicates>, x: <dead letters>}`.
 
-mod sums;
-
 use std::collections::HashMap;
 
 use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId};
@@ -15,8 +13,8 @@ use evp_shared::store::RECEIPTS;
 use evp_shared::stream::Settle;
 use futures::TryStreamExt as _;
 
-use crate::classify::Written;
-use crate::insert::{Inserter, StoreFailure};
+use crate::bulk::classify::Written;
+use crate::store::insert::{Inserter, StoreFailure};
 
 /// The outcome of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use bson::{Document, doc};
 use evp_shared::store::RECEIPTS;
 use futures::TryStreamExt as _;
 
-use super::first_of;
-use crate::compare::Owed;
-use crate::insert::{Inserter, StoreFailure};
+use crate::audit::compare::Owed;
+use crate::store::insert::{Inserter, StoreFailure};
+use crate::store::receipt::first_of;
 
 impl Inserter {
     /// The counts of the receipts of `partition` whose frames were received in the Unix seconds

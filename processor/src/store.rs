@@ -1,0 +1,10 @@
+//! Store: all that is written to MongoDB and read back, and what a failure of it means.
+
+pub mod breaker;
+pub mod dead_letter;
+pub mod insert;
+pub mod isolate;
+pub mod lookup;
+pub mod receipt;
+pub mod room;
+pub mod sums;
