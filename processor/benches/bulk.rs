@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use evp_processor::bulk::classify::{
-    EventFacts, Id, StoredFacts, Written, classify, is_clean, to_look_up,
-};
+use evp_processor::bulk::classify::{classify, is_clean, to_look_up};
 use evp_processor::bulk::open::open_all;
 use evp_processor::entry::Delivery;
+use evp_processor::written::{EventFacts, Id, StoredFacts, Written};
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::frame::{ProducerId, RawFrame};
 use evp_shared::stream::{Entry, EntryId, Life};

@@ -1,5 +1,7 @@
 //! The processor's configuration.
 
+mod limits;
+
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
@@ -11,8 +13,7 @@ use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
-use crate::deliver::queue::BulkLimits;
-use crate::store::room::DeadLetterLimits;
+pub use limits::{BulkLimits, DeadLetterLimits};
 
 /// See [`admin_listen`].
 pub const ADMIN_LISTEN: Key<std::net::SocketAddr> = admin_listen("127.0.0.1:9181");

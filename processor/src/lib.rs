@@ -30,5 +30,6 @@ pub mod metrics;
 pub mod start;
 pub mod store;
 pub mod upkeep;
+pub mod written;
 
 pub use start::{RunError, run};

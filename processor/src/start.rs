@@ -17,7 +17,6 @@ use evp_shared::tasks::{TaskError, TaskSet};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::bulk::sketch;
 use crate::bulk::worker::WorkLoop;
 use crate::config::ProcessorConfig;
 use crate::context::Context;
@@ -26,8 +25,9 @@ use crate::deliver::member::MemberLoop;
 use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Finding, Level};
 use crate::store::insert::Inserter;
-use crate::store::room::DeadLetterLoop;
+use crate::upkeep::dead_letters::DeadLetterLoop;
 use crate::upkeep::reconcile::ReconcileLoop;
+use crate::upkeep::sketch;
 use crate::upkeep::ticker::TickLoop;
 
 /// Batches of deliveries between the readers and the worker. One is being joined to bulks, one

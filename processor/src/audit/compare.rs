@@ -6,8 +6,7 @@ use std::ops::Range;
 use evp_shared::counters::{OTHER_TYPE, Step, TYPES_MAX, field, split_field};
 use evp_shared::stream::{Bucket, FoundCounts};
 
-/// Events by tenant and type, as receipts have them.
-pub type Owed = HashMap<(String, String), i64>;
+use crate::store::sums::Owed;
 
 /// Seconds after its end from which a bucket counts as closed: what its frames added is in, unless
 /// they are still in the backlog and then have no receipt either.

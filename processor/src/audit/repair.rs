@@ -1,19 +1,18 @@
 //! Mending what differs.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use evp_shared::counters::{Step, split_field};
 use evp_shared::stream::audit::FIELDS_MAX;
 use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
 use tracing::warn;
 
+use crate::audit::buckets::{hours_since, owed_before, owed_of, second, total_before, type_table};
 use crate::audit::compare::{DifferingBucket, compare};
-use crate::audit::verify::{
-    Differences, hours_since, owed_before, owed_of, second, total_before, type_table,
-};
-use crate::bulk::pipeline::BulkFailure;
+use crate::audit::verify::Differences;
+use crate::bulk::commit::{BulkFailure, commit_all};
 use crate::context::Context;
-use crate::upkeep::reconcile::settle;
 
 const DAY: u64 = 24 * 3_600;
 
@@ -75,6 +74,25 @@ pub async fn repair(
         repaired.set_counts += set_total(context, partition, old / Step::Hour.seconds()).await?;
     }
     Ok(repaired)
+}
+
+/// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
+/// only what was missing is added. Returns the events added.
+///
+/// # Errors
+/// [`BulkFailure`]; repeating is harmless.
+pub async fn settle(
+    context: &Context,
+    partition: u16,
+    seconds: Range<u32>,
+) -> Result<u64, BulkFailure> {
+    let settles = context
+        .inserter
+        .receipts_of_seconds(partition, seconds)
+        .await?;
+    let life = context.lives.known(partition);
+    let done = commit_all(context, partition, life, (&[], &settles)).await?;
+    Ok(done.counted)
 }
 
 /// The minutes, younger than a day, whose receipts are to be settled.

@@ -7,53 +7,9 @@
 use std::collections::HashMap;
 
 use evp_shared::counters::CountRow;
-use evp_shared::document::CANONICAL_ID_BYTES;
 use evp_shared::outcome::DeadReason;
 
-/// Bytes of a canonical id.
-pub type Id = [u8; CANONICAL_ID_BYTES];
-
-/// What the insert said of one document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
-    /// It was inserted.
-    Inserted,
-    /// Its `_id` is there already (E11000).
-    DuplicateKey,
-    /// MongoDB will never take it.
-    Refused {
-        /// MongoDB's code.
-        code: i32,
-        /// MongoDB's words.
-        message: String,
-    },
-}
-
-/// What identifies an event of the frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventFacts {
-    /// Canonical id.
-    pub id: Id,
-    /// Whose event.
-    pub tenant: String,
-    /// As sent by the client.
-    pub event_id: Option<String>,
-    /// Its type.
-    pub event_type: String,
-}
-
-/// What is stored under an `_id`, seen with majority read concern on the primary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredFacts {
-    /// Frame that stored it.
-    pub frame: [u8; 12],
-    /// Whose event.
-    pub tenant: String,
-    /// As sent by the client.
-    pub event_id: Option<String>,
-    /// Its type.
-    pub event_type: String,
-}
+use crate::written::{EventFacts, Id, StoredFacts, Written};
 
 /// An event that goes to the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]

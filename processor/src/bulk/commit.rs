@@ -7,7 +7,19 @@ use evp_shared::stream::commit::{CELLS_MAX, CELLS_PER_ROW, ENTRIES_MAX};
 use evp_shared::stream::{Commit, EntryAck, KeptWindow, Life, Settle, StreamError};
 
 use crate::context::Context;
+use crate::store::insert::StoreFailure;
 use crate::store::receipt::Receipts;
+
+/// Why a bulk was not committed. Its entries stay pending.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkFailure {
+    /// MongoDB.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// Redis, or another life.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
 
 /// Entries whose work is done, by partition and the life they were read in.
 #[derive(Debug, Default)]

@@ -63,12 +63,6 @@ pub fn ack_of(entry: &Entry) -> EntryAck {
     }
 }
 
-/// Whether `entry` is a frame of another identity than `fingerprint`'s.
-pub fn is_foreign(entry: &Entry, fingerprint: u32) -> bool {
-    let header = entry.frame.as_ref().map(RawFrame::header);
-    header.is_some_and(|header| header.is_ok_and(|header| header.fingerprint != fingerprint))
-}
-
 /// Opens a frame that must belong to `partition`: its settled bit is there.
 fn open_on(partition: u16, raw: &RawFrame) -> Result<OpenFrame, FrameError> {
     let frame = raw.open()?;

@@ -10,10 +10,8 @@ use evp_shared::store::EVENTS;
 use evp_shared::stream::{EntryAck, Life, StreamError};
 use tracing::{error, warn};
 
-use crate::bulk::classify::{
-    Classified, DeadEvent, EventFacts, Written, classify, is_clean, to_look_up,
-};
-use crate::bulk::commit::{Batch, Sum};
+use crate::bulk::classify::{Classified, DeadEvent, classify, is_clean, to_look_up};
+use crate::bulk::commit::{Batch, BulkFailure, Sum};
 use crate::bulk::open::{OpenEntry, Opened, PoisonEntry, open_all};
 use crate::config::SketchMode;
 use crate::context::Context;
@@ -23,17 +21,7 @@ use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::StoreFailure;
 use crate::store::lookup::event_facts;
 use crate::store::receipt::{Receipt, Receipts, known};
-
-/// Why a bulk was not committed. Its entries stay pending.
-#[derive(Debug, thiserror::Error)]
-pub enum BulkFailure {
-    /// MongoDB.
-    #[error(transparent)]
-    Store(#[from] StoreFailure),
-    /// Redis, or another life.
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-}
+use crate::written::{EventFacts, Written};
 
 /// What became of a bulk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

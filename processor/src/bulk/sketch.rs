@@ -8,21 +8,13 @@
 //! into four filters under it.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evp_shared::counters::Step;
 use evp_shared::document::tags;
-use evp_shared::shutdown::Shutdown;
 use evp_shared::sketch::{IdFilter, IdHash, TopItems};
-use evp_shared::stream::{SketchBucket, SketchUpdate, StreamError};
-use tracing::debug;
-
-use crate::context::Context;
-
-const EVERY: Duration = Duration::from_secs(1);
+use evp_shared::stream::{SketchBucket, SketchUpdate};
 
 /// The top users of an hour are written in every tenth round: they change little, and each writing
 /// is 10 KB.
@@ -212,7 +204,7 @@ impl Sketches {
     }
 
     /// What is to be written, as if it were, and how often something was lost before.
-    fn take(&self, is_last: bool, now: Instant) -> (Vec<(SketchBucket, SketchUpdate)>, u64) {
+    pub fn take(&self, is_last: bool, now: Instant) -> (Vec<(SketchBucket, SketchUpdate)>, u64) {
         let mut gathered = self.gathered();
         let gathered = &mut *gathered;
         gathered.rounds = gathered.rounds.wrapping_add(1);
@@ -241,7 +233,7 @@ impl Sketches {
 
     /// What was to be written to `places` was not: all is gathered anew, so that ids pass the
     /// filters again, and what is lost all the same is written down.
-    fn forget(&self, places: Vec<SketchBucket>) {
+    pub fn forget(&self, places: Vec<SketchBucket>) {
         let mut gathered = self.gathered();
         gathered.buckets.clear();
         places.into_iter().for_each(|place| gathered.lose(place));
@@ -325,49 +317,6 @@ impl Gathered {
         let hour = self.bucket(name, hour, now);
         hour.top.merge(&new);
         hour.is_top_due = true;
-    }
-}
-
-/// Writes what is gathered, for the last time when `is_last`.
-pub async fn write(context: &Context, is_last: bool) {
-    let (updates, lost) = context.sketches.take(is_last, context.clock.now());
-    context.metrics.sketches_lost.increment(lost);
-    if updates.is_empty() {
-        return;
-    }
-    let places: Vec<_> = updates.iter().map(|(place, _)| place.clone()).collect();
-    // Memory is for what has to be kept; what was gathered is left out.
-    if context.memory_short.load(Ordering::Relaxed) {
-        return context.sketches.forget(places);
-    }
-    if let Err(error) = write_all(context, updates).await {
-        debug!(%error, "sketches not written");
-        context.sketches.forget(places);
-    }
-}
-
-async fn write_all(
-    context: &Context,
-    updates: Vec<(SketchBucket, SketchUpdate)>,
-) -> Result<(), StreamError> {
-    for (bucket, update) in updates {
-        context.stream.add_to_sketches(&bucket, update).await?;
-    }
-    Ok(())
-}
-
-/// Writes every second until the shutdown; what comes after that is written last of all.
-///
-/// # Errors
-/// None: what fails is left out.
-pub async fn run(context: Arc<Context>, shutdown: Shutdown) -> Result<(), Infallible> {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.triggered() => return Ok(()),
-            _ = ticks.tick() => write(&context, false).await,
-        }
     }
 }
 

@@ -10,9 +10,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::bulk::pipeline::{BulkFailure, Processed, process};
+use crate::bulk::commit::BulkFailure;
+use crate::bulk::pipeline::{Processed, process};
+use crate::config::BulkLimits;
 use crate::context::Context;
-use crate::deliver::queue::{BulkLimits, Queue};
+use crate::deliver::queue::Queue;
 use crate::entry::Delivery;
 use crate::store::insert::StoreFailure;
 

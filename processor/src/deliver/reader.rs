@@ -11,10 +11,8 @@ use evp_shared::stream::{Entry, EntryId, GroupReader, Life, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::bulk::open::is_foreign;
 use crate::context::Context;
-use crate::deliver::queue::ReadCount;
-use crate::entry::Delivery;
+use crate::entry::{Delivery, ReadCount, is_foreign};
 use crate::store::breaker::Admit;
 
 /// Entries per page of the own pending list.

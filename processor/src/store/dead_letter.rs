@@ -14,9 +14,9 @@ use evp_shared::outcome::DeadReason;
 use evp_shared::store::DEAD_LETTERS;
 use evp_shared::stream::{Entry, Life};
 
-use crate::bulk::classify::{EventFacts, Written};
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::uuid;
+use crate::written::{EventFacts, Written};
 
 /// Bytes kept of one field of an undecodable entry. EVP's own are far smaller; a foreign one must
 /// not make a document MongoDB refuses (16 MiB).

@@ -16,7 +16,7 @@ use mongodb::Database;
 use mongodb::error::Error as MongoError;
 use tokio::sync::Semaphore;
 
-use crate::bulk::classify::Written;
+use crate::written::Written;
 
 /// MongoDB's code for a key that is there already.
 const DUPLICATE_KEY: i32 = 11_000;

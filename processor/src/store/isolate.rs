@@ -20,8 +20,8 @@ use evp_shared::store::EVENTS;
 use mongodb::error::{Error as MongoError, ErrorKind};
 use rand::Rng as _;
 
-use crate::bulk::classify::Written;
 use crate::store::insert::{Inserter, StoreFailure};
+use crate::written::Written;
 
 /// What the `_id` of a probe begins with; an event's is a UUID. The second one sorts after all of them.
 const PROBES: (&str, &str) = ("probe:", "probe;");

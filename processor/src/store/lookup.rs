@@ -7,8 +7,8 @@ use evp_shared::document::CANONICAL_ID_BYTES;
 use evp_shared::store::EVENTS;
 use futures::TryStreamExt as _;
 
-use crate::bulk::classify::{EventFacts, Id, StoredFacts};
 use crate::store::insert::{Inserter, StoreFailure};
+use crate::written::{EventFacts, Id, StoredFacts};
 
 /// Ids per query: its answer stays far below one batch of a cursor.
 const IDS_MAX: usize = 1_000;

@@ -13,8 +13,8 @@ use evp_shared::store::RECEIPTS;
 use evp_shared::stream::Settle;
 use futures::TryStreamExt as _;
 
-use crate::bulk::classify::Written;
 use crate::store::insert::{Inserter, StoreFailure};
+use crate::written::Written;
 
 /// The outcome of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,11 @@ use bson::{Document, doc};
 use evp_shared::store::RECEIPTS;
 use futures::TryStreamExt as _;
 
-use crate::audit::compare::Owed;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::receipt::first_of;
+
+/// Events by tenant and type, as receipts have them.
+pub type Owed = HashMap<(String, String), i64>;
 
 impl Inserter {
     /// The counts of the receipts of `partition` whose frames were received in the Unix seconds

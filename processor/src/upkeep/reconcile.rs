@@ -14,9 +14,9 @@ use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::audit::verify::differing_buckets;
-use crate::bulk::commit::commit_all;
-use crate::bulk::pipeline::BulkFailure;
+use crate::audit::buckets::differing_buckets;
+use crate::audit::repair::settle;
+use crate::bulk::commit::BulkFailure;
 use crate::context::Context;
 use crate::store::insert::StoreFailure;
 
@@ -188,25 +188,6 @@ pub async fn reconcile(
         }
     }
     Ok(added)
-}
-
-/// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
-/// only what was missing is added. Returns the events added.
-///
-/// # Errors
-/// [`BulkFailure`]; repeating is harmless.
-pub async fn settle(
-    context: &Context,
-    partition: u16,
-    seconds: Range<u32>,
-) -> Result<u64, BulkFailure> {
-    let settles = context
-        .inserter
-        .receipts_of_seconds(partition, seconds)
-        .await?;
-    let life = context.lives.known(partition);
-    let done = commit_all(context, partition, life, (&[], &settles)).await?;
-    Ok(done.counted)
 }
 
 fn second(minute: u64) -> u32 {

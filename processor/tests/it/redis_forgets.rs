@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_processor::bulk::pipeline::{BulkFailure, process};
+use evp_processor::bulk::commit::BulkFailure;
+use evp_processor::bulk::pipeline::process;
 use evp_processor::command::open_context;
 use evp_shared::stream::{GroupReader, Life, StreamError};
 use evp_shared::testing::{TestRedis, wait_for};

@@ -9,7 +9,7 @@ pub use self::clients::{event, number_in, number_of};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use evp_processor::bulk::classify::EventFacts;
+use evp_processor::written::EventFacts;
 use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::stream::{EntryId, Hello, ProducerState};
 

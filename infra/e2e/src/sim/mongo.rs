@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use evp_processor::bulk::classify::{Id, StoredFacts, Written};
+use evp_processor::written::{Id, StoredFacts, Written};
 use evp_shared::counters::Step;
 use evp_shared::frame::FrameId;
 use evp_shared::stream::Settle;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use evp_e2e::sim::ingest::event;
 use evp_e2e::sim::mongo::{Document, Key, Mongo, MongoAnswer, MongoOp};
 use evp_e2e::sim::redis::{CommitOp, Frame, Redis, RedisAnswer, RedisOp};
-use evp_processor::bulk::classify::Written;
 use evp_processor::store::insert::Inserter;
+use evp_processor::written::Written;
 use evp_shared::counters::CountRow;
 use evp_shared::frame::{Frame as RealFrame, FrameId, ProducerId};
 use evp_shared::redis::reader_pool;
@@ -491,7 +491,7 @@ proptest! {
 /// The event `number` of type `kind`, as the model keeps it.
 fn modelled(number: u64, kind: &str) -> (Key, Document) {
     let facts = event(number, kind);
-    let stored = evp_processor::bulk::classify::StoredFacts {
+    let stored = evp_processor::written::StoredFacts {
         frame: [0; 12],
         tenant: facts.tenant,
         event_id: facts.event_id,

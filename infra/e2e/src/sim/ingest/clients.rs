@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use evp_processor::bulk::classify::EventFacts;
+use evp_processor::written::EventFacts;
 
 use super::{Ingest, Outcome};
 use crate::sim::world::{World, sleep};

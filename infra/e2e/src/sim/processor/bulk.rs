@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use evp_processor::bulk::classify::{
-    Classified, EventFacts, Id, StoredFacts, Written, classify, is_clean, to_look_up,
-};
+use evp_processor::bulk::classify::{Classified, classify, is_clean, to_look_up};
+use evp_processor::written::{EventFacts, Id, StoredFacts, Written};
 use evp_shared::counters::CountRow;
 use evp_shared::frame::FrameId;
 use evp_shared::stream::{EntryAck, Settle};

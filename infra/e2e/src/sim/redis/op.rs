@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use evp_processor::bulk::classify::EventFacts;
+use evp_processor::written::EventFacts;
 use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::stream::{Committed, EntryAck, EntryId, Hello, Settle};
 

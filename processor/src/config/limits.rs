@@ -1,0 +1,83 @@
+//! Bounds that several rooms keep.
+
+use evp_shared::dead_letters::Size;
+
+/// Bounds of one bulk. A frame larger than them is a bulk of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkLimits {
+    /// Documents at most.
+    pub events: usize,
+    /// Bytes of documents at most.
+    pub bytes: usize,
+    /// Bulks that are filled only by what is there already; further ones in flight are full ones.
+    pub eager: usize,
+    /// Events that must be there for another eager bulk beside one in flight: each bulk costs
+    /// MongoDB two commands and two journal flushes, whatever its size.
+    pub eager_events: usize,
+    /// Bulks in flight at most.
+    pub in_flight: usize,
+}
+
+impl BulkLimits {
+    /// Half as large, for when the last bulk had no answer; one event at least.
+    pub fn halved(self) -> Self {
+        Self {
+            events: (self.events / 2).max(1),
+            bytes: (self.bytes / 2).max(1),
+            ..self
+        }
+    }
+
+    /// Twice as large, but no larger than `whole`.
+    pub fn doubled_up_to(self, whole: Self) -> Self {
+        Self {
+            events: (self.events * 2).min(whole.events),
+            bytes: (self.bytes * 2).min(whole.bytes),
+            ..self
+        }
+    }
+}
+
+/// How many dead letters there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetterLimits {
+    /// Events and undecodable entries.
+    pub events: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl DeadLetterLimits {
+    /// Whether `more` fit beside `size`.
+    pub fn admit(self, size: Size, more: Size) -> bool {
+        size.events + more.events <= self.events && size.bytes + more.bytes <= self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tests::LIMITS;
+
+    #[test]
+    fn halving_and_doubling_stay_inside_their_bounds() {
+        let half = LIMITS.halved();
+        assert_eq!((half.events, half.bytes), (5, 500));
+        assert_eq!(half.doubled_up_to(LIMITS), LIMITS);
+        assert_eq!(LIMITS.doubled_up_to(LIMITS), LIMITS);
+        let least = (0..20).fold(LIMITS, |limits, _| limits.halved());
+        assert_eq!((least.events, least.bytes), (1, 1));
+    }
+
+    #[test]
+    fn there_is_room_up_to_both_bounds() {
+        let limits = DeadLetterLimits {
+            events: 10,
+            bytes: 100,
+        };
+        let size = |events, bytes| Size { events, bytes };
+        assert!(limits.admit(size(9, 90), size(1, 10)));
+        assert!(!limits.admit(size(10, 0), size(1, 0)));
+        assert!(!limits.admit(size(0, 91), size(1, 10)));
+    }
+}
