@@ -21,11 +21,6 @@ use evp_shared::stream::Stream;
 use mongodb::Database;
 
 use crate::config::ProcessorConfig;
-use crate::context::Context;
-use crate::store::insert::Inserter;
-
-/// Longest wait for one answer of MongoDB: a command reads far more at once than the service.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Connections of a command.
 const CONNECTIONS: u32 = 4;
@@ -75,22 +70,6 @@ async fn open_stream(config: &ProcessorConfig) -> anyhow::Result<Stream> {
 
 async fn open_database(config: &ProcessorConfig) -> anyhow::Result<Database> {
     Ok(store::connect(&config.mongo, CONNECTIONS).await?)
-}
-
-/// What the processor's own modules work with, without its loops.
-///
-/// # Errors
-/// Redis or MongoDB cannot be reached.
-pub async fn open_context(config: &ProcessorConfig) -> anyhow::Result<Context> {
-    let stream = open_stream(config).await?;
-    let database = open_database(config).await?;
-    let inserter = Inserter::new(database, ANSWER_DEADLINE, CONNECTIONS as usize);
-    Ok(Context::new(
-        config.clone(),
-        stream,
-        inserter,
-        Clock::system(),
-    ))
 }
 
 /// Parses a time for a command line into Unix ms: RFC 3339, or a duration that lies back.

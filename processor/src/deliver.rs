@@ -1,6 +1,7 @@
 //! Deliver: which entries this processor is given, takes over and keeps until they are committed.
 
 pub mod claimer;
+pub mod consumer;
 pub mod in_flight;
 pub mod lives;
 pub mod member;

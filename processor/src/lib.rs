@@ -22,7 +22,6 @@ pub mod audit;
 pub mod bulk;
 pub mod command;
 pub mod config;
-pub mod context;
 pub mod deliver;
 pub mod doctor;
 pub mod entry;

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use evp_shared::dead_letters::Size;
 use evp_shared::outcome::DeadReason;
+use evp_shared::stream::Committed;
 use metrics::{Counter, Gauge, Histogram};
-
-use crate::bulk::commit::Sum;
-use crate::store::dead_letter::DeadLetter;
 
 /// Events by what became of them: `stored`, `duplicate`, `dead_lettered`.
 pub const EVENTS: &str = "evp_processor_events_total";
@@ -158,9 +156,9 @@ impl Metrics {
     }
 
     /// Counts dead letters that are kept.
-    pub fn dead_letters(&self, letters: &[DeadLetter]) {
-        for letter in letters {
-            if let Some(counter) = self.dead.get(&letter.reason()) {
+    pub fn dead_letters(&self, reasons: impl Iterator<Item = DeadReason>) {
+        for reason in reasons {
+            if let Some(counter) = self.dead.get(&reason) {
                 counter.increment(1);
             }
         }
@@ -174,7 +172,7 @@ impl Metrics {
     }
 
     /// Counts what a commit did.
-    pub fn committed(&self, partition: u16, sum: &Sum) {
+    pub fn committed(&self, partition: u16, sum: &Committed) {
         self.stored.increment(sum.counted);
         self.duplicate.increment(sum.duplicates);
         self.dead_lettered.increment(sum.dead_letters);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
+use evp_shared::clock::Clock;
 use evp_shared::health::Health;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, ServerPromise, connect, connected, reader_pool};
@@ -17,17 +18,24 @@ use evp_shared::tasks::{TaskError, TaskSet};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::audit::auditor::Auditor;
+use crate::bulk::commit::Committer;
+use crate::bulk::pipeline::Pipeline;
+use crate::bulk::sketch::Sketches;
 use crate::bulk::worker::WorkLoop;
-use crate::config::ProcessorConfig;
-use crate::context::Context;
+use crate::config::{ProcessorConfig, SketchMode};
 use crate::deliver::claimer::ClaimLoop;
+use crate::deliver::consumer::Consumer;
+use crate::deliver::lives::Lives;
 use crate::deliver::member::MemberLoop;
 use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Finding, Level};
+use crate::metrics::Metrics;
 use crate::store::insert::Inserter;
+use crate::store::room::Room;
 use crate::upkeep::dead_letters::DeadLetterLoop;
 use crate::upkeep::reconcile::ReconcileLoop;
-use crate::upkeep::sketch;
+use crate::upkeep::sketch::SketchLoop;
 use crate::upkeep::ticker::TickLoop;
 
 /// Batches of deliveries between the readers and the worker. One is being joined to bulks, one
@@ -77,6 +85,101 @@ impl RunFailure for RunError {
     }
 }
 
+/// What the rooms share, put together.
+#[derive(Debug)]
+pub struct Parts {
+    /// Whom entries are given to.
+    pub consumer: Arc<Consumer>,
+    /// What is done with a bulk.
+    pub pipeline: Arc<Pipeline>,
+    /// Where new events are noted.
+    pub sketches: Arc<Sketches>,
+}
+
+impl Parts {
+    /// Nothing is known, read or stored yet.
+    pub fn new(
+        config: &ProcessorConfig,
+        stream: &Stream,
+        inserter: Inserter,
+        clock: &Clock,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new(stream.partitions()));
+        let lives = Arc::new(Lives::new(stream.clone()));
+        let sketches = Arc::new(Sketches::default());
+        let committer = Committer::new(config, stream.clone(), lives.clone(), metrics.clone());
+        let consumer = Consumer::new(
+            config,
+            stream.clone(),
+            lives,
+            metrics.clone(),
+            clock.clone(),
+        );
+        let pipeline = Pipeline {
+            fingerprint: config.fingerprint(),
+            inserter,
+            committer: Arc::new(committer),
+            room: Arc::new(Room::new(config.dead_letters)),
+            sketches: (config.sketches == SketchMode::On).then(|| sketches.clone()),
+            metrics,
+            clock: clock.clone(),
+        };
+        Self {
+            consumer: Arc::new(consumer),
+            pipeline: Arc::new(pipeline),
+            sketches,
+        }
+    }
+
+    fn sketch_loop(&self) -> SketchLoop {
+        SketchLoop {
+            sketches: self.sketches.clone(),
+            committer: self.pipeline.committer.clone(),
+            metrics: self.pipeline.metrics.clone(),
+            clock: self.pipeline.clock.clone(),
+        }
+    }
+
+    /// Starts the loops that no event waits for.
+    fn keep_house(&self, tasks: &mut TaskSet, health: &Health, shutdown: &Shutdown) {
+        let Pipeline {
+            inserter,
+            committer,
+            room,
+            metrics,
+            clock,
+            ..
+        } = &*self.pipeline;
+        let letters = DeadLetterLoop {
+            room: room.clone(),
+            inserter: inserter.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            has_room: health.condition("dead_letters"),
+            beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
+        };
+        let reconcile = ReconcileLoop {
+            auditor: Auditor {
+                stream: committer.stream.clone(),
+                inserter: inserter.clone(),
+                committer: committer.clone(),
+                clock: clock.clone(),
+            },
+            lives: committer.lives.clone(),
+            metrics: metrics.clone(),
+            beat: health.loop_beat("reconcile", MINUTES_LOOP_AGE_MAX),
+        };
+        let member = MemberLoop {
+            consumer: self.consumer.clone(),
+            beat: health.loop_beat("member", LOOP_AGE_MAX),
+        };
+        tasks.spawn("dead-letters", letters.run(shutdown.clone()));
+        tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
+        tasks.spawn("member", member.run(shutdown.clone()));
+        tasks.spawn("sketches", self.sketch_loop().run(shutdown.clone()));
+    }
+}
+
 /// Runs a processor until the shutdown; what it has read by then is stored and committed.
 ///
 /// # Errors
@@ -86,36 +189,46 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let mongo = service.health.condition("mongo");
     let identity = service.health.condition("identity");
     let shutdown = service.shutdown.clone();
-    let Some(context) = prepare(config, &service).await? else {
+    let Some(parts) = prepare(&config, &service).await? else {
         return Ok(Left::NOTHING);
     };
-    let context = Arc::new(context);
+    let Parts {
+        consumer, pipeline, ..
+    } = &parts;
     mongo.ok();
-    info!(consumer = context.consumer, "processing");
+    info!(consumer = consumer.name, "processing");
 
-    let pool = reader_pool(Connect::from(&context.config.redis), 1)?;
     let (sender, deliveries) = mpsc::channel(DELIVERIES);
     let beat = |name, age| service.health.loop_beat(name, age);
     let reader = ReadLoop {
-        context: context.clone(),
-        pool,
+        consumer: consumer.clone(),
+        inserter: pipeline.inserter.clone(),
+        limits: config.bulk,
+        block: config.read_block,
+        fingerprint: config.fingerprint(),
+        pool: reader_pool(Connect::from(&config.redis), 1)?,
         deliveries: sender.clone(),
         mongo: mongo.clone(),
         beat: beat("reader", LOOP_AGE_MAX),
     };
     let claimer = ClaimLoop {
-        context: context.clone(),
+        consumer: consumer.clone(),
+        interval: config.claim_interval,
         deliveries: sender,
-        beat: beat("claimer", LOOP_AGE_MAX + context.config.claim_interval),
+        beat: beat("claimer", LOOP_AGE_MAX + config.claim_interval),
     };
     let worker = WorkLoop {
-        context: context.clone(),
+        consumer: consumer.clone(),
+        pipeline: pipeline.clone(),
+        limits: config.bulk,
         deliveries,
         mongo,
         shutdown: shutdown.clone(),
     };
     let ticker = TickLoop {
-        context: context.clone(),
+        consumer: consumer.clone(),
+        committer: pipeline.committer.clone(),
+        durability: config.redis.durability,
         redis,
         identity,
         beat: beat("ticker", LOOP_AGE_MAX),
@@ -127,35 +240,14 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("claimer", claimer.run(shutdown.clone()));
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
-    tasks.spawn("sketches", sketch::run(context.clone(), shutdown.clone()));
-    keep_house(&mut tasks, &context, &service.health, &shutdown);
+    parts.keep_house(&mut tasks, &service.health, &shutdown);
     tasks.join().await?;
-    sketch::write(&context, true).await;
-    Ok(Left(leave_group(&context).await))
-}
-
-/// Starts the loops that no event waits for.
-fn keep_house(tasks: &mut TaskSet, context: &Arc<Context>, health: &Health, shutdown: &Shutdown) {
-    let letters = DeadLetterLoop {
-        context: context.clone(),
-        room: health.condition("dead_letters"),
-        beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
-    };
-    let reconcile = ReconcileLoop {
-        context: context.clone(),
-        beat: health.loop_beat("reconcile", MINUTES_LOOP_AGE_MAX),
-    };
-    let member = MemberLoop {
-        context: context.clone(),
-        beat: health.loop_beat("member", LOOP_AGE_MAX),
-    };
-    tasks.spawn("dead-letters", letters.run(shutdown.clone()));
-    tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
-    tasks.spawn("member", member.run(shutdown.clone()));
+    parts.sketch_loop().write(true).await;
+    Ok(Left(leave_group(consumer).await))
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.
-async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Context>, RunError> {
+async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<Parts>, RunError> {
     let client = connect(&Connect::from(&config.redis))?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();
@@ -170,7 +262,7 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
     drop(connected(&client, config.redis.connect_timeout).await);
     let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
     loop {
-        match ready(&config, &stream, &database).await {
+        match ready(config, &stream, &database).await {
             Ok(()) => break,
             Err(NotReady::Never(error)) => return Err(error),
             Err(NotReady::Yet(reason)) => warn!(reason, "waiting"),
@@ -179,13 +271,12 @@ async fn prepare(config: ProcessorConfig, service: &Service) -> Result<Option<Co
             return Ok(None);
         }
     }
-    examine(&config, &stream, &database).await?;
+    examine(config, &stream, &database).await?;
     let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
     // What a crash left. Nobody sees it, and the next one is as good.
     drop(inserter.remove_probes().await);
-    let clock = service.clock.clone();
-    Ok(Some(Context::new(config, stream, inserter, clock)))
+    Ok(Some(Parts::new(config, &stream, inserter, &service.clock)))
 }
 
 enum NotReady {
@@ -262,15 +353,15 @@ async fn pause(delay: Duration, shutdown: &Shutdown) -> bool {
 
 /// Takes this consumer out of the group, unless entries are pending under it. Returns how many
 /// are; where Redis cannot be asked, at least those the last bulks left.
-async fn leave_group(context: &Context) -> usize {
+async fn leave_group(consumer: &Consumer) -> usize {
     let mut pending = 0;
     let mut at_least = 0;
-    for partition in 0..context.stream.partitions() {
-        match context.stream.leave(partition, &context.consumer).await {
+    for partition in 0..consumer.stream.partitions() {
+        match consumer.stream.leave(partition, &consumer.name).await {
             Ok(entries) => pending += usize::try_from(entries).unwrap_or(usize::MAX),
             Err(error) => {
                 info!(partition, %error, "consumer stays in the group");
-                at_least = context.unfinished.load(Ordering::SeqCst);
+                at_least = consumer.unfinished.load(Ordering::SeqCst);
             }
         }
     }

@@ -8,11 +8,11 @@ use evp_shared::stream::audit::FIELDS_MAX;
 use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
 use tracing::warn;
 
-use crate::audit::buckets::{hours_since, owed_before, owed_of, second, total_before, type_table};
+use crate::audit::auditor::Auditor;
+use crate::audit::buckets::{owed_of, second};
 use crate::audit::compare::{DifferingBucket, compare};
 use crate::audit::verify::Differences;
-use crate::bulk::commit::{BulkFailure, commit_all};
-use crate::context::Context;
+use crate::bulk::commit::BulkFailure;
 
 const DAY: u64 = 24 * 3_600;
 
@@ -38,61 +38,149 @@ impl Repaired {
     }
 }
 
-/// The Unix second before which no frame of `partition` will be delivered or settled again.
-///
-/// # Errors
-/// [`BulkFailure`].
-pub async fn old_before(context: &Context, partition: u16) -> Result<u64, BulkFailure> {
-    let settled = (context.clock.now_ms() / 1_000).saturating_sub(DAY);
-    let oldest = context.stream.oldest_uncommitted(partition).await?;
-    let pending = oldest.map_or(settled, |oldest| oldest.received_at_ms / 1_000);
-    Ok(settled.min(pending).saturating_sub(MARGIN))
-}
-
-/// Mends `differences` of `partition`, as far as they can be mended: what is younger than a day
-/// is settled, what ended before the Unix second `old` is set.
-///
-/// # Errors
-/// [`BulkFailure`]; repeating is harmless.
-pub async fn repair(
-    context: &Context,
-    partition: u16,
-    differences: &Differences,
-    old: u64,
-) -> Result<Repaired, BulkFailure> {
-    let mut repaired = Repaired::default();
-    for minutes in young_minutes(differences, context.clock.now_ms() / 1_000) {
-        let seconds = second(Step::Minute, minutes)..second(Step::Minute, minutes + 1);
-        repaired.settled_events += settle(context, partition, seconds).await?;
+impl Auditor {
+    /// The Unix second before which no frame of `partition` will be delivered or settled again.
+    ///
+    /// # Errors
+    /// [`BulkFailure`].
+    pub async fn old_before(&self, partition: u16) -> Result<u64, BulkFailure> {
+        let settled = (self.clock.now_ms() / 1_000).saturating_sub(DAY);
+        let oldest = self.stream.oldest_uncommitted(partition).await?;
+        let pending = oldest.map_or(settled, |oldest| oldest.received_at_ms / 1_000);
+        Ok(settled.min(pending).saturating_sub(MARGIN))
     }
-    for (step, bucket) in &differences.buckets {
-        if (bucket.number + 1) * step.seconds() <= old {
-            repaired.set_counts += set_bucket(context, partition, *step, bucket.number).await?;
+
+    /// Mends `differences` of `partition`, as far as they can be mended: what is younger than a day
+    /// is settled, what ended before the Unix second `old` is set.
+    ///
+    /// # Errors
+    /// [`BulkFailure`]; repeating is harmless.
+    pub async fn repair(
+        &self,
+        partition: u16,
+        differences: &Differences,
+        old: u64,
+    ) -> Result<Repaired, BulkFailure> {
+        let mut repaired = Repaired::default();
+        for minutes in young_minutes(differences, self.clock.now_ms() / 1_000) {
+            let seconds = second(Step::Minute, minutes)..second(Step::Minute, minutes + 1);
+            repaired.settled_events += self.settle(partition, seconds).await?;
         }
+        for (step, bucket) in &differences.buckets {
+            if (bucket.number + 1) * step.seconds() <= old {
+                repaired.set_counts += self.set_bucket(partition, *step, bucket.number).await?;
+            }
+        }
+        if differences.total.is_some() {
+            repaired.set_counts += self
+                .set_total(partition, old / Step::Hour.seconds())
+                .await?;
+        }
+        Ok(repaired)
     }
-    if differences.total.is_some() {
-        repaired.set_counts += set_total(context, partition, old / Step::Hour.seconds()).await?;
-    }
-    Ok(repaired)
-}
 
-/// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
-/// only what was missing is added. Returns the events added.
-///
-/// # Errors
-/// [`BulkFailure`]; repeating is harmless.
-pub async fn settle(
-    context: &Context,
-    partition: u16,
-    seconds: Range<u32>,
-) -> Result<u64, BulkFailure> {
-    let settles = context
-        .inserter
-        .receipts_of_seconds(partition, seconds)
-        .await?;
-    let life = context.lives.known(partition);
-    let done = commit_all(context, partition, life, (&[], &settles)).await?;
-    Ok(done.counted)
+    /// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
+    /// only what was missing is added. Returns the events added.
+    ///
+    /// # Errors
+    /// [`BulkFailure`]; repeating is harmless.
+    pub async fn settle(&self, partition: u16, seconds: Range<u32>) -> Result<u64, BulkFailure> {
+        let settles = self
+            .inserter
+            .receipts_of_seconds(partition, seconds)
+            .await?;
+        let life = self.committer.lives.known(partition);
+        let done = self
+            .committer
+            .commit_all(partition, life, &[], &settles)
+            .await?;
+        Ok(done.counted)
+    }
+
+    async fn set_bucket(
+        &self,
+        partition: u16,
+        step: Step,
+        number: u64,
+    ) -> Result<u64, BulkFailure> {
+        let hash = CountHash::Bucket(step, number);
+        let found = self.stream.read_counts(partition, &[hash]).await?;
+        let seconds = second(step, number)..second(step, number + 1);
+        let mut sums = self
+            .inserter
+            .receipt_sums(partition, step.seconds(), seconds)
+            .await?;
+        let owed = sums.remove(&number);
+        let table = self.type_table(partition, &owed).await?;
+        let owed = owed_of(&table, owed.as_ref());
+        let differing = found
+            .first()
+            .and_then(|found| compare(number, found, &owed));
+        let Some(differing) = differing else {
+            return Ok(0);
+        };
+        self.set(
+            partition,
+            hash,
+            (&rows(&differing, &owed), &[], differing.damaged),
+        )
+        .await
+    }
+
+    /// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
+    /// at that moment; not while one of those is damaged, for nobody knows what it held.
+    async fn set_total(&self, partition: u16, hour: u64) -> Result<u64, BulkFailure> {
+        let (found, are_hours_whole) = self.total_before(partition, hour).await?;
+        if !are_hours_whole {
+            warn!(
+                partition,
+                "an hour's counts are damaged: the counts over all time wait for its repair"
+            );
+            return Ok(0);
+        }
+        let owed = self.owed_before(partition, hour).await?;
+        let table = self.type_table(partition, [&owed]).await?;
+        let owed = table.fold(&owed);
+        let Some(differing) = compare(0, &found, &owed) else {
+            return Ok(0);
+        };
+        let plus = self.hours_since(hour);
+        // What only the hours hold is owed nothing before them, and must not go with the damaged.
+        let mut of_hours = owed;
+        for field in found.counts.into_keys() {
+            of_hours.entry(field).or_default();
+        }
+        let rows = rows(&differing, &of_hours);
+        self.set(
+            partition,
+            CountHash::Total,
+            (&rows, &plus, differing.damaged),
+        )
+        .await
+    }
+
+    async fn set(
+        &self,
+        partition: u16,
+        hash: CountHash,
+        (rows, plus, anew): (&[CountTo], &[CountHash], bool),
+    ) -> Result<u64, BulkFailure> {
+        let mut set = 0;
+        let mut parts = rows.chunks(FIELDS_MAX);
+        // A damaged hash begins anew also when nothing is owed.
+        let first = parts.next().unwrap_or_default();
+        for (index, rows) in std::iter::once(first).chain(parts).enumerate() {
+            let counts = SetCounts {
+                life: self.committer.lives.known(partition),
+                hash,
+                anew: anew && index == 0,
+                plus,
+                rows,
+            };
+            set += self.stream.set_counts(partition, &counts).await?;
+        }
+        Ok(set)
+    }
 }
 
 /// The minutes, younger than a day, whose receipts are to be settled.
@@ -108,93 +196,6 @@ fn young_minutes(differences: &Differences, now: u64) -> BTreeSet<u64> {
         minutes.extend(from / 60..to.div_ceil(60).max(from / 60));
     }
     minutes
-}
-
-async fn set_bucket(
-    context: &Context,
-    partition: u16,
-    step: Step,
-    number: u64,
-) -> Result<u64, BulkFailure> {
-    let hash = CountHash::Bucket(step, number);
-    let found = context.stream.read_counts(partition, &[hash]).await?;
-    let seconds = second(step, number)..second(step, number + 1);
-    let mut sums = context
-        .inserter
-        .receipt_sums(partition, step.seconds(), seconds)
-        .await?;
-    let owed = sums.remove(&number);
-    let table = type_table(context, partition, &owed).await?;
-    let owed = owed_of(&table, owed.as_ref());
-    let differing = found
-        .first()
-        .and_then(|found| compare(number, found, &owed));
-    let Some(differing) = differing else {
-        return Ok(0);
-    };
-    set(
-        context,
-        partition,
-        hash,
-        (&rows(&differing, &owed), &[], differing.damaged),
-    )
-    .await
-}
-
-/// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
-/// at that moment; not while one of those is damaged, for nobody knows what it held.
-async fn set_total(context: &Context, partition: u16, hour: u64) -> Result<u64, BulkFailure> {
-    let (found, are_hours_whole) = total_before(context, partition, hour).await?;
-    if !are_hours_whole {
-        warn!(
-            partition,
-            "an hour's counts are damaged: the counts over all time wait for its repair"
-        );
-        return Ok(0);
-    }
-    let owed = owed_before(context, partition, hour).await?;
-    let table = type_table(context, partition, [&owed]).await?;
-    let owed = table.fold(&owed);
-    let Some(differing) = compare(0, &found, &owed) else {
-        return Ok(0);
-    };
-    let plus = hours_since(context, hour);
-    // What only the hours hold is owed nothing before them, and must not go with the damaged.
-    let mut of_hours = owed;
-    for field in found.counts.into_keys() {
-        of_hours.entry(field).or_default();
-    }
-    let rows = rows(&differing, &of_hours);
-    set(
-        context,
-        partition,
-        CountHash::Total,
-        (&rows, &plus, differing.damaged),
-    )
-    .await
-}
-
-async fn set(
-    context: &Context,
-    partition: u16,
-    hash: CountHash,
-    (rows, plus, anew): (&[CountTo], &[CountHash], bool),
-) -> Result<u64, BulkFailure> {
-    let mut set = 0;
-    let mut parts = rows.chunks(FIELDS_MAX);
-    // A damaged hash begins anew also when nothing is owed.
-    let first = parts.next().unwrap_or_default();
-    for (index, rows) in std::iter::once(first).chain(parts).enumerate() {
-        let counts = SetCounts {
-            life: context.lives.known(partition),
-            hash,
-            anew: anew && index == 0,
-            plus,
-            rows,
-        };
-        set += context.stream.set_counts(partition, &counts).await?;
-    }
-    Ok(set)
 }
 
 /// What is to be set: all that is owed where the bucket begins anew, else what differs.

@@ -9,10 +9,9 @@ use std::ops::Range;
 
 use evp_shared::counters::Step;
 
-use crate::audit::buckets::{differing_buckets, owed_before, total_before, type_table};
+use crate::audit::auditor::Auditor;
 use crate::audit::compare::{CLOSED_AFTER, DifferingBucket, Span, compare};
 use crate::bulk::commit::BulkFailure;
-use crate::context::Context;
 
 /// Times a difference is looked at again: a commit on its way looks like one.
 const LOOKS: usize = 3;
@@ -45,70 +44,72 @@ impl Differences {
     }
 }
 
-/// Compares the buckets of `partition` in `span`, and the counts over all time when the span
-/// leaves nothing out.
-///
-/// # Errors
-/// [`BulkFailure`].
-pub async fn differences(
-    context: &Context,
-    partition: u16,
-    span: Span,
-) -> Result<Differences, BulkFailure> {
-    let now = context.clock.now_ms() / 1_000;
-    let mut found = Differences::default();
-    for step in Step::ALL {
-        let buckets = span.buckets(step, now);
-        found.compared += usize::try_from(buckets.end - buckets.start).unwrap_or(usize::MAX);
-        let differing = lasting_differences(context, partition, step, buckets).await?;
-        found
-            .buckets
-            .extend(differing.into_iter().map(|bucket| (step, bucket)));
-    }
-    if span.is_everything() {
-        found.compared += 1;
-        let closed = now.saturating_sub(CLOSED_AFTER) / Step::Hour.seconds();
-        found.total = differing_total(context, partition, closed).await?;
-        for _ in 1..LOOKS {
-            if found.total.is_none() {
-                break;
-            }
-            tokio::time::sleep(LOOK_PAUSE).await;
-            found.total = differing_total(context, partition, closed).await?;
+impl Auditor {
+    /// Compares the buckets of `partition` in `span`, and the counts over all time when the span
+    /// leaves nothing out.
+    ///
+    /// # Errors
+    /// [`BulkFailure`].
+    pub async fn differences(
+        &self,
+        partition: u16,
+        span: Span,
+    ) -> Result<Differences, BulkFailure> {
+        let now = self.clock.now_ms() / 1_000;
+        let mut found = Differences::default();
+        for step in Step::ALL {
+            let buckets = span.buckets(step, now);
+            found.compared += usize::try_from(buckets.end - buckets.start).unwrap_or(usize::MAX);
+            let differing = self.lasting_differences(partition, step, buckets).await?;
+            found
+                .buckets
+                .extend(differing.into_iter().map(|bucket| (step, bucket)));
         }
+        if span.is_everything() {
+            found.compared += 1;
+            let closed = now.saturating_sub(CLOSED_AFTER) / Step::Hour.seconds();
+            found.total = self.differing_total(partition, closed).await?;
+            for _ in 1..LOOKS {
+                if found.total.is_none() {
+                    break;
+                }
+                tokio::time::sleep(LOOK_PAUSE).await;
+                found.total = self.differing_total(partition, closed).await?;
+            }
+        }
+        Ok(found)
     }
-    Ok(found)
-}
 
-/// The buckets that differ, also when one looks again.
-async fn lasting_differences(
-    context: &Context,
-    partition: u16,
-    step: Step,
-    buckets: Range<u64>,
-) -> Result<Vec<DifferingBucket>, BulkFailure> {
-    let mut differing = differing_buckets(context, partition, step, buckets).await?;
-    for _ in 1..LOOKS {
-        let (Some(first), Some(last)) = (differing.first(), differing.last()) else {
-            break;
-        };
-        let again = first.number..last.number + 1;
-        tokio::time::sleep(LOOK_PAUSE).await;
-        let still = differing_buckets(context, partition, step, again).await?;
-        differing = still;
+    /// The buckets that differ, also when one looks again.
+    async fn lasting_differences(
+        &self,
+        partition: u16,
+        step: Step,
+        buckets: Range<u64>,
+    ) -> Result<Vec<DifferingBucket>, BulkFailure> {
+        let mut differing = self.differing_buckets(partition, step, buckets).await?;
+        for _ in 1..LOOKS {
+            let (Some(first), Some(last)) = (differing.first(), differing.last()) else {
+                break;
+            };
+            let again = first.number..last.number + 1;
+            tokio::time::sleep(LOOK_PAUSE).await;
+            let still = self.differing_buckets(partition, step, again).await?;
+            differing = still;
+        }
+        Ok(differing)
     }
-    Ok(differing)
-}
 
-/// Compares the counts over all time, less those of the hours from `closed` on, with the receipts
-/// before that hour.
-async fn differing_total(
-    context: &Context,
-    partition: u16,
-    closed: u64,
-) -> Result<Option<DifferingBucket>, BulkFailure> {
-    let (found, _) = total_before(context, partition, closed).await?;
-    let owed = owed_before(context, partition, closed).await?;
-    let table = type_table(context, partition, [&owed]).await?;
-    Ok(compare(0, &found, &table.fold(&owed)))
+    /// Compares the counts over all time, less those of the hours from `closed` on, with the receipts
+    /// before that hour.
+    async fn differing_total(
+        &self,
+        partition: u16,
+        closed: u64,
+    ) -> Result<Option<DifferingBucket>, BulkFailure> {
+        let (found, _) = self.total_before(partition, closed).await?;
+        let owed = self.owed_before(partition, closed).await?;
+        let table = self.type_table(partition, [&owed]).await?;
+        Ok(compare(0, &found, &table.fold(&owed)))
+    }
 }

@@ -1,12 +1,18 @@
 //! Committing a bulk: what goes into which call of the commit script.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use evp_shared::stream::commit::{CELLS_MAX, CELLS_PER_ROW, ENTRIES_MAX};
-use evp_shared::stream::{Commit, EntryAck, KeptWindow, Life, Settle, StreamError};
+use evp_shared::stream::{
+    Commit, Committed, EntryAck, KeptWindow, Life, Settle, Stream, StreamError,
+};
 
-use crate::context::Context;
+use crate::config::ProcessorConfig;
+use crate::deliver::lives::Lives;
+use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
 use crate::store::receipt::Receipts;
 
@@ -25,38 +31,54 @@ pub enum BulkFailure {
 #[derive(Debug, Default)]
 pub struct Batch(BTreeMap<(u16, Life), Vec<EntryAck>>);
 
-/// What the commits of one partition did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sum {
-    /// Events added to the counters.
-    pub counted: u64,
-    /// Duplicates.
-    pub duplicates: u64,
-    /// Events among the dead letters.
-    pub dead_letters: u64,
-    /// Frames left to verify.
-    pub left_to_verify: u64,
-    /// Events appended and not acknowledged, after the last of them.
-    pub backlog_events: i64,
-    /// Writes that failed midway.
-    pub failures: Vec<String>,
-}
-
 impl Batch {
     /// Adds an entry to acknowledge.
     pub fn acknowledge(&mut self, partition: u16, life: Life, ack: EntryAck) {
         self.0.entry((partition, life)).or_default().push(ack);
     }
+}
 
-    /// Settles `receipts` and acknowledges the entries.
+/// Brings what is done into Redis.
+#[derive(Debug)]
+pub struct Committer {
+    /// The stream commands.
+    pub stream: Stream,
+    /// The lives of the partitions.
+    pub lives: Arc<Lives>,
+    /// Redis is short of memory: no acknowledged entry is kept.
+    pub memory_short: AtomicBool,
+    kept_age: Duration,
+    kept_bytes: u64,
+    metrics: Arc<Metrics>,
+}
+
+impl Committer {
+    /// Commits to `stream`.
+    pub fn new(
+        config: &ProcessorConfig,
+        stream: Stream,
+        lives: Arc<Lives>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            stream,
+            lives,
+            memory_short: false.into(),
+            kept_age: config.kept_age,
+            kept_bytes: config.kept_bytes,
+            metrics,
+        }
+    }
+
+    /// Settles `receipts` and acknowledges the entries of `batch`.
     ///
     /// # Errors
     /// [`StreamError`]; what was committed before it stays so, and repeating is harmless.
     pub async fn commit(
         &self,
-        context: &Context,
+        batch: &Batch,
         receipts: &Receipts,
-    ) -> Result<BTreeMap<u16, Sum>, StreamError> {
+    ) -> Result<BTreeMap<u16, Committed>, StreamError> {
         let mut settles: BTreeMap<u16, Vec<Settle>> = BTreeMap::new();
         for settle in receipts.settles() {
             settles
@@ -65,60 +87,61 @@ impl Batch {
                 .push(settle.clone());
         }
         let mut sums = BTreeMap::new();
-        for ((partition, life), acks) in &self.0 {
+        for ((partition, life), acks) in &batch.0 {
             // The first group of a partition settles all of its frames; a bit is a bit whoever
             // sets it.
             let settles = settles.remove(partition).unwrap_or_default();
-            let sum = commit_all(context, *partition, *life, (acks, &settles)).await?;
-            context.metrics.committed(*partition, &sum);
+            let sum = self.commit_all(*partition, *life, acks, &settles).await?;
+            self.metrics.committed(*partition, &sum);
             sums.insert(*partition, sum);
         }
         for (partition, settles) in &settles {
-            let life = context.lives.known(*partition);
-            let sum = commit_all(context, *partition, life, (&[], settles)).await?;
-            context.metrics.committed(*partition, &sum);
+            let life = self.lives.known(*partition);
+            let sum = self.commit_all(*partition, life, &[], settles).await?;
+            self.metrics.committed(*partition, &sum);
             sums.insert(*partition, sum);
         }
         Ok(sums)
     }
-}
 
-/// Commits in as many calls as the script's bounds ask for. Frames are settled before the last
-/// entry is acknowledged, so that a crash in between leaves an entry to settle the rest by.
-///
-/// # Errors
-/// [`StreamError`]; repeating is harmless.
-pub async fn commit_all(
-    context: &Context,
-    partition: u16,
-    life: Life,
-    (acks, settles): (&[EntryAck], &[Settle]),
-) -> Result<Sum, StreamError> {
-    let mut sum = Sum::default();
-    for (acks, settles) in calls(acks, settles) {
-        let commit = Commit {
-            life,
-            entries: acks,
-            settles,
-            kept: kept(context),
-        };
-        let done = context.stream.commit(partition, &commit).await?;
-        sum.counted += done.counted;
-        sum.duplicates += done.duplicates;
-        sum.dead_letters += done.dead_letters;
-        sum.left_to_verify += done.left_to_verify;
-        sum.backlog_events = done.backlog_events;
-        sum.failures.extend(done.failures);
+    /// Commits in as many calls as the script's bounds ask for. Frames are settled before the last
+    /// entry is acknowledged, so that a crash in between leaves an entry to settle the rest by.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn commit_all(
+        &self,
+        partition: u16,
+        life: Life,
+        acks: &[EntryAck],
+        settles: &[Settle],
+    ) -> Result<Committed, StreamError> {
+        let mut sum = Committed::default();
+        for (acks, settles) in calls(acks, settles) {
+            let commit = Commit {
+                life,
+                entries: acks,
+                settles,
+                kept: self.kept(),
+            };
+            let done = self.stream.commit(partition, &commit).await?;
+            sum.counted += done.counted;
+            sum.duplicates += done.duplicates;
+            sum.dead_letters += done.dead_letters;
+            sum.left_to_verify += done.left_to_verify;
+            sum.backlog_events = done.backlog_events;
+            sum.failures.extend(done.failures);
+        }
+        Ok(sum)
     }
-    Ok(sum)
-}
 
-/// The kept window as of now.
-pub fn kept(context: &Context) -> KeptWindow {
-    KeptWindow {
-        age: context.config.kept_age,
-        bytes: context.config.kept_bytes,
-        none: context.memory_short.load(Ordering::Relaxed),
+    /// The kept window as of now.
+    pub fn kept(&self) -> KeptWindow {
+        KeptWindow {
+            age: self.kept_age,
+            bytes: self.kept_bytes,
+            none: self.memory_short.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::bulk::commit::BulkFailure;
-use crate::bulk::pipeline::{Processed, process};
+use crate::bulk::pipeline::{Pipeline, Processed};
 use crate::config::BulkLimits;
-use crate::context::Context;
+use crate::deliver::consumer::Consumer;
 use crate::deliver::queue::Queue;
 use crate::entry::Delivery;
 use crate::store::insert::StoreFailure;
@@ -21,8 +21,12 @@ use crate::store::insert::StoreFailure;
 /// Stores for one processor until the deliveries end.
 #[derive(Debug)]
 pub struct WorkLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Whose deliveries they are.
+    pub consumer: Arc<Consumer>,
+    /// What is done with a bulk.
+    pub pipeline: Arc<Pipeline>,
+    /// Bounds of a bulk.
+    pub limits: BulkLimits,
     /// Where deliveries come from.
     pub deliveries: mpsc::Receiver<Vec<Delivery>>,
     /// Whether MongoDB takes what it is given.
@@ -43,7 +47,7 @@ impl WorkLoop {
     /// # Errors
     /// A bulk panicked.
     pub async fn run(mut self) -> Result<(), tokio::task::JoinError> {
-        let whole = self.context.config.bulk;
+        let whole = self.limits;
         let mut limits = whole;
         let mut queue = Queue::default();
         let mut bulks: JoinSet<Concluded> = JoinSet::new();
@@ -61,13 +65,13 @@ impl WorkLoop {
                 }
             }
             while let Some(bulk) = queue.next(limits, bulks.len()) {
-                let context = Arc::clone(&self.context);
+                let pipeline = Arc::clone(&self.pipeline);
                 bulks.spawn(async move {
                     let entries = bulk
                         .iter()
                         .map(|one| (one.entry.partition, one.entry.id))
                         .collect();
-                    let result = process(&context, bulk).await;
+                    let result = pipeline.process(bulk).await;
                     Concluded { entries, result }
                 });
             }
@@ -77,55 +81,55 @@ impl WorkLoop {
 
     /// Learns from a bulk that is over, and returns the limits of the next ones.
     fn conclude(&self, concluded: Concluded, limits: BulkLimits, whole: BulkLimits) -> BulkLimits {
-        let context = &*self.context;
+        let consumer = &*self.consumer;
         if concluded.result.is_err() && self.shutdown.is_triggered() {
             let left = concluded.entries.len();
-            context.unfinished.fetch_add(left, Ordering::SeqCst);
+            consumer.unfinished.fetch_add(left, Ordering::SeqCst);
         }
         for (partition, id) in concluded.entries {
-            context.in_flight.leave(partition, id);
+            consumer.in_flight.leave(partition, id);
         }
         match concluded.result {
             Ok(processed) => {
                 // What sent nothing to MongoDB proves nothing of it.
                 if processed.is_confirmed {
                     self.mongo.ok();
-                    context.breaker.succeed();
+                    consumer.breaker.succeed();
                 }
                 if processed.unknown > 0 {
                     warn!(
                         frames = processed.unknown,
                         "frames stay pending: an event is unknown"
                     );
-                    context
+                    consumer
                         .metrics
                         .unknown_frames
                         .increment(processed.unknown as u64);
-                    context.left_overs.signal();
+                    consumer.left_overs.signal();
                 }
                 if processed.foreign > 0 {
                     error!(
                         entries = processed.foreign,
                         "frames of another identity stay pending"
                     );
-                    context.foreign.fetch_add(1, Ordering::SeqCst);
+                    consumer.foreign.fetch_add(1, Ordering::SeqCst);
                 }
                 limits.doubled_up_to(whole)
             }
             Err(BulkFailure::Stream(failure)) => {
                 if !matches!(failure, StreamError::NewLife) {
                     warn!(error = %failure, "bulk not committed");
-                    context.breaker.fail(context.clock.now());
+                    consumer.breaker.fail(consumer.clock.now());
                 }
-                context.left_overs.signal();
+                consumer.left_overs.signal();
                 limits
             }
             Err(BulkFailure::Store(failure)) => {
                 warn!(error = chain(&failure), "bulk not stored");
                 self.mongo.fail(failure.to_string());
-                context.metrics.store_failures.increment(1);
-                context.breaker.fail(context.clock.now());
-                context.left_overs.signal();
+                consumer.metrics.store_failures.increment(1);
+                consumer.breaker.fail(consumer.clock.now());
+                consumer.left_overs.signal();
                 // Down to a frame alone, which is then looked at document by document.
                 limits.halved()
             }

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{block_on, complain, configured, open_context, parse_time, print};
+use super::{block_on, complain, configured, open_database, open_stream, parse_time, print};
+use crate::audit::auditor::Auditor;
 use crate::audit::compare::Span;
 use crate::audit::deep::{Deep, deep};
-use crate::audit::repair::{Repaired, old_before, repair};
-use crate::audit::verify::{Differences, differences};
+use crate::audit::repair::Repaired;
+use crate::audit::verify::Differences;
 use crate::config::ProcessorConfig;
-use crate::context::Context;
 
 /// Exit code when the comparison could not be made.
 const COULD_NOT_TELL: u8 = 2;
@@ -98,28 +98,29 @@ pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
 /// # Errors
 /// It could not be told.
 pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
-    let context = open_context(config).await?;
+    let (stream, database) = (open_stream(config).await?, open_database(config).await?);
+    let auditor = Auditor::of_command(config, stream, database);
     let partitions = match verify.partition {
-        None => 0..context.stream.partitions(),
+        None => 0..auditor.stream.partitions(),
         Some(partition) => {
-            context.stream.keys(partition)?;
+            auditor.stream.keys(partition)?;
             partition..partition + 1
         }
     };
     if verify.repair {
         for partition in partitions.clone() {
-            context.lives.greet(partition).await?;
+            auditor.committer.lives.greet(partition).await?;
         }
     }
     let mut old = BTreeMap::new();
     for partition in partitions.clone() {
-        old.insert(partition, old_before(&context, partition).await?);
+        old.insert(partition, auditor.old_before(partition).await?);
     }
     let mut report = Report::default();
     if verify.deep {
         // Before the counters are compared: they are compared with mended receipts.
-        let before = deep_before(&context, verify, &old).await?;
-        let found = deep(context.inserter.database(), &before, verify.repair).await?;
+        let before = deep_before(&auditor, verify, &old).await?;
+        let found = deep(auditor.inserter.database(), &before, verify.repair).await?;
         report.deep = Some(found);
     }
     let seconds = |ms: Option<u64>| ms.map(|ms| ms / 1_000);
@@ -128,12 +129,12 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
         to: seconds(verify.to),
     };
     for (partition, old) in old {
-        let mut found = differences(&context, partition, span).await?;
+        let mut found = auditor.differences(partition, span).await?;
         report.found += found.counts();
         if verify.repair && !found.is_empty() {
-            let repaired = repair(&context, partition, &found, old).await?;
+            let repaired = auditor.repair(partition, &found, old).await?;
             report.repaired.add(repaired);
-            found = differences(&context, partition, span).await?;
+            found = auditor.differences(partition, span).await?;
         }
         report.differences.insert(partition, found);
     }
@@ -142,17 +143,17 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
 
 /// Up to which Unix second frames are compared with events, by partition.
 async fn deep_before(
-    context: &Context,
+    auditor: &Auditor,
     verify: &Verify,
     old: &BTreeMap<u16, u64>,
 ) -> anyhow::Result<BTreeMap<u16, u64>> {
     if !verify.any_age {
         return Ok(old.clone());
     }
-    let now = context.clock.now_ms() / 1_000 + 1;
+    let now = auditor.clock.now_ms() / 1_000 + 1;
     let mut before = BTreeMap::new();
     for partition in old.keys() {
-        let oldest = context.stream.oldest_uncommitted(*partition).await?;
+        let oldest = auditor.stream.oldest_uncommitted(*partition).await?;
         let pending = oldest.map_or(now, |oldest| oldest.received_at_ms / 1_000);
         before.insert(*partition, pending.min(now));
     }

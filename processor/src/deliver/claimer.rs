@@ -4,6 +4,7 @@
 //! while a healthy reader merely waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
@@ -11,7 +12,7 @@ use evp_shared::stream::{ClaimStep, EntryId, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
-use crate::context::Context;
+use crate::deliver::consumer::Consumer;
 use crate::entry::Delivery;
 
 /// Entries per step. Small enough that two steps, which the channel holds, are stored well
@@ -21,8 +22,10 @@ const STEP: u64 = 100;
 /// Claims for one processor until the shutdown.
 #[derive(Debug)]
 pub struct ClaimLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Whom the entries are given to.
+    pub consumer: Arc<Consumer>,
+    /// Wait between two passes.
+    pub interval: Duration,
     /// Where deliveries go; full, it holds the claimer back.
     pub deliveries: mpsc::Sender<Vec<Delivery>>,
     /// Sign of life.
@@ -37,11 +40,11 @@ impl ClaimLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.context.config.claim_interval) => {}
+                () = tokio::time::sleep(self.interval) => {}
                 () = shutdown.triggered() => return Ok(()),
             }
             self.beat.beat();
-            for partition in 0..self.context.stream.partitions() {
+            for partition in 0..self.consumer.stream.partitions() {
                 let pass = self.pass(partition);
                 let passed = tokio::select! {
                     passed = pass => passed,
@@ -56,27 +59,26 @@ impl ClaimLoop {
     }
 
     async fn pass(&self, partition: u16) -> Result<(), StreamError> {
-        let context = &*self.context;
+        let consumer = &*self.consumer;
         let mut cursor = EntryId::ZERO;
         loop {
-            if context.breaker.is_open() {
+            if consumer.breaker.is_open() {
                 return Ok(());
             }
             // Room first: an entry claimed and not worked on would only grow idle here.
             let Ok(room) = self.deliveries.reserve().await else {
                 return Ok(());
             };
-            let lives = context.lives_now();
-            let idle = context.config.claim_idle;
+            let lives = consumer.lives_now();
             let step = ClaimStep {
-                consumer: &context.consumer,
-                idle,
+                consumer: &consumer.name,
+                idle: consumer.claim_idle,
                 cursor,
                 count: STEP,
             };
-            let claimed = context.stream.claim(partition, step).await?;
+            let claimed = consumer.stream.claim(partition, step).await?;
             if !claimed.deleted.is_empty() {
-                context
+                consumer
                     .metrics
                     .entries_lost
                     .increment(claimed.deleted.len() as u64);
@@ -86,8 +88,8 @@ impl ClaimLoop {
                     "pending entries were deleted"
                 );
             }
-            let deliveries = context.deliver(claimed.entries, &lives, true);
-            context.metrics.claimed.increment(deliveries.len() as u64);
+            let deliveries = consumer.deliver(claimed.entries, &lives, true);
+            consumer.metrics.claimed.increment(deliveries.len() as u64);
             if !deliveries.is_empty() {
                 room.send(deliveries);
             }

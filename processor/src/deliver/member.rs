@@ -9,7 +9,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{EntryId, StreamError};
 use tracing::{debug, info};
 
-use crate::context::Context;
+use crate::deliver::consumer::Consumer;
 
 /// Longest wait between two looks at what is worked on.
 const LOOK_MAX: Duration = Duration::from_secs(10);
@@ -27,8 +27,8 @@ const GONE_AFTER: Duration = Duration::from_secs(3_600);
 /// Looks after one processor's membership until the shutdown.
 #[derive(Debug)]
 pub struct MemberLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Whose membership.
+    pub consumer: Arc<Consumer>,
     /// Sign of life.
     pub beat: Beat,
 }
@@ -39,26 +39,26 @@ impl MemberLoop {
     /// # Errors
     /// None: what fails is tried again.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
-        let context = &*self.context;
-        let every = (context.config.claim_idle / 4).min(LOOK_MAX);
+        let consumer = &*self.consumer;
+        let every = (consumer.claim_idle / 4).min(LOOK_MAX);
         let mut looks = tokio::time::interval(every);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut sweep_due = context.clock.now();
+        let mut sweep_due = consumer.clock.now();
         loop {
             tokio::select! {
                 _ = looks.tick() => {}
                 () = shutdown.triggered() => return Ok(()),
             }
-            let sweeps = context.clock.now() >= sweep_due;
-            for partition in 0..context.stream.partitions() {
-                if let Err(error) = self.in_time(self.refresh(partition)).await {
+            let sweeps = consumer.clock.now() >= sweep_due;
+            for partition in 0..consumer.stream.partitions() {
+                if let Err(error) = consumer.in_time(self.refresh(partition)).await {
                     debug!(%error, partition, "entries not refreshed");
                 }
                 if !sweeps {
                     continue;
                 }
-                match self.in_time(self.sweep(partition)).await {
-                    Ok(()) => sweep_due = context.clock.now() + SWEEP_EVERY,
+                match consumer.in_time(self.sweep(partition)).await {
+                    Ok(()) => sweep_due = consumer.clock.now() + SWEEP_EVERY,
                     Err(error) => debug!(%error, partition, "consumers not looked at"),
                 }
             }
@@ -68,11 +68,11 @@ impl MemberLoop {
 
     /// Refreshes what has been worked on for half the time after which others take it.
     async fn refresh(&self, partition: u16) -> Result<(), StreamError> {
-        let context = &*self.context;
-        let of_own = (&*context.consumer, context.config.claim_idle / 2);
+        let consumer = &*self.consumer;
+        let of_own = (&*consumer.name, consumer.claim_idle / 2);
         let mut after = EntryId::ZERO;
         loop {
-            let page = context
+            let page = consumer
                 .stream
                 .pending_longer(partition, of_own, after, PAGE)
                 .await?;
@@ -82,9 +82,9 @@ impl MemberLoop {
             after = *last;
             let worked_on: Vec<EntryId> = page
                 .into_iter()
-                .filter(|id| context.in_flight.has(partition, *id))
+                .filter(|id| consumer.in_flight.has(partition, *id))
                 .collect();
-            let refreshed = context
+            let refreshed = consumer
                 .stream
                 .refresh(partition, of_own, &worked_on)
                 .await?;
@@ -95,24 +95,12 @@ impl MemberLoop {
     }
 
     async fn sweep(&self, partition: u16) -> Result<(), StreamError> {
-        let context = &*self.context;
-        let own = &context.consumer;
-        let gone = context.stream.sweep(partition, own, GONE_AFTER).await?;
+        let consumer = &*self.consumer;
+        let own = &consumer.name;
+        let gone = consumer.stream.sweep(partition, own, GONE_AFTER).await?;
         if !gone.is_empty() {
             info!(partition, consumers = ?gone, "consumers that were gone are out of the group");
         }
         Ok(())
-    }
-
-    /// Without a connection a command waits for one, for as long as that takes.
-    async fn in_time<T>(
-        &self,
-        asked: impl Future<Output = Result<T, StreamError>>,
-    ) -> Result<T, StreamError> {
-        let patience = self.context.config.redis.command_timeout;
-        match tokio::time::timeout(patience, asked).await {
-            Ok(answered) => answered,
-            Err(_) => Err(StreamError::NotConnected),
-        }
     }
 }

@@ -11,9 +11,11 @@ use evp_shared::stream::{Entry, EntryId, GroupReader, Life, StreamError};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::context::Context;
+use crate::config::BulkLimits;
+use crate::deliver::consumer::Consumer;
 use crate::entry::{Delivery, ReadCount, is_foreign};
 use crate::store::breaker::Admit;
+use crate::store::insert::Inserter;
 
 /// Entries per page of the own pending list.
 const PAGE: u64 = 100;
@@ -33,8 +35,16 @@ const SIZE_KNOWN_FOR: Duration = Duration::from_secs(1);
 /// Reads for one processor until the shutdown.
 #[derive(Debug)]
 pub struct ReadLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Whom the entries are given to.
+    pub consumer: Arc<Consumer>,
+    /// Asked whether MongoDB is back when there is nothing to store.
+    pub inserter: Inserter,
+    /// What one read should fill.
+    pub limits: BulkLimits,
+    /// Longest wait for new entries.
+    pub block: Duration,
+    /// That of this service's identity.
+    pub fingerprint: u32,
     /// Exclusive connections: a blocked read holds up everything behind it.
     pub pool: ReaderPool,
     /// Where deliveries go; full, it holds the reader back.
@@ -71,14 +81,14 @@ impl ReadLoop {
                 Ok(()) | Err(Stopped::Closed) => break,
                 Err(Stopped::Redis(error)) => {
                     // A reply may have been lost with the connection: its entries are pending.
-                    self.context.left_overs.signal();
+                    self.consumer.left_overs.signal();
                     debug!(%error, "reading stopped");
                     let wait = tokio::time::sleep(backoff.next_delay());
                     tokio::select! {
                         () = wait => {}
                         () = shutdown.triggered() => {}
                     }
-                    if self.context.lives.greet_all().await.is_ok() {
+                    if self.consumer.lives.greet_all().await.is_ok() {
                         backoff.reset();
                     }
                 }
@@ -89,10 +99,10 @@ impl ReadLoop {
 
     /// Reads over one connection until it fails.
     async fn read_on(&self, shutdown: &Shutdown) -> Result<(), Stopped> {
-        let context = &*self.context;
-        context.lives.greet_all().await?;
-        context.left_overs.signal();
-        let lives = context.lives_now();
+        let consumer = &*self.consumer;
+        consumer.lives.greet_all().await?;
+        consumer.left_overs.signal();
+        let lives = consumer.lives_now();
         let connection = self.pool.get().await.map_err(|error| {
             warn!(%error, "no connection to read over");
             StreamError::NotConnected
@@ -113,13 +123,13 @@ impl ReadLoop {
         made_in: &[Life],
         shutdown: &Shutdown,
     ) -> Result<(), Stopped> {
-        let context = &*self.context;
-        let group = GroupReader::new(connection, &context.stream, &context.consumer);
-        let partitions = context.stream.partitions();
+        let consumer = &*self.consumer;
+        let group = GroupReader::new(connection, &consumer.stream, &consumer.name);
+        let partitions = consumer.stream.partitions();
         let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1, partitions);
-        let mut pass_due = context.clock.now();
+        let mut pass_due = consumer.clock.now();
         while !shutdown.is_triggered() {
-            let entries = match context.breaker.admit(context.clock.now()) {
+            let entries = match consumer.breaker.admit(consumer.clock.now()) {
                 Admit::Read => count.entries(),
                 Admit::Probe => 1,
                 Admit::Wait(pause) => {
@@ -132,25 +142,24 @@ impl ReadLoop {
                     continue;
                 }
             };
-            if context.breaker.is_open() {
+            if consumer.breaker.is_open() {
                 // What failed is pending here: it is the probe.
                 self.probe(&group).await?;
                 count.forget();
-            } else if context.clock.now() >= pass_due && context.left_overs.take() {
-                pass_due = context.clock.now() + PASS_EVERY;
+            } else if consumer.clock.now() >= pass_due && consumer.left_overs.take() {
+                pass_due = consumer.clock.now() + PASS_EVERY;
                 self.read_pending(&group, shutdown).await?;
             } else {
-                let lives = context.lives_now();
+                let lives = consumer.lives_now();
                 if lives != made_in {
                     return Err(StreamError::NewLife.into());
                 }
-                let block = context.config.read_block;
-                let read = group.read_new(entries, block).await?;
-                let deliveries = context.deliver(read, &lives, false);
-                count.learn(&deliveries, context.config.bulk);
-                let since = context.clock.now();
+                let read = group.read_new(entries, self.block).await?;
+                let deliveries = consumer.deliver(read, &lives, false);
+                count.learn(&deliveries, self.limits);
+                let since = consumer.clock.now();
                 self.send(deliveries).await?;
-                if context.clock.now() - since > SIZE_KNOWN_FOR {
+                if consumer.clock.now() - since > SIZE_KNOWN_FOR {
                     count.forget();
                 }
             }
@@ -165,42 +174,42 @@ impl ReadLoop {
         group: &GroupReader<'_>,
         shutdown: &Shutdown,
     ) -> Result<(), Stopped> {
-        let context = &*self.context;
-        for partition in 0..context.stream.partitions() {
+        let consumer = &*self.consumer;
+        for partition in 0..consumer.stream.partitions() {
             let mut after = EntryId::ZERO;
-            while !shutdown.is_triggered() && !context.breaker.is_open() {
-                let lives = context.lives_now();
+            while !shutdown.is_triggered() && !consumer.breaker.is_open() {
+                let lives = consumer.lives_now();
                 let page = group.read_pending(partition, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.id;
-                self.send(context.deliver(page, &lives, true)).await?;
+                self.send(consumer.deliver(page, &lives, true)).await?;
                 self.beat.beat();
             }
         }
-        if context.breaker.is_open() {
-            context.left_overs.signal();
+        if consumer.breaker.is_open() {
+            consumer.left_overs.signal();
         }
         Ok(())
     }
 
     /// Takes up the oldest pending entry, or a new one where none is pending.
     async fn probe(&self, group: &GroupReader<'_>) -> Result<(), Stopped> {
-        let context = &*self.context;
-        let lives = context.lives_now();
-        for partition in 0..context.stream.partitions() {
+        let consumer = &*self.consumer;
+        let lives = consumer.lives_now();
+        for partition in 0..consumer.stream.partitions() {
             if let Some(oldest) = self.oldest_own(group, partition).await? {
-                context.left_overs.signal();
-                let delivery = context.deliver(vec![oldest], &lives, true);
+                consumer.left_overs.signal();
+                let delivery = consumer.deliver(vec![oldest], &lives, true);
                 return self.send(delivery).await;
             }
         }
-        let read = group.read_new(1, context.config.read_block).await?;
+        let read = group.read_new(1, self.block).await?;
         // With nothing to store, nothing else would ever show that MongoDB is back.
-        if read.is_empty() && context.inserter.probe(0).await.is_ok() {
-            context.breaker.succeed();
+        if read.is_empty() && self.inserter.probe(0).await.is_ok() {
+            consumer.breaker.succeed();
             self.mongo.ok();
         }
-        self.send(context.deliver(read, &lives, false)).await
+        self.send(consumer.deliver(read, &lives, false)).await
     }
 
     /// The oldest pending entry of `partition` that MongoDB will hear of: one of another identity
@@ -210,7 +219,6 @@ impl ReadLoop {
         group: &GroupReader<'_>,
         partition: u16,
     ) -> Result<Option<Entry>, StreamError> {
-        let fingerprint = self.context.config.fingerprint();
         let (mut after, mut count) = (EntryId::ZERO, 1);
         loop {
             let page = group.read_pending(partition, after, count).await?;
@@ -221,7 +229,7 @@ impl ReadLoop {
             count = COUNT_BOUNDS.0;
             let own = page
                 .into_iter()
-                .find(|entry| !is_foreign(entry, fingerprint));
+                .find(|entry| !is_foreign(entry, self.fingerprint));
             if own.is_some() {
                 return Ok(own);
             }

@@ -17,8 +17,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What is left of the bound, as last measured.
 #[derive(Debug)]
 pub struct Room {
-    /// How many there may be.
-    pub limits: DeadLetterLimits,
+    limits: DeadLetterLimits,
     measured: Mutex<Option<(Instant, Size)>>,
 }
 
@@ -29,6 +28,15 @@ impl Room {
             limits,
             measured: Mutex::new(None),
         }
+    }
+
+    /// Whether there is room beside `size`.
+    pub fn admits_one_more(&self, size: Size) -> bool {
+        let one = Size {
+            events: 1,
+            bytes: 0,
+        };
+        self.limits.admit(size, one)
     }
 
     /// Measures the collection, as seen at `now`.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::dead_letters::Size;
+use evp_shared::clock::Clock;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::shutdown::Shutdown;
 use tracing::warn;
 
-use crate::context::Context;
+use crate::metrics::Metrics;
+use crate::store::insert::Inserter;
+use crate::store::room::Room;
 
 /// How often the gauges are set.
 const EVERY: Duration = Duration::from_secs(5);
@@ -16,10 +18,16 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Measures the dead letters until the shutdown.
 #[derive(Debug)]
 pub struct DeadLetterLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// The bound they are measured against.
+    pub room: Arc<Room>,
+    /// The way to MongoDB.
+    pub inserter: Inserter,
+    /// The metric handles.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
     /// Whether there is room for more.
-    pub room: Condition,
+    pub has_room: Condition,
     /// Sign of life.
     pub beat: Beat,
 }
@@ -32,24 +40,18 @@ impl DeadLetterLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let context = &*self.context;
-        let one = Size {
-            events: 1,
-            bytes: 0,
-        };
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.triggered() => return Ok(()),
             }
-            let room = &context.dead_letter_room;
-            match room.measure(&context.inserter, context.clock.now()).await {
+            match self.room.measure(&self.inserter, self.clock.now()).await {
                 Ok(size) => {
-                    context.metrics.dead_letter_size(size);
-                    if room.limits.admit(size, one) {
-                        self.room.ok();
+                    self.metrics.dead_letter_size(size);
+                    if self.room.admits_one_more(size) {
+                        self.has_room.ok();
                     } else {
-                        self.room
+                        self.has_room
                             .fail("the dead letters are full: run evp-processor dlq");
                     }
                 }

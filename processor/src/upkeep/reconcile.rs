@@ -14,10 +14,10 @@ use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::audit::buckets::differing_buckets;
-use crate::audit::repair::settle;
+use crate::audit::auditor::Auditor;
 use crate::bulk::commit::BulkFailure;
-use crate::context::Context;
+use crate::deliver::lives::Lives;
+use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
 
 const MINUTE: u64 = 60;
@@ -40,8 +40,12 @@ const AT_ONCE: u64 = 10;
 /// Reconciles for one processor until the shutdown.
 #[derive(Debug)]
 pub struct ReconcileLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Compares and settles.
+    pub auditor: Auditor,
+    /// Tells the cuts of new lives.
+    pub lives: Arc<Lives>,
+    /// The metric handles.
+    pub metrics: Arc<Metrics>,
     /// Sign of life.
     pub beat: Beat,
 }
@@ -60,14 +64,14 @@ impl ReconcileLoop {
             tokio::select! {
                 _ = minutes.tick() => {
                     let now = self.this_minute();
-                    for partition in 0..self.context.stream.partitions() {
+                    for partition in 0..self.auditor.stream.partitions() {
                         for later in LATER {
                             due.add(partition, closed_since(added, now, later));
                         }
                     }
                     added = Some(now);
                 }
-                cuts = self.context.lives.cuts() => {
+                cuts = self.lives.cuts() => {
                     let now = self.this_minute();
                     for (partition, cut) in cuts {
                         let from = (cut.ms / 60_000).saturating_sub(BEFORE_CUT);
@@ -90,12 +94,12 @@ impl ReconcileLoop {
             if shutdown.is_triggered() || failures == FAILURES_MAX {
                 return;
             }
-            match reconcile(&self.context, partition, minutes.clone()).await {
+            match reconcile(&self.auditor, partition, minutes.clone()).await {
                 Ok(events) => {
                     due.remove(partition, &minutes);
                     if events > 0 {
                         info!(partition, events, "counts that were missing are in");
-                        self.context.metrics.reconciled.increment(events);
+                        self.metrics.reconciled.increment(events);
                     }
                 }
                 Err(error) => {
@@ -112,7 +116,7 @@ impl ReconcileLoop {
     }
 
     fn this_minute(&self) -> u64 {
-        self.context.clock.now_ms() / 60_000
+        self.auditor.clock.now_ms() / 60_000
     }
 }
 
@@ -169,11 +173,13 @@ fn closed_since(added: Option<u64>, now: u64, later: u64) -> Range<u64> {
 /// # Errors
 /// [`BulkFailure`]; repeating is harmless.
 pub async fn reconcile(
-    context: &Context,
+    auditor: &Auditor,
     partition: u16,
     minutes: Range<u64>,
 ) -> Result<u64, BulkFailure> {
-    let differing = differing_buckets(context, partition, Step::Minute, minutes).await?;
+    let differing = auditor
+        .differing_buckets(partition, Step::Minute, minutes)
+        .await?;
     let mut added = 0;
     for bucket in differing.into_iter().rev() {
         let minute = bucket.number;
@@ -184,7 +190,9 @@ pub async fn reconcile(
             );
         }
         if bucket.is_missing_counts() {
-            added += settle(context, partition, second(minute)..second(minute + 1)).await?;
+            added += auditor
+                .settle(partition, second(minute)..second(minute + 1))
+                .await?;
         }
     }
     Ok(added)

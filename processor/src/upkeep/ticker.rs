@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use evp_shared::config::Durability;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{LogState, Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, Life, StreamError};
 use tracing::{debug, error, info, warn};
 
-use crate::bulk::commit::kept;
-use crate::context::Context;
+use crate::bulk::commit::Committer;
+use crate::deliver::consumer::Consumer;
 use crate::upkeep::renewal::Renewal;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,8 +37,12 @@ struct Promise {
 /// Ticks for one processor until the shutdown.
 #[derive(Debug)]
 pub struct TickLoop {
-    /// What the loops share.
-    pub context: Arc<Context>,
+    /// Whose backlog.
+    pub consumer: Arc<Consumer>,
+    /// What is told when memory is short.
+    pub committer: Arc<Committer>,
+    /// What Redis is declared to keep.
+    pub durability: Durability,
     /// Whether Redis answers, and keeps what is declared.
     pub redis: Condition,
     /// Whether all frames were made under this service's identity.
@@ -63,7 +68,7 @@ impl TickLoop {
                 () = shutdown.triggered() => return Ok(()),
             }
             // Before the pending entries are counted: one that is met by now is among them.
-            let foreign = self.context.foreign.load(Ordering::SeqCst);
+            let foreign = self.consumer.foreign.load(Ordering::SeqCst);
             match self.tick_all(&mut promise).await {
                 Ok(pending) => {
                     self.report_promise(&promise);
@@ -96,16 +101,16 @@ impl TickLoop {
     }
 
     async fn check_promise(&self, promise: &mut Promise) -> Result<(), StreamError> {
-        let context = &*self.context;
-        let now = context.clock.now();
+        let consumer = &*self.consumer;
+        let now = consumer.clock.now();
         let is_fresh = |checked| now - checked < PROMISE_EVERY;
-        let lives = context.lives_now();
+        let lives = consumer.lives_now();
         if promise.checked.is_some_and(is_fresh) && promise.lives == lives {
             return Ok(());
         }
-        let asked = ServerPromise::ask(context.stream.client());
-        let found = self.in_time(asked).await?;
-        let shortfalls = found.shortfalls(context.config.redis.durability);
+        let asked = ServerPromise::ask(consumer.stream.client());
+        let found = self.consumer.in_time(asked).await?;
+        let shortfalls = found.shortfalls(self.durability);
         if shortfalls != promise.shortfalls && !shortfalls.is_empty() {
             let shortfalls = shortfalls.join("; ");
             error!(
@@ -125,38 +130,42 @@ impl TickLoop {
 
     /// A server may have been started over a log without its end: see [`LogState`].
     async fn renew_log(&self, renewal: &mut Renewal) -> Result<(), StreamError> {
-        let client = self.context.stream.client();
-        let state = self.in_time(LogState::ask(client)).await?;
-        if !renewal.is_due(state, self.context.clock.now()) {
+        let client = self.consumer.stream.client();
+        let state = self.consumer.in_time(LogState::ask(client)).await?;
+        if !renewal.is_due(state, self.consumer.clock.now()) {
             return Ok(());
         }
         if state == LogState::Failed {
             warn!("redis could not make its append-only file anew, see its log: it is asked again");
         }
-        self.in_time(renew_log(client)).await?;
+        self.consumer.in_time(renew_log(client)).await?;
         info!("redis makes its append-only file anew");
         Ok(())
     }
 
     /// Returns how many entries are pending.
     async fn tick_all(&self, promise: &mut Promise) -> Result<u64, StreamError> {
-        let context = &*self.context;
+        let consumer = &*self.consumer;
         self.check_promise(promise).await?;
         let mut pending = 0;
-        let memory = self.in_time(Memory::ask(context.stream.client())).await?;
-        context
+        let memory = self
+            .consumer
+            .in_time(Memory::ask(consumer.stream.client()))
+            .await?;
+        let is_short = memory.share() >= MEMORY_SHORT;
+        self.committer
             .memory_short
-            .store(memory.share() >= MEMORY_SHORT, Ordering::Relaxed);
-        for partition in 0..context.stream.partitions() {
-            match self.in_time(self.tick(partition)).await {
+            .store(is_short, Ordering::Relaxed);
+        for partition in 0..consumer.stream.partitions() {
+            match self.consumer.in_time(self.tick(partition)).await {
                 Err(error) if error.wants_hello() => {
                     info!(
                         partition,
                         "redis does not live the life it was known to live"
                     );
-                    context.lives.greet(partition).await?;
+                    consumer.lives.greet(partition).await?;
                     // What was read before is pending, and comes again.
-                    context.left_overs.signal();
+                    consumer.left_overs.signal();
                     pending += 1;
                 }
                 other => pending += other?,
@@ -165,33 +174,22 @@ impl TickLoop {
         Ok(pending)
     }
 
-    /// Without a connection a command waits for one, for as long as that takes.
-    async fn in_time<T, E: Into<StreamError>>(
-        &self,
-        asked: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, StreamError> {
-        match tokio::time::timeout(self.context.config.redis.command_timeout, asked).await {
-            Ok(answered) => answered.map_err(Into::into),
-            Err(_) => Err(StreamError::NotConnected),
-        }
-    }
-
     /// Returns how many entries of the partition are pending.
     async fn tick(&self, partition: u16) -> Result<u64, StreamError> {
-        let context = &*self.context;
-        let life = context.lives.known(partition);
+        let consumer = &*self.consumer;
+        let life = consumer.lives.known(partition);
         let tick = Commit {
             life,
             entries: &[],
             settles: &[],
-            kept: kept(context),
+            kept: self.committer.kept(),
         };
-        let done = context.stream.commit(partition, &tick).await?;
+        let done = consumer.stream.commit(partition, &tick).await?;
         let lost = u64::try_from(done.lost_events).unwrap_or(0);
-        context
+        consumer
             .metrics
             .backlog_lost
-            .increment(lost + context.lives.take_lost_events());
+            .increment(lost + consumer.lives.take_lost_events());
         if done.lost_events != 0 {
             error!(
                 partition,
@@ -202,15 +200,15 @@ impl TickLoop {
         for failure in &done.failures {
             error!(partition, failure, "tick could not write");
         }
-        let pending = context.stream.pending(partition).await?;
-        let now_ms = context.clock.now_ms();
-        let oldest = context.stream.oldest_uncommitted(partition).await?;
+        let pending = consumer.stream.pending(partition).await?;
+        let now_ms = consumer.clock.now_ms();
+        let oldest = consumer.stream.oldest_uncommitted(partition).await?;
         let received = oldest.map_or(now_ms, |oldest| oldest.received_at_ms);
-        context
+        consumer
             .metrics
             .backlog(partition, done.backlog_events, done.backlog_bytes);
-        context.metrics.pending(partition, pending.entries);
-        context.metrics.delay(
+        consumer.metrics.pending(partition, pending.entries);
+        consumer.metrics.delay(
             partition,
             Duration::from_millis(now_ms.saturating_sub(received)),
         );

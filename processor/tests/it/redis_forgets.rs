@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_processor::bulk::commit::BulkFailure;
-use evp_processor::bulk::pipeline::process;
-use evp_processor::command::open_context;
+use evp_processor::start::Parts;
+use evp_processor::store::insert::Inserter;
+use evp_shared::clock::Clock;
 use evp_shared::stream::{GroupReader, Life, StreamError};
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::{ClientLike as _, HashesInterface as _, KeysInterface as _};
@@ -60,15 +61,18 @@ async fn a_bulk_under_way_is_counted_at_once_although_its_entries_are_gone() {
     world
         .append(&[world.frame(1, &[("a", "click"), ("b", "view")])])
         .await;
-    let context = open_context(&world.config("p")).await.unwrap();
-    context.lives.greet_all().await.unwrap();
-    let lives = context.lives_now();
-    let read = GroupReader::new(context.stream.client(), &context.stream, "p");
+    let config = world.config("p");
+    let inserter = Inserter::new(world.mongo.database(), config.insert_deadline, 1);
+    let parts = Parts::new(&config, &world.stream, inserter, &Clock::system());
+    let consumer = &parts.consumer;
+    consumer.lives.greet_all().await.unwrap();
+    let lives = consumer.lives_now();
+    let read = GroupReader::new(world.stream.client(), &world.stream, "p");
     let read = read.read_new(10, Duration::from_millis(1)).await.unwrap();
-    let bulk = context.deliver(read, &lives, false);
+    let bulk = consumer.deliver(read, &lives, false);
     assert_eq!(bulk.len(), 1);
     world.forget("").await;
-    let outcome = process(&context, bulk).await;
+    let outcome = parts.pipeline.process(bulk).await;
     assert!(
         matches!(outcome, Err(BulkFailure::Stream(StreamError::NewLife))),
         "{outcome:?}"

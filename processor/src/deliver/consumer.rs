@@ -1,33 +1,29 @@
-//! What all loops of a processor share.
+//! This processor as a consumer of the group.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use evp_shared::clock::Clock;
-use evp_shared::stream::{Entry, Life, Stream};
+use evp_shared::stream::{Entry, Life, Stream, StreamError};
 
-use crate::bulk::sketch::Sketches;
 use crate::config::ProcessorConfig;
 use crate::deliver::in_flight::InFlight;
 use crate::deliver::lives::Lives;
 use crate::entry::Delivery;
 use crate::metrics::Metrics;
 use crate::store::breaker::Breaker;
-use crate::store::insert::Inserter;
-use crate::store::room::Room;
 
-/// What all loops of a processor share.
+/// This processor as a consumer of the group: what it was given, what became of that, and whether
+/// it may be given more.
 #[derive(Debug)]
-pub struct Context {
-    /// The resolved configuration.
-    pub config: ProcessorConfig,
-    /// Name of this member of the consumer group.
-    pub consumer: String,
+pub struct Consumer {
+    /// Its name in the group.
+    pub name: String,
     /// The stream commands.
     pub stream: Stream,
     /// The lives of the partitions.
-    pub lives: Lives,
-    /// The way to MongoDB.
-    pub inserter: Inserter,
+    pub lives: Arc<Lives>,
     /// Entries being worked on.
     pub in_flight: InFlight,
     /// Pauses reading.
@@ -38,37 +34,51 @@ pub struct Context {
     pub unfinished: AtomicUsize,
     /// How often entries of another identity were met.
     pub foreign: AtomicU64,
-    /// Redis is short of memory: no acknowledged entry is kept.
-    pub memory_short: AtomicBool,
-    /// Room among the dead letters.
-    pub dead_letter_room: Room,
-    /// Sketches of users and sessions.
-    pub sketches: Sketches,
+    /// How long an entry stays with a consumer that does not finish it.
+    pub claim_idle: Duration,
     /// The metric handles.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
+    patience: Duration,
 }
 
-impl Context {
-    /// Nothing is known, read or stored yet.
-    pub fn new(config: ProcessorConfig, stream: Stream, inserter: Inserter, clock: Clock) -> Self {
+impl Consumer {
+    /// Nothing is known or read yet.
+    pub fn new(
+        config: &ProcessorConfig,
+        stream: Stream,
+        lives: Arc<Lives>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
         Self {
-            consumer: config.name.clone().unwrap_or_else(default_name),
-            lives: Lives::new(stream.clone()),
+            name: config.name.clone().unwrap_or_else(default_name),
+            stream,
+            lives,
             in_flight: InFlight::default(),
             breaker: Breaker::default(),
             left_overs: LeftOvers::default(),
             unfinished: 0.into(),
             foreign: 0.into(),
-            memory_short: false.into(),
-            dead_letter_room: Room::new(config.dead_letters),
-            sketches: Sketches::default(),
-            metrics: Metrics::new(stream.partitions()),
-            stream,
-            inserter,
+            claim_idle: config.claim_idle,
+            metrics,
             clock,
-            config,
+            patience: config.redis.command_timeout,
+        }
+    }
+
+    /// Waits for an answer of Redis, but not for a connection, which may take for ever.
+    ///
+    /// # Errors
+    /// [`StreamError`]; [`StreamError::NotConnected`] when it takes longer than a command may.
+    pub async fn in_time<T, E: Into<StreamError>>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StreamError> {
+        match tokio::time::timeout(self.patience, asked).await {
+            Ok(answered) => answered.map_err(Into::into),
+            Err(_) => Err(StreamError::NotConnected),
         }
     }
 
