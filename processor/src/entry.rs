@@ -1,7 +1,7 @@
 //! What the reader and the claimer hand to the worker, and how much of it is asked for.
 
 use evp_shared::frame::RawFrame;
-use evp_shared::stream::{Entry, Life};
+use evp_shared::stream::{Entry, EntryAck, Life};
 
 use crate::config::BulkLimits;
 
@@ -14,6 +14,36 @@ pub struct Delivery {
     pub life: Life,
     /// Whether it may have been worked on before, so that a receipt may exist.
     pub redelivered: bool,
+}
+
+/// What acknowledges a delivered entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// Which partition's stream it is on.
+    pub partition: u16,
+    /// The life that was known before it was read.
+    pub life: Life,
+    /// What is acknowledged.
+    pub ack: EntryAck,
+}
+
+impl Pending {
+    /// What acknowledges `delivery`.
+    pub fn of(delivery: &Delivery) -> Self {
+        let entry = &delivery.entry;
+        let claimed = entry.frame.as_ref().map(RawFrame::claimed);
+        let (events, bytes) = claimed.unwrap_or_default();
+        Self {
+            partition: entry.partition,
+            life: delivery.life,
+            ack: EntryAck {
+                id: entry.id,
+                events,
+                bytes,
+                stored_bytes: entry.stored_bytes(),
+            },
+        }
+    }
 }
 
 /// Whether `entry` is a frame of another identity than `fingerprint`'s.

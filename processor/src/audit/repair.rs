@@ -85,15 +85,8 @@ impl Auditor {
     /// # Errors
     /// [`BulkFailure`]; repeating is harmless.
     pub async fn settle(&self, partition: u16, seconds: Range<u32>) -> Result<u64, BulkFailure> {
-        let settles = self
-            .inserter
-            .receipts_of_seconds(partition, seconds)
-            .await?;
-        let life = self.committer.lives.known(partition);
-        let done = self
-            .committer
-            .commit_all(partition, life, &[], &settles)
-            .await?;
+        let receipts = self.inserter.receipts_of_seconds(partition, seconds);
+        let done = self.committer.settle(partition, receipts.await?).await?;
         Ok(done.counted)
     }
 

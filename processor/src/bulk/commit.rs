@@ -9,12 +9,14 @@ use evp_shared::stream::commit::{CELLS_MAX, CELLS_PER_ROW, ENTRIES_MAX};
 use evp_shared::stream::{
     Commit, Committed, EntryAck, KeptWindow, Life, Settle, Stream, StreamError,
 };
+use tracing::error;
 
 use crate::config::ProcessorConfig;
 use crate::deliver::lives::Lives;
+use crate::entry::Pending;
 use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
-use crate::store::receipt::Receipts;
+use crate::store::receipt::WrittenReceipt;
 
 /// Why a bulk was not committed. Its entries stay pending.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +29,29 @@ pub enum BulkFailure {
     Stream(#[from] StreamError),
 }
 
-/// Entries whose work is done, by partition and the life they were read in.
+/// Entries whose work is done, and the receipts of their frames, by partition and the life they
+/// were read in.
 #[derive(Debug, Default)]
-pub struct Batch(BTreeMap<(u16, Life), Vec<EntryAck>>);
+pub struct Batch(BTreeMap<(u16, Life), Part>);
+
+#[derive(Debug, Default)]
+struct Part {
+    acks: Vec<EntryAck>,
+    settles: Vec<Settle>,
+}
 
 impl Batch {
-    /// Adds an entry to acknowledge.
-    pub fn acknowledge(&mut self, partition: u16, life: Life, ack: EntryAck) {
-        self.0.entry((partition, life)).or_default().push(ack);
+    /// Adds an entry to acknowledge, with the receipt of its frame if it held one.
+    pub fn add(&mut self, entry: Pending, receipt: Option<WrittenReceipt>) {
+        let part = self.0.entry((entry.partition, entry.life)).or_default();
+        part.acks.push(entry.ack);
+        part.settles
+            .extend(receipt.map(WrittenReceipt::into_settle));
+    }
+
+    /// Whether a receipt is in it.
+    pub fn has_receipts(&self) -> bool {
+        self.0.values().any(|part| !part.settles.is_empty())
     }
 }
 
@@ -70,46 +87,50 @@ impl Committer {
         }
     }
 
-    /// Settles `receipts` and acknowledges the entries of `batch`.
+    /// Settles the receipts of `batch` and acknowledges its entries.
+    ///
+    /// In a new life the receipts alone are settled, at once: the entries may be gone with the old
+    /// one, and then nobody but reconcile, minutes later, would count what is stored.
     ///
     /// # Errors
-    /// [`StreamError`]; what was committed before it stays so, and repeating is harmless.
-    pub async fn commit(
+    /// [`StreamError`]; what was committed before it stays so, and repeating is harmless. After one
+    /// that wants a hello, hello was said before the entries, which are pending, are read again.
+    pub async fn commit(&self, batch: &Batch) -> Result<(), StreamError> {
+        for ((partition, life), Part { acks, settles }) in &batch.0 {
+            match self.commit_all(*partition, *life, acks, settles).await {
+                Err(error) if error.wants_hello() => {
+                    self.lives.greet_all().await?;
+                    for ((partition, _), Part { settles, .. }) in &batch.0 {
+                        let life = self.lives.known(*partition);
+                        let sum = self.commit_all(*partition, life, &[], settles).await?;
+                        self.metrics.committed(*partition, &sum);
+                    }
+                    return Err(error);
+                }
+                committed => self.metrics.committed(*partition, &committed?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles `receipts` of `partition` without an entry, and says what that did.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn settle(
         &self,
-        batch: &Batch,
-        receipts: &Receipts,
-    ) -> Result<BTreeMap<u16, Committed>, StreamError> {
-        let mut settles: BTreeMap<u16, Vec<Settle>> = BTreeMap::new();
-        for settle in receipts.settles() {
-            settles
-                .entry(settle.frame.producer().partition())
-                .or_default()
-                .push(settle.clone());
-        }
-        let mut sums = BTreeMap::new();
-        for ((partition, life), acks) in &batch.0 {
-            // The first group of a partition settles all of its frames; a bit is a bit whoever
-            // sets it.
-            let settles = settles.remove(partition).unwrap_or_default();
-            let sum = self.commit_all(*partition, *life, acks, &settles).await?;
-            self.metrics.committed(*partition, &sum);
-            sums.insert(*partition, sum);
-        }
-        for (partition, settles) in &settles {
-            let life = self.lives.known(*partition);
-            let sum = self.commit_all(*partition, life, &[], settles).await?;
-            self.metrics.committed(*partition, &sum);
-            sums.insert(*partition, sum);
-        }
-        Ok(sums)
+        partition: u16,
+        receipts: Vec<WrittenReceipt>,
+    ) -> Result<Committed, StreamError> {
+        let settles = receipts.into_iter().map(WrittenReceipt::into_settle);
+        let settles: Vec<Settle> = settles.collect();
+        let life = self.lives.known(partition);
+        self.commit_all(partition, life, &[], &settles).await
     }
 
     /// Commits in as many calls as the script's bounds ask for. Frames are settled before the last
     /// entry is acknowledged, so that a crash in between leaves an entry to settle the rest by.
-    ///
-    /// # Errors
-    /// [`StreamError`]; repeating is harmless.
-    pub async fn commit_all(
+    async fn commit_all(
         &self,
         partition: u16,
         life: Life,
@@ -130,7 +151,9 @@ impl Committer {
             sum.dead_letters += done.dead_letters;
             sum.left_to_verify += done.left_to_verify;
             sum.backlog_events = done.backlog_events;
-            sum.failures.extend(done.failures);
+            for failure in done.failures {
+                error!(partition, failure, "counter not written: run verify");
+            }
         }
         Ok(sum)
     }

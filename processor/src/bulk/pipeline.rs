@@ -3,25 +3,23 @@
 //! Each step is safe to repeat, and each proves to the next that it is done: only the insert's
 //! answer makes a receipt, only written receipts are committed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::store::EVENTS;
-use evp_shared::stream::{Committed, EntryAck, Life, StreamError};
 use tracing::{error, warn};
 
 use crate::bulk::classify::{Classified, DeadEvent, classify, is_clean, to_look_up};
 use crate::bulk::commit::{Batch, BulkFailure, Committer};
 use crate::bulk::open::{OpenEntry, Opened, PoisonEntry, open_all};
 use crate::bulk::sketch::Sketches;
-use crate::entry::Delivery;
+use crate::entry::{Delivery, Pending};
 use crate::metrics::{Metrics, Stage};
 use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::event_facts;
-use crate::store::receipt::{Receipt, Receipts, known};
+use crate::store::receipt::Receipt;
 use crate::store::room::Room;
 use crate::written::{EventFacts, Written};
 
@@ -68,8 +66,8 @@ impl Pipeline {
             foreign,
         } = open_all(deliveries, self.fingerprint);
         let mut batch = Batch::default();
-        let (settled_before, fresh) = self.find_receipts(frames, &mut batch).await?;
-        let mut letters = poison_letters(&poison, &mut batch);
+        let fresh = self.take_settled(frames, &mut batch).await?;
+        let mut letters: Vec<DeadLetter> = poison.iter().map(poison_letter).collect();
 
         let started = self.clock.now();
         let outcomes = self.store(&fresh).await?;
@@ -77,111 +75,82 @@ impl Pipeline {
         self.metrics.stage(Stage::Insert, stored - started);
 
         let mut receipts = Vec::with_capacity(fresh.len());
-        let mut news = Vec::with_capacity(fresh.len());
-        let mut unknown = 0;
+        let mut done = Vec::with_capacity(fresh.len());
         for (entry, outcome) in fresh.iter().zip(outcomes) {
-            match outcome {
-                Outcome::Unknown => unknown += 1,
-                Outcome::Done {
-                    receipt,
-                    dead,
-                    inserted,
-                } => {
-                    news.push((entry, inserted));
-                    letters.extend(dead_letters(entry, &dead));
-                    batch.acknowledge(entry.partition, entry.life, entry.ack);
-                    receipts.push(receipt);
-                }
+            if let Some(outcome) = outcome {
+                letters.extend(outcome.letters);
+                receipts.push(outcome.receipt);
+                done.push((entry, outcome.inserted));
             }
         }
         self.room.take(&self.inserter, &letters, stored).await?;
-        let is_confirmed =
-            !letters.is_empty() || !receipts.is_empty() || !settled_before.settles().is_empty();
         self.inserter.keep_dead_letters(&letters).await?;
-        self.metrics
-            .dead_letters(letters.iter().map(DeadLetter::reason));
-        let mut receipts = self
-            .inserter
-            .write_receipts(receipts, self.clock.now_ms())
-            .await?;
-        self.metrics
-            .stage(Stage::Receipt, self.clock.now() - stored);
-        receipts.extend(settled_before);
-        self.acknowledge_gone(&gone, &mut batch);
+        let reasons = letters.iter().map(DeadLetter::reason);
+        self.metrics.dead_letters(reasons);
+        let now_ms = self.clock.now_ms();
+        let receipts = self.inserter.write_receipts(receipts, now_ms).await?;
+        let written = self.clock.now();
+        self.metrics.stage(Stage::Receipt, written - stored);
+        for ((entry, _), receipt) in done.iter().zip(receipts) {
+            batch.add(entry.pending, Some(receipt));
+        }
+        let is_confirmed = !letters.is_empty() || batch.has_receipts();
+        let poison = poison.iter().map(|entry| entry.pending);
+        poison.for_each(|entry| batch.add(entry, None));
+        self.add_gone(&gone, &mut batch);
         // Before the commit: if that fails, the events come again with a receipt and are not looked at.
-        self.sketch(&news);
-        self.commit(&batch, &receipts).await?;
+        self.sketch(&done);
+        let since = self.clock.now();
+        self.committer.commit(&batch).await?;
+        self.metrics.stage(Stage::Commit, self.clock.now() - since);
         Ok(Processed {
-            unknown,
+            unknown: fresh.len() - done.len(),
             foreign,
             is_confirmed,
         })
     }
 
     /// Notes the events that this bulk inserted.
-    fn sketch(&self, news: &[(&OpenEntry, Inserted)]) {
+    fn sketch(&self, done: &[(&OpenEntry, Option<Vec<bool>>)]) {
         let Some(sketches) = &self.sketches else {
             return;
         };
         let now = self.clock.now();
-        for (entry, inserted) in news {
+        for (entry, inserted) in done {
+            let is_new = |index: usize| {
+                let these = inserted.as_ref();
+                these.is_none_or(|these| these.get(index).copied().unwrap_or(false))
+            };
             let documents = entry.frame.iter().enumerate();
-            let new = documents.filter(|(index, _)| inserted.has(*index));
+            let new = documents.filter(|(index, _)| is_new(*index));
             let received_at_ms = entry.frame.header.received_at_ms;
-            let new = new.map(|(_, document)| document);
-            sketches.note(received_at_ms, new, now);
+            sketches.note(received_at_ms, new.map(|(_, document)| document), now);
         }
     }
 
-    /// Commits, and says hello before the entries, which are then pending, are read again.
-    ///
-    /// In a new life the receipts are settled at once: the entries may be gone with the old one, and
-    /// then nobody but reconcile, minutes later, would count what is stored.
-    async fn commit(&self, batch: &Batch, receipts: &Receipts) -> Result<(), StreamError> {
-        let since = self.clock.now();
-        let committed = match self.committer.commit(batch, receipts).await {
-            Err(error) if error.wants_hello() => {
-                self.committer.lives.greet_all().await?;
-                report_failures(&self.committer.commit(&Batch::default(), receipts).await?);
-                return Err(error);
-            }
-            committed => committed?,
-        };
-        self.metrics.stage(Stage::Commit, self.clock.now() - since);
-        report_failures(&committed);
-        Ok(())
-    }
-
-    /// Sorts out the redelivered frames whose receipt exists: their documents were safe before it was
-    /// written, so they go straight to commit.
-    async fn find_receipts(
+    /// Adds the redelivered frames whose receipt exists to `batch`: their documents were safe before
+    /// it was written, so they go straight to commit. Returns the others.
+    async fn take_settled(
         &self,
         frames: Vec<OpenEntry>,
         batch: &mut Batch,
-    ) -> Result<(Receipts, Vec<OpenEntry>), StoreFailure> {
-        let redelivered: Vec<FrameId> = frames
-            .iter()
-            .filter(|entry| entry.redelivered)
-            .map(|entry| entry.frame.header.id)
-            .collect();
+    ) -> Result<Vec<OpenEntry>, StoreFailure> {
+        let redelivered = frames.iter().filter(|entry| entry.redelivered);
+        let redelivered: Vec<FrameId> = redelivered.map(|entry| entry.frame.header.id).collect();
         let found = self.inserter.find_receipts(&redelivered).await?;
         let mut fresh = Vec::with_capacity(frames.len());
-        let mut settles = Vec::with_capacity(found.len());
         for entry in frames {
             let receipt = found.get(&entry.frame.header.id);
             match receipt.filter(|_| entry.redelivered) {
-                Some(receipt) => {
-                    batch.acknowledge(entry.partition, entry.life, entry.ack);
-                    settles.push(receipt.clone());
-                }
+                Some(receipt) => batch.add(entry.pending, Some(receipt.clone())),
                 None => fresh.push(entry),
             }
         }
-        Ok((known(settles), fresh))
+        Ok(fresh)
     }
 
     /// Inserts every document of `entries` with one command, and decides what became of each frame.
-    async fn store(&self, entries: &[OpenEntry]) -> Result<Vec<Outcome>, StoreFailure> {
+    async fn store(&self, entries: &[OpenEntry]) -> Result<Vec<Option<Outcome>>, StoreFailure> {
         let documents: Vec<&[u8]> = entries
             .iter()
             .flat_map(|entry| entry.frame.iter())
@@ -214,63 +183,62 @@ impl Pipeline {
         Ok(outcomes)
     }
 
+    /// What became of a frame; `None` when an event of it is unknown.
     async fn decide(
         &self,
         entry: &OpenEntry,
         written: &[Written],
-    ) -> Result<Outcome, StoreFailure> {
-        let frame = entry.frame.header.id;
+    ) -> Result<Option<Outcome>, StoreFailure> {
+        let header = &entry.frame.header;
         if is_clean(written) {
-            let counts = entry.frame.header.counts.clone();
-            let receipt = Receipt {
-                frame,
-                counts,
-                duplicates: 0,
-                dead_letters: 0,
-            };
-            return Ok(Outcome::Done {
-                receipt,
-                dead: Vec::new(),
-                inserted: Inserted::All,
-            });
+            return Ok(Some(Outcome {
+                receipt: Receipt {
+                    frame: header.id,
+                    counts: header.counts.clone(),
+                    duplicates: 0,
+                    dead_letters: 0,
+                },
+                letters: Vec::new(),
+                inserted: None,
+            }));
         }
         let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
         // Opening the frame checked where its documents begin.
         let facts = facts.ok_or(StoreFailure::Protocol)?;
         let stored = self.inserter.look_up(&to_look_up(&facts, written)).await?;
-        Ok(match classify(&frame.bytes(), &facts, written, &stored) {
-            Classified::Unknown => Outcome::Unknown,
-            Classified::Done {
+        let Classified::Done {
+            counts,
+            duplicates,
+            dead,
+        } = classify(&header.id.bytes(), &facts, written, &stored)
+        else {
+            return Ok(None);
+        };
+        let letter = |event: &DeadEvent| {
+            let (document, facts) = (
+                entry.frame.iter().nth(event.index)?,
+                facts.get(event.index)?,
+            );
+            let DeadEvent { reason, detail, .. } = event;
+            Some(DeadLetter::of_event(
+                header.id, facts, document, *reason, detail,
+            ))
+        };
+        let is_inserted = |one: &Written| *one == Written::Inserted;
+        Ok(Some(Outcome {
+            receipt: Receipt {
+                frame: header.id,
                 counts,
                 duplicates,
-                dead,
-            } => {
-                let dead_letters = u32::try_from(dead.len()).unwrap_or(u32::MAX);
-                let receipt = Receipt {
-                    frame,
-                    counts,
-                    duplicates,
-                    dead_letters,
-                };
-                let dead = dead
-                    .into_iter()
-                    .filter_map(|event| Some((facts.get(event.index)?.clone(), event)))
-                    .map(|(facts, event)| (event, facts))
-                    .collect();
-                let is_inserted = |one: &Written| *one == Written::Inserted;
-                Outcome::Done {
-                    receipt,
-                    dead,
-                    inserted: Inserted::These(written.iter().map(is_inserted).collect()),
-                }
-            }
-        })
+                dead_letters: u32::try_from(dead.len()).unwrap_or(u32::MAX),
+            },
+            letters: dead.iter().filter_map(letter).collect(),
+            inserted: Some(written.iter().map(is_inserted).collect()),
+        }))
     }
 
-    fn acknowledge_gone(&self, gone: &[(u16, Life, EntryAck)], batch: &mut Batch) {
-        for (partition, life, ack) in gone {
-            batch.acknowledge(*partition, *life, *ack);
-        }
+    fn add_gone(&self, gone: &[Pending], batch: &mut Batch) {
+        gone.iter().for_each(|entry| batch.add(*entry, None));
         if !gone.is_empty() {
             self.metrics.entries_lost.increment(gone.len() as u64);
             error!(entries = gone.len(), "pending entries were deleted");
@@ -278,73 +246,24 @@ impl Pipeline {
     }
 }
 
-/// The dead letters of entries that do not decode, which are then acknowledged without a receipt.
-fn poison_letters(poison: &[PoisonEntry], batch: &mut Batch) -> Vec<DeadLetter> {
-    poison
-        .iter()
-        .map(
-            |PoisonEntry {
-                 entry,
-                 raw,
-                 life,
-                 ack,
-                 error,
-             }| {
-                let detail = error_chain(error);
-                warn!(partition = entry.partition, entry = %entry.id, detail, "poison entry");
-                batch.acknowledge(entry.partition, *life, *ack);
-                DeadLetter::of_entry(entry, raw, *life, &detail)
-            },
-        )
-        .collect()
+/// What became of a frame all of whose events are known.
+struct Outcome {
+    receipt: Receipt,
+    letters: Vec<DeadLetter>,
+    /// Which of its documents this bulk inserted; `None` for all.
+    inserted: Option<Vec<bool>>,
 }
 
-fn report_failures(committed: &BTreeMap<u16, Committed>) {
-    for (partition, sum) in committed {
-        for failure in &sum.failures {
-            error!(partition, failure, "counter not written: run verify");
-        }
-    }
-}
-
-enum Outcome {
-    Done {
-        receipt: Receipt,
-        dead: Vec<(DeadEvent, EventFacts)>,
-        inserted: Inserted,
-    },
-    Unknown,
-}
-
-/// Which documents of a frame this bulk inserted.
-enum Inserted {
-    All,
-    These(Vec<bool>),
-}
-
-impl Inserted {
-    fn has(&self, index: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::These(these) => these.get(index).copied().unwrap_or(false),
-        }
-    }
-}
-
-fn dead_letters(entry: &OpenEntry, dead: &[(DeadEvent, EventFacts)]) -> Vec<DeadLetter> {
-    let frame = entry.frame.header.id.bytes();
-    dead.iter()
-        .filter_map(|(event, facts)| {
-            let document = entry.frame.iter().nth(event.index)?;
-            let why = (event.reason, event.detail.as_str());
-            Some(DeadLetter::of_event(
-                frame,
-                entry.partition,
-                (facts, document),
-                why,
-            ))
-        })
-        .collect()
+/// The dead letter of an entry that does not decode, which is then acknowledged without a receipt.
+fn poison_letter(poison: &PoisonEntry) -> DeadLetter {
+    let PoisonEntry {
+        pending: entry,
+        raw,
+        error,
+    } = poison;
+    let detail = error_chain(error);
+    warn!(partition = entry.partition, entry = %entry.ack.id, detail, "poison entry");
+    DeadLetter::of_entry(*entry, raw, &detail)
 }
 
 /// An error with its causes, for a dead letter's detail.

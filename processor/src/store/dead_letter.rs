@@ -9,11 +9,11 @@
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
-use evp_shared::frame::RawFrame;
+use evp_shared::frame::{FrameId, RawFrame};
 use evp_shared::outcome::DeadReason;
 use evp_shared::store::DEAD_LETTERS;
-use evp_shared::stream::{Entry, Life};
 
+use crate::entry::Pending;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::uuid;
 use crate::written::{EventFacts, Written};
@@ -39,10 +39,11 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// An event MongoDB will not take.
     pub fn of_event(
-        frame: [u8; 12],
-        partition: u16,
-        (facts, bytes): (&EventFacts, &[u8]),
-        (reason, detail): (DeadReason, &str),
+        frame: FrameId,
+        facts: &EventFacts,
+        bytes: &[u8],
+        reason: DeadReason,
+        detail: &str,
     ) -> Self {
         let kept = bytes.get(..RAW_EVENT_MAX).unwrap_or(bytes);
         let detail = match kept.len() {
@@ -54,8 +55,8 @@ impl DeadLetter {
             ),
         };
         let document = doc! {
-            "_id": { "id": uuid(&facts.id), "f": ObjectId::from_bytes(frame) },
-            "p": i32::from(partition),
+            "_id": { "id": uuid(&facts.id), "f": ObjectId::from_bytes(frame.bytes()) },
+            "p": i32::from(frame.producer().partition()),
             "reason": reason.as_str(),
             "detail": detail,
             "at": DateTime::now(),
@@ -67,7 +68,7 @@ impl DeadLetter {
     }
 
     /// An entry that does not decode.
-    pub fn of_entry(entry: &Entry, frame: &RawFrame, life: Life, detail: &str) -> Self {
+    pub fn of_entry(entry: Pending, frame: &RawFrame, detail: &str) -> Self {
         let mut raw = Document::new();
         let fields = [
             ("v", &frame.version),
@@ -83,9 +84,9 @@ impl DeadLetter {
             }
         }
         let partition = i32::from(entry.partition);
-        let life = i64::try_from(life.0).unwrap_or(i64::MAX);
+        let life = i64::try_from(entry.life.0).unwrap_or(i64::MAX);
         let document = doc! {
-            "_id": { "life": life, "p": partition, "entry": entry.id.to_string() },
+            "_id": { "life": life, "p": partition, "entry": entry.ack.id.to_string() },
             "p": partition,
             "reason": DeadReason::Undecodable.as_str(),
             "detail": detail,
@@ -170,8 +171,8 @@ mod tests {
             event_type: "click".to_owned(),
         };
         let event = vec![1; bytes];
-        let why = (DeadReason::RefusedByStore, "no");
-        DeadLetter::of_event([3; 12], 0, (&facts, &event), why)
+        let frame = FrameId::from_bytes([3; 12]);
+        DeadLetter::of_event(frame, &facts, &event, DeadReason::RefusedByStore, "no")
     }
 
     #[test]

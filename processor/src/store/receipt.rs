@@ -41,6 +41,24 @@ impl Receipt {
         }
     }
 
+    /// What the insert of it leaves; `found` are the receipts that were there already.
+    fn after(
+        self,
+        written: Written,
+        found: &HashMap<FrameId, WrittenReceipt>,
+        now_ms: u64,
+    ) -> Result<WrittenReceipt, StoreFailure> {
+        match written {
+            Written::Inserted => Ok(WrittenReceipt(self.settle(now_ms))),
+            // It was there a moment ago, and receipts are kept: not found is no answer.
+            Written::DuplicateKey => {
+                let earlier = found.get(&self.frame).cloned();
+                earlier.ok_or(StoreFailure::Protocol)
+            }
+            Written::Refused { code, message } => Err(StoreFailure::Systemic { code, message }),
+        }
+    }
+
     fn to_bson(&self) -> RawDocumentBuf {
         let mut counts = RawArrayBuf::new();
         for row in &self.counts {
@@ -101,25 +119,20 @@ fn parse_row(row: &Bson) -> Option<CountRow> {
     })
 }
 
-/// Proof that receipts are written: commit takes nothing else.
-#[derive(Debug, Default)]
-pub struct Receipts(Vec<Settle>);
+/// A receipt that is written: commit takes nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenReceipt(Settle);
 
-impl Receipts {
-    /// What is to be settled.
-    pub fn settles(&self) -> &[Settle] {
-        &self.0
-    }
-
-    /// Joins those of `other`.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+impl WrittenReceipt {
+    /// What it settles.
+    pub fn into_settle(self) -> Settle {
+        self.0
     }
 }
 
 impl Inserter {
-    /// Writes `receipts`; the first writer wins, so where one exists already its counts are the
-    /// frame's. `now_ms` is the time of writing as far as this processor knows.
+    /// Writes `receipts` and returns them in their order; the first writer wins, so where one exists
+    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows.
     ///
     /// # Errors
     /// [`StoreFailure`]; repeating is harmless.
@@ -127,26 +140,19 @@ impl Inserter {
         &self,
         receipts: Vec<Receipt>,
         now_ms: u64,
-    ) -> Result<Receipts, StoreFailure> {
+    ) -> Result<Vec<WrittenReceipt>, StoreFailure> {
         let documents: Vec<RawDocumentBuf> = receipts.iter().map(Receipt::to_bson).collect();
         let slices: Vec<&[u8]> = documents.iter().map(|one| one.as_bytes()).collect();
         let written = self.insert(RECEIPTS, &slices).await?;
-        let mut settles = Vec::with_capacity(receipts.len());
-        let mut earlier = Vec::new();
-        for (receipt, written) in receipts.into_iter().zip(written) {
-            match written {
-                Written::Inserted => settles.push(receipt.settle(now_ms)),
-                Written::DuplicateKey => earlier.push(receipt.frame),
-                Written::Refused { code, message } => {
-                    return Err(StoreFailure::Systemic { code, message });
-                }
-            }
-        }
-        if !earlier.is_empty() {
-            let found = self.find_receipts(&earlier).await?;
-            settles.extend(settles_of(&earlier, &found)?);
-        }
-        Ok(Receipts(settles))
+        let earlier = receipts.iter().zip(&written);
+        let earlier: Vec<FrameId> = earlier
+            .filter(|(_, written)| **written == Written::DuplicateKey)
+            .map(|(receipt, _)| receipt.frame)
+            .collect();
+        let found = self.find_receipts(&earlier).await?;
+        let each = receipts.into_iter().zip(written);
+        each.map(|(receipt, written)| receipt.after(written, &found, now_ms))
+            .collect()
     }
 
     /// The receipts of `frames` that exist, read with majority read concern.
@@ -156,7 +162,7 @@ impl Inserter {
     pub async fn find_receipts(
         &self,
         frames: &[FrameId],
-    ) -> Result<HashMap<FrameId, Settle>, StoreFailure> {
+    ) -> Result<HashMap<FrameId, WrittenReceipt>, StoreFailure> {
         if frames.is_empty() {
             return Ok(HashMap::new());
         }
@@ -167,7 +173,7 @@ impl Inserter {
         let found = self.query_receipts(doc! { "_id": { "$in": ids } }).await?;
         Ok(found
             .into_iter()
-            .map(|settle| (settle.frame, settle))
+            .map(|receipt| (receipt.0.frame, receipt))
             .collect())
     }
 
@@ -179,7 +185,7 @@ impl Inserter {
         &self,
         partition: u16,
         seconds: std::ops::Range<u32>,
-    ) -> Result<Vec<Settle>, StoreFailure> {
+    ) -> Result<Vec<WrittenReceipt>, StoreFailure> {
         self.query_receipts(doc! {
             "_id": { "$gte": first_of(seconds.start), "$lt": first_of(seconds.end) },
             "p": i32::from(partition),
@@ -187,32 +193,16 @@ impl Inserter {
         .await
     }
 
-    async fn query_receipts(&self, filter: Document) -> Result<Vec<Settle>, StoreFailure> {
+    async fn query_receipts(&self, filter: Document) -> Result<Vec<WrittenReceipt>, StoreFailure> {
         let receipts = self.database().collection::<Document>(RECEIPTS);
         let query = async move { receipts.find(filter).await?.try_collect::<Vec<_>>().await };
         let found = self.within(query).await??;
         found
             .iter()
-            .map(|document| parse(document).ok_or(StoreFailure::Protocol))
+            .map(|document| parse(document).map(WrittenReceipt))
+            .map(|receipt| receipt.ok_or(StoreFailure::Protocol))
             .collect()
     }
-}
-
-/// What is to be settled for each of `frames`, of which one may come twice: it was appended twice.
-fn settles_of(
-    frames: &[FrameId],
-    found: &HashMap<FrameId, Settle>,
-) -> Result<Vec<Settle>, StoreFailure> {
-    frames
-        .iter()
-        // It was there a moment ago, and receipts are kept: not found is no answer.
-        .map(|frame| found.get(frame).cloned().ok_or(StoreFailure::Protocol))
-        .collect()
-}
-
-/// Receipts read again, for the frames whose receipt is known to exist.
-pub fn known(settles: Vec<Settle>) -> Receipts {
-    Receipts(settles)
 }
 
 /// The lowest frame id of a second.
@@ -237,11 +227,15 @@ mod tests {
             duplicates: 0,
             dead_letters: 0,
         };
-        let settle = receipt.settle(5_000);
-        let found = HashMap::from([(frame(1), settle.clone())]);
-        let settles = settles_of(&[frame(1), frame(1)], &found).unwrap();
-        assert_eq!(settles, [settle.clone(), settle]);
-        let missing = settles_of(&[frame(2)], &found);
+        let first = WrittenReceipt(receipt.clone().settle(5_000));
+        let found = HashMap::from([(frame(1), first.clone())]);
+        let again = |receipt: &Receipt| receipt.clone().after(Written::DuplicateKey, &found, 6_000);
+        let both = [&receipt, &receipt].map(|one| again(one).unwrap());
+        assert_eq!(both, [first.clone(), first]);
+        let missing = again(&Receipt {
+            frame: frame(2),
+            ..receipt
+        });
         assert!(matches!(missing, Err(StoreFailure::Protocol)));
     }
 
