@@ -86,7 +86,7 @@ impl Pipeline {
         self.room.take(&self.inserter, &letters, stored).await?;
         self.inserter.keep_dead_letters(&letters).await?;
         let reasons = letters.iter().map(DeadLetter::reason);
-        self.metrics.dead_letters(reasons);
+        self.metrics.dead_lettered(reasons);
         let now_ms = self.clock.now_ms();
         let receipts = self.inserter.write_receipts(receipts, now_ms).await?;
         let written = self.clock.now();
