@@ -4,7 +4,7 @@
 //! delivery of this same frame may have stored part of it. So an event that was there already is
 //! new if the frame that stored it is this one, and a duplicate if it is another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use evp_shared::counters::CountRow;
 use evp_shared::outcome::DeadReason;
@@ -56,142 +56,70 @@ pub fn to_look_up(events: &[EventFacts], written: &[Written]) -> Vec<Id> {
     ids
 }
 
-/// Decides over the distinct `_id`s of frame `frame`: two requests joined in one frame may carry
-/// the same event, which is one new event and one duplicate.
+/// Decides over frame `frame`: two requests joined in it may carry the same event, which is one new
+/// event and one duplicate.
 pub fn classify(
     frame: &[u8; 12],
     events: &[EventFacts],
     written: &[Written],
     stored: &HashMap<Id, StoredFacts>,
 ) -> Classified {
-    let mut indices: HashMap<Id, Vec<usize>> = HashMap::with_capacity(events.len());
-    for (index, event) in events.iter().enumerate() {
-        indices.entry(event.id).or_default().push(index);
-    }
-    let mut tally = Tally::default();
-    for (id, indices) in indices {
-        let one = OneId {
-            frame,
-            events,
-            written,
-            indices: &indices,
-        };
-        if !one.decide(stored.get(&id), &mut tally) {
-            return Classified::Unknown;
-        }
-    }
-    tally.done()
-}
-
-#[derive(Default)]
-struct Tally {
-    counts: HashMap<(String, String), u32>,
-    duplicates: u32,
-    dead: Vec<DeadEvent>,
-}
-
-impl Tally {
-    fn stored_once(&mut self, tenant: &str, event_type: &str, copies: usize) {
-        *self
-            .counts
-            .entry((tenant.to_owned(), event_type.to_owned()))
-            .or_default() += 1;
-        self.duplicate(copies - 1);
-    }
-
-    fn duplicate(&mut self, copies: usize) {
-        self.duplicates += u32::try_from(copies).unwrap_or(u32::MAX);
-    }
-
-    fn done(self) -> Classified {
-        let mut counts: Vec<_> = self
-            .counts
-            .into_iter()
-            .map(|((tenant, event_type), count)| CountRow {
-                tenant: tenant.into(),
-                event_type: event_type.into(),
-                count,
-            })
-            .collect();
-        counts.sort_unstable();
-        let mut dead = self.dead;
-        dead.sort_unstable_by_key(|event| event.index);
-        Classified::Done {
-            counts,
-            duplicates: self.duplicates,
-            dead,
-        }
-    }
-}
-
-/// The copies of one event in a frame.
-struct OneId<'a> {
-    frame: &'a [u8; 12],
-    events: &'a [EventFacts],
-    written: &'a [Written],
-    indices: &'a [usize],
-}
-
-impl OneId<'_> {
-    /// Adds the outcome of all copies to `tally`; `false` when it is unknown.
-    fn decide(&self, stored: Option<&StoredFacts>, tally: &mut Tally) -> bool {
-        let copies = self.indices.len();
-        if let Some(event) = self.first(&Written::Inserted) {
-            tally.stored_once(&event.tenant, &event.event_type, copies);
-            return true;
-        }
-        match stored {
-            Some(stored) if stored.frame == *self.frame => {
-                tally.stored_once(&stored.tenant, &stored.event_type, copies);
+    let both = events.iter().zip(written);
+    let inserted = both.clone().filter(|(_, one)| **one == Written::Inserted);
+    let inserted: HashSet<Id> = inserted.map(|(event, _)| event.id).collect();
+    let mut stored_before = HashSet::new();
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let (mut duplicates, mut dead) = (0, Vec::new());
+    let mut dies = |index, reason, detail| {
+        dead.push(DeadEvent {
+            index,
+            reason,
+            detail,
+        });
+    };
+    for (index, (event, written)) in both.enumerate() {
+        let new = match (written, stored.get(&event.id)) {
+            (Written::Inserted, _) => Some((&*event.tenant, &*event.event_type)),
+            _ if inserted.contains(&event.id) => None,
+            (_, Some(stored)) if stored.frame == *frame => {
+                let is_first = stored_before.insert(event.id);
+                is_first.then_some((&*stored.tenant, &*stored.event_type))
             }
-            Some(stored) => self.against_another(stored, tally),
-            // Gone since the insert found it: nothing can be said.
-            None if self.first(&Written::DuplicateKey).is_some() => return false,
-            None => self.refused(tally),
-        }
-        true
-    }
-
-    fn against_another(&self, stored: &StoredFacts, tally: &mut Tally) {
-        for index in self.indices {
-            let Some(event) = self.events.get(*index) else {
+            (_, Some(stored)) if are_different(event, stored) => {
+                let detail = "another event has the same canonical id".to_owned();
+                dies(index, DeadReason::IdCollision, detail);
                 continue;
-            };
-            let ids_differ = match (&event.event_id, &stored.event_id) {
-                (Some(own), Some(other)) => own != other,
-                _ => false,
-            };
-            if event.tenant != stored.tenant || ids_differ {
-                tally.dead.push(DeadEvent {
-                    index: *index,
-                    reason: DeadReason::IdCollision,
-                    detail: "another event has the same canonical id".to_owned(),
-                });
-            } else {
-                tally.duplicate(1);
             }
+            (_, Some(_)) => None,
+            // Gone since the insert found it: nothing can be said.
+            (Written::DuplicateKey, None) => return Classified::Unknown,
+            (Written::Refused { code, message }, None) => {
+                let detail = format!("{message} (code {code})");
+                dies(index, DeadReason::RefusedByStore, detail);
+                continue;
+            }
+        };
+        match new {
+            Some(row) => *counts.entry(row).or_default() += 1,
+            None => duplicates += 1,
         }
     }
-
-    fn refused(&self, tally: &mut Tally) {
-        for index in self.indices {
-            if let Some(Written::Refused { code, message }) = self.written.get(*index) {
-                tally.dead.push(DeadEvent {
-                    index: *index,
-                    reason: DeadReason::RefusedByStore,
-                    detail: format!("{message} (code {code})"),
-                });
-            }
-        }
+    let row = |((tenant, event_type), count): ((&str, &str), u32)| CountRow {
+        tenant: tenant.into(),
+        event_type: event_type.into(),
+        count,
+    };
+    Classified::Done {
+        counts: counts.into_iter().map(row).collect(),
+        duplicates,
+        dead,
     }
+}
 
-    fn first(&self, wanted: &Written) -> Option<&EventFacts> {
-        let index = self
-            .indices
-            .iter()
-            .find(|index| self.written.get(**index) == Some(wanted))?;
-        self.events.get(*index)
-    }
+/// Whether two events merely have one canonical id. A made id is not stored, so it cannot differ.
+fn are_different(event: &EventFacts, stored: &StoredFacts) -> bool {
+    let ids = event.event_id.as_ref().zip(stored.event_id.as_ref());
+    event.tenant != stored.tenant || ids.is_some_and(|(own, other)| own != other)
 }
 
 #[cfg(test)]
