@@ -25,39 +25,54 @@ use crate::config::ProcessorConfig;
 /// Connections of a command.
 const CONNECTIONS: u32 = 4;
 
-/// The configuration, or the exit code after saying what is wrong with it.
-///
-/// # Errors
-/// The exit code of a configuration that cannot be used.
-fn configured(config_file: Option<&Path>) -> Result<ProcessorConfig, ExitCode> {
+/// What a command found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// What to print.
+    pub text: String,
+    /// Whether everything asked for was done, and is well.
+    pub complete: bool,
+}
+
+/// Exit code of a command that failed, where nothing else is said of it.
+const FAILED: u8 = 1;
+
+/// Runs a command to its end and prints its answer. Exit code 0: complete; 1: not; `failed`: it
+/// could not be done, or not be printed.
+fn run_to_end(
+    config_file: Option<&Path>,
+    failed: u8,
+    command: impl AsyncFnOnce(&ProcessorConfig) -> anyhow::Result<Done>,
+) -> ExitCode {
     let config = Source::load(config_file).and_then(|mut source| {
         let config = ProcessorConfig::read(&mut source);
         source.finish(config)
     });
-    config.map_err(|problems| {
-        complain(&problems);
-        ExitCode::from(EXIT_CODE)
-    })
-}
-
-fn complain(error: &impl std::fmt::Display) {
-    // Nothing is left to say it with when stderr is closed.
-    drop(writeln!(std::io::stderr(), "evp-processor: {error:#}"));
-}
-
-/// Prints a command's answer; a closed stdout is a failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
-}
-
-/// Runs a command to its end.
-fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => return complain(&problems, EXIT_CODE),
+    };
     install_tls();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?
-        .block_on(command)
+        .build();
+    let done = runtime.map_err(Into::into).and_then(|runtime| {
+        let done = runtime.block_on(command(&config))?;
+        writeln!(std::io::stdout(), "{}", done.text)?;
+        anyhow::Ok(done)
+    });
+    match done {
+        Ok(Done { complete: true, .. }) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => complain(&error, failed),
+    }
+}
+
+fn complain(error: &impl std::fmt::Display, code: u8) -> ExitCode {
+    // Nothing is left to say it with when stderr is closed.
+    drop(writeln!(std::io::stderr(), "evp-processor: {error:#}"));
+    ExitCode::from(code)
 }
 
 async fn open_stream(config: &ProcessorConfig) -> anyhow::Result<Stream> {

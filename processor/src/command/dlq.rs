@@ -11,36 +11,17 @@ use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{DeadLetters, Filter, Replay, Replayed, Request};
 use evp_shared::store::stored_fingerprint;
 
-use super::{block_on, complain, configured, open_database, open_stream, print};
+use super::{FAILED, open_database, open_stream, run_to_end};
 use crate::config::ProcessorConfig;
 
+pub use super::Done;
 pub use arguments::{Action, Dlq, List, Purge, ReplayLetters, Which};
-
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
-    /// What to print.
-    pub text: String,
-    /// Whether everything asked for was done.
-    pub complete: bool,
-}
 
 /// Exit code 0: done; 1: failed, or letters are left that were meant.
 pub fn main(config_file: Option<&Path>, dlq: &Dlq) -> ExitCode {
-    let config = match configured(config_file) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let done = block_on(async { run(&config, &dlq.action).await });
-    let printed = done.and_then(|done| print(&done.text).map(|()| done.complete));
-    match printed {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    run_to_end(config_file, FAILED, async |config| {
+        run(config, &dlq.action).await
+    })
 }
 
 /// Does what is asked.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{block_on, complain, configured, open_database, open_stream, print};
+use super::{Done, FAILED, open_database, open_stream, run_to_end};
 use crate::config::ProcessorConfig;
 use crate::doctor::{Finding, Level, examine, worst};
 
@@ -27,29 +27,20 @@ pub struct Doctor {
 
 /// Exit code 0: nothing fails; 1: something does, or with --strict is warned of.
 pub fn main(config_file: Option<&Path>, doctor: &Doctor) -> ExitCode {
-    let config = match configured(config_file) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let printed = block_on(async {
-        let findings = run(&config, doctor).await;
+    run_to_end(config_file, FAILED, async |config| {
+        let findings = run(config, doctor).await;
         let text = if doctor.json {
             serde_json::to_string_pretty(&as_json(&findings))?
         } else {
             as_text(&findings)
         };
-        print(&text)?;
-        Ok(worst(&findings))
-    });
-    match printed {
-        Ok(Level::Fail) => ExitCode::FAILURE,
-        Ok(Level::Warn) if doctor.strict => ExitCode::FAILURE,
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+        let complete = match worst(&findings) {
+            Level::Fail => false,
+            Level::Warn => !doctor.strict,
+            Level::Unknown | Level::Pass => true,
+        };
+        Ok(Done { text, complete })
+    })
 }
 
 /// Checks everything; what does not answer is a finding.

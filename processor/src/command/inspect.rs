@@ -1,6 +1,5 @@
 //! `evp-processor inspect ENTRY-ID`: a binary format owes its user a reader.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,8 +9,7 @@ use evp_shared::frame::RawFrame;
 use evp_shared::stream::{Entry, EntryId};
 use serde_json::{Value, json};
 
-use super::{block_on, complain, configured, open_stream};
-use crate::config::ProcessorConfig;
+use super::{Done, FAILED, open_stream, run_to_end};
 
 /// Which entry to print.
 #[derive(Debug, Args)]
@@ -25,36 +23,21 @@ pub struct Inspect {
 
 /// Prints the entry as JSON; exit code 1 when it is not there or is poison.
 pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
-    let config = match configured(config_file) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    match run(&config, inspect) {
-        Ok(text) => match writeln!(std::io::stdout(), "{text}") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(config: &ProcessorConfig, inspect: &Inspect) -> anyhow::Result<String> {
-    let entry = block_on(async {
+    let Inspect { entry, partition } = *inspect;
+    run_to_end(config_file, FAILED, async |config| {
         let stream = open_stream(config).await?;
-        anyhow::Ok(stream.entry(inspect.partition, inspect.entry).await?)
-    })?;
-    let entry = entry.ok_or_else(|| {
-        anyhow::anyhow!(
-            "partition {} has no entry {}: it was committed and has left the kept window, or it \
-             is on another partition (--partition)",
-            inspect.partition,
-            inspect.entry
-        )
-    })?;
-    Ok(serde_json::to_string_pretty(&describe(&entry)?)?)
+        let found = stream.entry(partition, entry).await?;
+        let found = found.ok_or_else(|| {
+            anyhow::anyhow!(
+                "partition {partition} has no entry {entry}: it was committed and has left the \
+                 kept window, or it is on another partition (--partition)"
+            )
+        })?;
+        Ok(Done {
+            text: serde_json::to_string_pretty(&describe(&found)?)?,
+            complete: true,
+        })
+    })
 }
 
 /// The entry as JSON: header, then events in MongoDB's extended JSON.

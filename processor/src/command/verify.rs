@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{block_on, complain, configured, open_database, open_stream, parse_time, print};
+use super::{Done, open_database, open_stream, parse_time, run_to_end};
 use crate::audit::auditor::Auditor;
 use crate::audit::compare::Span;
 use crate::audit::deep::{Deep, deep};
@@ -69,28 +69,16 @@ impl Report {
 
 /// Exit code 0: equal, or mended; 1: differences are left; 2: it could not be told.
 pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
-    let config = match configured(config_file) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let report = block_on(async { run(&config, verify).await });
-    let printed = report.and_then(|report| {
+    run_to_end(config_file, COULD_NOT_TELL, async |config| {
+        let report = run(config, verify).await?;
         let text = if verify.json {
             serde_json::to_string_pretty(&show::as_json(&report))?
         } else {
             show::as_text(&report)
         };
-        print(&text)?;
-        Ok(report.is_equal())
-    });
-    match printed {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(COULD_NOT_TELL)
-        }
-    }
+        let complete = report.is_equal();
+        Ok(Done { text, complete })
+    })
 }
 
 /// Verifies.
