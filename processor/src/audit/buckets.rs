@@ -102,8 +102,13 @@ impl Auditor {
         Ok(sums.remove(&0).unwrap_or_default())
     }
 
+    /// What a bucket holds when everything in `owed` was counted.
+    pub(super) async fn folded(&self, partition: u16, owed: &Owed) -> Result<Bucket, BulkFailure> {
+        Ok(self.type_table(partition, [owed]).await?.fold(owed))
+    }
+
     /// Which types of the tenants in `owed` are counted by name.
-    pub(super) async fn type_table(
+    async fn type_table(
         &self,
         partition: u16,
         owed: impl IntoIterator<Item = &Owed>,
@@ -120,11 +125,6 @@ impl Auditor {
         }
         Ok(table)
     }
-}
-
-/// Everything a bucket should hold, where it does not.
-pub(super) fn owed_of(table: &TypeTable, owed: Option<&Owed>) -> Bucket {
-    owed.map(|owed| table.fold(owed)).unwrap_or_default()
 }
 
 pub(super) fn second(step: Step, number: u64) -> u32 {

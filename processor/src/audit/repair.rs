@@ -9,7 +9,7 @@ use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
 use tracing::warn;
 
 use crate::audit::auditor::Auditor;
-use crate::audit::buckets::{owed_of, second};
+use crate::audit::buckets::second;
 use crate::audit::compare::{DifferingBucket, compare};
 use crate::audit::verify::Differences;
 use crate::bulk::commit::BulkFailure;
@@ -103,21 +103,23 @@ impl Auditor {
             .inserter
             .receipt_sums(partition, step.seconds(), seconds)
             .await?;
-        let owed = sums.remove(&number);
-        let table = self.type_table(partition, &owed).await?;
-        let owed = owed_of(&table, owed.as_ref());
-        let differing = found
-            .first()
-            .and_then(|found| compare(number, found, &owed));
-        let Some(differing) = differing else {
-            return Ok(0);
-        };
-        self.set(
-            partition,
-            hash,
-            (&rows(&differing, &owed), &[], differing.damaged),
-        )
-        .await
+        let owed = sums.remove(&number).unwrap_or_default();
+        let owed = self.folded(partition, &owed).await?;
+        let found = found.first();
+        match found.and_then(|found| compare(number, found, &owed)) {
+            Some(differing) => {
+                let rows = rows(&differing, &owed);
+                let counts = SetCounts {
+                    life: self.committer.lives.known(partition),
+                    hash,
+                    anew: differing.damaged,
+                    plus: &[],
+                    rows: &rows,
+                };
+                self.set(partition, counts).await
+            }
+            None => Ok(0),
+        }
     }
 
     /// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
@@ -132,8 +134,7 @@ impl Auditor {
             return Ok(0);
         }
         let owed = self.owed_before(partition, hour).await?;
-        let table = self.type_table(partition, [&owed]).await?;
-        let owed = table.fold(&owed);
+        let owed = self.folded(partition, &owed).await?;
         let Some(differing) = compare(0, &found, &owed) else {
             return Ok(0);
         };
@@ -144,33 +145,30 @@ impl Auditor {
             of_hours.entry(field).or_default();
         }
         let rows = rows(&differing, &of_hours);
-        self.set(
-            partition,
-            CountHash::Total,
-            (&rows, &plus, differing.damaged),
-        )
-        .await
+        let counts = SetCounts {
+            life: self.committer.lives.known(partition),
+            hash: CountHash::Total,
+            anew: differing.damaged,
+            plus: &plus,
+            rows: &rows,
+        };
+        self.set(partition, counts).await
     }
 
-    async fn set(
-        &self,
-        partition: u16,
-        hash: CountHash,
-        (rows, plus, anew): (&[CountTo], &[CountHash], bool),
-    ) -> Result<u64, BulkFailure> {
+    /// Sets `counts` in as many calls as the script's bounds ask for.
+    async fn set(&self, partition: u16, counts: SetCounts<'_>) -> Result<u64, BulkFailure> {
         let mut set = 0;
-        let mut parts = rows.chunks(FIELDS_MAX);
+        let mut parts = counts.rows.chunks(FIELDS_MAX);
         // A damaged hash begins anew also when nothing is owed.
         let first = parts.next().unwrap_or_default();
         for (index, rows) in std::iter::once(first).chain(parts).enumerate() {
-            let counts = SetCounts {
-                life: self.committer.lives.known(partition),
-                hash,
-                anew: anew && index == 0,
-                plus,
+            let anew = counts.anew && index == 0;
+            let part = SetCounts {
                 rows,
+                anew,
+                ..counts
             };
-            set += self.stream.set_counts(partition, &counts).await?;
+            set += self.stream.set_counts(partition, &part).await?;
         }
         Ok(set)
     }

@@ -109,7 +109,7 @@ impl Auditor {
     ) -> Result<Option<DifferingBucket>, BulkFailure> {
         let (found, _) = self.total_before(partition, closed).await?;
         let owed = self.owed_before(partition, closed).await?;
-        let table = self.type_table(partition, [&owed]).await?;
-        Ok(compare(0, &found, &table.fold(&owed)))
+        let owed = self.folded(partition, &owed).await?;
+        Ok(compare(0, &found, &owed))
     }
 }
