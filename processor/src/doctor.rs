@@ -120,6 +120,33 @@ impl Check {
     }
 }
 
+impl Check {
+    fn pass(self, found: impl Into<String>) -> Finding {
+        self.finding(Level::Pass, found, "")
+    }
+
+    fn unknown(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Level::Unknown, found, fix)
+    }
+
+    fn warn(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Level::Warn, found, fix)
+    }
+
+    fn fail(self, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Level::Fail, found, fix)
+    }
+
+    fn finding(self, level: Level, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding {
+            check: self,
+            level,
+            found: found.into(),
+            fix: fix.into(),
+        }
+    }
+}
+
 /// One check and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

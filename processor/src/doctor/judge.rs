@@ -8,7 +8,7 @@ use evp_shared::config::Durability;
 use evp_shared::redis::{Memory, ServerPromise};
 
 use super::gather::{Disk, RedisFacts};
-use super::{Check, Finding, Level};
+use super::{Check, Finding};
 use crate::config::ProcessorConfig;
 
 pub use mongo::mongo;
@@ -39,34 +39,16 @@ const DISK_FREE: (u64, u64) = (20, 5);
 /// Redis 7.0 is the first whose XAUTOCLAIM names the entries that are gone.
 const REDIS_VERSION_MIN: (u32, u32) = (7, 0);
 
-fn pass(check: Check, found: impl Into<String>) -> Finding {
-    finding(check, Level::Pass, found, "")
-}
-
-fn finding(
-    check: Check,
-    level: Level,
-    found: impl Into<String>,
-    fix: impl Into<String>,
-) -> Finding {
-    Finding {
-        check,
-        level,
-        found: found.into(),
-        fix: fix.into(),
-    }
-}
-
 /// Redis does not answer.
 pub fn no_redis(error: &str) -> Finding {
     let fix = "start redis-server, or set redis.url (REDIS_URL) to where it is";
-    finding(Check::RedisAnswers, Level::Fail, error, fix)
+    Check::RedisAnswers.fail(error, fix)
 }
 
 /// MongoDB does not answer.
 pub fn no_mongo(error: &str) -> Finding {
     let fix = "start mongod, or set mongo.uri (MONGO_URI) to where it is";
-    finding(Check::MongoAnswers, Level::Fail, error, fix)
+    Check::MongoAnswers.fail(error, fix)
 }
 
 /// Judges Redis at `rate` events per second.
@@ -100,9 +82,9 @@ pub fn redis(config: &ProcessorConfig, facts: &RedisFacts, rate: NonZeroU64) -> 
 fn version(check: Check, version: &str, least: (u32, u32), fix: &str) -> Finding {
     let mut numbers = version.split('.').map_while(|number| number.parse().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= least => pass(check, version),
-        (Some(_), Some(_)) => finding(check, Level::Fail, version, fix),
-        _ => finding(check, Level::Unknown, format!("{version:?}"), fix),
+        (Some(major), Some(minor)) if (major, minor) >= least => check.pass(version),
+        (Some(_), Some(_)) => check.fail(version, fix),
+        _ => check.unknown(format!("{version:?}"), fix),
     }
 }
 
@@ -111,9 +93,9 @@ fn eviction(promise: &ServerPromise) -> Finding {
     let fix = "CONFIG SET maxmemory-policy noeviction, and the line `maxmemory-policy noeviction` \
                in redis.conf: any other policy deletes events that were accepted";
     match promise.eviction.as_deref() {
-        Some("noeviction") => pass(check, "maxmemory-policy noeviction"),
-        Some(other) => finding(check, Level::Fail, format!("maxmemory-policy {other}"), fix),
-        None => finding(check, Level::Unknown, "CONFIG is not allowed", fix),
+        Some("noeviction") => check.pass("maxmemory-policy noeviction"),
+        Some(other) => check.fail(format!("maxmemory-policy {other}"), fix),
+        None => check.unknown("CONFIG is not allowed", fix),
     }
 }
 
@@ -127,28 +109,28 @@ fn persistence(declared: Durability, facts: &RedisFacts) -> Finding {
     let short = without_eviction.shortfalls(declared);
     if !short.is_empty() {
         let fix = "set it, and the same lines in redis.conf, or declare less in redis.durability";
-        return finding(check, Level::Fail, short.join("; "), fix);
+        return check.fail(short.join("; "), fix);
     }
     if declared == Durability::Memory {
         let fix = "redis.durability = \"fsync\", unless losing accepted events with Redis is meant";
-        return finding(check, Level::Warn, "durability memory", fix);
+        return check.warn("durability memory", fix);
     }
     if facts.server.promise.append_only.is_none() {
         let fix = "check appendonly and appendfsync where Redis is configured";
         let found = format!("durability {name} as declared: CONFIG is not allowed");
-        return finding(check, Level::Unknown, found, fix);
+        return check.unknown(found, fix);
     }
-    pass(check, format!("keeps durability {name}"))
+    check.pass(format!("keeps durability {name}"))
 }
 
 fn log(facts: &RedisFacts) -> Finding {
     let check = Check::RedisLog;
     if facts.server.log_written {
-        return pass(check, "the last write of the append-only file succeeded");
+        return check.pass("the last write of the append-only file succeeded");
     }
     let fix = "see redis-server's log; mostly its disk is full";
     let found = "the append-only file could not be written";
-    finding(check, Level::Fail, found, fix)
+    check.fail(found, fix)
 }
 
 fn replica(facts: &RedisFacts) -> Finding {
@@ -157,9 +139,9 @@ fn replica(facts: &RedisFacts) -> Finding {
         0 => {
             let fix = "start a replica (replicaof HOST PORT), or declare less in redis.durability";
             let found = "durability replicated, and no replica is connected";
-            finding(check, Level::Fail, found, fix)
+            check.fail(found, fix)
         }
-        replicas => pass(check, format!("{replicas} connected")),
+        replicas => check.pass(format!("{replicas} connected")),
     }
 }
 
@@ -168,7 +150,7 @@ fn memory(memory: Memory, event_bytes: u64, rate: NonZeroU64) -> Finding {
     if memory.limit == 0 {
         let fix = "CONFIG SET maxmemory to what the machine can spare, and the same in redis.conf";
         let found = "no maxmemory: a backlog ends with the kernel killing redis-server";
-        return finding(check, Level::Warn, found, fix);
+        return check.warn(found, fix);
     }
     let usable = memory.limit / 100 * MEMORY_USED_MAX;
     let room = usable.saturating_sub(memory.used);
@@ -188,37 +170,27 @@ fn memory(memory: Memory, event_bytes: u64, rate: NonZeroU64) -> Finding {
         wanted.div_ceil(1 << 20)
     );
     if room == 0 {
-        finding(
-            check,
-            Level::Fail,
-            found,
-            format!("see that processors run; {fix}"),
-        )
+        check.fail(found, format!("see that processors run; {fix}"))
     } else if minutes < BACKLOG_MINUTES_MIN {
-        finding(check, Level::Warn, found, fix)
+        check.warn(found, fix)
     } else {
-        pass(check, found)
+        check.pass(found)
     }
 }
 
 fn disk(check: Check, disk: Option<Disk>) -> Finding {
     let fix = "free or add disk space: a full disk stops every write";
     let Some(Disk { free, total }) = disk else {
-        return finding(
-            check,
-            Level::Unknown,
-            "the disk cannot be seen from here",
-            "",
-        );
+        return check.unknown("the disk cannot be seen from here", "");
     };
     let percent = free.saturating_mul(100) / total.max(1);
     let found = format!("{} of {} free", mib(free), mib(total));
     if percent < DISK_FREE.1 {
-        finding(check, Level::Fail, found, fix)
+        check.fail(found, fix)
     } else if percent < DISK_FREE.0 {
-        finding(check, Level::Warn, found, fix)
+        check.warn(found, fix)
     } else {
-        pass(check, found)
+        check.pass(found)
     }
 }
 
@@ -227,11 +199,11 @@ fn clock(check: Check, ahead_ms: i64) -> Finding {
     let found = format!("{ahead_ms} ms ahead of this machine");
     let fix = "run a time service (chrony, systemd-timesyncd) on all machines";
     if apart >= CLOCK_MS.1 {
-        finding(check, Level::Fail, found, fix)
+        check.fail(found, fix)
     } else if apart >= CLOCK_MS.0 {
-        finding(check, Level::Warn, found, fix)
+        check.warn(found, fix)
     } else {
-        pass(check, "agrees with this machine's")
+        check.pass("agrees with this machine's")
     }
 }
 
@@ -240,9 +212,7 @@ fn redis_identity(found: Option<&str>, own: u32) -> Finding {
     match stored {
         None => identity(Check::RedisIdentity, None, own),
         Some((_, Some(stored))) => identity(Check::RedisIdentity, Some(stored), own),
-        Some((text, None)) => finding(
-            Check::RedisIdentity,
-            Level::Fail,
+        Some((text, None)) => Check::RedisIdentity.fail(
             format!("{text:?} is no fingerprint"),
             "another program uses this redis.key_prefix: choose another one",
         ),
@@ -251,11 +221,9 @@ fn redis_identity(found: Option<&str>, own: u32) -> Finding {
 
 fn identity(check: Check, stored: Option<u32>, own: u32) -> Finding {
     match stored {
-        None => pass(check, "none yet: the first service writes it"),
-        Some(stored) if stored == own => pass(check, format!("{own:08x}")),
-        Some(stored) => finding(
-            check,
-            Level::Fail,
+        None => check.pass("none yet: the first service writes it"),
+        Some(stored) if stored == own => check.pass(format!("{own:08x}")),
+        Some(stored) => check.fail(
             format!("{stored:08x} is there, this configuration makes {own:08x}"),
             "set dedupe.identity and storage.salt_bits as they were, or use a new database and \
              redis.key_prefix",

@@ -2,10 +2,10 @@
 
 use bson::doc;
 
-use super::{clock, disk, finding, identity, pass, version};
+use super::{clock, disk, identity, version};
 use crate::config::ProcessorConfig;
 use crate::doctor::gather::MongoFacts;
-use crate::doctor::{Check, Finding, Level};
+use crate::doctor::{Check, Finding};
 
 /// The oldest that EVP is tested with is 6.0; what it uses is in 5.0 as well.
 const MONGO_VERSION_MIN: (u32, u32) = (5, 0);
@@ -32,29 +32,24 @@ fn write_concern(facts: &MongoFacts) -> Finding {
     let check = Check::MongoWriteConcern;
     if let Some(refused) = &facts.write_refused {
         let fix = "see rs.status(): a majority of the members that hold data must be up";
-        return finding(check, Level::Fail, refused.as_str(), fix);
+        return check.fail(refused.as_str(), fix);
     }
     let (members, arbiters) = facts.members;
     match &facts.replica_set {
-        Some(set) if arbiters > 0 => finding(
-            check,
-            Level::Warn,
+        Some(set) if arbiters > 0 => check.warn(
             format!("replica set {set}: {members} members, {arbiters} arbiters"),
             "replace arbiters by members: with one member down they leave no majority that holds \
              data, and every write waits",
         ),
-        Some(set) if members < 3 => finding(
-            check,
-            Level::Warn,
+        Some(set) if members < 3 => check.warn(
             format!("replica set {set} of {members}: no member can be missed"),
             "add members up to three",
         ),
-        Some(set) => pass(
-            check,
-            format!("majority and journal, replica set {set} of {members}"),
-        ),
-        None if facts.router => pass(check, "majority and journal, sharded cluster"),
-        None => pass(check, "journaled, standalone: as safe as its one disk"),
+        Some(set) => check.pass(format!(
+            "majority and journal, replica set {set} of {members}"
+        )),
+        None if facts.router => check.pass("majority and journal, sharded cluster"),
+        None => check.pass("journaled, standalone: as safe as its one disk"),
     }
 }
 
@@ -63,9 +58,7 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
     let others = || facts.indexes.iter().filter(|(name, _)| name != "_id_");
     let names: Vec<&str> = others().map(|(name, _)| name.as_str()).collect();
     if let Some((name, _)) = others().find(|(_, unique)| *unique) {
-        return finding(
-            check,
-            Level::Fail,
+        return check.fail(
             format!("index {name} of events is unique"),
             format!(
                 "db.events.dropIndex({name:?}): besides _id no index may be unique, or its \
@@ -86,52 +79,38 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
         .collect();
     if !missing.is_empty() {
         let fix = "start a processor: it makes them";
-        return finding(
-            check,
-            Level::Warn,
-            format!("missing: {}", missing.join(", ")),
-            fix,
-        );
+        return check.warn(format!("missing: {}", missing.join(", ")), fix);
     }
     if !extra.is_empty() {
-        return finding(
-            check,
-            Level::Warn,
+        return check.warn(
             format!("not in storage.indexes: {}", extra.join(", ")),
             "db.events.dropIndex(...) what no query needs: each costs MongoDB 2 to 4 CPU seconds \
              per million events",
         );
     }
-    pass(
-        check,
-        if names.is_empty() {
-            "none wanted".to_owned()
-        } else {
-            names.join(", ")
-        },
-    )
+    check.pass(if names.is_empty() {
+        "none wanted".to_owned()
+    } else {
+        names.join(", ")
+    })
 }
 
 fn shard_key(facts: &MongoFacts) -> Finding {
     let check = Check::MongoShardKey;
     match &facts.shard_key {
         Some(key) if *key == doc! { "_id": 1 } || *key == doc! { "_id": 1.0 } => {
-            pass(check, "{_id: 1}")
+            check.pass("{_id: 1}")
         }
-        Some(key) => finding(
-            check,
-            Level::Fail,
+        Some(key) => check.fail(
             format!("events is sharded by {key}"),
             "shard by {_id: 1} in a new database: under any other key one event can be stored on \
              two shards",
         ),
-        None if facts.router => finding(
-            check,
-            Level::Warn,
+        None if facts.router => check.warn(
             "a sharded cluster, and events is not sharded",
             "sh.shardCollection(\"DATABASE.events\", {_id: 1}) while it is empty, split at the \
              salts (storage.salt_bits)",
         ),
-        None => pass(check, "not sharded"),
+        None => check.pass("not sharded"),
     }
 }

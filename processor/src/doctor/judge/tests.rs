@@ -4,6 +4,7 @@ use evp_shared::redis::ServerFacts;
 use evp_shared::service::ServiceConfig as _;
 
 use super::*;
+use crate::doctor::Level;
 use crate::doctor::gather::MongoFacts;
 
 fn config(text: &str) -> ProcessorConfig {
