@@ -37,15 +37,6 @@ pub const BULK_EVENTS: Key<NonZeroUsize> = Key::new(
 )
 .range("1", "100000");
 
-/// Bytes per insert command.
-pub const BULK_BYTES: Key<ByteSize> = Key::new(
-    "processor.bulk_bytes",
-    "8MiB",
-    "Bytes of documents in one insert command at most. MongoDB drops a connection that sends 48 \
-     MB.",
-)
-.range("64KiB", "15MiB");
-
 /// Insert commands at once.
 pub const BULKS_IN_FLIGHT: Key<NonZeroUsize> = Key::new(
     "processor.bulks_in_flight",
@@ -160,7 +151,6 @@ pub const KEYS: &[&dyn AnyKey] = &[
     &ADMIN_LISTEN,
     &NAME,
     &BULK_EVENTS,
-    &BULK_BYTES,
     &BULKS_IN_FLIGHT,
     &INSERT_DEADLINE,
     &CLAIM_IDLE,
@@ -193,7 +183,7 @@ pub struct ProcessorConfig {
     pub shutdown: ShutdownConfig,
     /// See [`NAME`].
     pub name: Option<String>,
-    /// See [`BULK_EVENTS`], [`BULK_BYTES`], [`BULKS_IN_FLIGHT`].
+    /// See [`BULK_EVENTS`], [`BULKS_IN_FLIGHT`].
     pub bulk: BulkLimits,
     /// See [`INSERT_DEADLINE`].
     pub insert_deadline: Duration,
@@ -240,6 +230,9 @@ const SECTIONS: &[&str] = &[
     "dead_letters",
 ];
 
+/// Bytes of documents in one insert command: MongoDB drops a connection that sends 48 MB.
+const BULK_BYTES: usize = 8 << 20;
+
 /// Bulks that go with what is there: one is stored while the next one is filled.
 const EAGER_BULKS: usize = 2;
 
@@ -262,7 +255,7 @@ impl ServiceConfig for ProcessorConfig {
             name: source.get(&NAME),
             bulk: BulkLimits {
                 events: source.get(&BULK_EVENTS).get(),
-                bytes: source.get(&BULK_BYTES).as_usize(),
+                bytes: BULK_BYTES,
                 eager: EAGER_BULKS.min(in_flight),
                 eager_events: EAGER_EVENTS,
                 in_flight,
