@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId};
+use bson::{
+    Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId, rawbson, rawdoc,
+};
 use evp_shared::counters::CountRow;
 use evp_shared::frame::FrameId;
 use evp_shared::store::RECEIPTS;
@@ -60,32 +62,17 @@ impl Receipt {
     }
 
     fn to_bson(&self) -> RawDocumentBuf {
-        let mut counts = RawArrayBuf::new();
-        for row in &self.counts {
-            let mut one = RawArrayBuf::new();
-            one.push(&*row.tenant);
-            one.push(&*row.event_type);
-            one.push(i64::from(row.count));
-            counts.push(one);
+        let row = |row: &CountRow| rawbson!([&*row.tenant, &*row.event_type, i64::from(row.count)]);
+        let counts: RawArrayBuf = self.counts.iter().map(row).collect();
+        rawdoc! {
+            "_id": ObjectId::from_bytes(self.frame.bytes()),
+            "p": i32::from(self.frame.producer().partition()),
+            // The server writes its own time where it finds an empty timestamp.
+            "at": Timestamp { time: 0, increment: 0 },
+            "n": counts,
+            "d": i64::from(self.duplicates),
+            "x": i64::from(self.dead_letters),
         }
-        let mut receipt = RawDocumentBuf::new();
-        receipt.append(bson::cstr!("_id"), ObjectId::from_bytes(self.frame.bytes()));
-        receipt.append(
-            bson::cstr!("p"),
-            i32::from(self.frame.producer().partition()),
-        );
-        // The server writes its own time where it finds an empty timestamp.
-        receipt.append(
-            bson::cstr!("at"),
-            Timestamp {
-                time: 0,
-                increment: 0,
-            },
-        );
-        receipt.append(bson::cstr!("n"), counts);
-        receipt.append(bson::cstr!("d"), i64::from(self.duplicates));
-        receipt.append(bson::cstr!("x"), i64::from(self.dead_letters));
-        receipt
     }
 }
 
