@@ -35,7 +35,7 @@ use crate::store::insert::Inserter;
 use crate::store::room::Room;
 use crate::upkeep::dead_letters::DeadLetterLoop;
 use crate::upkeep::reconcile::ReconcileLoop;
-use crate::upkeep::sketch::SketchLoop;
+use crate::upkeep::sketch;
 use crate::upkeep::ticker::TickLoop;
 
 /// Batches of deliveries between the readers and the worker. One is being joined to bulks, one
@@ -92,8 +92,6 @@ pub struct Parts {
     pub consumer: Arc<Consumer>,
     /// What is done with a bulk.
     pub pipeline: Arc<Pipeline>,
-    /// Where new events are noted.
-    pub sketches: Arc<Sketches>,
 }
 
 impl Parts {
@@ -106,7 +104,6 @@ impl Parts {
     ) -> Self {
         let metrics = Arc::new(Metrics::new(stream.partitions()));
         let lives = Arc::new(Lives::new(stream.clone()));
-        let sketches = Arc::new(Sketches::default());
         let committer = Committer::new(config, stream.clone(), lives.clone(), metrics.clone());
         let consumer = Consumer::new(
             config,
@@ -120,53 +117,32 @@ impl Parts {
             inserter,
             committer: Arc::new(committer),
             room: Arc::new(Room::new(config.dead_letters)),
-            sketches: (config.sketches == SketchMode::On).then(|| sketches.clone()),
+            sketches: (config.sketches == SketchMode::On).then(Sketches::default),
             metrics,
             clock: clock.clone(),
         };
         Self {
             consumer: Arc::new(consumer),
             pipeline: Arc::new(pipeline),
-            sketches,
-        }
-    }
-
-    fn sketch_loop(&self) -> SketchLoop {
-        SketchLoop {
-            sketches: self.sketches.clone(),
-            committer: self.pipeline.committer.clone(),
-            metrics: self.pipeline.metrics.clone(),
-            clock: self.pipeline.clock.clone(),
         }
     }
 
     /// Starts the loops that no event waits for.
     fn keep_house(&self, tasks: &mut TaskSet, health: &Health, shutdown: &Shutdown) {
-        let Pipeline {
-            inserter,
-            committer,
-            room,
-            metrics,
-            clock,
-            ..
-        } = &*self.pipeline;
+        let pipeline = &self.pipeline;
         let letters = DeadLetterLoop {
-            room: room.clone(),
-            inserter: inserter.clone(),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
+            pipeline: pipeline.clone(),
             has_room: health.condition("dead_letters"),
             beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
         };
         let reconcile = ReconcileLoop {
             auditor: Auditor {
-                stream: committer.stream.clone(),
-                inserter: inserter.clone(),
-                committer: committer.clone(),
-                clock: clock.clone(),
+                stream: pipeline.committer.stream.clone(),
+                inserter: pipeline.inserter.clone(),
+                committer: pipeline.committer.clone(),
+                clock: pipeline.clock.clone(),
             },
-            lives: committer.lives.clone(),
-            metrics: metrics.clone(),
+            metrics: pipeline.metrics.clone(),
             beat: health.loop_beat("reconcile", MINUTES_LOOP_AGE_MAX),
         };
         let member = MemberLoop {
@@ -176,7 +152,7 @@ impl Parts {
         tasks.spawn("dead-letters", letters.run(shutdown.clone()));
         tasks.spawn("reconcile", reconcile.run(shutdown.clone()));
         tasks.spawn("member", member.run(shutdown.clone()));
-        tasks.spawn("sketches", self.sketch_loop().run(shutdown.clone()));
+        tasks.spawn("sketches", sketch::run(pipeline.clone(), shutdown.clone()));
     }
 }
 
@@ -192,9 +168,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let Some(parts) = prepare(&config, &service).await? else {
         return Ok(Left::NOTHING);
     };
-    let Parts {
-        consumer, pipeline, ..
-    } = &parts;
+    let Parts { consumer, pipeline } = &parts;
     mongo.ok();
     info!(consumer = consumer.name, "processing");
 
@@ -242,7 +216,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
     parts.keep_house(&mut tasks, &service.health, &shutdown);
     tasks.join().await?;
-    parts.sketch_loop().write(true).await;
+    sketch::write(pipeline, true).await;
     Ok(Left(leave_group(consumer).await))
 }
 

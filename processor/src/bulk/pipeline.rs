@@ -46,7 +46,7 @@ pub struct Pipeline {
     /// Room among the dead letters.
     pub room: Arc<Room>,
     /// Where new events are noted; `None` where they are not.
-    pub sketches: Option<Arc<Sketches>>,
+    pub sketches: Option<Sketches>,
     /// The metric handles.
     pub metrics: Arc<Metrics>,
     /// The time.

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::clock::Clock;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::shutdown::Shutdown;
 use tracing::warn;
 
-use crate::metrics::Metrics;
-use crate::store::insert::Inserter;
-use crate::store::room::Room;
+use crate::bulk::pipeline::Pipeline;
 
 /// How often the gauges are set.
 const EVERY: Duration = Duration::from_secs(5);
@@ -18,14 +15,8 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Measures the dead letters until the shutdown.
 #[derive(Debug)]
 pub struct DeadLetterLoop {
-    /// The bound they are measured against.
-    pub room: Arc<Room>,
-    /// The way to MongoDB.
-    pub inserter: Inserter,
-    /// The metric handles.
-    pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: Clock,
+    /// What keeps them.
+    pub pipeline: Arc<Pipeline>,
     /// Whether there is room for more.
     pub has_room: Condition,
     /// Sign of life.
@@ -40,15 +31,17 @@ impl DeadLetterLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pipeline = &*self.pipeline;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = shutdown.triggered() => return Ok(()),
             }
-            match self.room.measure(&self.inserter, self.clock.now()).await {
+            let now = pipeline.clock.now();
+            match pipeline.room.measure(&pipeline.inserter, now).await {
                 Ok(size) => {
-                    self.metrics.dead_letter_size(size);
-                    if self.room.admits_one_more(size) {
+                    pipeline.metrics.dead_letter_size(size);
+                    if pipeline.room.admits_one_more(size) {
                         self.has_room.ok();
                     } else {
                         self.has_room

@@ -16,7 +16,6 @@ use tracing::{info, warn};
 
 use crate::audit::auditor::Auditor;
 use crate::bulk::commit::BulkFailure;
-use crate::deliver::lives::Lives;
 use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
 
@@ -42,8 +41,6 @@ const AT_ONCE: u64 = 10;
 pub struct ReconcileLoop {
     /// Compares and settles.
     pub auditor: Auditor,
-    /// Tells the cuts of new lives.
-    pub lives: Arc<Lives>,
     /// The metric handles.
     pub metrics: Arc<Metrics>,
     /// Sign of life.
@@ -71,7 +68,7 @@ impl ReconcileLoop {
                     }
                     added = Some(now);
                 }
-                cuts = self.lives.cuts() => {
+                cuts = self.auditor.committer.lives.cuts() => {
                     let now = self.this_minute();
                     for (partition, cut) in cuts {
                         let from = (cut.ms / 60_000).saturating_sub(BEFORE_CUT);

@@ -5,74 +5,61 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use evp_shared::clock::Clock;
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{SketchBucket, SketchUpdate, StreamError};
+use evp_shared::stream::{SketchBucket, SketchUpdate, Stream};
 use tracing::debug;
 
-use crate::bulk::commit::Committer;
-use crate::bulk::sketch::Sketches;
-use crate::metrics::Metrics;
+use crate::bulk::pipeline::Pipeline;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes what is gathered for one processor until the shutdown, and after it.
-#[derive(Debug, Clone)]
-pub struct SketchLoop {
-    /// What is gathered.
-    pub sketches: Arc<Sketches>,
-    /// Knows whether memory is short.
-    pub committer: Arc<Committer>,
-    /// The metric handles.
-    pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: Clock,
+/// Writes what is gathered every second until the shutdown; what comes after that is for
+/// [`write`] to write last of all.
+///
+/// # Errors
+/// None: what fails is left out.
+pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) -> Result<(), Infallible> {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return Ok(()),
+            _ = ticks.tick() => write(&pipeline, false).await,
+        }
+    }
 }
 
-impl SketchLoop {
-    /// Writes every second until the shutdown; what comes after that is written last of all.
-    ///
-    /// # Errors
-    /// None: what fails is left out.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Infallible> {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.triggered() => return Ok(()),
-                _ = ticks.tick() => self.write(false).await,
-            }
-        }
+/// Writes what is gathered, for the last time when `is_last`.
+pub async fn write(pipeline: &Pipeline, is_last: bool) {
+    let Pipeline {
+        sketches: Some(sketches),
+        committer,
+        metrics,
+        clock,
+        ..
+    } = pipeline
+    else {
+        return;
+    };
+    let (updates, lost) = sketches.take(is_last, clock.now());
+    metrics.sketches_lost.increment(lost);
+    if updates.is_empty() {
+        return;
     }
+    let places: Vec<_> = updates.iter().map(|(place, _)| place.clone()).collect();
+    // Memory is for what has to be kept; what was gathered is left out.
+    let is_short = committer.memory_short.load(Ordering::Relaxed);
+    if is_short || !is_written(&committer.stream, updates).await {
+        sketches.forget(places);
+    }
+}
 
-    /// Writes what is gathered, for the last time when `is_last`.
-    pub async fn write(&self, is_last: bool) {
-        let (updates, lost) = self.sketches.take(is_last, self.clock.now());
-        self.metrics.sketches_lost.increment(lost);
-        if updates.is_empty() {
-            return;
-        }
-        let places: Vec<_> = updates.iter().map(|(place, _)| place.clone()).collect();
-        // Memory is for what has to be kept; what was gathered is left out.
-        if self.committer.memory_short.load(Ordering::Relaxed) {
-            return self.sketches.forget(places);
-        }
-        if let Err(error) = self.write_all(updates).await {
+async fn is_written(stream: &Stream, updates: Vec<(SketchBucket, SketchUpdate)>) -> bool {
+    for (bucket, update) in updates {
+        if let Err(error) = stream.add_to_sketches(&bucket, update).await {
             debug!(%error, "sketches not written");
-            self.sketches.forget(places);
+            return false;
         }
     }
-
-    async fn write_all(
-        &self,
-        updates: Vec<(SketchBucket, SketchUpdate)>,
-    ) -> Result<(), StreamError> {
-        for (bucket, update) in updates {
-            self.committer
-                .stream
-                .add_to_sketches(&bucket, update)
-                .await?;
-        }
-        Ok(())
-    }
+    true
 }
