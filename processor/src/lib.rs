@@ -1,20 +1,26 @@
 //! The processor: stores the events of the stream exactly once and counts them exactly.
 //!
 //! # The path of one frame
-//! [`deliver::reader`] is given an entry, or [`deliver::claimer`] takes it over from a consumer that is gone;
-//! [`bulk::worker`] joins it with others to a [`bulk`]; [`bulk::pipeline`] opens it ([`bulk::open`]), inserts its
-//! documents ([`store::insert`], and [`store::isolate`] where one of them is at fault), decides what became of each ([`bulk::classify`], [`store::lookup`]), keeps what can
-//! never be stored ([`store::dead_letter`]), writes down the outcome ([`store::receipt`]) and acknowledges and
-//! counts it in one step ([`bulk::commit`]).
+//! [`deliver::reader`] is given an entry, or [`deliver::claimer`] takes it over from a consumer that
+//! is gone; until it is committed it is the [`deliver::consumer`]'s. [`bulk::worker`] takes bulks
+//! from the [`deliver::queue`], and [`bulk::pipeline`] brings each on its way: it opens the frames
+//! ([`bulk::open`]), inserts their documents ([`store::insert`], and [`store::isolate`] where one of
+//! them is at fault), decides what became of each ([`bulk::classify`], [`store::lookup`]), notes what
+//! is new ([`bulk::sketch`]), keeps what can never be stored ([`store::dead_letter`]), writes down the
+//! outcome ([`store::receipt`]), and acknowledges and counts it in one step ([`bulk::commit`]).
 //!
 //! # When it is delivered twice
 //! Whenever a processor dies, a reply is lost, Redis comes back without its newest part, or the
 //! frame was appended twice. Nothing then needs to be undone: the documents are found stored by
 //! this same frame, its receipt is read back instead of written, and its settled bit is set
-//! already. [`upkeep::reconcile`] finds the receipts whose counts Redis forgot; [`audit::verify`] compares all of
-//! them, by the same decision ([`audit::compare`]).
+//! already. [`upkeep::reconcile`] finds the receipts whose counts Redis forgot; [`audit::verify`]
+//! compares all of them, by the same decision ([`audit::compare`]).
 //!
-//! Beside all that, [`bulk::sketch`] gathers what need not be exact.
+//! # Which room imports which
+//! [`command`] imports [`audit`] and [`doctor`]; [`upkeep`] audit, bulk, deliver and store;
+//! [`audit`] the committer of bulk, the lives of deliver, and store; [`bulk`] deliver and store;
+//! [`deliver`] store. Below all of them lie the words they share ([`entry`], [`written`]), [`config`]
+//! and [`metrics`], which import no room; above them [`start`] puts everything together.
 //!
 //! Deliberately absent: locks between processors, and any trust in delivery counts.
 
