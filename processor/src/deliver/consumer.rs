@@ -129,8 +129,7 @@ impl LeftOvers {
 }
 
 fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    let host = if host.is_empty() { "processor" } else { host };
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
     format!("{host}-{}", std::process::id())
 }

@@ -1,7 +1,5 @@
 //! Gathering the facts.
 
-use std::path::Path;
-
 use bson::{Bson, DateTime, Document, doc};
 use evp_shared::clock::Clock;
 use evp_shared::keys::Keys;
@@ -201,24 +199,12 @@ fn disk_in(stats: &Document) -> Option<Disk> {
     })
 }
 
-/// What `df` says of the file system of `dir`; the standard library cannot tell.
+/// The file system of `dir`, and what of it anybody may use.
 fn disk_of(dir: &str) -> Option<Disk> {
-    let output = std::process::Command::new("df")
-        .args(["-Pk", "--"])
-        .arg(Path::new(dir))
-        .output()
-        .ok()?;
-    parse_df(std::str::from_utf8(&output.stdout).ok()?)
-}
-
-fn parse_df(text: &str) -> Option<Disk> {
-    let line = text.lines().nth(1)?;
-    let mut fields = line.split_whitespace().skip(1);
-    let total: u64 = fields.next()?.parse().ok()?;
-    let free: u64 = fields.nth(1)?.parse().ok()?;
+    let stat = rustix::fs::statvfs(dir).ok()?;
     Some(Disk {
-        free: free * 1_024,
-        total: total * 1_024,
+        free: stat.f_bavail * stat.f_frsize,
+        total: stat.f_blocks * stat.f_frsize,
     })
 }
 
@@ -245,15 +231,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_room_on_a_disk_is_what_df_prints() {
-        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
-                    /dev/sda1 100 60 40 60% /data\n";
-        let disk = Disk {
-            free: 40 * 1_024,
-            total: 100 * 1_024,
-        };
-        assert_eq!(parse_df(text), Some(disk));
-        assert_eq!(parse_df(""), None);
+    fn the_room_on_a_disk_is_that_of_its_file_system() {
+        let disk = disk_of(".").unwrap();
+        assert!(disk.free < disk.total, "{disk:?}");
+        // `df` says in KiB, rounded up, how large it is.
+        let df = std::process::Command::new("df").args(["-Pk", "."]).output();
+        let text = String::from_utf8(df.unwrap().stdout).unwrap();
+        let total = text.lines().nth(1).unwrap().split_whitespace().nth(1);
+        let total: u64 = total.unwrap().parse().unwrap();
+        assert_eq!(disk.total.div_ceil(1_024), total);
+        assert_eq!(disk_of("/no/such/directory"), None);
     }
 
     #[test]
