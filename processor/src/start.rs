@@ -16,6 +16,7 @@ use evp_shared::store::{self, StoreError};
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::audit::auditor::Auditor;
@@ -226,9 +227,9 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();
     let stream = Stream::new(client.clone(), &keys, partitions);
-    let connections =
-        u32::try_from(config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES);
-    let database = store::connect(&config.mongo, connections.unwrap_or(u32::MAX))
+    let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
+    let connections = u32::try_from(unanswered).unwrap_or(u32::MAX);
+    let database = store::connect(&config.mongo, connections)
         .await
         .map_err(StoreError::from)?;
 
@@ -241,12 +242,12 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
             Err(NotReady::Never(error)) => return Err(error),
             Err(NotReady::Yet(reason)) => warn!(reason, "waiting"),
         }
-        if !pause(backoff.next_delay(), &service.shutdown).await {
+        let delay = backoff.next_delay();
+        if timeout(delay, service.shutdown.triggered()).await.is_ok() {
             return Ok(None);
         }
     }
     examine(config, &stream, &database).await?;
-    let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
     // What a crash left. Nobody sees it, and the next one is as good.
     drop(inserter.remove_probes().await);
@@ -314,14 +315,6 @@ async fn examine(
         Ok(())
     } else {
         Err(RunError::NotFit(refused.join("; ")))
-    }
-}
-
-/// Waits; `false` when the shutdown comes first.
-async fn pause(delay: Duration, shutdown: &Shutdown) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(delay) => true,
-        () = shutdown.triggered() => false,
     }
 }
 

@@ -39,9 +39,9 @@ impl ClaimLoop {
     /// None: what fails is tried again.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(self.interval) => {}
-                () = shutdown.triggered() => return Ok(()),
+            let ended = tokio::time::timeout(self.interval, shutdown.triggered());
+            if ended.await.is_ok() {
+                return Ok(());
             }
             self.beat.beat();
             for partition in 0..self.consumer.stream.partitions() {

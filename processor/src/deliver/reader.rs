@@ -9,6 +9,7 @@ use evp_shared::redis::{Reader, ReaderPool};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Entry, EntryId, GroupReader, Life, StreamError};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::config::BulkLimits;
@@ -83,11 +84,9 @@ impl ReadLoop {
                     // A reply may have been lost with the connection: its entries are pending.
                     self.consumer.left_overs.signal();
                     debug!(%error, "reading stopped");
-                    let wait = tokio::time::sleep(backoff.next_delay());
-                    tokio::select! {
-                        () = wait => {}
-                        () = shutdown.triggered() => {}
-                    }
+                    timeout(backoff.next_delay(), shutdown.triggered())
+                        .await
+                        .ok();
                     if self.consumer.lives.greet_all().await.is_ok() {
                         backoff.reset();
                     }
@@ -135,10 +134,7 @@ impl ReadLoop {
                 Admit::Wait(pause) => {
                     self.beat.beat();
                     count.forget();
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = shutdown.triggered() => {}
-                    }
+                    timeout(pause, shutdown.triggered()).await.ok();
                     continue;
                 }
             };
