@@ -25,16 +25,6 @@ impl InFlight {
         self.set().contains(&(partition, id))
     }
 
-    /// Entries worked on.
-    pub fn len(&self) -> usize {
-        self.set().len()
-    }
-
-    /// Whether nothing is worked on.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn set(&self) -> std::sync::MutexGuard<'_, HashSet<(u16, EntryId)>> {
         // A set of ids is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
