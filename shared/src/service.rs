@@ -73,7 +73,9 @@ mod descriptors;
 mod outcome;
 
 use bind::{BindErrors, bind_all};
-use outcome::{Chain, report, watch};
+use outcome::{report, watch};
+
+pub use outcome::Chain;
 
 /// What the command line asked for.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
+use evp_shared::service::Chain;
 use evp_shared::store::EVENTS;
 use tracing::{error, warn};
 
@@ -261,19 +262,7 @@ fn poison_letter(poison: &PoisonEntry) -> DeadLetter {
         raw,
         error,
     } = poison;
-    let detail = error_chain(error);
+    let detail = Chain(error).to_string();
     warn!(partition = entry.partition, entry = %entry.ack.id, detail, "poison entry");
     DeadLetter::of_entry(*entry, raw, &detail)
-}
-
-/// An error with its causes, for a dead letter's detail.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use evp_shared::health::Condition;
+use evp_shared::service::Chain;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{EntryId, StreamError};
 use tokio::sync::mpsc;
@@ -16,7 +17,6 @@ use crate::config::BulkLimits;
 use crate::deliver::consumer::Consumer;
 use crate::deliver::queue::Queue;
 use crate::entry::Delivery;
-use crate::store::insert::StoreFailure;
 
 /// Stores for one processor until the deliveries end.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl WorkLoop {
                 limits
             }
             Err(BulkFailure::Store(failure)) => {
-                warn!(error = chain(&failure), "bulk not stored");
+                warn!(error = %Chain(&failure), "bulk not stored");
                 self.mongo.fail(failure.to_string());
                 consumer.metrics.store_failures.increment(1);
                 consumer.breaker.fail(consumer.clock.now());
@@ -134,12 +134,5 @@ impl WorkLoop {
                 limits.halved()
             }
         }
-    }
-}
-
-fn chain(failure: &StoreFailure) -> String {
-    match std::error::Error::source(failure) {
-        Some(source) => format!("{failure}: {source}"),
-        None => failure.to_string(),
     }
 }

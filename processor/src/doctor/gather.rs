@@ -4,6 +4,7 @@ use bson::{Bson, DateTime, Document, doc};
 use evp_shared::clock::Clock;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerFacts, text_at};
+use evp_shared::service::Chain;
 use evp_shared::store::{EVENTS, META, code_of, stored_fingerprint};
 use evp_shared::stream::Stream;
 use mongodb::Database;
@@ -219,11 +220,8 @@ fn ahead(server: u64, (asked, answered): (u64, u64)) -> i64 {
     }
 }
 
-fn text(error: impl std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+fn text(error: impl std::error::Error + 'static) -> String {
+    Chain(&error).to_string()
 }
 
 #[cfg(test)]

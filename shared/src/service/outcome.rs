@@ -72,7 +72,8 @@ pub(super) fn report<E: RunFailure>(outcome: Outcome<E>) -> ExitCode {
 }
 
 /// An error and its causes, each printing its own level only, in one line.
-pub(super) struct Chain<'a>(pub(super) &'a (dyn Error + 'static));
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
