@@ -51,6 +51,23 @@ pub async fn run(config: &ProcessorConfig, action: &Action) -> anyhow::Result<Do
     }
 }
 
+/// Does `action` as the audit trail has it: what was asked for before, what `said` tells after.
+async fn audited<T>(
+    letters: &DeadLetters,
+    request: &Request<'_>,
+    action: impl Future<Output = anyhow::Result<T>>,
+    said: impl Fn(&T) -> (u64, String),
+) -> anyhow::Result<T> {
+    let audit = letters.begin_audit(request).await?;
+    let done = action.await;
+    let outcome = done
+        .as_ref()
+        .map(said)
+        .map_err(|error| format!("{error:#}"));
+    letters.end_audit(audit, outcome).await?;
+    done
+}
+
 async fn run_purge(letters: &DeadLetters, purge: &Purge) -> anyhow::Result<String> {
     let filter = purge.which.filter();
     anyhow::ensure!(
@@ -62,22 +79,15 @@ async fn run_purge(letters: &DeadLetters, purge: &Purge) -> anyhow::Result<Strin
         let would = matched.min(purge.limit);
         return Ok(format!("would purge {would} of {matched} dead letters"));
     }
-    let actor = actor::current();
-    let audit = letters
-        .begin_audit(&Request {
-            actor: &actor,
-            what: "dead_letters.purge",
-            filter: &filter,
-            limit: purge.limit,
-        })
-        .await?;
-    let purged = letters.purge(&filter, purge.limit).await;
-    let outcome = match &purged {
-        Ok(purged) => Ok((*purged, format!("purged {purged} of {matched}"))),
-        Err(error) => Err(error.to_string()),
+    let request = Request {
+        actor: &actor::current(),
+        what: "dead_letters.purge",
+        filter: &filter,
+        limit: purge.limit,
     };
-    letters.end_audit(audit, outcome).await?;
-    let purged = purged?;
+    let purging = async { Ok(letters.purge(&filter, purge.limit).await?) };
+    let said = |purged: &u64| (*purged, format!("purged {purged} of {matched}"));
+    let purged = audited(letters, &request, purging, said).await?;
     Ok(format!("purged {purged} of {matched} dead letters"))
 }
 
@@ -103,22 +113,15 @@ async fn run_replay(
         "the database holds events of another identity: dedupe.identity and storage.salt_bits must \
          be those of the processor"
     );
-    let actor = actor::current();
-    let audit = letters
-        .begin_audit(&Request {
-            actor: &actor,
-            what: "dead_letters.replay",
-            filter: &filter,
-            limit: asked.limit,
-        })
-        .await?;
-    let replayed = replay(config, letters, &filter, asked).await;
-    let outcome = match &replayed {
-        Ok(replayed) => Ok((replayed.done, summary(replayed, matched))),
-        Err(error) => Err(format!("{error:#}")),
+    let request = Request {
+        actor: &actor::current(),
+        what: "dead_letters.replay",
+        filter: &filter,
+        limit: asked.limit,
     };
-    letters.end_audit(audit, outcome).await?;
-    let replayed = replayed?;
+    let replaying = Box::pin(replay(config, letters, &filter, asked));
+    let said = |replayed: &Replayed| (replayed.done, summary(replayed, matched));
+    let replayed = audited(letters, &request, replaying, said).await?;
     let mut lines: Vec<String> = replayed
         .reasons
         .iter()
