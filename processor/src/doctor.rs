@@ -199,12 +199,9 @@ pub async fn at_start(
     stream: &Stream,
     database: &Database,
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Ok(facts) = gather::redis(config, stream).await {
-        findings.extend(judge::redis(config, &facts, judge::RATE));
-    }
-    if let Ok(facts) = gather::mongo(database, gather::Probe::Nothing).await {
-        findings.extend(judge::mongo(config, &facts));
-    }
-    findings
+    let redis = gather::redis(config, stream).await;
+    let mongo = gather::mongo(database, gather::Probe::Nothing).await;
+    let redis = redis.map(|facts| judge::redis(config, &facts, judge::RATE));
+    let mongo = mongo.map(|facts| judge::mongo(config, &facts));
+    [redis, mongo].into_iter().flatten().flatten().collect()
 }
