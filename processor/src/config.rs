@@ -1,6 +1,6 @@
 //! The processor's configuration.
 
-mod limits;
+pub(crate) mod limits;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;

@@ -117,14 +117,7 @@ pub(crate) mod tests {
     use evp_shared::stream::EntryId;
 
     use super::*;
-
-    pub(crate) const LIMITS: BulkLimits = BulkLimits {
-        events: 10,
-        bytes: 1_000,
-        eager: 2,
-        eager_events: 3,
-        in_flight: 4,
-    };
+    use crate::config::limits::tests::LIMITS;
 
     pub(crate) fn deliveries(sizes: &[(u32, u32)]) -> Vec<Delivery> {
         let delivery = |(events, bytes): &(u32, u32)| Delivery {

@@ -55,9 +55,16 @@ impl DeadLetterLimits {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::entry::tests::LIMITS;
+
+    pub(crate) const LIMITS: BulkLimits = BulkLimits {
+        events: 10,
+        bytes: 1_000,
+        eager: 2,
+        eager_events: 3,
+        in_flight: 4,
+    };
 
     #[test]
     fn halving_and_doubling_stay_inside_their_bounds() {

@@ -67,7 +67,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::{LIMITS, deliveries};
+    use crate::config::limits::tests::LIMITS;
+    use crate::entry::tests::deliveries;
 
     fn queue(sizes: &[(u32, u32)]) -> Queue {
         let mut queue = Queue::default();
