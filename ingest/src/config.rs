@@ -111,7 +111,7 @@ impl ServiceConfig for IngestConfig {
             rules: EventRules {
                 bytes_max: size(source, &EVENT_BYTES),
                 depth_max: source.get(&EVENT_DEPTH),
-                unknown_fields: source.get(&UNKNOWN_FIELDS).0,
+                unknown_fields: source.get(&UNKNOWN_FIELDS),
             },
             identity: identity(source),
             frame: FrameLimits {
@@ -119,7 +119,7 @@ impl ServiceConfig for IngestConfig {
                 bytes: size(source, &FRAME_BYTES),
                 call_bytes: CALL_BYTES,
             },
-            codec: source.get(&FRAME_CODEC).0,
+            codec: source.get(&FRAME_CODEC),
             appends_in_flight: source.get(&APPEND_IN_FLIGHT),
             append_deadline,
             held: held_limits(source, redis.durability),

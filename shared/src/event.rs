@@ -14,14 +14,16 @@ use simd_json::{Node, StaticNode};
 use self::reject::Rejection;
 use crate::outcome::RejectReason;
 
-/// What to do with top-level fields EVP does not know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownFields {
-    /// Reject the event.
-    #[default]
-    Reject,
-    /// Move them under `metadata`.
-    Keep,
+crate::choices! {
+    /// What to do with top-level fields EVP does not know.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum UnknownFields {
+        /// Reject the event.
+        #[default]
+        Reject = "reject",
+        /// Move them under `metadata`.
+        Keep = "keep",
+    }
 }
 
 /// What one event may be.

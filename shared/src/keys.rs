@@ -61,27 +61,16 @@ impl Keys {
     }
 }
 
-/// What a sketch is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SketchKind {
-    /// Unique users.
-    Users,
-    /// Unique sessions.
-    Sessions,
-    /// The users with most events.
-    TopUsers,
-}
-
-impl SketchKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Users, Self::Sessions, Self::TopUsers];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Users => "users",
-            Self::Sessions => "sessions",
-            Self::TopUsers => "top",
-        }
+crate::choices! {
+    /// What a sketch is of.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum SketchKind {
+        /// Unique users.
+        Users = "users",
+        /// Unique sessions.
+        Sessions = "sessions",
+        /// The users with most events.
+        TopUsers = "top",
     }
 }
 

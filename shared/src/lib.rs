@@ -6,11 +6,12 @@
 //! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
 //! event), [`dead_letters`] (what is done with those that could not be stored).
 //!
-//! The kit: [`config`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
+//! The kit: [`config`], [`choice`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
 //! [`clock`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
 pub mod backoff;
+pub mod choice;
 pub mod clock;
 pub mod config;
 pub mod counters;

@@ -18,7 +18,7 @@ use mongodb::options::{
 };
 use mongodb::{Client, Database};
 
-use crate::config::{Choice, MongoConfig};
+use crate::config::MongoConfig;
 
 /// Collection of events.
 pub const EVENTS: &str = "events";
@@ -40,30 +40,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A secondary index, each owed to a query. One costs 2-4 CPU s per million events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Index {
-    /// Lists by type: `{tenant, eventType, timestamp, _id}`.
-    Type,
-    /// Lists by user: `{tenant, userId, timestamp, _id}`.
-    User,
-    /// Lists by session: `{tenant, sessionId, timestamp, _id}`.
-    Session,
+crate::choices! {
+    /// A secondary index, each owed to a query. One costs 2-4 CPU s per million events.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Index {
+        /// Lists by type: `{tenant, eventType, timestamp, _id}`.
+        Type = "type",
+        /// Lists by user: `{tenant, userId, timestamp, _id}`.
+        User = "user",
+        /// Lists by session: `{tenant, sessionId, timestamp, _id}`.
+        Session = "session",
+    }
 }
 
 impl Index {
-    /// All indexes.
-    pub const ALL: [Self; 3] = [Self::Type, Self::User, Self::Session];
-
-    /// Its name in configuration and in MongoDB.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Type => "type",
-            Self::User => "user",
-            Self::Session => "session",
-        }
-    }
-
     /// The field it is there for.
     pub const fn field(self) -> &'static str {
         match self {
@@ -87,14 +77,6 @@ impl Index {
         }
         specification
     }
-}
-
-impl Choice for Index {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        (Self::Type.as_str(), Self::Type),
-        (Self::User.as_str(), Self::User),
-        (Self::Session.as_str(), Self::Session),
-    ];
 }
 
 /// Why the database is not ready for EVP.

@@ -29,7 +29,7 @@ pub const CORS_ORIGINS: Key<Vec<String>> = Key::new(
      default. A request of any other page is refused, one without an `Origin` is not.",
 );
 /// Unknown fields.
-pub const UNKNOWN_FIELDS: Key<UnknownFieldsMode> = Key::new(
+pub const UNKNOWN_FIELDS: Key<UnknownFields> = Key::new(
     "ingest.unknown_fields",
     "reject",
     "What becomes of top-level fields EVP does not know: `reject` rejects the event, `keep` moves \
@@ -102,7 +102,7 @@ pub const FRAME_BYTES: Key<ByteSize> = Key::new(
 )
 .range("4KiB", "4MiB");
 /// Compression of frames.
-pub const FRAME_CODEC: Key<CodecChoice> = Key::new(
+pub const FRAME_CODEC: Key<Codec> = Key::new(
     "ingest.frame.codec",
     "lz4",
     "Compression of frames: `none`, `lz4` (a third of the memory in Redis) or `zstd` (a sixth, for \
@@ -209,27 +209,4 @@ pub enum Http2Mode {
 
 impl Choice for Http2Mode {
     const CHOICES: &'static [(&'static str, Self)] = &[("false", Self::Off), ("true", Self::On)];
-}
-
-/// See [`UNKNOWN_FIELDS`].
-#[derive(Clone, Copy, Debug)]
-pub struct UnknownFieldsMode(pub(super) UnknownFields);
-
-impl Choice for UnknownFieldsMode {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        ("reject", Self(UnknownFields::Reject)),
-        ("keep", Self(UnknownFields::Keep)),
-    ];
-}
-
-/// See [`FRAME_CODEC`].
-#[derive(Clone, Copy, Debug)]
-pub struct CodecChoice(pub(super) Codec);
-
-impl Choice for CodecChoice {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        (Codec::None.as_str(), Self(Codec::None)),
-        (Codec::Lz4.as_str(), Self(Codec::Lz4)),
-        (Codec::Zstd.as_str(), Self(Codec::Zstd)),
-    ];
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Choice, Key, Source};
+use super::{Key, Source};
 
 /// Who may use the service.
 pub const AUTH_MODE: Key<AuthMode> = Key::new(
@@ -19,15 +19,13 @@ pub struct AuthConfig {
     pub mode: AuthMode,
 }
 
-/// See [`AUTH_MODE`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthMode {
-    /// No credentials are asked for.
-    Open,
-}
-
-impl Choice for AuthMode {
-    const CHOICES: &'static [(&'static str, Self)] = &[("open", Self::Open)];
+crate::choices! {
+    /// See [`AUTH_MODE`].
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AuthMode {
+        /// No credentials are asked for.
+        Open = "open",
+    }
 }
 
 impl AuthConfig {

@@ -1,6 +1,6 @@
 //! `[dedupe]` and the part of `[storage]` that fixes identity.
 
-use super::{Choice, Key, Source};
+use super::{Key, Source};
 use crate::event::id::{IdentityConfig, IdentityMode};
 
 /// What makes two events one.
@@ -22,11 +22,6 @@ pub const SALT_BITS: Key<u8> = Key::new(
      same for all services; it can change only with a new database.",
 )
 .range("0", "12");
-
-impl Choice for IdentityMode {
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("id_time", Self::TenantIdTime), ("id", Self::TenantId)];
-}
 
 /// Reads what fixes identity.
 pub fn identity(source: &mut Source) -> IdentityConfig {

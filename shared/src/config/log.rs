@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Choice, Key, Source, Value};
+use super::{Key, Source, Value};
 
 /// How log lines look.
 pub const LOG_FORMAT: Key<LogFormat> = Key::new(
@@ -30,18 +30,15 @@ pub struct LogConfig {
     pub level: LogLevel,
 }
 
-/// See [`LOG_FORMAT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// Text for people.
-    Pretty,
-}
-
-impl Choice for LogFormat {
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("json", Self::Json), ("pretty", Self::Pretty)];
+crate::choices! {
+    /// See [`LOG_FORMAT`].
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LogFormat {
+        /// One JSON object per line.
+        Json = "json",
+        /// Text for people.
+        Pretty = "pretty",
+    }
 }
 
 /// A filter that `tracing_subscriber::EnvFilter` accepts.

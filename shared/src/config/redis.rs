@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Choice, Key, SecretUrl, Source, Value};
+use super::{Key, SecretUrl, Source, Value};
 
 /// Where Redis is.
 pub const REDIS_URL: Key<SecretUrl> = Key::new(
@@ -89,38 +89,19 @@ pub struct RedisConfig {
     pub ca_file: Option<PathBuf>,
 }
 
-/// See [`REDIS_DURABILITY`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Written and fsynced before the answer: `appendfsync always`.
-    Fsync,
-    /// Fsynced, and received by a replica (WAIT).
-    Replicated,
-    /// Fsynced within about a second: `appendfsync everysec`.
-    Everysec,
-    /// Kept in memory only.
-    Memory,
-}
-
-impl Durability {
-    /// The name, as in the configuration and in the header `evp-durability`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fsync => "fsync",
-            Self::Replicated => "replicated",
-            Self::Everysec => "everysec",
-            Self::Memory => "memory",
-        }
+crate::choices! {
+    /// See [`REDIS_DURABILITY`]; named as in the configuration and in the header `evp-durability`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Durability {
+        /// Written and fsynced before the answer: `appendfsync always`.
+        Fsync = "fsync",
+        /// Fsynced, and received by a replica (WAIT).
+        Replicated = "replicated",
+        /// Fsynced within about a second: `appendfsync everysec`.
+        Everysec = "everysec",
+        /// Kept in memory only.
+        Memory = "memory",
     }
-}
-
-impl Choice for Durability {
-    const CHOICES: &'static [(&'static str, Self)] = &[
-        (Self::Fsync.as_str(), Self::Fsync),
-        (Self::Replicated.as_str(), Self::Replicated),
-        (Self::Everysec.as_str(), Self::Everysec),
-        (Self::Memory.as_str(), Self::Memory),
-    ];
 }
 
 /// See [`REDIS_KEY_PREFIX`]; 1 to 64 of `a-z 0-9 : _ -`, so it can hold no hash tag of its own.

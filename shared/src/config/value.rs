@@ -6,6 +6,8 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::choice::Choice;
+
 /// A type that a [`Key`](super::Key) can have.
 ///
 /// There is no `bool` among them: an enum says at the call site what is chosen.
@@ -28,12 +30,6 @@ pub trait Value: Sized + 'static {
     fn compare(&self, _other: &Self) -> Option<Ordering> {
         None
     }
-}
-
-/// A closed enum, read by name.
-pub trait Choice: Copy + 'static {
-    /// All values with their names, as written in the configuration.
-    const CHOICES: &'static [(&'static str, Self)];
 }
 
 impl<C: Choice> Value for C {

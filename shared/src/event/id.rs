@@ -87,14 +87,16 @@ impl FromStr for CanonicalId {
     }
 }
 
-/// What makes two events with an `eventId` but no time inside it the same event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IdentityMode {
-    /// Tenant, event id and the timestamp the client sent: ids are in time order.
-    #[default]
-    TenantIdTime,
-    /// Tenant and event id alone: ids without a time inside them are random, and cost mongod more.
-    TenantId,
+crate::choices! {
+    /// What makes two events with an `eventId` but no time inside it the same event.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum IdentityMode {
+        /// Tenant, event id and the timestamp the client sent: ids are in time order.
+        #[default]
+        TenantIdTime = "id_time",
+        /// Tenant and event id alone: ids without a time in them are random, and cost mongod more.
+        TenantId = "id",
+    }
 }
 
 /// What fixes identity; the same in every service of a deployment.

@@ -8,31 +8,21 @@ use super::PAYLOAD_BYTES_MAX;
 /// against 0.37 for lz4, for half of its memory).
 const ZSTD_LEVEL: i32 = 1;
 
-/// How a payload is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Codec {
-    /// Not at all.
-    None,
-    /// LZ4 block without a length prefix: a third of the memory at little cost.
-    #[default]
-    Lz4,
-    /// zstd: a sixth of the memory, for twice lz4's CPU.
-    Zstd,
+crate::choices! {
+    /// How a payload is compressed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Codec {
+        /// Not at all.
+        None = "none",
+        /// LZ4 block without a length prefix: a third of the memory at little cost.
+        #[default]
+        Lz4 = "lz4",
+        /// zstd: a sixth of the memory, for twice lz4's CPU.
+        Zstd = "zstd",
+    }
 }
 
 impl Codec {
-    /// All codecs.
-    pub const ALL: [Self; 3] = [Self::None, Self::Lz4, Self::Zstd];
-
-    /// The codec's name in configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        }
-    }
-
     pub(super) const fn as_byte(self) -> u8 {
         match self {
             Self::None => 0,
