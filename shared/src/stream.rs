@@ -29,7 +29,6 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::prelude::{Error as RedisError, ErrorKind, Value};
 use fred::types::config::Options;
 use fred::types::scripts::Script;
-use tokio::time::error::Elapsed;
 
 use crate::keys::{Keys, PartitionKeys, SketchKeys};
 use replicated::Replicated;
@@ -244,7 +243,7 @@ impl Stream {
                 other => other,
             }
         };
-        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
+        reply::array(answered(call).await?)
     }
 
     /// As [`run`](Self::run), for what appends.
@@ -260,8 +259,7 @@ impl Stream {
         if !replicated.client.is_connected() {
             return Err(StreamError::NotConnected);
         }
-        let call = Box::pin(replicated.run(script, keys, args));
-        judge(tokio::time::timeout(ANSWER_DEADLINE, call).await)
+        reply::array(answered(replicated.run(script, keys, args)).await?)
     }
 }
 
@@ -274,22 +272,17 @@ fn once() -> Options {
     }
 }
 
-/// Waits for the answer to a command that is no script, no longer than for one that is.
-async fn answered<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<T, StreamError> {
+/// Waits for the answer to a command or a script, within a bound.
+async fn answered<T, E: Into<StreamError>>(
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, StreamError> {
     // fred's futures are large, and a timeout holds its own twice.
     match tokio::time::timeout(ANSWER_DEADLINE, Box::pin(call)).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer.map_err(Into::into),
         Err(_) => Err(StreamError::Unknown { source: None }),
     }
 }
 
-fn judge<E: Into<StreamError>>(
-    answer: Result<Result<Value, E>, Elapsed>,
-) -> Result<Vec<Value>, StreamError> {
-    match answer {
-        Ok(Ok(Value::Array(reply))) => Ok(reply),
-        Ok(Ok(other)) => Err(StreamError::protocol(format!("{:?}", other.kind()))),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(StreamError::Unknown { source: None }),
-    }
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -70,20 +70,7 @@ impl Stream {
         }
         let reply = self.run_append(&self.scripts.append, keys, args).await?;
         let mut values = reply.into_iter();
-        match reply::text(&mut values)?.as_str() {
-            "ok" => Ok(values.map(entry_id).collect::<Result<_, _>>()?),
-            "new_life" | "no_stream" => Err(AppendError::SayHello),
-            "wrong_type" => Err(StreamError::WrongType {
-                key: reply::text(&mut values)?,
-            }
-            .into()),
-            other => Err(StreamError::protocol(other).into()),
-        }
+        reply::written(&mut values)?;
+        Ok(reply::parse_all(values)?)
     }
-}
-
-fn entry_id(value: Value) -> Result<EntryId, StreamError> {
-    let text = value.into_string().unwrap_or_default();
-    text.parse()
-        .map_err(|_| StreamError::protocol(format!("entry id {text}")))
 }

@@ -114,11 +114,8 @@ impl Stream {
         }
         let reply = self.run(&self.scripts.set_counts, keys, args).await?;
         let mut values = reply.into_iter();
-        match reply::text(&mut values)?.as_str() {
-            "ok" => reply::number(&mut values),
-            "new_life" => Err(StreamError::NewLife),
-            other => Err(StreamError::protocol(other)),
-        }
+        reply::written(&mut values)?;
+        reply::parse(&mut values)
     }
 
     /// The types of `tenant` that are counted by name on `partition`.
@@ -155,7 +152,7 @@ fn parse(value: Value) -> Result<FoundCounts, StreamError> {
     let mut values = values.into_iter();
     while values.len() > 0 {
         let field = reply::text(&mut values)?;
-        match reply::number(&mut values) {
+        match reply::parse(&mut values) {
             Ok(count) => drop(found.counts.insert(field, count)),
             Err(_) => found.damaged = true,
         }

@@ -174,27 +174,18 @@ fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
 
 fn parse(reply: Vec<Value>) -> Result<Committed, StreamError> {
     let mut values = reply.into_iter();
-    match reply::text(&mut values)?.as_str() {
-        "ok" => {}
-        "new_life" => return Err(StreamError::NewLife),
-        "wrong_type" => {
-            return Err(StreamError::WrongType {
-                key: reply::text(&mut values)?,
-            });
-        }
-        other => return Err(StreamError::protocol(other)),
-    }
+    reply::written(&mut values)?;
     Ok(Committed {
-        acknowledged: reply::number(&mut values)?,
-        settled: reply::number(&mut values)?,
-        counted: reply::number(&mut values)?,
-        duplicates: reply::number(&mut values)?,
-        dead_letters: reply::number(&mut values)?,
-        left_to_verify: reply::number(&mut values)?,
-        dropped: reply::number(&mut values)?,
-        lost_events: reply::number(&mut values)?,
-        backlog_events: reply::number(&mut values)?,
-        backlog_bytes: reply::number(&mut values)?,
+        acknowledged: reply::parse(&mut values)?,
+        settled: reply::parse(&mut values)?,
+        counted: reply::parse(&mut values)?,
+        duplicates: reply::parse(&mut values)?,
+        dead_letters: reply::parse(&mut values)?,
+        left_to_verify: reply::parse(&mut values)?,
+        dropped: reply::parse(&mut values)?,
+        lost_events: reply::parse(&mut values)?,
+        backlog_events: reply::parse(&mut values)?,
+        backlog_bytes: reply::parse(&mut values)?,
         failures: values.filter_map(|value| value.into_string()).collect(),
     })
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use fred::interfaces::HashesInterface;
 use fred::prelude::Value;
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 
 use super::{Stream, StreamError, answered};
 use crate::counters::Step;
@@ -12,7 +14,8 @@ use crate::counters::Step;
 ///
 /// `appended = acknowledged + lost + backlog`, and
 /// `settled events = counted + duplicate + dead-lettered`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Totals {
     /// Events whose frames were appended; a frame appended twice counts twice.
     pub appended_events: i64,
@@ -60,22 +63,6 @@ impl Totals {
         self.duplicate_events += other.duplicate_events;
         self.dead_lettered_events += other.dead_lettered_events;
     }
-
-    fn from_fields(fields: &HashMap<String, i64>) -> Self {
-        let field = |name: &str| fields.get(name).copied().unwrap_or(0);
-        Self {
-            appended_events: field("appended_events"),
-            appended_bytes: field("appended_bytes"),
-            acknowledged_events: field("acknowledged_events"),
-            acknowledged_bytes: field("acknowledged_bytes"),
-            lost_events: field("lost_events"),
-            lost_bytes: field("lost_bytes"),
-            settled_frames: field("settled_frames"),
-            counted_events: field("counted_events"),
-            duplicate_events: field("duplicate_events"),
-            dead_lettered_events: field("dead_lettered_events"),
-        }
-    }
 }
 
 /// One bucket: counter field (`tenant \x1f type`) to events.
@@ -89,7 +76,8 @@ impl Stream {
     pub async fn totals(&self, partition: u16) -> Result<Totals, StreamError> {
         let key = self.keys(partition)?.totals.clone();
         let fields: HashMap<String, i64> = answered(self.client.hgetall(key)).await?;
-        Ok(Totals::from_fields(&fields))
+        let fields = MapDeserializer::<_, serde::de::value::Error>::new(fields.into_iter());
+        Totals::deserialize(fields).map_err(|error| StreamError::protocol(error.to_string()))
     }
 
     /// The counts of `partition` over all time.

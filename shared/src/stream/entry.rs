@@ -73,7 +73,10 @@ impl Entry {
 }
 
 /// Parses the entries of one stream: `[[id, [field, value, ...]], ...]`.
-pub(super) fn parse_all(partition: u16, value: Value) -> Result<Vec<Entry>, StreamError> {
+pub(super) fn parse_all(
+    partition: u16,
+    value: impl Into<Option<Value>>,
+) -> Result<Vec<Entry>, StreamError> {
     reply::array(value)?
         .into_iter()
         // Before 7.0, XAUTOCLAIM answers a nil for an entry that was deleted.
@@ -84,10 +87,7 @@ pub(super) fn parse_all(partition: u16, value: Value) -> Result<Vec<Entry>, Stre
 
 fn parse(partition: u16, value: Value) -> Result<Entry, StreamError> {
     let mut parts = reply::array(value)?.into_iter();
-    let id = reply::text(&mut parts)?;
-    let id = id
-        .parse()
-        .map_err(|_| StreamError::protocol(format!("entry id {id}")))?;
+    let id = reply::parse(&mut parts)?;
     let frame = match parts.next() {
         Some(Value::Null) | None => None,
         Some(fields) => Some(parse_fields(reply::array(fields)?)),

@@ -3,8 +3,6 @@
 
 use std::ops::Bound;
 
-use fred::prelude::Value;
-
 use super::{Entry, EntryId, Life, Stream, StreamError, entry, reply};
 
 /// How much one read may come to, whichever is reached first.
@@ -71,22 +69,16 @@ impl Stream {
             .run(&self.scripts.follow, keys, args)
             .await?
             .into_iter();
-        let life = Life(reply::number(&mut values)?);
-        let deleted = id(&reply::text(&mut values)?)?;
-        let last = id(&reply::text(&mut values)?)?;
-        let may_be_more = reply::number::<u64>(&mut values)? != 0;
-        let entries = values.next().unwrap_or(Value::Null);
+        let life = Life(reply::parse(&mut values)?);
+        let deleted = reply::parse(&mut values)?;
+        let last = reply::parse(&mut values)?;
+        let may_be_more = reply::parse::<u64>(&mut values)? != 0;
         Ok(Followed {
             life,
             deleted,
             last,
             may_be_more,
-            entries: entry::parse_all(partition, entries)?,
+            entries: entry::parse_all(partition, values.next())?,
         })
     }
-}
-
-fn id(text: &str) -> Result<EntryId, StreamError> {
-    text.parse()
-        .map_err(|_| StreamError::protocol(format!("entry id {text}")))
 }

@@ -7,7 +7,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, StreamsInterface};
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, answered, entry, once, reply};
+use super::{Entry, EntryId, Stream, StreamError, answered, entry, ms, once, reply};
 use crate::keys::GROUP;
 
 /// How much longer than asked a blocking read may take before its connection counts as dead.
@@ -84,13 +84,12 @@ impl<'a> GroupReader<'a> {
             .map(|names| names.events.clone())
             .collect();
         let ids = vec![">"; keys.len()];
-        let block_ms = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
         let client = self.client.with_options(&once());
         let read = client.xreadgroup::<Value, _, _, _, _>(
             GROUP,
             self.consumer,
             Some(count),
-            Some(block_ms.max(1)),
+            Some(ms(block).max(1)),
             false,
             keys,
             ids,
@@ -132,10 +131,7 @@ impl<'a> GroupReader<'a> {
             let mut parts = reply::array(stream)?.into_iter();
             let key = reply::text(&mut parts)?;
             let partition = self.partition_of(&key)?;
-            entries.extend(entry::parse_all(
-                partition,
-                parts.next().unwrap_or(Value::Null),
-            )?);
+            entries.extend(entry::parse_all(partition, parts.next())?);
         }
         Ok(entries)
     }
@@ -159,23 +155,17 @@ impl Stream {
     /// and still not be the last: go on until the cursor is zero.
     pub async fn claim(&self, partition: u16, step: ClaimStep<'_>) -> Result<Claimed, StreamError> {
         let key = self.keys(partition)?.events.clone();
-        let idle_ms = u64::try_from(step.idle.as_millis()).unwrap_or(u64::MAX);
+        let idle_ms = ms(step.idle);
         let (from, count) = (step.cursor.to_string(), Some(step.count));
         let claim = self
             .client
             .xautoclaim(key, GROUP, step.consumer, idle_ms, from, count, false);
         let reply: Value = answered(claim).await?;
         let mut parts = reply::array(reply)?.into_iter();
-        let cursor = parse_id(parts.next())?;
-        let entries = entry::parse_all(partition, parts.next().unwrap_or(Value::Null))?;
-        let deleted = reply::array(parts.next().unwrap_or(Value::Null))?
-            .into_iter()
-            .map(|id| parse_id(Some(id)))
-            .collect::<Result<_, _>>()?;
         Ok(Claimed {
-            cursor,
-            entries,
-            deleted,
+            cursor: reply::parse(&mut parts)?,
+            entries: entry::parse_all(partition, parts.next())?,
+            deleted: reply::parse_all(reply::array(parts.next())?)?,
         })
     }
 
@@ -192,7 +182,7 @@ impl Stream {
             .await?
             .into_iter();
         match reply::text(&mut reply)?.as_str() {
-            "pending" => reply::number(&mut reply),
+            "pending" => reply::parse(&mut reply),
             _ => Ok(0),
         }
     }
@@ -205,10 +195,10 @@ impl Stream {
         let key = self.keys(partition)?.events.clone();
         let reply: Value = answered(self.client.xpending(key, GROUP, ())).await?;
         let mut parts = reply::array(reply)?.into_iter();
-        let entries = reply::number(&mut parts)?;
+        let entries = reply::parse(&mut parts)?;
         let oldest = match parts.next() {
             Some(Value::Null) | None => None,
-            id => Some(parse_id(id)?),
+            Some(id) => Some(reply::parse(&mut std::iter::once(id))?),
         };
         Ok(PendingSummary { entries, oldest })
     }
@@ -224,12 +214,4 @@ impl Stream {
         let reply: Value = answered(range).await?;
         Ok(entry::parse_all(partition, reply)?.pop())
     }
-}
-
-fn parse_id(value: Option<Value>) -> Result<EntryId, StreamError> {
-    let text = value
-        .and_then(|value| value.into_string())
-        .unwrap_or_default();
-    text.parse()
-        .map_err(|_| StreamError::protocol(format!("entry id {text}")))
 }

@@ -118,7 +118,7 @@ impl Stream {
 
 fn parse(reply: Vec<Value>) -> Result<Hello, StreamError> {
     let mut values = reply.into_iter();
-    let life = Life(reply::number(&mut values)?);
+    let life = Life(reply::parse(&mut values)?);
     let made = match reply::text(&mut values)?.as_str() {
         "nothing" => Made::Nothing,
         "group" => Made::Group,
@@ -131,16 +131,12 @@ fn parse(reply: Vec<Value>) -> Result<Hello, StreamError> {
         "taken" => ProducerState::Taken,
         other => return Err(StreamError::protocol(other)),
     };
-    let lost_events = reply::number(&mut values)?;
-    let lost_bytes = reply::number(&mut values)?;
+    let lost_events = reply::parse(&mut values)?;
+    let lost_bytes = reply::parse(&mut values)?;
     let mut lives = Vec::new();
     while values.len() > 0 {
-        let life = Life(reply::number(&mut values)?);
-        let cut = reply::text(&mut values)?;
-        let cut = cut
-            .parse()
-            .map_err(|_| StreamError::protocol(format!("cut {cut}")))?;
-        lives.push((life, cut));
+        let life = Life(reply::parse(&mut values)?);
+        lives.push((life, reply::parse(&mut values)?));
     }
     Ok(Hello {
         life,

@@ -6,7 +6,7 @@ use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::prelude::{Error as RedisError, Value};
 use fred::types::CustomCommand;
 
-use super::{Stream, StreamError};
+use super::{Stream, StreamError, answered};
 use crate::keys::GROUP;
 
 /// A partition as it is seen.
@@ -37,7 +37,7 @@ pub struct ConsumerState {
     pub idle_ms: u64,
 }
 
-type Fields = HashMap<String, Value>;
+pub(super) type Fields = HashMap<String, Value>;
 
 impl Stream {
     /// Looks at `partition`; all zeros where there is no stream.
@@ -46,31 +46,36 @@ impl Stream {
     /// [`StreamError`].
     pub async fn look(&self, partition: u16) -> Result<PartitionState, StreamError> {
         let key = self.keys(partition)?.events.clone();
-        let groups: Vec<Fields> = or_none(self.client.xinfo_groups(key.as_str()).await)?;
-        let ours = groups
-            .iter()
-            .find(|group| text(group, "name").as_deref() == Some(GROUP));
-        let Some(group) = ours else {
+        let Some(group) = self.group(partition).await? else {
             return Ok(PartitionState {
                 entries: self.client.xlen(key).await?,
                 ..PartitionState::default()
             });
         };
-        let consumers: Vec<Fields> = or_none(self.client.xinfo_consumers(&key, GROUP).await)?;
-        let pending = number(group, "pending").unwrap_or(0);
+        let consumers = self.client.xinfo_consumers(&key, GROUP);
+        let consumers: Vec<Fields> = or_none(answered(consumers).await)?;
+        let pending = number(&group, "pending").unwrap_or(0);
         let oldest = if pending > 0 {
             self.oldest_uncommitted(partition).await?
         } else {
             None
         };
         Ok(PartitionState {
-            lag: number(group, "lag"),
+            lag: number(&group, "lag"),
             pending,
             oldest_pending_received_ms: oldest.map(|oldest| oldest.received_at_ms),
             memory_bytes: self.memory_of(&key).await?,
             entries: self.client.xlen(key).await?,
             consumers: consumers.iter().filter_map(consumer).collect(),
         })
+    }
+
+    /// What the server says of EVP's group on `partition`, if there is one.
+    pub(super) async fn group(&self, partition: u16) -> Result<Option<Fields>, StreamError> {
+        let key = self.keys(partition)?.events.as_str();
+        let groups = or_none(answered(self.client.xinfo_groups(key)).await)?;
+        let is_ours = |group: &Fields| text(group, "name").as_deref() == Some(GROUP);
+        Ok(groups.into_iter().find(is_ours))
     }
 
     async fn memory_of(&self, key: &str) -> Result<Option<u64>, StreamError> {
@@ -94,7 +99,7 @@ fn consumer(fields: &Fields) -> Option<ConsumerState> {
     })
 }
 
-fn text(fields: &Fields, name: &str) -> Option<String> {
+pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
     fields.get(name).and_then(Value::as_string)
 }
 
@@ -103,11 +108,12 @@ fn number(fields: &Fields, name: &str) -> Option<u64> {
 }
 
 /// Nothing, where there is no stream or no group.
-fn or_none(found: Result<Vec<Fields>, RedisError>) -> Result<Vec<Fields>, StreamError> {
+fn or_none(found: Result<Vec<Fields>, StreamError>) -> Result<Vec<Fields>, StreamError> {
     match found {
-        Ok(found) => Ok(found),
-        Err(error) if error.details().starts_with("ERR no such key") => Ok(Vec::new()),
-        Err(error) if error.details().starts_with("NOGROUP") => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        Err(StreamError::NoGroup) => Ok(Vec::new()),
+        Err(StreamError::Refused { source }) if source.details().starts_with("ERR no such key") => {
+            Ok(Vec::new())
+        }
+        other => other,
     }
 }

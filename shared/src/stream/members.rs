@@ -7,7 +7,7 @@ use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 use fred::types::streams::{XID, XPendingArgs};
 
-use super::{EntryId, Stream, StreamError, answered, reply};
+use super::{EntryId, Stream, StreamError, answered, ms, reply};
 use crate::keys::GROUP;
 
 impl Stream {
@@ -34,11 +34,7 @@ impl Stream {
         let reply: Value = answered(self.client.xpending(key, GROUP, asked)).await?;
         reply::array(reply)?
             .into_iter()
-            .map(|entry| {
-                let id = reply::text(&mut reply::array(entry)?.into_iter())?;
-                id.parse()
-                    .map_err(|_| StreamError::protocol(format!("entry id {id}")))
-            })
+            .map(|entry| reply::parse(&mut reply::array(entry)?.into_iter()))
             .collect()
     }
 
@@ -100,8 +96,4 @@ impl Stream {
         let names = reply.into_iter().filter_map(|name| name.into_string());
         Ok(names.collect())
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,21 +15,40 @@ pub(super) fn text(values: &mut impl Iterator<Item = Value>) -> Result<String, S
         .ok_or_else(|| StreamError::protocol("no text"))
 }
 
-/// The next value of a reply as a number.
-pub(super) fn number<T: std::str::FromStr>(
+/// The next value of a reply, read as a number or as the id of an entry.
+pub(super) fn parse<T: std::str::FromStr>(
     values: &mut impl Iterator<Item = Value>,
 ) -> Result<T, StreamError> {
     let text = text(values)?;
     text.parse()
-        .map_err(|_| StreamError::protocol(format!("no number: {text}")))
+        .map_err(|_| StreamError::protocol(format!("unreadable: {text}")))
 }
 
-/// An array; a nil counts as an empty one.
-pub(super) fn array(value: Value) -> Result<Vec<Value>, StreamError> {
-    match value {
-        Value::Array(values) => Ok(values),
-        Value::Null => Ok(Vec::new()),
-        other => Err(StreamError::protocol(format!(
+/// All that is left of a reply, read so.
+pub(super) fn parse_all<T: std::str::FromStr>(
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<T>, StreamError> {
+    let parse_one = |value| parse(&mut std::iter::once(value));
+    values.into_iter().map(parse_one).collect()
+}
+
+/// The word that a script which writes answers first.
+pub(super) fn written(values: &mut impl Iterator<Item = Value>) -> Result<(), StreamError> {
+    match text(values)?.as_str() {
+        "ok" => Ok(()),
+        "new_life" => Err(StreamError::NewLife),
+        "no_stream" => Err(StreamError::NoGroup),
+        "wrong_type" => Err(StreamError::WrongType { key: text(values)? }),
+        other => Err(StreamError::protocol(other)),
+    }
+}
+
+/// An array; a nil, or nothing, counts as an empty one.
+pub(super) fn array(value: impl Into<Option<Value>>) -> Result<Vec<Value>, StreamError> {
+    match value.into() {
+        Some(Value::Array(values)) => Ok(values),
+        Some(Value::Null) | None => Ok(Vec::new()),
+        Some(other) => Err(StreamError::protocol(format!(
             "{:?} where an array belongs",
             other.kind()
         ))),

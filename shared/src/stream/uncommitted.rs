@@ -1,13 +1,10 @@
 //! The oldest entry that is not committed: what delay is measured by, and up to when everything
 //! accepted is stored.
 
-use std::collections::HashMap;
-
 use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, answered, entry};
-use crate::keys::GROUP;
+use super::{Entry, EntryId, Stream, StreamError, answered, entry, look};
 
 /// The oldest entry of a partition that is not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +35,7 @@ impl Stream {
         &self,
         partition: u16,
     ) -> Result<Option<Uncommitted>, StreamError> {
-        let Some(delivered) = self.last_delivered(partition).await? else {
-            return Ok(None);
-        };
+        let delivered = self.last_delivered(partition).await?;
         let undelivered = self.first_after(partition, delivered).await?;
         if let Some(oldest) = self.oldest_pending(partition).await? {
             let pending = self.entry(partition, oldest).await?;
@@ -49,31 +44,13 @@ impl Stream {
         Ok(undelivered.map(|entry| describe(entry.id, Some(&entry))))
     }
 
-    /// The group's position; [`EntryId::ZERO`] without a group, `None` without a stream.
-    async fn last_delivered(&self, partition: u16) -> Result<Option<EntryId>, StreamError> {
-        let key = self.keys(partition)?.events.clone();
-        let asked = self.client.xinfo_groups(key);
-        let groups: Vec<HashMap<String, Value>> = match answered(asked).await {
-            Ok(groups) => groups,
-            Err(StreamError::Refused { source })
-                if source.details().starts_with("ERR no such key") =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+    /// The group's position; [`EntryId::ZERO`] without a group.
+    async fn last_delivered(&self, partition: u16) -> Result<EntryId, StreamError> {
+        let Some(group) = self.group(partition).await? else {
+            return Ok(EntryId::ZERO);
         };
-        let text = |group: &HashMap<String, Value>, field: &str| {
-            group.get(field).and_then(Value::as_string)
-        };
-        let ours = groups
-            .iter()
-            .find(|group| text(group, "name").as_deref() == Some(GROUP));
-        let Some(group) = ours else {
-            return Ok(Some(EntryId::ZERO));
-        };
-        let id = text(group, "last-delivered-id").unwrap_or_default();
-        let id = id.parse().map_err(|_| StreamError::protocol(id))?;
-        Ok(Some(id))
+        let id = look::text(&group, "last-delivered-id").unwrap_or_default();
+        id.parse().map_err(|_| StreamError::protocol(id))
     }
 
     async fn first_after(&self, partition: u16, id: EntryId) -> Result<Option<Entry>, StreamError> {
