@@ -230,8 +230,8 @@ impl DocumentWriter {
         const FIELD: &str = "metadata";
         let nodes = event.nodes();
         let metadata = event.metadata.unwrap_or_default();
-        self.values.check_kept_keys(nodes, kept, metadata)?;
-        let start = value::begin(out, FIELD);
+        ValueWriter::check_kept_keys(nodes, kept, metadata)?;
+        let start = value::begin(out, value::DOCUMENT, FIELD);
         self.values
             .members(out, metadata, 2)
             .map_err(|rejection| rejection.within(FIELD))?;

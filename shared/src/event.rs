@@ -133,16 +133,12 @@ impl<'t> Event<'t> {
         kept: &mut Vec<usize>,
     ) -> Result<Self, Rejection> {
         kept.clear();
-        let Some(Node::Object { len, .. }) = nodes.first() else {
+        if !matches!(nodes.first(), Some(Node::Object { .. })) {
             return Err(RejectReason::NotAnObject.into());
-        };
+        }
         let mut event = Self::empty(nodes);
         let mut seen = 0_u16;
-        let mut at = 1;
-        for _ in 0..*len {
-            let key = key_at(nodes, at);
-            let next = at + 1 + value_len(nodes, at + 1);
-            let value = nodes.get(at + 1..next).unwrap_or_default();
+        for (at, key, value) in members(nodes) {
             match Field::of(key) {
                 Some(field) => {
                     let bit = 1 << field as u16;
@@ -159,7 +155,6 @@ impl<'t> Event<'t> {
                     }
                 },
             }
-            at = next;
         }
         if event.event_type.is_empty() {
             let message = "add eventType";
@@ -221,6 +216,24 @@ pub fn value_len(nodes: &[Node<'_>], at: usize) -> usize {
         Some(Node::Object { count, .. } | Node::Array { count, .. }) => count + 1,
         _ => 1,
     }
+}
+
+/// The members of the object whose node is the first of `nodes`, none if that is no object: where
+/// its key stands, its key, and the nodes of its value.
+pub(crate) fn members<'n, 't>(
+    nodes: &'n [Node<'t>],
+) -> impl ExactSizeIterator<Item = (usize, &'t str, &'n [Node<'t>])> {
+    let len = match nodes.first() {
+        Some(Node::Object { len, .. }) => *len,
+        _ => 0,
+    };
+    let mut next = 1;
+    (0..len).map(move |_| {
+        let at = next;
+        next += 1 + value_len(nodes, at + 1);
+        let value = nodes.get(at + 1..next).unwrap_or_default();
+        (at, key_at(nodes, at), value)
+    })
 }
 
 /// The key at `at`, which the tape promises to be a string.

@@ -1,16 +1,17 @@
 //! Hot path: JSON values from the tape as BSON elements.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use simd_json::{Node, StaticNode};
 
 use super::{STRING, too_large};
 use crate::event::reject::Rejection;
-use crate::event::{EventRules, key_at, value_len};
+use crate::event::{EventRules, key_at, members, value_len};
 use crate::outcome::RejectReason;
 
 const DOUBLE: u8 = 0x01;
-const DOCUMENT: u8 = 0x03;
+pub(super) const DOCUMENT: u8 = 0x03;
 const ARRAY: u8 = 0x04;
 const BOOLEAN: u8 = 0x08;
 const NULL: u8 = 0x0A;
@@ -57,14 +58,14 @@ impl ValueWriter {
                 scalar(out, key, *value).map_err(|code| Rejection::key(code, key))?;
             }
             Some(Node::Object { .. }) => {
-                let start = begin(out, key);
+                let start = begin(out, DOCUMENT, key);
                 self.members(out, nodes, depth)
                     .map_err(|rejection| rejection.within(key))?;
                 out.push(0);
                 patch_len(out, start);
             }
             Some(Node::Array { len, .. }) => {
-                let start = begin_array(out, key);
+                let start = begin(out, ARRAY, key);
                 self.items(out, (nodes, *len), depth)
                     .map_err(|rejection| rejection.within(key))?;
                 out.push(0);
@@ -82,17 +83,11 @@ impl ValueWriter {
         nodes: &[Node<'_>],
         depth: usize,
     ) -> Result<(), Rejection> {
-        let Some(Node::Object { len, .. }) = nodes.first() else {
-            return Ok(());
-        };
         self.check_depth(depth)?;
-        self.check_keys(nodes, *len)?;
-        let mut at = 1;
-        for _ in 0..*len {
-            let value = nodes.get(at + 1..).unwrap_or_default();
-            self.element(out, key_at(nodes, at), value, depth + 1)?;
+        self.check_keys(nodes)?;
+        for (_, key, value) in members(nodes) {
+            self.element(out, key, value, depth + 1)?;
             self.check_size(out)?;
-            at += 1 + value_len(nodes, at + 1);
         }
         Ok(())
     }
@@ -105,10 +100,10 @@ impl ValueWriter {
     ) -> Result<(), Rejection> {
         self.check_depth(depth)?;
         let mut at = 1;
-        let mut digits = [0; 20];
+        let mut digits = itoa::Buffer::new();
         for index in 0..len {
             let value = nodes.get(at..).unwrap_or_default();
-            self.element(out, decimal(&mut digits, index), value, depth + 1)?;
+            self.element(out, digits.format(index), value, depth + 1)?;
             self.check_size(out)?;
             at += value_len(nodes, at);
         }
@@ -122,32 +117,27 @@ impl ValueWriter {
         Ok(())
     }
 
-    fn check_keys(&mut self, nodes: &[Node<'_>], len: usize) -> Result<(), Rejection> {
-        if len > FEW_KEYS {
-            return self.check_many_keys(nodes, len);
+    fn check_keys(&mut self, nodes: &[Node<'_>]) -> Result<(), Rejection> {
+        let all = members(nodes);
+        if all.len() > FEW_KEYS {
+            return self.check_many_keys(nodes);
         }
         let mut earlier = [""; FEW_KEYS];
-        let mut at = 1;
-        for index in 0..len {
-            let key = key_at(nodes, at);
+        for (index, (_, key, _)) in all.enumerate() {
             check_nul(key)?;
             if earlier[..index].contains(&key) {
                 return Err(Rejection::key(RejectReason::DuplicateKey, key));
             }
             earlier[index] = key;
-            at += 1 + value_len(nodes, at + 1);
         }
         Ok(())
     }
 
-    fn check_many_keys(&mut self, nodes: &[Node<'_>], len: usize) -> Result<(), Rejection> {
+    fn check_many_keys(&mut self, nodes: &[Node<'_>]) -> Result<(), Rejection> {
         self.hashes.clear();
-        let mut at = 1;
-        for _ in 0..len {
-            let key = key_at(nodes, at);
+        for (at, key, _) in members(nodes) {
             check_nul(key)?;
             self.hashes.push((self.hasher.hash_one(key), at));
-            at += 1 + value_len(nodes, at + 1);
         }
         self.hashes.sort_unstable();
         // Equal keys have equal hashes and so lie side by side. Two different keys of one hash
@@ -167,41 +157,22 @@ impl ValueWriter {
     /// Checks the keys of unknown fields against each other and against those of `metadata`,
     /// which they are to join.
     pub(super) fn check_kept_keys(
-        &mut self,
         nodes: &[Node<'_>],
         kept: &[usize],
         metadata: &[Node<'_>],
     ) -> Result<(), Rejection> {
-        let keys = kept.iter().map(|&at| key_at(nodes, at));
-        self.hashes.clear();
-        for (position, key) in keys.enumerate() {
+        let mut joined = HashSet::with_capacity(kept.len());
+        for &at in kept {
+            let key = key_at(nodes, at);
             check_nul(key)?;
-            self.hashes.push((self.hasher.hash_one(key), position));
-        }
-        self.hashes.sort_unstable();
-        for pair in self.hashes.windows(2) {
-            if pair[0].0 == pair[1].0 {
-                let key = key_at(nodes, kept[pair[0].1]);
+            if !joined.insert(key) {
                 return Err(Rejection::key(RejectReason::DuplicateKey, key));
             }
         }
-        let Some(Node::Object { len, .. }) = metadata.first() else {
-            return Ok(());
-        };
-        let mut at = 1;
-        for _ in 0..*len {
-            let key = key_at(metadata, at);
-            let hash = self.hasher.hash_one(key);
-            if self
-                .hashes
-                .binary_search_by_key(&hash, |&(hash, _)| hash)
-                .is_ok()
-            {
-                return Err(Rejection::key(RejectReason::ConflictingFields, key));
-            }
-            at += 1 + value_len(metadata, at + 1);
+        match members(metadata).find(|(_, key, _)| joined.contains(key)) {
+            Some((_, key, _)) => Err(Rejection::key(RejectReason::ConflictingFields, key)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -260,14 +231,8 @@ pub(super) fn string(out: &mut Vec<u8>, key: &str, text: &str) {
 }
 
 /// Opens a document under `key`; returns where its length goes.
-pub(super) fn begin(out: &mut Vec<u8>, key: &str) -> usize {
-    header(out, DOCUMENT, key);
-    out.extend_from_slice(&[0; 4]);
-    out.len() - 4
-}
-
-fn begin_array(out: &mut Vec<u8>, key: &str) -> usize {
-    header(out, ARRAY, key);
+pub(super) fn begin(out: &mut Vec<u8>, tag: u8, key: &str) -> usize {
+    header(out, tag, key);
     out.extend_from_slice(&[0; 4]);
     out.len() - 4
 }
@@ -281,18 +246,4 @@ pub(super) fn patch_len(out: &mut [u8], start: usize) {
 /// BSON's own length; what does not fit is refused by the size check of its event.
 fn length(bytes: usize) -> [u8; 4] {
     i32::try_from(bytes).unwrap_or(i32::MAX).to_le_bytes()
-}
-
-fn decimal(buffer: &mut [u8; 20], mut number: usize) -> &str {
-    let mut at = buffer.len();
-    loop {
-        at -= 1;
-        // A remainder by ten always fits.
-        buffer[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&buffer[at..]).unwrap_or("")
 }

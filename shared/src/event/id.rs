@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
@@ -32,8 +33,6 @@ const EMBEDDED_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 /// The time field of undated ids: a region after every real time (its first one is in the year
 /// 10855), so that they do not spread over the dated ones.
 const UNDATED_REGION: u64 = 0xFF << 40;
-/// Milliseconds between 1582-10-15, where UUIDv1 and v6 begin, and 1970-01-01.
-const GREGORIAN_MS: i64 = 12_219_292_800_000;
 
 /// The `_id` an event is stored under.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -258,18 +257,12 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
 
 fn uuid_ms(text: &str) -> Option<i64> {
     let uuid = parse_uuid(text)?;
-    let bytes = uuid.as_bytes();
-    let ticks_100ns = match uuid.get_version_num() {
-        7 => return i64::try_from(u64_be(&bytes[..6])).ok(),
-        6 => u64_be(&bytes[..6]) << 12 | u64_be(&bytes[6..8]) & 0xFFF,
-        1 => {
-            (u64_be(&bytes[6..8]) & 0xFFF) << 48 | u64_be(&bytes[4..6]) << 32 | u64_be(&bytes[..4])
-        }
+    let (seconds, nanos) = match uuid.get_version_num() {
+        1 | 6 | 7 => uuid.get_timestamp()?.to_unix(),
         _ => return None,
     };
-    i64::try_from(ticks_100ns / 10_000)
-        .ok()
-        .map(|ms| ms - GREGORIAN_MS)
+    // What lies before 1970 wraps around, to far beyond what is taken for a time.
+    i64::try_from(Duration::new(seconds, nanos).as_millis()).ok()
 }
 
 /// The first ten symbols of a ULID are its time, five bits each; case does not matter.

@@ -1,5 +1,9 @@
 //! The event's own time: seconds, milliseconds or RFC 3339, to milliseconds since 1970.
 
+use std::ops::Range;
+
+use jiff::civil::{Date, DateTime, Time};
+
 use super::reject::Rejection;
 use crate::outcome::RejectReason;
 
@@ -8,7 +12,8 @@ use crate::outcome::RejectReason;
 const SECONDS_BELOW: f64 = 1e10;
 /// How far ahead of the server's clock an event may be.
 const AHEAD_MAX_MS: i64 = 24 * 3600 * 1000;
-const MS_PER_DAY: i64 = 86_400_000;
+/// Where Unix time begins.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Reads a whole number: seconds below 1e10, milliseconds from there on.
 #[must_use]
@@ -61,29 +66,23 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     if separators != (b'-', b'-', b':', b':') || !matches!(head[10], b'T' | b't' | b' ') {
         return None;
     }
-    let year = digits(&head[..4])?;
-    let (month, day) = (digits(&head[5..7])?, digits(&head[8..10])?);
-    let (hour, minute, second) = (
-        digits(&head[11..13])?,
-        digits(&head[14..16])?,
-        digits(&head[17..19])?,
-    );
-    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
+    let part = |range: Range<usize>| i8::try_from(digits(&head[range])?).ok();
+    let date = Date::new(digits(&head[..4])?, part(5..7)?, part(8..10)?).ok()?;
+    let (hour, minute, second) = (part(11..13)?, part(14..16)?, part(17..19)?);
+    if second > 60 {
         return None;
     }
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
+    let time = Time::new(hour, minute, second.min(59), 0).ok()?;
     let (fraction_ms, rest) = fraction(rest)?;
     let offset_ms = offset(rest)?;
-    let day_ms = ((hour * 60 + minute) * 60 + second.min(59)) * 1000 + fraction_ms;
-    Some(days_since_1970(year, month, day) * MS_PER_DAY + day_ms - offset_ms)
+    let since = date.to_datetime(time).duration_since(EPOCH);
+    Some(since.as_secs() * 1_000 + fraction_ms - offset_ms)
 }
 
-fn digits(bytes: &[u8]) -> Option<i64> {
+fn digits(bytes: &[u8]) -> Option<i16> {
     bytes.iter().try_fold(0, |value, &byte| {
         byte.is_ascii_digit()
-            .then(|| value * 10 + i64::from(byte - b'0'))
+            .then(|| value * 10 + i16::from(byte - b'0'))
     })
 }
 
@@ -116,27 +115,7 @@ fn offset(bytes: &[u8]) -> Option<i64> {
         return None;
     };
     let (hours, minutes) = (digits(&[h1, h2])?, digits(&[m1, m2])?);
-    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes) * 60_000)
-}
-
-const fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 in the proleptic Gregorian calendar, by years that begin in March, so
-/// that the leap day is the last one.
-const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    (hours <= 23 && minutes <= 59).then(|| sign * i64::from(hours * 60 + minutes) * 60_000)
 }
 
 #[cfg(test)]

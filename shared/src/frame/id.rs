@@ -105,11 +105,8 @@ impl FromStr for FrameId {
         if text.len() != 24 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(FrameIdError);
         }
-        let mut bytes = [0; 12];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| FrameIdError)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| FrameIdError)?;
-        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| FrameIdError)?;
+        let [_, _, _, _, bytes @ ..] = number.to_be_bytes();
         Ok(Self(bytes))
     }
 }
