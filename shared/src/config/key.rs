@@ -1,7 +1,5 @@
 //! The declaration of one configuration key.
 
-use std::marker::PhantomData;
-
 use super::value::Value;
 
 /// One key, declared once: what it is called, what it is when nobody sets it, what it does.
@@ -15,7 +13,8 @@ pub struct Key<T> {
     pub doc: &'static str,
     /// Smallest and largest value, both allowed, as one would write them.
     pub range: Option<(&'static str, &'static str)>,
-    value: PhantomData<fn() -> T>,
+    /// Whether the first of two values is at most the second, where there is a range.
+    at_most: Option<fn(&T, &T) -> bool>,
 }
 
 impl<T> Key<T> {
@@ -26,13 +25,17 @@ impl<T> Key<T> {
             default,
             doc,
             range: None,
-            value: PhantomData,
+            at_most: None,
         }
     }
 
     /// Bounds an ordered value: numbers, durations, sizes.
-    pub const fn range(mut self, lowest: &'static str, highest: &'static str) -> Self {
+    pub const fn range(mut self, lowest: &'static str, highest: &'static str) -> Self
+    where
+        T: PartialOrd,
+    {
         self.range = Some((lowest, highest));
+        self.at_most = Some(T::le);
         self
     }
 }
@@ -44,14 +47,15 @@ impl<T: Value> Key<T> {
     /// What is wrong with the text, and what would be right.
     pub(super) fn parse(&self, text: &str) -> Result<T, String> {
         let value = T::parse(text);
-        let Some((lowest, highest)) = self.range else {
+        let (Some((lowest, highest)), Some(at_most)) = (self.range, self.at_most) else {
             return value;
         };
+        // Nothing is a value of optional keys alone.
+        if text.is_empty() {
+            return value;
+        }
         let (low, high) = (T::parse(lowest)?, T::parse(highest)?);
-        let in_range = |value: &T| {
-            let above = value.compare(&low).is_none_or(std::cmp::Ordering::is_ge);
-            above && value.compare(&high).is_none_or(std::cmp::Ordering::is_le)
-        };
+        let in_range = |value: &T| at_most(&low, value) && at_most(value, &high);
         value.ok().filter(in_range).ok_or_else(|| {
             format!(
                 "is {text:?}: write a {} from {lowest} to {highest}",
@@ -61,18 +65,16 @@ impl<T: Value> Key<T> {
     }
 }
 
-/// A key of any type, for what concerns all keys alike: the reference, and checking defaults.
+/// What concerns keys of all types alike: the reference, and checking defaults.
 pub trait AnyKey: Sync {
-    /// See [`Key::name`].
+    /// Dotted name; see [`Key::name`].
     fn name(&self) -> &'static str;
     /// See [`Key::default`].
     fn default(&self) -> &'static str;
-    /// See [`Key::doc`].
-    fn doc(&self) -> &'static str;
-    /// See [`Key::range`].
-    fn range(&self) -> Option<(&'static str, &'static str)>;
     /// What a value looks like, such as ``duration such as `250ms` ``.
     fn kind(&self) -> String;
+    /// The row of the reference.
+    fn row(&self) -> String;
     /// # Errors
     /// Why the default or the range is no value of this key.
     fn check_default(&self) -> Result<(), String>;
@@ -87,16 +89,20 @@ impl<T: Value> AnyKey for Key<T> {
         self.default
     }
 
-    fn doc(&self) -> &'static str {
-        self.doc
-    }
-
-    fn range(&self) -> Option<(&'static str, &'static str)> {
-        self.range
-    }
-
     fn kind(&self) -> String {
         T::kind()
+    }
+
+    fn row(&self) -> String {
+        let default = match self.default {
+            "" => "-".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let range = self.range.map_or_else(String::new, |(lowest, highest)| {
+            format!(", `{lowest}` to `{highest}`")
+        });
+        let (name, kind, doc) = (self.name, self.kind(), self.doc);
+        format!("| `{name}` | {kind}{range} | {default} | {doc} |\n")
     }
 
     fn check_default(&self) -> Result<(), String> {

@@ -8,8 +8,8 @@ pub fn reference(keys: &[&dyn AnyKey]) -> String {
     for key in keys {
         let name = key.name().split('.').next().unwrap_or_default();
         match sections.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, rows)) => rows.push_str(&row(*key)),
-            None => sections.push((name, row(*key))),
+            Some((_, rows)) => rows.push_str(&key.row()),
+            None => sections.push((name, key.row())),
         }
     }
     let tables: Vec<String> = sections
@@ -29,22 +29,6 @@ pub fn check_defaults(keys: &[&dyn AnyKey]) -> Vec<String> {
 fn table(section: &str, rows: &str) -> String {
     let head = "| key | value | default | what it does |\n|---|---|---|---|";
     format!("### `[{section}]`\n\n{head}\n{rows}")
-}
-
-fn row(key: &dyn AnyKey) -> String {
-    let default = match key.default() {
-        "" => "-".to_owned(),
-        default => format!("`{default}`"),
-    };
-    let range = key.range().map_or_else(String::new, |(lowest, highest)| {
-        format!(", `{lowest}` to `{highest}`")
-    });
-    format!(
-        "| `{}` | {}{range} | {default} | {} |\n",
-        key.name(),
-        key.kind(),
-        key.doc()
-    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Sizes in bytes.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use super::value::{Value, with_unit};
@@ -61,10 +60,6 @@ impl Value for ByteSize {
             let like = "a whole number with a unit of B, KiB, MiB or GiB, such as 512KiB";
             format!("is {text:?}: write {like}")
         })
-    }
-
-    fn compare(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a configuration value may be, and how each kind is read.
 
-use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -25,11 +24,6 @@ pub trait Value: Sized + 'static {
     /// # Errors
     /// The rest of a sentence that begins with the key: what is wrong, and what to write.
     fn parse(text: &str) -> Result<Self, String>;
-
-    /// Compares two values of an ordered type.
-    fn compare(&self, _other: &Self) -> Option<Ordering> {
-        None
-    }
 }
 
 impl<C: Choice> Value for C {
@@ -69,10 +63,6 @@ macro_rules! whole_number {
                     )
                 })
             }
-
-            fn compare(&self, other: &Self) -> Option<Ordering> {
-                Some(self.cmp(other))
-            }
         }
     )+};
 }
@@ -99,10 +89,6 @@ impl Value for f64 {
             .ok()
             .filter(|number: &f64| number.is_finite())
             .ok_or_else(|| format!("is {text:?}: write a number such as 0.75"))
-    }
-
-    fn compare(&self, other: &Self) -> Option<Ordering> {
-        self.partial_cmp(other)
     }
 }
 
@@ -163,10 +149,6 @@ impl Value for Duration {
                 format!("is {text:?}: write {like}")
             })
     }
-
-    fn compare(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl<T: Value> Value for Vec<T> {
@@ -199,10 +181,6 @@ impl<T: Value> Value for Option<T> {
         } else {
             T::parse(text).map(Some)
         }
-    }
-
-    fn compare(&self, other: &Self) -> Option<Ordering> {
-        self.as_ref()?.compare(other.as_ref()?)
     }
 }
 
