@@ -74,7 +74,8 @@ pub struct Size {
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     database: Database,
-    read_limit: Option<Duration>,
+    /// What MongoDB may work on one read; it takes zero for no limit.
+    read_limit: Duration,
 }
 
 impl DeadLetters {
@@ -82,17 +83,14 @@ impl DeadLetters {
     pub fn new(database: Database) -> Self {
         Self {
             database,
-            read_limit: None,
+            read_limit: Duration::ZERO,
         }
     }
 
     /// With a limit on what MongoDB may work on one read.
     #[must_use]
     pub fn within(self, read_limit: Duration) -> Self {
-        Self {
-            read_limit: Some(read_limit),
-            ..self
-        }
+        Self { read_limit, ..self }
     }
 
     /// How many there are.
@@ -123,11 +121,8 @@ impl DeadLetters {
     /// MongoDB's.
     pub async fn count(&self, filter: &Filter) -> Result<u64, DeadLetterError> {
         let letters = self.collection();
-        let mut count = letters.count_documents(filter.to_bson());
-        if let Some(limit) = self.read_limit {
-            count = count.max_time(limit);
-        }
-        Ok(count.await?)
+        let count = letters.count_documents(filter.to_bson());
+        Ok(count.max_time(self.read_limit).await?)
     }
 
     /// The newest `limit` of those that match `filter`, newest first.
@@ -173,10 +168,10 @@ impl DeadLetters {
             doc! { "$unset": "raw" },
         ];
         let letters = self.collection();
-        let mut found = letters.aggregate(steps).allow_disk_use(true);
-        if let Some(limit) = self.read_limit {
-            found = found.max_time(limit);
-        }
+        let found = letters
+            .aggregate(steps)
+            .allow_disk_use(true)
+            .max_time(self.read_limit);
         let found: Vec<Document> = found.await?.try_collect().await?;
         Ok(found.iter().filter_map(Summary::parse).collect())
     }
@@ -221,24 +216,19 @@ impl DeadLetters {
             None => query.clone(),
         };
         let letters = self.collection();
-        let mut found = letters
+        let found = letters
             .find(query)
             .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        if let Some(limit) = self.read_limit {
-            found = found.max_time(limit);
-        }
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .max_time(self.read_limit);
         Ok(found.await?.try_collect().await?)
     }
 
     /// The letters of these `_id`s that are still there.
     async fn of_ids(&self, ids: &[Bson]) -> Result<Vec<Document>, DeadLetterError> {
         let letters = self.collection();
-        let mut found = letters.find(doc! { "_id": { "$in": ids } });
-        if let Some(limit) = self.read_limit {
-            found = found.max_time(limit);
-        }
-        Ok(found.await?.try_collect().await?)
+        let found = letters.find(doc! { "_id": { "$in": ids } });
+        Ok(found.max_time(self.read_limit).await?.try_collect().await?)
     }
 
     async fn delete(&self, ids: &[Bson]) -> Result<u64, DeadLetterError> {

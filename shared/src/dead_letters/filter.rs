@@ -1,10 +1,10 @@
 //! Which dead letters are meant.
 
-use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use serde::Serialize;
 
 use super::LetterId;
+use super::letter::uuid_bson;
 use crate::outcome::DeadReason;
 
 /// One event or entry.
@@ -92,19 +92,16 @@ impl Filter {
     }
 
     pub(super) fn to_bson(&self) -> Document {
-        let mut query = Document::new();
-        if let Some(reason) = self.reason {
-            query.insert("reason", reason.as_str());
-        }
-        if let Some(tenant) = &self.tenant {
-            query.insert("tenant", tenant);
-        }
-        if let Some(event_type) = &self.event_type {
-            query.insert("eventType", event_type);
-        }
-        if let Some(partition) = self.partition {
-            query.insert("p", i32::from(partition));
-        }
+        let wanted = [
+            ("reason", self.reason.map(|reason| reason.as_str().into())),
+            ("tenant", self.tenant.as_ref().map(Bson::from)),
+            ("eventType", self.event_type.as_ref().map(Bson::from)),
+            ("p", self.partition.map(|p| i32::from(p).into())),
+        ];
+        let mut query: Document = wanted
+            .into_iter()
+            .filter_map(|(field, value)| Some((field.to_owned(), value?)))
+            .collect();
         let time = |ms: u64| DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
         let mut at = Document::new();
         if let Some(from) = self.from_ms {
@@ -118,11 +115,7 @@ impl Filter {
         }
         match &self.id {
             Some(Wanted::Canonical(id)) => {
-                let id = Binary {
-                    subtype: BinarySubtype::Uuid,
-                    bytes: id.to_vec(),
-                };
-                query.insert("_id.id", id);
+                query.insert("_id.id", uuid_bson(*id));
             }
             Some(Wanted::One(id)) => {
                 query.insert("_id", id.to_bson());

@@ -40,11 +40,7 @@ impl LetterId {
     pub(super) fn to_bson(&self) -> Document {
         match self {
             Self::Event { id, frame } => {
-                let id = Binary {
-                    subtype: BinarySubtype::Uuid,
-                    bytes: id.to_vec(),
-                };
-                doc! { "id": id, "f": ObjectId::from_bytes(frame.bytes()) }
+                doc! { "id": uuid_bson(*id), "f": ObjectId::from_bytes(frame.bytes()) }
             }
             Self::Entry {
                 life,
@@ -69,6 +65,14 @@ impl LetterId {
             partition: u16::try_from(id.get_i32("p").ok()?).ok()?,
             entry: id.get_str("entry").ok()?.parse().ok()?,
         })
+    }
+}
+
+/// A canonical id as MongoDB holds it.
+pub(super) fn uuid_bson(id: [u8; 16]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Uuid,
+        bytes: id.to_vec(),
     }
 }
 

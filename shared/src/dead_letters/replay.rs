@@ -302,12 +302,10 @@ impl Run<'_> {
             .map(|frame| ObjectId::from_bytes(frame.bytes()))
             .collect();
         let receipts: Collection<Document> = self.letters.database.collection(RECEIPTS);
-        let mut found = receipts
+        let found = receipts
             .find(doc! { "_id": { "$in": ids } })
-            .projection(doc! { "_id": 1 });
-        if let Some(limit) = self.letters.read_limit {
-            found = found.max_time(limit);
-        }
+            .projection(doc! { "_id": 1 })
+            .max_time(self.letters.read_limit);
         let found: Vec<Document> = found.await?.try_collect().await?;
         let frame = |document: &Document| {
             let id = document.get_object_id("_id").ok()?;
