@@ -83,11 +83,7 @@ impl CountRow {
 
 /// Field of a counter.
 pub fn field(tenant: &str, event_type: &str) -> String {
-    let mut field = String::with_capacity(tenant.len() + event_type.len() + 1);
-    field.push_str(tenant);
-    field.push(FIELD_SEPARATOR);
-    field.push_str(event_type);
-    field
+    format!("{tenant}{FIELD_SEPARATOR}{event_type}")
 }
 
 /// Tenant and type of a counter's field; `None` when it is no such field.

@@ -221,10 +221,7 @@ impl RawFrame {
     /// # Errors
     /// [`FrameError`]: the entry is poison and goes to the dead letters whole.
     pub fn header(&self) -> Result<Header, FrameError> {
-        let version = self
-            .version
-            .as_ref()
-            .ok_or(FrameError::Field { name: "v" })?;
+        let version = field(&self.version, "v")?;
         let known: u8 = number(Some(version)).ok_or_else(|| FrameError::Version {
             found: lossy(version),
         })?;
@@ -235,11 +232,8 @@ impl RawFrame {
         }
         let events = number(self.events.as_ref()).ok_or(FrameError::Field { name: "n" })?;
         let bytes = number(self.bytes.as_ref()).ok_or(FrameError::Field { name: "b" })?;
-        let meta = self.meta.as_ref().ok_or(FrameError::Field { name: "m" })?;
-        let payload = self
-            .payload
-            .as_ref()
-            .ok_or(FrameError::Field { name: "d" })?;
+        let meta = field(&self.meta, "m")?;
+        let payload = field(&self.payload, "d")?;
         let header = Header::decode(meta, events, bytes, payload)?;
         let counted: u64 = header.counts.iter().map(|row| u64::from(row.count)).sum();
         if counted != u64::from(events) {
@@ -255,10 +249,7 @@ impl RawFrame {
     pub fn open(&self) -> Result<OpenFrame, FrameError> {
         let header = self.header()?;
         let (events, bytes) = self.claimed();
-        let payload = self
-            .payload
-            .as_ref()
-            .ok_or(FrameError::Field { name: "d" })?;
+        let payload = field(&self.payload, "d")?;
         let documents = payload::expand(header.codec, payload, bytes as usize)?;
         let frame = OpenFrame {
             header,
@@ -368,6 +359,10 @@ pub enum FrameError {
         /// Sum of the header's rows.
         counted: u64,
     },
+}
+
+fn field<'f>(field: &'f Option<Bytes>, name: &'static str) -> Result<&'f Bytes, FrameError> {
+    field.as_ref().ok_or(FrameError::Field { name })
 }
 
 fn number<T: std::str::FromStr>(field: Option<&Bytes>) -> Option<T> {

@@ -1,6 +1,5 @@
 //! Whether a service should get traffic, and if not, why not.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +31,7 @@ struct LoopState {
     beaten_ms: Arc<AtomicU64>,
 }
 
+#[derive(Debug)]
 struct ConditionState {
     name: &'static str,
     /// `None` while the condition is good.
@@ -178,15 +178,6 @@ impl Condition {
     }
 }
 
-impl fmt::Debug for ConditionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condition")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A panic elsewhere must not take readiness with it: the state is valid after every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

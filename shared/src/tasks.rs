@@ -29,32 +29,12 @@ pub struct TaskSet {
 pub struct TaskError {
     /// The name the task was spawned under.
     pub name: &'static str,
-    how: How,
+    how: String,
     #[source]
     source: Option<Cause>,
 }
 
-#[derive(Debug)]
-enum How {
-    Failed,
-    Panicked(String),
-}
-
-impl std::fmt::Display for How {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Failed => f.write_str("failed"),
-            Self::Panicked(message) => write!(f, "panicked: {message}"),
-        }
-    }
-}
-
 impl TaskError {
-    /// Whether the task panicked, which is a bug, rather than returned an error.
-    pub fn is_panic(&self) -> bool {
-        matches!(self.how, How::Panicked(_))
-    }
-
     /// The error that the task returned, where it is an `E`.
     ///
     /// # Errors
@@ -134,7 +114,7 @@ impl TaskSet {
                 let name = self.take_name(id);
                 result.map_err(|cause| TaskError {
                     name,
-                    how: How::Failed,
+                    how: "failed".to_owned(),
                     source: Some(cause),
                 })
             }
@@ -144,7 +124,7 @@ impl TaskSet {
             }
             Err(error) => {
                 let name = self.take_name(error.id());
-                let how = How::Panicked(panic_message(error.into_panic()));
+                let how = format!("panicked: {}", panic_message(error.into_panic()));
                 Err(TaskError {
                     name,
                     how,
@@ -206,7 +186,7 @@ mod tests {
             ("reader", "task reader failed")
         );
         assert_eq!(error.source().unwrap().to_string(), "gone");
-        assert!(!error.is_panic());
+        assert!(!error.to_string().contains("panicked"), "{error}");
     }
 
     #[tokio::test]
@@ -221,7 +201,7 @@ mod tests {
         });
         let error = tasks.join().await.unwrap_err();
         assert_eq!(error.to_string(), "task batcher panicked: limit is 3");
-        assert!(error.is_panic());
+        assert!(error.to_string().contains("panicked"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

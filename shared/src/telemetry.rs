@@ -4,7 +4,7 @@ mod table;
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::gauge;
@@ -31,8 +31,7 @@ const EVENTS_BUCKETS: [f64; 15] = [
 /// by it, also when nobody scrapes.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
-static INSTALLING: Mutex<()> = Mutex::new(());
+static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// Telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +110,8 @@ impl Telemetry {
 }
 
 fn recorder() -> Result<PrometheusHandle, TelemetryError> {
-    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = INSTALLED.get() {
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
@@ -122,7 +121,7 @@ fn recorder() -> Result<PrometheusHandle, TelemetryError> {
         })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(TelemetryError::Recorder)?;
-    Ok(INSTALLED.get_or_init(|| handle).clone())
+    Ok(installed.insert(handle).clone())
 }
 
 #[cfg(test)]

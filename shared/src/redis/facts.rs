@@ -4,6 +4,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, KeysInterface, LuaInterface};
 use fred::prelude::Error as RedisError;
 
+use super::info::field;
 use super::{Memory, ServerPromise, config_value, online_replicas};
 
 /// What a server says of itself.
@@ -32,21 +33,15 @@ impl ServerFacts {
     /// No answer came.
     pub async fn ask(client: &Client) -> Result<Self, RedisError> {
         let info: String = client.info(None).await?;
-        let field = |name: &str| {
-            let line = info
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.map(str::trim)
-        };
         let script = "local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)";
         let no_keys = Vec::<String>::new();
         let now_ms: u64 = client.eval(script, no_keys, Vec::<String>::new()).await?;
         Ok(Self {
-            version: field("redis_version").unwrap_or_default().to_owned(),
+            version: field(&info, "redis_version").unwrap_or_default().to_owned(),
             promise: ServerPromise::ask(client).await?,
             memory: Memory::ask(client).await?,
             replicas: online_replicas(client).await?,
-            log_written: field("aof_last_write_status").is_none_or(|status| status == "ok"),
+            log_written: field(&info, "aof_last_write_status").is_none_or(|status| status == "ok"),
             dir: config_value(client, "dir").await?,
             now_ms,
         })

@@ -15,15 +15,20 @@ pub async fn online_replicas(client: &Client) -> Result<usize, RedisError> {
     Ok(info.lines().filter(is_online).count())
 }
 
+/// A field of what INFO answers.
+pub(super) fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    let mut lines = info.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.map(str::trim)
+}
+
 /// `redis_version`; that of a compatible server is the one it is compatible with.
 ///
 /// # Errors
 /// No answer came.
 pub async fn version(client: &Client) -> Result<String, RedisError> {
     let info: String = client.info(Some(InfoKind::Server)).await?;
-    let mut lines = info.lines();
-    let found = lines.find_map(|line| line.strip_prefix("redis_version:"));
-    Ok(found.unwrap_or_default().trim().to_owned())
+    Ok(field(&info, "redis_version").unwrap_or_default().to_owned())
 }
 
 /// What became of the append-only file that a server was started over.
@@ -97,16 +102,10 @@ impl Memory {
     /// No answer came.
     pub async fn ask(client: &Client) -> Result<Self, RedisError> {
         let info: String = client.info(Some(InfoKind::Memory)).await?;
-        let field = |name: &str| {
-            let line = info
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok())
-                .unwrap_or(0)
-        };
+        let number = |name| field(&info, name).and_then(|value| value.parse().ok());
         Ok(Self {
-            used: field("used_memory"),
-            limit: field("maxmemory"),
+            used: number("used_memory").unwrap_or(0),
+            limit: number("maxmemory").unwrap_or(0),
         })
     }
 
