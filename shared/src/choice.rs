@@ -4,6 +4,12 @@
 pub trait Choice: Copy + 'static {
     /// All values with their names, as written in the configuration.
     const CHOICES: &'static [(&'static str, Self)];
+
+    /// The value of this name.
+    fn named(wanted: &str) -> Option<Self> {
+        let mut all = Self::CHOICES.iter();
+        all.find_map(|(name, value)| (*name == wanted).then_some(*value))
+    }
 }
 
 /// Makes an enum whose values are written with their names, once: in configuration, answers, logs,
@@ -40,11 +46,11 @@ macro_rules! choices {
 
         impl $Choice {
             /// Every value.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$Value),+];
+            $vis const ALL: [Self; [$($name),+].len()] = [$(Self::$Value),+];
 
             /// The name.
             #[must_use]
-            pub const fn as_str(self) -> &'static str {
+            $vis const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$Value => $name,)+
                 }

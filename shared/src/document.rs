@@ -215,8 +215,7 @@ impl DocumentWriter {
         if let Some(payload) = event.payload {
             self.values.element(out, "payload", payload, 2)?;
         }
-        out.push(0);
-        value::patch_len(out, start);
+        value::end(out, start);
         self.values.check_size(out)
     }
 
@@ -239,8 +238,7 @@ impl DocumentWriter {
             let value = nodes.get(at + 1..).unwrap_or_default();
             self.values.element(out, key_at(nodes, at), value, 3)?;
         }
-        out.push(0);
-        value::patch_len(out, start);
+        value::end(out, start);
         Ok(())
     }
 }

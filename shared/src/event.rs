@@ -12,6 +12,7 @@ pub mod timestamp;
 use simd_json::{Node, StaticNode};
 
 use self::reject::Rejection;
+use crate::choice::Choice as _;
 use crate::outcome::RejectReason;
 
 crate::choices! {
@@ -72,51 +73,25 @@ pub struct Event<'t> {
     nodes: &'t [Node<'t>],
 }
 
-#[derive(Clone, Copy)]
-enum Field {
-    EventType,
-    Type,
-    EventId,
-    UserId,
-    SessionId,
-    Timestamp,
-    Priority,
-    Metadata,
-    Payload,
+crate::choices! {
+    /// A top-level field of an event.
+    #[derive(Clone, Copy)]
+    enum Field {
+        EventType = "eventType",
+        Type = "type",
+        EventId = "eventId",
+        UserId = "userId",
+        SessionId = "sessionId",
+        Timestamp = "timestamp",
+        Priority = "priority",
+        Metadata = "metadata",
+        Payload = "payload",
+    }
 }
 
 impl Field {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::EventType => "eventType",
-            Self::Type => "type",
-            Self::EventId => "eventId",
-            Self::UserId => "userId",
-            Self::SessionId => "sessionId",
-            Self::Timestamp => "timestamp",
-            Self::Priority => "priority",
-            Self::Metadata => "metadata",
-            Self::Payload => "payload",
-        }
-    }
-
-    fn of(key: &str) -> Option<Self> {
-        Some(match key {
-            "eventType" => Self::EventType,
-            "type" => Self::Type,
-            "eventId" => Self::EventId,
-            "userId" => Self::UserId,
-            "sessionId" => Self::SessionId,
-            "timestamp" => Self::Timestamp,
-            "priority" => Self::Priority,
-            "metadata" => Self::Metadata,
-            "payload" => Self::Payload,
-            _ => return None,
-        })
-    }
-
     fn wrong(self, code: RejectReason, message: &'static str) -> Rejection {
-        Rejection::field(code, self.name(), message)
+        Rejection::field(code, self.as_str(), message)
     }
 }
 
@@ -137,15 +112,13 @@ impl<'t> Event<'t> {
             return Err(RejectReason::NotAnObject.into());
         }
         let mut event = Self::empty(nodes);
-        let mut seen = 0_u16;
+        let mut seen = [false; Field::ALL.len()];
         for (at, key, value) in members(nodes) {
-            match Field::of(key) {
+            match Field::named(key) {
                 Some(field) => {
-                    let bit = 1 << field as u16;
-                    if seen & bit != 0 {
+                    if std::mem::replace(&mut seen[field as usize], true) {
                         return Err(Rejection::key(RejectReason::DuplicateKey, key));
                     }
-                    seen |= bit;
                     event.set(field, value, now_ms)?;
                 }
                 None => match rules.unknown_fields {
@@ -253,7 +226,7 @@ fn string<'t>(field: Field, value: &[Node<'t>]) -> Result<&'t str, Rejection> {
 
 fn id<'t>(field: Field, value: &[Node<'t>]) -> Result<&'t str, Rejection> {
     let text = string(field, value)?;
-    kind::check_id(field.name(), text)?;
+    kind::check_id(field.as_str(), text)?;
     Ok(text)
 }
 

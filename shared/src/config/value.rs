@@ -32,9 +32,7 @@ impl<C: Choice> Value for C {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        C::CHOICES
-            .iter()
-            .find_map(|(name, value)| (*name == text).then_some(*value))
+        C::named(text)
             .ok_or_else(|| format!("is {text:?}: write one of {}", names::<C>("\"", ", ")))
     }
 }

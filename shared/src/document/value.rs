@@ -61,15 +61,13 @@ impl ValueWriter {
                 let start = begin(out, DOCUMENT, key);
                 self.members(out, nodes, depth)
                     .map_err(|rejection| rejection.within(key))?;
-                out.push(0);
-                patch_len(out, start);
+                end(out, start);
             }
             Some(Node::Array { len, .. }) => {
                 let start = begin(out, ARRAY, key);
                 self.items(out, (nodes, *len), depth)
                     .map_err(|rejection| rejection.within(key))?;
-                out.push(0);
-                patch_len(out, start);
+                end(out, start);
             }
             None => {}
         }
@@ -237,8 +235,9 @@ pub(super) fn begin(out: &mut Vec<u8>, tag: u8, key: &str) -> usize {
     out.len() - 4
 }
 
-/// Writes the length of the document that begins at `start` and ends here.
-pub(super) fn patch_len(out: &mut [u8], start: usize) {
+/// Ends a document or an array, and writes its length where it began.
+pub(super) fn end(out: &mut Vec<u8>, start: usize) {
+    out.push(0);
     let bytes = length(out.len() - start);
     out[start..start + 4].copy_from_slice(&bytes);
 }

@@ -15,27 +15,20 @@ pub const ID_CHARS_MAX: usize = 128;
 /// # Errors
 /// A rejection of the field `eventType`.
 pub fn check_event_type(value: &str) -> Result<(), Rejection> {
-    const FIELD: &str = "eventType";
-    // A character has a byte at least: only a longer string needs counting.
-    let is_too_long =
-        value.len() > EVENT_TYPE_CHARS_MAX && value.chars().nth(EVENT_TYPE_CHARS_MAX).is_some();
-    if value.is_empty() || is_too_long {
-        let message = "send a type of 1 to 100 characters";
-        return Err(Rejection::field(
+    let refused = |code, message| Err(Rejection::field(code, "eventType", message));
+    if !has_length(value, EVENT_TYPE_CHARS_MAX) {
+        return refused(
             RejectReason::InvalidLength,
-            FIELD,
-            message,
-        ));
+            "send a type of 1 to 100 characters",
+        );
     }
     let starts_well = value.as_bytes()[0].is_ascii_alphanumeric();
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
     if !starts_well || !value.bytes().all(is_allowed) {
-        let message = "start the type with a letter or digit, then use letters, digits and _ . : -";
-        return Err(Rejection::field(
+        return refused(
             RejectReason::InvalidCharacters,
-            FIELD,
-            message,
-        ));
+            "start the type with a letter or digit, then use letters, digits and _ . : -",
+        );
     }
     Ok(())
 }
@@ -46,15 +39,12 @@ pub fn check_event_type(value: &str) -> Result<(), Rejection> {
 /// # Errors
 /// A rejection of `field`.
 pub fn check_id(field: &'static str, value: &str) -> Result<(), Rejection> {
-    // A character has a byte at least: only a longer string needs counting.
-    let is_too_long = value.len() > ID_CHARS_MAX && value.chars().nth(ID_CHARS_MAX).is_some();
-    if value.is_empty() || is_too_long {
-        let message = "send 1 to 128 characters, or leave the field out";
-        return Err(Rejection::field(
+    let refused = |code, message| Err(Rejection::field(code, field, message));
+    if !has_length(value, ID_CHARS_MAX) {
+        return refused(
             RejectReason::InvalidLength,
-            field,
-            message,
-        ));
+            "send 1 to 128 characters, or leave the field out",
+        );
     }
     let has_control = if value.is_ascii() {
         value.bytes().any(|byte| byte.is_ascii_control())
@@ -62,14 +52,18 @@ pub fn check_id(field: &'static str, value: &str) -> Result<(), Rejection> {
         value.chars().any(char::is_control)
     };
     if has_control {
-        let message = "leave control characters out";
-        return Err(Rejection::field(
+        return refused(
             RejectReason::InvalidCharacters,
-            field,
-            message,
-        ));
+            "leave control characters out",
+        );
     }
     Ok(())
+}
+
+/// Whether it has 1 to `max` characters. A character has a byte at least: only a longer string needs
+/// counting.
+fn has_length(value: &str, max: usize) -> bool {
+    !value.is_empty() && (value.len() <= max || value.chars().nth(max).is_none())
 }
 
 #[cfg(test)]
