@@ -1,7 +1,6 @@
 //! Which dead letters are meant.
 
 use bson::{Bson, DateTime, Document, doc};
-use serde::Serialize;
 
 use super::LetterId;
 use super::letter::uuid_bson;
@@ -37,52 +36,24 @@ impl std::fmt::Display for Wanted {
 }
 
 /// Which dead letters are meant; what is `None` leaves nothing out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Why they are dead letters.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub reason: Option<DeadReason>,
     /// Whose events; entries that do not decode have no tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Their type.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
     /// The partition they came on.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u16>,
     /// Dead since this Unix ms or later.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from_ms: Option<u64>,
     /// Dead before this Unix ms.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub to_ms: Option<u64>,
     /// One event or entry.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub id: Option<Wanted>,
     /// These ones; any when empty.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
     pub ids: Vec<LetterId>,
-}
-
-fn as_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
-where
-    T: std::fmt::Display,
-    S: serde::Serializer,
-{
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn as_texts<T, S>(values: &[T], serializer: S) -> Result<S::Ok, S::Error>
-where
-    T: std::fmt::Display,
-    S: serde::Serializer,
-{
-    serializer.collect_seq(values.iter().map(ToString::to_string))
 }
 
 impl Filter {
@@ -92,16 +63,7 @@ impl Filter {
     }
 
     pub(super) fn to_bson(&self) -> Document {
-        let wanted = [
-            ("reason", self.reason.map(|reason| reason.as_str().into())),
-            ("tenant", self.tenant.as_ref().map(Bson::from)),
-            ("eventType", self.event_type.as_ref().map(Bson::from)),
-            ("p", self.partition.map(|p| i32::from(p).into())),
-        ];
-        let mut query: Document = wanted
-            .into_iter()
-            .filter_map(|(field, value)| Some((field.to_owned(), value?)))
-            .collect();
+        let mut query = self.plain("p");
         let time = |ms: u64| DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
         let mut at = Document::new();
         if let Some(from) = self.from_ms {
@@ -139,7 +101,35 @@ impl Filter {
 
     /// For the audit trail.
     pub(super) fn describe(&self) -> Document {
-        // A struct of texts and numbers always serialises.
-        bson::serialize_to_document(self).unwrap_or_else(|_| doc! {})
+        let ms = |ms: Option<u64>| ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX).into());
+        let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
+        let rest = [
+            ("fromMs", ms(self.from_ms)),
+            ("toMs", ms(self.to_ms)),
+            ("id", self.id.as_ref().map(|id| id.to_string().into())),
+            ("ids", (!ids.is_empty()).then(|| ids.into())),
+        ];
+        let mut description = self.plain("partition");
+        description.extend(present(rest));
+        description
     }
+
+    /// What is asked for by equality; the partition lies in the field `partition`.
+    fn plain(&self, partition: &str) -> Document {
+        let fields = [
+            ("reason", self.reason.map(|reason| reason.as_str().into())),
+            ("tenant", self.tenant.as_ref().map(Bson::from)),
+            ("eventType", self.event_type.as_ref().map(Bson::from)),
+            (partition, self.partition.map(|p| i32::from(p).into())),
+        ];
+        present(fields).collect()
+    }
+}
+
+/// The fields that have a value.
+fn present<const N: usize>(
+    fields: [(&str, Option<Bson>); N],
+) -> impl Iterator<Item = (String, Bson)> {
+    let with_value = |(name, value): (&str, Option<Bson>)| Some((name.to_owned(), value?));
+    fields.into_iter().filter_map(with_value)
 }
