@@ -47,7 +47,7 @@ pub use redis::{
 };
 pub use reference::{check_defaults, reference};
 pub use runtime::{RuntimeConfig, WORKER_THREADS};
-pub use secret::{Secret, SecretUrl};
+pub use secret::SecretUrl;
 pub use server::{
     AdminConfig, SERVER_CONNECTIONS, SERVER_HEADER_TIMEOUT, SERVER_KEEP_ALIVE_IDLE,
     SERVER_WRITE_IDLE, ServerConfig, admin_listen, server_listen,

@@ -4,40 +4,6 @@ use std::fmt;
 
 use super::value::Value;
 
-/// A value whose `Debug` prints `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T>(T);
-
-impl<T> Secret<T> {
-    /// Wraps a secret.
-    pub const fn new(value: T) -> Self {
-        Self(value)
-    }
-
-    /// Hands the secret out; the call marks where it leaves its wrapper.
-    pub const fn expose(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> fmt::Debug for Secret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Value for Secret<String> {
-    const SECRET: bool = true;
-
-    fn kind() -> String {
-        "secret text".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        String::parse(text).map(Self)
-    }
-}
-
 /// A URL that may carry a user name and password: shown without them, `redis://***@host:6379`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
@@ -122,12 +88,5 @@ mod tests {
             );
         }
         assert!(SecretUrl::parse("localhost:6379").is_err());
-    }
-
-    #[test]
-    fn a_secret_is_not_printed() {
-        let secret = Secret::new("hunter2".to_owned());
-        assert_eq!(format!("{secret:?}"), "***");
-        assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ByteSize, RedisConfig, Secret, ServerConfig, server_listen};
+use crate::config::{ByteSize, RedisConfig, SecretUrl, ServerConfig, server_listen};
 
 const EVENTS: Key<NonZeroU32> = Key::new("ingest.frame.events", "1000", "").range("1", "10000");
 const BYTES: Key<ByteSize> = Key::new("ingest.frame.bytes", "512KiB", "");
 const WAIT: Key<Duration> = Key::new("ingest.wait", "250ms", "").range("1ms", "1m");
 const ORIGINS: Key<Vec<String>> = Key::new("ingest.cors.origins", "", "");
-const TOKEN: Key<Option<Secret<String>>> = Key::new("ingest.token", "", "");
+const TOKEN: Key<Option<SecretUrl>> = Key::new("ingest.token", "", "");
 
 fn faults(source: Source) -> Vec<String> {
     let problems = source
@@ -143,14 +143,15 @@ fn port_sets_only_the_port_of_the_listener() {
 #[test]
 fn a_secret_may_be_named_by_a_file_but_not_given_twice() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "hunter2").unwrap();
+    writeln!(file, "redis://:hunter2@h:1").unwrap();
     let path = file.path().to_str().unwrap();
     let by_file = ("EVP__INGEST__TOKEN_FILE", path);
 
     let mut source = Source::from_text("", &[by_file]).unwrap();
     let token = source.get(&TOKEN);
-    assert_eq!(format!("{token:?}"), "Some(***)");
-    assert_eq!(source.finish(token).unwrap().unwrap().expose(), "hunter2");
+    assert_eq!(format!("{token:?}"), "Some(redis://***@h:1)");
+    let token = source.finish(token).unwrap().unwrap();
+    assert_eq!(token.expose(), "redis://:hunter2@h:1");
 
     let mut source = Source::from_text("", &[by_file, ("EVP__INGEST__TOKEN", "x")]).unwrap();
     source.get(&TOKEN);
