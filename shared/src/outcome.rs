@@ -160,20 +160,7 @@ impl RejectReason {
     /// Whether the same request may succeed later, unchanged.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::BodyTimeout
-                | Self::TruncatedBody
-                | Self::RateLimited
-                | Self::Overloaded
-                | Self::Busy
-                | Self::StoreUnavailable
-                | Self::CountersUnavailable
-                | Self::QueryTimeout
-                | Self::ShuttingDown
-                | Self::NotAccepted
-                | Self::NotConfirmed
-        )
+        matches!(self, Self::TruncatedBody) || matches!(self.status(), Some(408 | 429 | 503))
     }
 }
 

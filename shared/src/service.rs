@@ -209,7 +209,7 @@ where
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init_tracing(config.log())?;
+    telemetry::init_tracing(config.log());
     let Launch { name, version, .. } = launch;
     tracing::info!(service = name, version, "starting");
     tracing::info!(target: "evp_shared::config", ?config, "configuration");

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks;
@@ -29,19 +29,23 @@ impl Shutdown {
     /// Outside a tokio runtime.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::new();
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut next = async move || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
         };
         let order = shutdown.clone();
         tasks::spawn_for_process_life(async move {
-            let name = signals.next().await;
+            let name = next().await;
             tracing::info!(
                 signal = name,
                 "draining; a second signal ends the process at once"
             );
             order.trigger();
-            let name = signals.next().await;
+            let name = next().await;
             tracing::warn!(signal = name, "second signal: exiting without draining");
             std::process::exit(EXIT_AT_ONCE);
         });
@@ -69,20 +73,6 @@ impl Shutdown {
     /// Returns an order that follows this one, but can also be given alone.
     pub fn child(&self) -> Self {
         Self(self.0.child_token())
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 

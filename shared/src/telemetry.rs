@@ -10,7 +10,6 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use crate::config::{LogConfig, LogFormat};
 use crate::shutdown::Shutdown;
@@ -33,16 +32,10 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
-/// Telemetry could not be set up.
+/// The recorder of metrics cannot be installed.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// `log.level` is no filter; configuration refuses it before it comes here.
-    #[error("log filter is invalid")]
-    Filter(#[source] ParseError),
-    /// Another recorder is installed, or a bucket list is empty.
-    #[error("metrics recorder cannot be installed")]
-    Recorder(#[source] BuildError),
-}
+#[error("metrics recorder cannot be installed")]
+pub struct TelemetryError(#[from] BuildError);
 
 /// Renders the metrics of this process; clones share them.
 #[derive(Debug, Clone)]
@@ -54,11 +47,8 @@ pub struct Telemetry {
 /// Sends `tracing` events to standard output as `log` asks.
 ///
 /// A second call in one process is ignored, so tests may call it freely.
-///
-/// # Errors
-/// [`TelemetryError::Filter`].
-pub fn init_tracing(log: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(log.level.as_str()).map_err(TelemetryError::Filter)?;
+pub fn init_tracing(log: &LogConfig) {
+    let filter = EnvFilter::new(log.level.as_str());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stdout().is_terminal());
@@ -69,7 +59,6 @@ pub fn init_tracing(log: &LogConfig) -> Result<(), TelemetryError> {
     if installed.is_err() {
         tracing::debug!("tracing is installed already");
     }
-    Ok(())
 }
 
 impl Telemetry {
@@ -119,8 +108,7 @@ fn recorder() -> Result<PrometheusHandle, TelemetryError> {
         .and_then(|builder| {
             builder.set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), &EVENTS_BUCKETS)
         })
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(TelemetryError::Recorder)?;
+        .and_then(PrometheusBuilder::install_recorder)?;
     Ok(installed.insert(handle).clone())
 }
 
@@ -129,6 +117,7 @@ mod tests {
     use metrics::histogram;
 
     use super::*;
+    use crate::config::{LogLevel, Value as _};
 
     #[test]
     fn installing_twice_shares_one_recorder() {
@@ -170,9 +159,9 @@ mod tests {
     fn tracing_may_be_initialised_twice() {
         let log = LogConfig {
             format: LogFormat::Json,
-            level: "info".parse().unwrap(),
+            level: LogLevel::parse("info").unwrap(),
         };
-        init_tracing(&log).unwrap();
-        init_tracing(&log).unwrap();
+        init_tracing(&log);
+        init_tracing(&log);
     }
 }

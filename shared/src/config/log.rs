@@ -1,7 +1,5 @@
 //! `[log]`
 
-use std::str::FromStr;
-
 use tracing_subscriber::EnvFilter;
 
 use super::{Key, Source, Value};
@@ -52,10 +50,12 @@ impl LogLevel {
     }
 }
 
-impl FromStr for LogLevel {
-    type Err = String;
+impl Value for LogLevel {
+    fn kind() -> String {
+        "log filter".to_owned()
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn parse(text: &str) -> Result<Self, String> {
         EnvFilter::try_new(text)
             .map(|_| Self(text.to_owned()))
             .map_err(|_| {
@@ -63,16 +63,6 @@ impl FromStr for LogLevel {
                     "error, warn, info, debug or trace, or a list such as info,evp_ingest=debug";
                 format!("is {text:?}: write {like}")
             })
-    }
-}
-
-impl Value for LogLevel {
-    fn kind() -> String {
-        "log filter".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
     }
 }
 

@@ -23,21 +23,13 @@ crate::choices! {
 }
 
 impl Codec {
+    /// What a header says: its place among the codecs, which therefore never changes.
     pub(super) const fn as_byte(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::Lz4 => 1,
-            Self::Zstd => 2,
-        }
+        self as u8
     }
 
-    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::None),
-            1 => Some(Self::Lz4),
-            2 => Some(Self::Zstd),
-            _ => None,
-        }
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
     }
 }
 

@@ -47,11 +47,8 @@ impl TaskPool {
 
     /// Takes a slot if there is one.
     pub fn try_slot(&self) -> Option<Slot> {
-        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        Some(Slot {
-            permit,
-            spawner: self.spawner.clone(),
-        })
+        let permit = Arc::clone(&self.slots).try_acquire_owned();
+        Some(self.slot_of(permit.ok()?))
     }
 
     /// Waits for a slot; first come, first served.
@@ -64,10 +61,12 @@ impl TaskPool {
             .acquire_owned()
             .await
             .expect("invariant: never closed");
-        Slot {
-            permit,
-            spawner: self.spawner.clone(),
-        }
+        self.slot_of(permit)
+    }
+
+    fn slot_of(&self, permit: OwnedSemaphorePermit) -> Slot {
+        let spawner = self.spawner.clone();
+        Slot { permit, spawner }
     }
 
     /// Returns the handle that starts unbounded but tracked tasks.

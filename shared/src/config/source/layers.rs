@@ -63,7 +63,8 @@ fn layers(toml: &str, environment: &HashMap<String, String>) -> Result<Config, C
 
 fn flatten(name: String, value: config::Value, leaves: &mut BTreeMap<String, Leaf>) {
     let origin = value.origin().unwrap_or(FILE_ORIGIN).to_owned();
-    let leaf = match value.kind {
+    let is_list = matches!(value.kind, ValueKind::Array(_));
+    let text = match value.kind {
         ValueKind::Table(table) => {
             for (key, inner) in table {
                 flatten(format!("{name}.{key}"), inner, leaves);
@@ -71,18 +72,15 @@ fn flatten(name: String, value: config::Value, leaves: &mut BTreeMap<String, Lea
             return;
         }
         ValueKind::Array(items) => {
-            let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-            Leaf {
-                text: texts.join(","),
-                is_list: true,
-                origin,
-            }
+            let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+            texts.join(",")
         }
-        scalar => Leaf {
-            text: scalar.to_string(),
-            is_list: false,
-            origin,
-        },
+        scalar => scalar.to_string(),
+    };
+    let leaf = Leaf {
+        text,
+        is_list,
+        origin,
     };
     leaves.insert(name, leaf);
 }
