@@ -40,7 +40,7 @@ pub use identity::{IDENTITY_MODE, SALT_BITS, identity};
 pub use key::{AnyKey, Key};
 pub use log::{LOG_FORMAT, LOG_LEVEL, LogConfig, LogFormat, LogLevel};
 pub use mongo::{MONGO_CA_FILE, MONGO_DATABASE, MONGO_URI, MongoConfig};
-pub use problem::{ConfigProblems, EXIT_CODE, Problem};
+pub use problem::{ConfigProblem, ConfigProblems, EXIT_CODE};
 pub use redis::{
     Durability, KeyPrefix, REDIS_CA_FILE, REDIS_COMMAND_TIMEOUT, REDIS_CONNECT_TIMEOUT,
     REDIS_DURABILITY, REDIS_KEY_PREFIX, REDIS_PARTITIONS, REDIS_URL, RedisConfig,

@@ -70,12 +70,12 @@ use crate::telemetry::{self, Telemetry, TelemetryError};
 
 mod bind;
 mod descriptors;
-mod outcome;
+mod ending;
 
 use bind::{BindErrors, bind_all};
-use outcome::{report, watch};
+use ending::{report, watch};
 
-pub use outcome::Chain;
+pub use ending::Chain;
 
 /// What the command line asked for.
 #[derive(Debug, Clone)]
@@ -264,11 +264,11 @@ where
         shutdown: drain.clone(),
         grace,
     };
-    let outcome = watch(run(config, service), &mut tasks, &drain, grace).await;
+    let ending = watch(run(config, service), &mut tasks, &drain, grace).await;
     health.set_draining();
     drain.trigger();
     closing.trigger();
-    Ok(report(outcome))
+    Ok(report(ending))
 }
 
 /// Readiness ends first, so that the load balancer stops sending before connections are refused.

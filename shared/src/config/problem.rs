@@ -8,14 +8,14 @@ pub const EXIT_CODE: u8 = 64;
 
 /// One thing wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The key it is about, or the file that could not be read.
     pub key: String,
     /// What is wrong and what to do, as the rest of a sentence that begins with the key.
     pub fault: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.key, self.fault)
     }
@@ -23,11 +23,11 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong with a configuration; displayed one problem per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblems(pub(super) Vec<Problem>);
+pub struct ConfigProblems(pub(super) Vec<ConfigProblem>);
 
 impl ConfigProblems {
     /// The problems, in the order in which the keys were read; never empty.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         &self.0
     }
 

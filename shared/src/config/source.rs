@@ -7,7 +7,7 @@ use std::path::Path;
 use config::ConfigError;
 
 use super::key::Key;
-use super::problem::{ConfigProblems, Problem};
+use super::problem::{ConfigProblem, ConfigProblems};
 use super::value::Value;
 use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
 
@@ -43,7 +43,7 @@ pub struct Source {
     taken: BTreeSet<String>,
     /// Sections whose unknown keys are this service's to judge; all of them until it says so.
     own: &'static [&'static str],
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 /// The values may be secrets: which of them are is known only when they are read.
@@ -119,7 +119,7 @@ impl Source {
     /// Adds a problem of the caller's own, such as two keys that contradict each other: `fault` is
     /// the rest of a sentence that begins with the key, and ends with what to do.
     pub fn problem(&mut self, key: &str, fault: impl Into<String>) {
-        self.problems.push(Problem {
+        self.problems.push(ConfigProblem {
             key: key.to_owned(),
             fault: fault.into(),
         });
@@ -136,7 +136,7 @@ impl Source {
     /// # Errors
     /// All problems, including keys that nobody has read.
     pub fn finish<T>(mut self, value: T) -> Result<T, ConfigProblems> {
-        let unknown: Vec<Problem> = self
+        let unknown: Vec<ConfigProblem> = self
             .leaves
             .keys()
             .filter(|name| self.is_unknown(name))
@@ -205,7 +205,7 @@ impl Source {
         !self.taken.contains(name) && !is_others
     }
 
-    fn unknown(&self, name: &str) -> Problem {
+    fn unknown(&self, name: &str) -> ConfigProblem {
         let closest = self
             .taken
             .iter()
@@ -220,21 +220,21 @@ impl Source {
             .leaves
             .get(name)
             .map_or(FILE_ORIGIN, |leaf| leaf.origin.as_str());
-        Problem {
+        ConfigProblem {
             key: name.to_owned(),
             fault: format!("is unknown (set in {origin}): {advice}"),
         }
     }
 }
 
-fn layer_problem(file: Option<&Path>, error: &ConfigError) -> Problem {
+fn layer_problem(file: Option<&Path>, error: &ConfigError) -> ConfigProblem {
     let detail = error.to_string();
     file_problem(file, format!("is no valid TOML: {}", detail.trim_end()))
 }
 
-fn file_problem(file: Option<&Path>, fault: String) -> Problem {
+fn file_problem(file: Option<&Path>, fault: String) -> ConfigProblem {
     let key = file.map_or_else(|| FILE_ORIGIN.to_owned(), |path| path.display().to_string());
-    Problem { key, fault }
+    ConfigProblem { key, fault }
 }
 
 fn file_key(name: &str) -> String {

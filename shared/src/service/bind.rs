@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::outcome::Chain;
+use super::ending::Chain;
 use crate::config::{AdminConfig, ServerConfig};
 
 /// All listeners that could not be bound, one per line.

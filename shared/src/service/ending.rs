@@ -16,7 +16,7 @@ use crate::tasks::{TaskError, TaskSet};
 const GRACE_SLACK: Duration = Duration::from_secs(1);
 
 /// How a service ended.
-pub(super) enum Outcome<E> {
+pub(super) enum Ending<E> {
     Returned(Result<Left, E>),
     TaskDied(TaskError),
     GraceOver,
@@ -28,7 +28,7 @@ pub(super) async fn watch<R, E>(
     tasks: &mut TaskSet,
     drain: &Shutdown,
     grace: Duration,
-) -> Outcome<E>
+) -> Ending<E>
 where
     R: Future<Output = Result<Left, E>>,
 {
@@ -43,30 +43,30 @@ where
         }
     };
     tokio::select! {
-        result = run => Outcome::Returned(result),
-        error = task_died => Outcome::TaskDied(error),
-        () = grace_over => Outcome::GraceOver,
+        result = run => Ending::Returned(result),
+        error = task_died => Ending::TaskDied(error),
+        () = grace_over => Ending::GraceOver,
     }
 }
 
 /// Logs how the service ended, and returns the exit code that says whether anything was left.
-pub(super) fn report<E: RunFailure>(outcome: Outcome<E>) -> ExitCode {
-    match outcome {
-        Outcome::Returned(Ok(Left::NOTHING)) => {
+pub(super) fn report<E: RunFailure>(ending: Ending<E>) -> ExitCode {
+    match ending {
+        Ending::Returned(Ok(Left::NOTHING)) => {
             tracing::info!("drained, nothing left");
             return ExitCode::SUCCESS;
         }
-        Outcome::Returned(Ok(Left(left))) => {
+        Ending::Returned(Ok(Left(left))) => {
             tracing::warn!(left, "ended before all was finished");
         }
-        Outcome::Returned(Err(error)) => {
+        Ending::Returned(Err(error)) => {
             tracing::error!(error = %Chain(&error), "the service failed");
             if error.is_for_operator() {
                 return ExitCode::from(EXIT_CODE);
             }
         }
-        Outcome::TaskDied(error) => tracing::error!(error = %Chain(&error), "the service failed"),
-        Outcome::GraceOver => tracing::warn!("the service did not end within the grace period"),
+        Ending::TaskDied(error) => tracing::error!(error = %Chain(&error), "the service failed"),
+        Ending::GraceOver => tracing::warn!("the service did not end within the grace period"),
     }
     ExitCode::FAILURE
 }
@@ -115,14 +115,14 @@ mod tests {
     where
         R: Future<Output = Result<Left, Failure>>,
     {
-        let outcome = watch(run, tasks, drain, GRACE).await;
-        let name = match &outcome {
-            Outcome::Returned(Ok(_)) => "returned",
-            Outcome::Returned(Err(_)) => "failed",
-            Outcome::TaskDied(_) => "task died",
-            Outcome::GraceOver => "grace over",
+        let ending = watch(run, tasks, drain, GRACE).await;
+        let name = match &ending {
+            Ending::Returned(Ok(_)) => "returned",
+            Ending::Returned(Err(_)) => "failed",
+            Ending::TaskDied(_) => "task died",
+            Ending::GraceOver => "grace over",
         };
-        (name, report(outcome))
+        (name, report(ending))
     }
 
     #[tokio::test(start_paused = true)]

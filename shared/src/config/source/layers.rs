@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use config::{Config, ConfigError, Environment, File, FileFormat, ValueKind};
 
-use super::super::problem::Problem;
+use super::super::problem::ConfigProblem;
 
 const PREFIX: &str = "EVP";
 const SEPARATOR: &str = "__";
@@ -88,7 +88,7 @@ fn flatten(name: String, value: config::Value, leaves: &mut BTreeMap<String, Lea
 /// Takes the variables that are ours, and finds those that cannot be read.
 pub(super) fn read_environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> HashMap<String, String> {
     let mut environment = HashMap::new();
     for (name, value) in variables {
@@ -105,7 +105,7 @@ pub(super) fn read_environment(
             Ok(value) => {
                 environment.insert(name, value);
             }
-            Err(_) => problems.push(Problem {
+            Err(_) => problems.push(ConfigProblem {
                 key: name,
                 fault: "is not UTF-8: set it again".to_owned(),
             }),
