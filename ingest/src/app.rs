@@ -8,7 +8,9 @@ use evp_shared::config::Durability;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
 use evp_shared::http::body::BodyLimits as WireLimits;
-use evp_shared::http::server::{self, Answers, Drained, Http2, Http2Limits, ServerLimits};
+use evp_shared::http::server::{
+    self, Answers, Drained, Http2, Http2Limits, RequestBody, ServerLimits,
+};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, Service};
@@ -16,7 +18,6 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::TaskSet;
 use http::{HeaderValue, Request};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -187,6 +188,6 @@ async fn serve(
         answers: Answers::Joined,
         ..ServerLimits::named("public")
     };
-    let handler = move |request: Request<Incoming>| route::handle(Arc::clone(&app), request);
+    let handler = move |request: Request<RequestBody>| route::handle(Arc::clone(&app), request);
     server::serve(listener, limits, handler, stop, grace).await
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
+use evp_shared::http::server::RequestBody;
 use evp_shared::outcome::RejectReason;
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use self::head::{Head, HeadFault};
@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(app: Arc<App>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn handle(app: Arc<App>, request: Request<RequestBody>) -> Answer {
     let under_way = app.metrics.began(app.clock.now());
     let path = request.uri().path();
     let (route, response) = if path == "/events" {
@@ -57,7 +57,7 @@ fn livez(method: &Method) -> Answer {
     }
 }
 
-async fn events(app: &App, request: Request<Incoming>) -> Answer {
+async fn events(app: &App, request: Request<RequestBody>) -> Answer {
     let origin = app.cors.allows(request.headers());
     let method = request.method();
     let mut answer = if method == Method::POST {
@@ -133,7 +133,7 @@ fn refuse(app: &App, refusal: &Refusal) -> Answer {
     }
 }
 
-async fn post(app: &App, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn post(app: &App, request: Request<RequestBody>) -> Result<Answer, Refusal> {
     app.cors.check(request.headers())?;
     let now_ms = app.clock.now_ms();
     admission::decide(&app.load.snapshot(now_ms), &app.limits)?;
@@ -172,7 +172,7 @@ async fn post(app: &App, request: Request<Incoming>) -> Result<Answer, Refusal> 
 
 async fn read_body(
     app: &App,
-    body: Incoming,
+    body: RequestBody,
     reserved: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
     let metered = MeteredBody::new(body, reserved, app.limits.in_flight_bytes);

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use evp_shared::http::server::RequestBody;
+use hyper::body::{Body, Frame, SizeHint};
 
 use crate::admission::Reservation;
 
@@ -17,13 +18,13 @@ pub(super) struct OverBudget;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct MeteredBody<'r> {
-    body: Incoming,
+    body: RequestBody,
     reserved: &'r mut Reservation,
     limit: usize,
 }
 
 impl<'r> MeteredBody<'r> {
-    pub(super) fn new(body: Incoming, reserved: &'r mut Reservation, limit: usize) -> Self {
+    pub(super) fn new(body: RequestBody, reserved: &'r mut Reservation, limit: usize) -> Self {
         Self {
             body,
             reserved,

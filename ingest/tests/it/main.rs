@@ -11,4 +11,5 @@ mod group_commit;
 mod outage;
 mod process;
 mod raw;
+mod refusals;
 mod support;

@@ -99,7 +99,7 @@ fn answered() -> Vec<(String, &'static str)> {
             ),
             "202 202",
         ),
-        (post(&["host: b", LENGTH], BODY), "202 202"),
+        (post(&["host: b", LENGTH], BODY), "400 202"),
         (format!("\r\n\r\n{}", post(&[LENGTH], BODY)), "202 202"),
         (
             format!("{POST}\nhost: a\n{LENGTH}\n\n{BODY}{HIDDEN}"),
@@ -107,7 +107,7 @@ fn answered() -> Vec<(String, &'static str)> {
         ),
         (
             format!("{POST}\r\n{LENGTH}\r\n\r\n{BODY}{HIDDEN}"),
-            "202 202",
+            "400 202",
         ),
         (line("POST http://b/events HTTP/1.1", BODY), "202 202"),
     ]

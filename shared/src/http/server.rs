@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
@@ -20,6 +20,10 @@ mod deadline;
 mod io;
 mod metrics;
 mod refuse;
+mod service;
+mod unread;
+
+pub use unread::RequestBody;
 
 /// What one listener may cost.
 #[derive(Debug, Clone, Copy)]
@@ -125,23 +129,26 @@ impl Default for Http2Limits {
 /// The clone is made once per connection; the future is hyper's to poll, unboxed.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
     /// The answer under way.
     type Answer: Future<Output = Response<Self::Body>> + Send + 'static;
     /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> Self::Answer;
+    fn answer(&self, request: Request<RequestBody>) -> Self::Answer;
 }
 
 impl<F, A, B> Handler for F
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    F: Fn(Request<RequestBody>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     type Body = B;
     type Answer = A;
 
-    fn answer(&self, request: Request<Incoming>) -> A {
+    fn answer(&self, request: Request<RequestBody>) -> A {
         self(request)
     }
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod follow;
+mod http_errors;
 mod http_server;
 mod members;
 mod stream;

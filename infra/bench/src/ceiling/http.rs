@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use evp_devstack::{Output, Service, ServiceSpec, free_port};
 use evp_shared::clock::Clock;
-use evp_shared::http::server::{ServerLimits, serve};
+use evp_shared::http::server::{RequestBody, ServerLimits, serve};
 use evp_shared::shutdown::Shutdown;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use crate::figures::Figures;
@@ -36,7 +35,7 @@ pub async fn serve_null(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(request: Request<RequestBody>) -> Response<Full<Bytes>> {
     let body = request.into_body().collect().await;
     let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));
     *response.status_mut() = match body {

@@ -1,6 +1,5 @@
 //! One connection, from its first byte to its last answer.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,9 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use http_body_util::BodyExt;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::AsyncReadExt;
@@ -21,6 +18,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::deadline::{Activity, Deadlines, Overdue};
 use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
+use super::service::service;
+use super::unread::Discards;
 use super::{Answers, Handler, Http2, Http2Limits, ServerLimits, refuse};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
@@ -47,6 +46,7 @@ struct Shared<H> {
     shutdown: Shutdown,
     metrics: ServerMetrics,
     deadlines: Deadlines,
+    discards: Arc<Discards>,
     http1: http1::Builder,
     http2: Option<http2::Builder<Spawner>>,
 }
@@ -63,6 +63,7 @@ impl<H: Handler> Connections<H> {
                 idle: limits.keep_alive_idle,
                 write: limits.write_idle,
             },
+            discards: Arc::default(),
             http1: http1_builder(&limits),
             http2: match limits.http2 {
                 Http2::Off => None,
@@ -82,7 +83,7 @@ impl<H: Handler> Connections<H> {
             self.shared.metrics.refused();
             // With too many refusals under way too, the connection is just closed.
             if let Some(slot) = self.refusals.try_slot() {
-                drop(slot.spawn(refuse::run(stream)));
+                drop(slot.spawn(refuse::run(stream, &self.shared.discards)));
             }
             return;
         };
@@ -161,9 +162,9 @@ async fn serve_either<H: Handler>(
         Err(_) => Closed::Idle,
         Ok(Err(_)) => Closed::Broken,
         Ok(Ok(ahead)) if ahead.starts_with(HTTP2_PREFACE) => {
-            let activity = Arc::new(Activity::default());
+            let activity = Activity::new(&shared.discards);
             let io = TokioIo::new(WatchedIo::new(stream, ahead, None));
-            let connection = http2.serve_connection(io, service(shared, &activity));
+            let connection = http2.serve_connection(io, service(&shared.handler, &activity));
             drive(shared, &activity, opened, Box::pin(connection)).await
         }
         Ok(Ok(ahead)) => serve_http1(shared, opened, stream, ahead).await,
@@ -176,11 +177,11 @@ async fn serve_http1<H: Handler>(
     stream: TcpStream,
     ahead: Bytes,
 ) -> Closed {
-    let activity = Arc::new(Activity::default());
+    let activity = Activity::new(&shared.discards);
     let io = TokioIo::new(WatchedIo::new(stream, ahead, Some(Arc::clone(&activity))));
     let connection = shared
         .http1
-        .serve_connection(io, service(shared, &activity));
+        .serve_connection(io, service(&shared.handler, &activity));
     drive(shared, &activity, opened, Box::pin(connection)).await
 }
 
@@ -193,37 +194,6 @@ async fn read_ahead(stream: &mut TcpStream) -> io::Result<Bytes> {
         }
     }
     Ok(ahead.freeze())
-}
-
-/// Makes hyper's service of the handler, and notes when each request begins and ends.
-fn service<H: Handler>(
-    shared: &Shared<H>,
-    activity: &Arc<Activity>,
-) -> impl HttpService<
-    hyper::body::Incoming,
-    ResBody: hyper::body::Body<Data = Bytes, Error = <H::Body as hyper::body::Body>::Error>
-                 + Send
-                 + 'static,
-    Error = Infallible,
-    Future: Send + 'static,
-> + use<H> {
-    let handler = shared.handler.clone();
-    let activity = Arc::clone(activity);
-    service_fn(move |request| {
-        let in_flight = activity.begin();
-        let answer = handler.answer(request);
-        async move {
-            let response = answer.await;
-            // The closure lives as long as the body, so the request ends with its last byte;
-            // unlike other wrappers, this one keeps the size hint and so the Content-Length.
-            Ok(response.map(|body| {
-                body.map_err(move |error| {
-                    let _until_here = &in_flight;
-                    error
-                })
-            }))
-        }
-    })
 }
 
 /// What a connection is told from outside.

@@ -4,11 +4,13 @@
 //! request. Here a request costs two atomic additions, and one timer per connection looks at them
 //! a few times per deadline.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+
+use super::unread::{Discards, Unread};
 
 /// Looks per shortest deadline: each is exceeded by at most a quarter of it, the first header's by
 /// nothing.
@@ -24,6 +26,11 @@ pub(super) struct Activity {
     is_blocked: AtomicBool,
     /// How often it took some after that.
     unblocked: AtomicU64,
+    /// The connection ends with the present answer, and the client may still be sending.
+    is_last: AtomicBool,
+    /// What the handler of the present request left of its body; HTTP/1 only.
+    unread: Mutex<Option<Unread>>,
+    pub(super) discards: Arc<Discards>,
 }
 
 /// A request under way; it ends when it is dropped, with the last of its answer.
@@ -70,11 +77,43 @@ pub(super) struct Deadlines {
 }
 
 impl Activity {
+    pub(super) fn new(discards: &Arc<Discards>) -> Arc<Self> {
+        Arc::new(Self {
+            discards: Arc::clone(discards),
+            ..Self::default()
+        })
+    }
+
     /// Notes a request, whose header is therefore complete.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.header_begun.store(false, Ordering::Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    pub(super) fn leave(&self, unread: Unread) {
+        *lock(&self.unread) = Some(unread);
+    }
+
+    pub(super) fn take_unread(&self) -> Option<Unread> {
+        lock(&self.unread).take()
+    }
+
+    /// Notes that the connection ends with the present answer, whatever the client still sends.
+    pub(super) fn note_last(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Notes that bytes came: between requests, they begin a header.
@@ -95,16 +134,16 @@ impl Activity {
     }
 
     fn is_idle(&self) -> bool {
-        self.finished.load(Ordering::Relaxed) == self.started.load(Ordering::Relaxed)
+        self.finished() == self.started()
     }
 
     fn phase(&self) -> Phase {
-        let requests = self.started.load(Ordering::Relaxed);
+        let requests = self.started();
         let has_begun = self.header_begun.load(Ordering::Relaxed);
         if self.is_blocked.load(Ordering::Relaxed) {
             let unblocked = self.unblocked.load(Ordering::Relaxed);
             Phase::Blocked { unblocked }
-        } else if !self.is_idle() {
+        } else if !self.is_idle() || self.is_last() {
             Phase::Request
         } else if requests == 0 {
             Phase::First { has_begun }
@@ -167,6 +206,11 @@ impl Deadlines {
         };
         (lasted >= limit).then_some(overdue)
     }
+}
+
+/// A panic of a handler must not take the connections of others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

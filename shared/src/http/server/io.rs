@@ -7,18 +7,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::deadline::Activity;
+use crate::http::problem::Problem;
 
-/// How long, and for how many bytes, a client may go on sending after its last answer.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 4 << 20;
+/// How long, and for how many bytes, a client may go on sending after its last answer. A client
+/// that sends without reading meets its end earlier: the kernel's buffers and these bytes are all.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 32 << 20;
+/// Read at once and thrown away: on the stack, while nothing is awaited.
+const SCRATCH_BYTES: usize = 32 * 1024;
 
-/// A socket with what was read ahead of it; it notes when a header begins and when the client takes
-/// nothing of an answer, and closes so that the last answer arrives.
+/// A socket with what was read ahead of it. It notes when a header begins and when the client takes
+/// nothing of an answer, makes problems of the errors that hyper answers by itself, and closes so
+/// that the last answer arrives (RFC 9112, section 9.6).
 ///
 /// Closing a socket with unread bytes resets the connection, and the reset may overtake the answer:
 /// a 413 or 431 would be lost while the client still sends. So such bytes are read and dropped.
@@ -28,12 +34,18 @@ pub(super) struct WatchedIo {
     ahead: Bytes,
     /// `None` for HTTP/2, whose pings are not headers, and find out who is gone.
     watch: Option<Arc<Activity>>,
+    /// Requests of which everything is written.
+    settled: u64,
+    /// The rest of an error of hyper's, as a problem.
+    problem: Option<Bytes>,
     lingering: Option<Lingering>,
 }
 
 #[derive(Debug)]
 struct Lingering {
     until: Pin<Box<Sleep>>,
+    /// When more may be read: the rate of the listener.
+    next: Pin<Box<Sleep>>,
     dropped: usize,
 }
 
@@ -46,6 +58,8 @@ impl WatchedIo {
             stream,
             ahead,
             watch,
+            settled: 0,
+            problem: None,
             lingering: None,
         }
     }
@@ -57,33 +71,85 @@ impl WatchedIo {
         written
     }
 
+    /// Whether hyper writes an answer of its own: one that belongs to no request.
+    fn is_of_hyper(&self, buf: &[u8]) -> bool {
+        let watch = self.watch.as_ref();
+        watch.is_some_and(|activity| activity.started() == self.settled)
+            && buf.starts_with(b"HTTP/1.1 4")
+    }
+
+    /// Writes a problem in place of hyper's answer without a body.
+    fn poll_problem(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
+        let problem = self.problem.get_or_insert_with(|| with_problem(head));
+        while problem.has_remaining() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, problem))?;
+            problem.advance(written);
+        }
+        if let Some(activity) = &self.watch {
+            activity.note_last();
+        }
+        Poll::Ready(Ok(head.len()))
+    }
+
     /// Ready when the client has stopped sending, or has been given enough time or bytes.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut scratch = [0; 4096];
+        let mut scratch = [0; SCRATCH_BYTES];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    let lingering = self.lingering.get_or_insert_with(|| Lingering {
-                        until: Box::pin(sleep(LINGER)),
-                        dropped: 0,
-                    });
-                    lingering.dropped += buf.filled().len();
-                    if lingering.dropped > LINGER_BYTES {
-                        return Poll::Ready(());
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+            let bytes = buf.filled().len();
+            let awaits_more = self.watch.as_ref().is_some_and(|watch| watch.is_last());
+            match read {
+                Poll::Ready(_) if bytes == 0 => return Poll::Ready(()),
                 // A client that was not sending will not be surprised by the end.
-                Poll::Pending => {
-                    return match &mut self.lingering {
-                        Some(lingering) => lingering.until.as_mut().poll(cx),
-                        None => Poll::Ready(()),
-                    };
-                }
+                Poll::Pending if self.lingering.is_none() && !awaits_more => return Poll::Ready(()),
+                Poll::Ready(_) | Poll::Pending => {}
+            }
+            let lingering = self.lingering.get_or_insert_with(Lingering::begin);
+            lingering.dropped += bytes;
+            let is_enough = lingering.dropped > LINGER_BYTES;
+            if is_enough || lingering.until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if read.is_pending() {
+                return Poll::Pending;
+            }
+            if let Some(activity) = &self.watch {
+                let next = activity.discards.next_after(bytes);
+                lingering.next.as_mut().reset(next);
+                ready!(lingering.next.as_mut().poll(cx));
             }
         }
     }
+}
+
+impl Lingering {
+    fn begin() -> Self {
+        Self {
+            until: Box::pin(sleep(LINGER)),
+            next: Box::pin(sleep(Duration::ZERO)),
+            dropped: 0,
+        }
+    }
+}
+
+/// The head of hyper's answer, with a body that says the same.
+fn with_problem(head: &[u8]) -> Bytes {
+    let status = head.get(9..12).unwrap_or_default();
+    let (code, title) = match status {
+        b"414" => ("uri_too_long", "Request target too long"),
+        b"431" => ("header_too_large", "Header too large"),
+        _ => ("malformed_request", "Malformed request"),
+    };
+    let status = StatusCode::from_bytes(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let problem = Problem::new(status, code, title);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let described = format!(
+        "content-type: application/problem+json\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    let head = String::from_utf8_lossy(head).replacen("content-length: 0\r\n", &described, 1);
+    Bytes::from(head + &body)
 }
 
 impl AsyncRead for WatchedIo {
@@ -113,7 +179,11 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = if self.is_of_hyper(buf) {
+            self.poll_problem(cx, buf)
+        } else {
+            Pin::new(&mut self.stream).poll_write(cx, buf)
+        };
         self.noted(written)
     }
 
@@ -122,6 +192,9 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(first) = bufs.first().filter(|first| self.is_of_hyper(first)) {
+            return self.poll_write(cx, first);
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.noted(written)
     }
@@ -131,7 +204,11 @@ impl AsyncWrite for WatchedIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(activity) = &self.watch {
+            self.settled = activity.finished();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

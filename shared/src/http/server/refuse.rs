@@ -1,10 +1,17 @@
 //! The answer to a connection too many.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::deadline::Activity;
+use super::io::WatchedIo;
+use super::unread::Discards;
 
 /// Written as it is: no parser and no buffer is spent on a client we cannot serve.
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -15,29 +22,22 @@ const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
     \"code\":\"too_many_connections\",\"retryable\":true,\"retryAfterSeconds\":1}\n";
 
-/// Closing with unread bytes resets the connection, and the reset overtakes the answer: so what
-/// the client sends meanwhile is read and dropped, within these bounds.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 64 * 1024;
+/// Whatever the client still sends: there are few places for refusals.
+const TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers 503 and closes.
-pub(super) async fn run(mut stream: TcpStream) {
-    // A client that is gone before its refusal has lost nothing.
-    drop(timeout(LINGER, answer(&mut stream)).await);
-}
-
-async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(ANSWER).await?;
-    stream.shutdown().await?;
-    let mut scratch = [0; 1024];
-    let mut dropped = 0;
-    while dropped < LINGER_BYTES {
-        match stream.read(&mut scratch).await? {
-            0 => break,
-            read => dropped += read,
-        }
+pub(super) fn run(stream: TcpStream, discards: &Arc<Discards>) -> impl Future<Output = ()> + use<> {
+    let activity = Activity::new(discards);
+    activity.note_last();
+    let mut io = WatchedIo::new(stream, Bytes::new(), Some(activity));
+    async move {
+        let answer = async {
+            io.write_all(ANSWER).await?;
+            io.shutdown().await
+        };
+        // A client that is gone before its refusal has lost nothing.
+        drop(timeout(TIME_MAX, answer).await);
     }
-    Ok(())
 }
 
 #[cfg(test)]
