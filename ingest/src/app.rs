@@ -186,6 +186,7 @@ async fn serve(
         // Bodies are read in pieces of up to this; answers are a few hundred bytes.
         buffer_bytes: 256 * 1024,
         answers: Answers::Joined,
+        half_close: true,
         ..ServerLimits::named("public")
     };
     let handler = move |request: Request<RequestBody>| route::handle(Arc::clone(&app), request);

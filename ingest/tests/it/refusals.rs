@@ -175,3 +175,19 @@ async fn who_asks_before_sending_is_refused_without_a_go_ahead() {
     }
     ingest.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_that_has_closed_its_side_learns_that_its_event_is_stored() {
+    let redis = TestRedis::new().await;
+    let ingest = TestIngest::ready(&redis, "").await;
+    let mut stream = TcpStream::connect(&ingest.address)
+        .await
+        .expect("connected");
+    let request = b"POST /events HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n{\"type\":\"a\"}";
+    stream.write_all(request).await.expect("a request");
+    stream.shutdown().await.expect("half closed");
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    assert_eq!(ids_in(&frames(&redis).await).len(), 1);
+    ingest.stop().await;
+}

@@ -47,6 +47,9 @@ pub struct ServerLimits {
     /// taken from an answer and not yet sent. One that is about to be full still takes a whole
     /// chunk of an answer. More than `header_bytes`.
     pub buffer_bytes: usize,
+    /// Whether a client that has closed its side after a request (`nc -N`) is answered. One that has
+    /// gone for good looks the same: so not for listeners with endless answers.
+    pub half_close: bool,
     /// How the parts of an answer are written.
     pub answers: Answers,
     /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c).
@@ -105,6 +108,7 @@ impl ServerLimits {
             write_idle: Duration::from_secs(60),
             header_bytes: 16 * 1024,
             buffer_bytes: 32 * 1024,
+            half_close: false,
             answers: Answers::Apart,
             http2: Http2::Off,
         }

@@ -317,6 +317,33 @@ async fn oversized_headers_are_refused() {
 }
 
 #[tokio::test]
+async fn who_closes_his_side_after_a_request_is_answered_where_that_is_wanted() {
+    for half_close in [false, true] {
+        let server = start(
+            ServerLimits {
+                half_close,
+                ..limits()
+            },
+            GRACE,
+        )
+        .await;
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        server.wait_for_held(1).await;
+        stream.shutdown().await.unwrap();
+        if half_close {
+            server.release.add_permits(1);
+            read_until(&mut stream, "/held 0").await;
+        }
+        assert_eq!(read_to_end(&mut stream).await, "", "{half_close}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refused_body_does_not_cost_the_client_its_answer() {
     let server = start(limits(), GRACE).await;
     for length in [3 << 20, 1 << 30] {

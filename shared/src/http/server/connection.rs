@@ -113,6 +113,7 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.buffer_bytes)
         .writev(limits.answers == Answers::Apart)
+        .half_close(limits.half_close)
         // With it hyper 1.12 does not flush while unread bytes are there: a 400 or 431 for a broken
         // header is lost, and an answer waits for the rest of the request after it.
         .pipeline_flush(false);
