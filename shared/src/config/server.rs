@@ -63,9 +63,8 @@ pub const SERVER_KEEP_ALIVE_IDLE: Key<Duration> = Key::new(
 pub const SERVER_WRITE_IDLE: Key<Duration> = Key::new(
     "server.write_idle",
     "60s",
-    "Longest time between two writes that an HTTP/1 connection takes of an answer; it is then \
-     closed. Lower cuts clients on bad networks; higher lets those who do not read hold exports \
-     and places of the live stream.",
+    "Longest time between two writes that a connection takes of an answer; it is then closed. \
+     Lower cuts clients on bad networks; higher lets those who do not read hold exports and places of the live stream.",
 )
 .range("100ms", "1h");
 

@@ -39,7 +39,7 @@ pub struct ServerLimits {
     /// Longest time between two requests.
     pub keep_alive_idle: Duration,
     /// Longest time in which a client takes nothing of an answer that waits to be sent: between two
-    /// writes, whatever the answer's size. HTTP/1 only; HTTP/2 has its pings.
+    /// writes, whatever the answer's size. In HTTP/2, for each answer by itself.
     pub write_idle: Duration,
     /// Bytes of a request's header, start line included; also the header list of HTTP/2.
     pub header_bytes: usize,

@@ -344,6 +344,38 @@ async fn who_closes_his_side_after_a_request_is_answered_where_that_is_wanted() 
 }
 
 #[tokio::test]
+async fn an_answer_over_http2_that_is_not_taken_ends_its_connection() {
+    let limits = ServerLimits {
+        http2: Http2::On(Http2Limits::default()),
+        write_idle: Duration::from_millis(200),
+        ..limits()
+    };
+    let server = start(limits, GRACE).await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(io)
+        .await
+        .unwrap();
+    let requests = async move {
+        // Held back for longer than that: nothing is owed before there is an answer.
+        let held = sender.send_request(request("/held", ""));
+        let answer = sender
+            .clone()
+            .send_request(request("/one", ""))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        drop(answer.into_body().collect().await.unwrap_err());
+        drop(held.await);
+    };
+    let ended = async { timeout(SOON, connection).await.expect("the server ends it") };
+    let ((), ended) = tokio::join!(requests, ended);
+    drop(ended);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_body_does_not_cost_the_client_its_answer() {
     let server = start(limits(), GRACE).await;
     for length in [3 << 20, 1 << 30] {

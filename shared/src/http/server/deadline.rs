@@ -30,12 +30,17 @@ pub(super) struct Activity {
     is_last: AtomicBool,
     /// What the handler of the present request left of its body; HTTP/1 only.
     unread: Mutex<Option<Unread>>,
+    /// Since when each answer of HTTP/2 waits for its client to take what it was given.
+    owed: Mutex<Vec<Instant>>,
     pub(super) discards: Arc<Discards>,
 }
 
 /// A request under way; it ends when it is dropped, with the last of its answer.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    owed: Option<Instant>,
+}
 
 /// What a connection is about. The numbers tell one idle time from the next, and one wait for the
 /// client from the next.
@@ -88,7 +93,10 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.header_begun.store(false, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight {
+            activity: Arc::clone(self),
+            owed: None,
+        }
     }
 
     pub(super) fn leave(&self, unread: Unread) {
@@ -133,6 +141,11 @@ impl Activity {
         }
     }
 
+    fn owes_longer_than(&self, limit: Duration) -> bool {
+        let owed = lock(&self.owed);
+        owed.iter().any(|since| since.elapsed() >= limit)
+    }
+
     fn is_idle(&self) -> bool {
         self.finished() == self.started()
     }
@@ -155,9 +168,29 @@ impl Activity {
     }
 }
 
+impl InFlight {
+    /// Notes that hyper has a part of the answer that waits for the client.
+    pub(super) fn owe(&mut self) {
+        let now = Instant::now();
+        lock(&self.activity.owed).push(now);
+        self.owed = Some(now);
+    }
+
+    /// Notes that hyper has none any more.
+    pub(super) fn settle(&mut self) {
+        if let Some(since) = self.owed.take() {
+            let mut owed = lock(&self.activity.owed);
+            if let Some(at) = owed.iter().position(|one| *one == since) {
+                owed.swap_remove(at);
+            }
+        }
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.finished.fetch_add(1, Ordering::Relaxed);
+        self.settle();
+        self.activity.finished.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -183,6 +216,9 @@ impl Deadlines {
                 _ => Duration::ZERO,
             };
             seen = phase;
+            if activity.owes_longer_than(self.write) {
+                return Overdue::Answer;
+            }
             if let Some(overdue) = self.judge(phase, lasted) {
                 return overdue;
             }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HOST};
@@ -56,7 +56,8 @@ pub(super) fn service<H: Handler>(
             }
             Ok(response.map(|body| AnswerBody {
                 body,
-                _in_flight: in_flight,
+                in_flight,
+                is_http2,
             }))
         }
     })
@@ -91,7 +92,8 @@ fn no_host() -> Response<Full<Bytes>> {
 #[derive(Debug)]
 struct AnswerBody<B> {
     body: B,
-    _in_flight: InFlight,
+    in_flight: InFlight,
+    is_http2: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
@@ -102,7 +104,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // hyper asks again when it is rid of the frame before, for which it may need the client.
+        self.in_flight.settle();
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if self.is_http2 && frame.is_some() {
+            self.in_flight.owe();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
