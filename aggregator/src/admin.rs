@@ -49,7 +49,7 @@ impl Admin {
             clock,
             time_limit,
             state: Cache::new(1, config.query.cache_ttl, CacheMetrics::resolve()),
-            operations: TaskPool::new(OPERATIONS_AT_ONCE),
+            operations: TaskPool::new("operation", OPERATIONS_AT_ONCE),
         }
     }
 

@@ -71,7 +71,7 @@ impl Analytics {
             clock,
             fresh: Cache::new(KEPT_MAX, FRESH, CacheMetrics::resolve()),
             kept: kept.build(),
-            refreshes: TaskPool::new(REFRESHES),
+            refreshes: TaskPool::new("refresh", REFRESHES),
         }
     }
 

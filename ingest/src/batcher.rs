@@ -93,7 +93,7 @@ impl Batcher {
             submissions,
             pending: Pending::new(config.limits),
             appender,
-            appends: TaskPool::new(config.appends_in_flight),
+            appends: TaskPool::new("append", config.appends_in_flight),
             in_flight: FuturesUnordered::new(),
             load,
             clock,

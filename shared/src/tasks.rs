@@ -124,7 +124,7 @@ impl TaskSet {
             }
             Err(error) => {
                 let name = self.take_name(error.id());
-                let how = format!("panicked: {}", panic_message(error.into_panic()));
+                let how = format!("panicked: {}", panic_message(error.into_panic().as_ref()));
                 Err(TaskError {
                     name,
                     how,
@@ -139,14 +139,12 @@ impl TaskSet {
     }
 }
 
-fn panic_message(payload: Box<dyn Any + Send>) -> String {
-    match payload.downcast::<String>() {
-        Ok(message) => *message,
-        Err(payload) => match payload.downcast_ref::<&str>() {
-            Some(message) => (*message).to_owned(),
-            None => "without a message".to_owned(),
-        },
-    }
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
 }
 
 /// Starts what ends only with the process (the signal listener), so nobody waits for it.

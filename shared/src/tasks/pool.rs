@@ -1,13 +1,22 @@
 //! Short tasks, such as one per connection: bounded in number, waited for, cut after the grace.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use metrics::{Counter, counter, describe_counter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::panic_message;
+
+const PANICS: &str = "evp_task_panics_total";
 
 /// Runs at most `bound` short tasks at once; clones share one pool.
 ///
@@ -31,16 +40,31 @@ pub struct Slot {
 pub struct Spawner {
     tracker: TaskTracker,
     cut: CancellationToken,
+    panics: Panics,
+}
+
+/// Counts and logs the panics of a pool's tasks, whose handles nobody need wait for.
+#[derive(Debug, Clone)]
+struct Panics {
+    task: &'static str,
+    metric: Counter,
+    count: Arc<AtomicU64>,
 }
 
 impl TaskPool {
-    /// Creates a pool with room for `bound` tasks.
-    pub fn new(bound: usize) -> Self {
+    /// Creates a pool with room for `bound` tasks; `task` names them in metrics and logs.
+    pub fn new(task: &'static str, bound: usize) -> Self {
+        describe_counter!(PANICS, "Short tasks that panicked.");
         Self {
             slots: Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS))),
             spawner: Spawner {
                 tracker: TaskTracker::new(),
                 cut: CancellationToken::new(),
+                panics: Panics {
+                    task,
+                    metric: counter!(PANICS, "task" => task),
+                    count: Arc::default(),
+                },
             },
         }
     }
@@ -123,8 +147,28 @@ impl Spawner {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
         let cut = self.cut.child_token();
-        self.tracker
-            .spawn(async move { cut.run_until_cancelled_owned(task).await })
+        let panics = self.panics.clone();
+        let task = AssertUnwindSafe(task).catch_unwind();
+        self.tracker.spawn(async move {
+            match cut.run_until_cancelled_owned(task).await? {
+                Ok(result) => Some(result),
+                Err(payload) => panics.pass_on(payload),
+            }
+        })
+    }
+}
+
+impl Panics {
+    /// Goes on panicking: the task's handle gives it to who waits for it.
+    fn pass_on(&self, payload: Box<dyn Any + Send>) -> ! {
+        self.metric.increment(1);
+        let panics = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        // A client may be able to make many: they show in ever fewer lines.
+        if panics.is_power_of_two() {
+            let message = panic_message(payload.as_ref());
+            tracing::error!(task = self.task, panics, message, "a task panicked");
+        }
+        resume_unwind(payload)
     }
 }
 
@@ -146,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_pool_refuses_until_a_task_ends() {
-        let pool = TaskPool::new(1);
+        let pool = TaskPool::new("test", 1);
         let slot = pool.try_slot().unwrap();
         assert!(pool.try_slot().is_none());
         let task = slot.spawn(async { 7 });
@@ -157,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_dropped_unused_is_free_again() {
-        let pool = TaskPool::new(1);
+        let pool = TaskPool::new("test", 1);
         drop(pool.try_slot().unwrap());
         assert!(pool.try_slot().is_some());
         assert_eq!(pool.running(), 0);
@@ -165,7 +209,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn drain_waits_for_tasks_and_cuts_those_that_overstay() {
-        let pool = TaskPool::new(3);
+        let pool = TaskPool::new("test", 3);
         let second = Duration::from_secs(1);
         pool.slot().await.spawn(tokio::time::sleep(second));
         let stuck = pool.slot().await.spawn(pending::<()>());

@@ -11,6 +11,7 @@ use evp_shared::http::server::{
     self, Answers, Drained, Http2, Http2Limits, RequestBody, ServerLimits,
 };
 use evp_shared::shutdown::Shutdown;
+use evp_shared::telemetry::Telemetry;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -74,6 +75,7 @@ async fn answer(
         arrived.add_permits(1);
         release.acquire().await.unwrap().forget();
     }
+    assert_ne!(path, "/panic", "asked for");
     if path == "/large" {
         return Response::new(Full::new(Bytes::from(vec![b'x'; LARGE])));
     }
@@ -340,6 +342,37 @@ async fn who_closes_his_side_after_a_request_is_answered_where_that_is_wanted() 
         }
         assert_eq!(read_to_end(&mut stream).await, "", "{half_close}");
         server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_closes_its_connection_and_is_counted() {
+    let telemetry = Telemetry::install("test").unwrap();
+    let limits = ServerLimits {
+        name: "panicking",
+        http2: Http2::On(Http2Limits::default()),
+        ..limits()
+    };
+    let server = start(limits, GRACE).await;
+    let mut stream = server.connect().await;
+    let request = "GET /panic HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(read_to_end(&mut stream).await, "");
+
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .unwrap();
+    let asked = async move { sender.send_request(self::request("/panic", "")).await };
+    let (asked, _) = tokio::join!(asked, connection);
+    asked.unwrap_err();
+    server.stop().await;
+    let text = telemetry.render();
+    for count in [
+        "evp_task_panics_total{task=\"connection\"} 2",
+        "evp_http_connections_closed_total{listener=\"panicking\",reason=\"panicked\"} 1",
+    ] {
+        assert!(text.contains(count), "{count}: {text}");
     }
 }
 

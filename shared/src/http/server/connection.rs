@@ -53,7 +53,7 @@ struct Shared<H> {
 
 impl<H: Handler> Connections<H> {
     pub(super) fn new(limits: ServerLimits, handler: H, shutdown: Shutdown) -> Self {
-        let open = TaskPool::new(limits.connections);
+        let open = TaskPool::new("connection", limits.connections);
         let shared = Arc::new(Shared {
             handler,
             shutdown,
@@ -73,7 +73,7 @@ impl<H: Handler> Connections<H> {
         Self {
             shared,
             open,
-            refusals: TaskPool::new(REFUSALS),
+            refusals: TaskPool::new("refusal", REFUSALS),
         }
     }
 

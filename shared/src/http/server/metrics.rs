@@ -19,6 +19,7 @@ pub(super) struct ServerMetrics {
     idle: Counter,
     slow_reader: Counter,
     cut: Counter,
+    panicked: Counter,
 }
 
 /// Why a connection is no more: a closed list, a label of the metric.
@@ -64,6 +65,7 @@ impl ServerMetrics {
             idle: closed("idle"),
             slow_reader: closed("slow_reader"),
             cut: closed("cut"),
+            panicked: closed("panicked"),
         }
     }
 
@@ -99,6 +101,7 @@ impl Drop for OpenConnection {
             Some(Closed::SlowHeader) => &self.metrics.slow_header,
             Some(Closed::Idle) => &self.metrics.idle,
             Some(Closed::SlowReader) => &self.metrics.slow_reader,
+            None if std::thread::panicking() => &self.metrics.panicked,
             None => &self.metrics.cut,
         };
         counter.increment(1);
