@@ -2,7 +2,6 @@
 //! body as a whole.
 
 pub mod decompress;
-mod fault;
 mod json;
 mod ndjson;
 mod parser;
@@ -226,16 +225,15 @@ impl Decoder {
             return Err(RejectReason::EmptyBody.into());
         }
         let mut sink = EventSink::new(&mut self.sink, ctx, body.len());
-        match format {
-            Format::Json => json::decode(&mut self.parser, body, &mut sink)?,
-            Format::Ndjson => ndjson::decode(&mut self.parser, body, &mut sink)?,
-            Format::Sniff => match json::decode(&mut self.parser, body, &mut sink) {
-                Err(_) if ndjson::has_more_lines(body) => {
-                    sink = EventSink::new(&mut self.sink, ctx, body.len());
-                    ndjson::decode(&mut self.parser, body, &mut sink)?;
-                }
-                result => result?,
-            },
+        let parser = &mut self.parser;
+        if format == Format::Ndjson {
+            ndjson::decode(parser, body, &mut sink)?;
+        } else if let Some(refused) = json::decode(parser, body, &mut sink)? {
+            if format == Format::Sniff && ndjson::has_more_lines(body) {
+                ndjson::decode(parser, body, &mut sink)?;
+            } else {
+                json::decode_by_element(parser, body, &refused, &mut sink)?;
+            }
         }
         Ok(sink.finish())
     }

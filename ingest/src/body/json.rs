@@ -6,7 +6,6 @@
 //! the place.
 
 use std::fmt;
-use std::ops::Range;
 
 use evp_shared::event::value_len;
 use evp_shared::outcome::RejectReason;
@@ -14,20 +13,23 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use simd_json::Node;
 
-use super::fault::rejection_of;
-use super::parser::{Parser, offset_of};
+use super::parser::{Parser, offset_of, rejection_of};
 use super::{BodyProblem, Shape};
 use crate::events::EventSink;
 
+/// What JSON takes for blank.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Takes the whole body, or nothing and returns why the parser refuses it.
 pub(super) fn decode(
     parser: &mut Parser,
     body: &[u8],
     sink: &mut EventSink<'_>,
-) -> Result<(), BodyProblem> {
+) -> Result<Option<simd_json::Error>, BodyProblem> {
     parser.load(body);
     match parser.parse(0..body.len(), |nodes| take(nodes, sink)) {
-        Ok(result) => result,
-        Err(_) => decode_by_element(parser, body, sink),
+        Ok(result) => result.map(|()| None),
+        Err(error) => Ok(Some(error)),
     }
 }
 
@@ -58,31 +60,32 @@ fn take(nodes: &[Node<'_>], sink: &mut EventSink<'_>) -> Result<(), BodyProblem>
     Ok(())
 }
 
-fn decode_by_element(
+/// Takes what the parser refused as a whole with `refused`.
+pub(super) fn decode_by_element(
     parser: &mut Parser,
     body: &[u8],
+    refused: &simd_json::Error,
     sink: &mut EventSink<'_>,
 ) -> Result<(), BodyProblem> {
-    if let Err(error) = std::str::from_utf8(body) {
-        return Err(BodyProblem::at(
-            RejectReason::InvalidUtf8,
-            error.valid_up_to(),
-        ));
-    }
+    let text = std::str::from_utf8(body)
+        .map_err(|error| BodyProblem::at(RejectReason::InvalidUtf8, error.valid_up_to()))?;
     let malformed = |error: serde_json::Error| {
         BodyProblem::at(RejectReason::MalformedJson, offset_of(body, &error))
     };
-    // RawValue neither recurses nor looks into numbers and escapes.
-    let whole: &RawValue = serde_json::from_slice(body).map_err(malformed)?;
-    let whole = whole.get();
-    let Some(list) = list_of(whole) else {
+    let most = sink.events_max();
+    let list = if text.trim_start_matches(SPACE).starts_with('[') {
+        Some(elements(text, most).map_err(malformed)?)
+    } else if let Some(list) = list_in(text).and_then(|list| elements(list, most).ok()) {
+        Some(list)
+    } else {
+        let _whole: &RawValue = serde_json::from_str(text).map_err(malformed)?;
+        None
+    };
+    let Some((elements, count)) = list else {
         sink.begin(Shape::Single, 1)?;
-        parse_element(parser, whole, sink)?;
+        sink.reject(rejection_of(text, refused));
         return Ok(());
     };
-    let (elements, count) = ElementsUpTo(sink.events_max())
-        .deserialize(&mut serde_json::Deserializer::from_str(list))
-        .map_err(malformed)?;
     sink.begin(Shape::Many, count)?;
     for element in elements {
         parse_element(parser, element.get(), sink)?;
@@ -90,32 +93,23 @@ fn decode_by_element(
     Ok(())
 }
 
-/// The text of the list of events: the value itself or that of its only member `events`. A value
-/// that is neither is one event.
-fn list_of(value: &str) -> Option<&str> {
-    if value.starts_with('[') {
-        return Some(value);
+/// What lies between `{"events":` and the last brace: a list and nothing else, when `events` is an
+/// array and the only member.
+fn list_in(object: &str) -> Option<&str> {
+    let mut list = object;
+    for token in ["{", "\"events\"", ":"] {
+        list = list.trim_start_matches(SPACE).strip_prefix(token)?;
     }
-    let list = value
-        .strip_prefix('{')?
-        .trim_start()
-        .strip_prefix("\"events\"")?
-        .trim_start()
-        .strip_prefix(':')?
-        .trim_start();
-    if !list.starts_with('[') {
-        return None;
-    }
-    let mut values = serde_json::Deserializer::from_str(list).into_iter::<&RawValue>();
-    let list = values.next()?.ok()?;
-    let rest = value.get(range_in(value.as_bytes(), list.get()).end..)?;
-    (rest.trim() == "}").then_some(list.get())
+    list.trim_end_matches(SPACE).strip_suffix('}')
 }
 
-/// Where `part`, which lies in `whole`, lies there.
-fn range_in(whole: &[u8], part: &str) -> Range<usize> {
-    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
-    start..start + part.len()
+/// The first elements of an array, and how many it has. `RawValue` neither recurses nor looks into
+/// numbers and escapes.
+fn elements(array: &str, most: usize) -> serde_json::Result<(Vec<&RawValue>, usize)> {
+    let mut deserializer = serde_json::Deserializer::from_str(array);
+    let found = ElementsUpTo(most).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(found)
 }
 
 fn parse_element(

@@ -6,8 +6,7 @@ use evp_shared::event::reject::Rejection;
 use evp_shared::outcome::RejectReason;
 use serde_json::value::RawValue;
 
-use super::fault::rejection_of;
-use super::parser::Parser;
+use super::parser::{Parser, rejection_of};
 use super::{BodyProblem, Shape};
 use crate::events::EventSink;
 

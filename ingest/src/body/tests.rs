@@ -2,6 +2,7 @@ use evp_shared::document;
 use evp_shared::event::id::IdentityConfig;
 use proptest::prelude::*;
 
+use super::parser::PARSED;
 use super::*;
 
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -458,4 +459,41 @@ fn what_is_held_until_the_answer_counts_rejected_events_and_ids() {
     // What an answer repeats of a client's own keys is held as well.
     let named = |name: &str| held(&format!("{one}\n{{\"type\":\"a\",\"{name}\":1}}"));
     assert_eq!(named(&"k".repeat(60)) - named("k"), 59);
+}
+
+#[test]
+fn a_refused_body_is_parsed_no_more_than_twice() {
+    let zeros = "0,".repeat(50_000);
+    let huge = format!(r#"{{"type":"a","payload":{{"a":[{zeros}0],"z":1e400}}}}"#);
+    let levels = format!(
+        r#"{}"a":[{zeros}0],"z":1e400{}"#,
+        r#"{"payload":"#.repeat(7) + "{",
+        "}".repeat(8)
+    );
+    let text = format!(r#"{{"userId":"{}\ud800","type":"a"}}"#, "x".repeat(50_000));
+    let members: String = (0..5_000).map(|n| format!(r#""{n}":{n},"#)).collect();
+    let members = format!(r#"{{{members}"z":1e400}}"#);
+    for event in [huge, levels, text, members] {
+        for (body, format) in [
+            (event.clone(), Format::Json),
+            (format!("[{event},{event},{event}]"), Format::Json),
+            (
+                format!(r#"{{"events":[{event},1,{event}]}}"#),
+                Format::Sniff,
+            ),
+            (format!("{event}\n{event}\n1"), Format::Ndjson),
+            (format!("{event}\n{event}\n1"), Format::Sniff),
+        ] {
+            PARSED.set(0);
+            let request = decode(&body, format);
+            assert!(request.batch.events.is_empty());
+            let parsed = PARSED.get();
+            let shown: String = body.chars().take(60).collect();
+            assert!(
+                parsed <= 2 * body.len(),
+                "{parsed} of {}: {shown}",
+                body.len()
+            );
+        }
+    }
 }
