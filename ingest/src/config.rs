@@ -159,8 +159,9 @@ impl IngestConfig {
                 format!("is less than {}: raise it, or lower that", EVENT_BYTES.name),
             );
         }
-        // A compressed body is held together with what comes out of it.
-        if self.admission.in_flight_bytes < self.wire.wire_bytes + self.body.decoded_bytes_max {
+        // A compressed body is held together with what comes out of it, and half is for bodies.
+        let wire = self.wire.wire_bytes;
+        if self.admission.in_flight_bytes < wire + self.body.decoded_bytes_max.max(wire) {
             source.problem(
                 IN_FLIGHT_BYTES.name,
                 format!(

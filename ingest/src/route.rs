@@ -175,19 +175,16 @@ async fn read_body(
     body: RequestBody,
     reserved: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
-    let metered = MeteredBody::new(body, reserved, app.limits.in_flight_bytes);
-    body::read(metered, &app.wire)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge { limit } => Refusal::TooLarge(limit),
-            BodyError::Stalled { .. } | BodyError::Deadline { .. } => {
-                RejectReason::BodyTimeout.into()
-            }
-            BodyError::Aborted(source) if source.is::<OverBudget>() => {
-                ShedReason::InFlightBytes.into()
-            }
-            BodyError::Aborted(_) => RejectReason::TruncatedBody.into(),
-        })
+    let limit = app.limits.in_flight_bytes;
+    let metered = MeteredBody::new(body, reserved, limit);
+    let read = body::read(metered, &app.wire, || app.load.is_crowded(limit)).await;
+    reserved.arrived();
+    read.map_err(|error| match error {
+        BodyError::TooLarge { limit } => Refusal::TooLarge(limit),
+        BodyError::Stalled { .. } | BodyError::Deadline { .. } => RejectReason::BodyTimeout.into(),
+        BodyError::Aborted(source) if source.is::<OverBudget>() => ShedReason::InFlightBytes.into(),
+        BodyError::Aborted(_) => RejectReason::TruncatedBody.into(),
+    })
 }
 
 /// Hands the events on and waits for what becomes of them.

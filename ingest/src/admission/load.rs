@@ -7,6 +7,12 @@ use std::time::Duration;
 
 use super::{LoadSnapshot, RedisState, ShedReason, retry_after};
 
+/// The part of the bytes in flight that bodies which are not complete may hold: the other half is
+/// for what only they become.
+const ARRIVING_SHARE: usize = 2;
+/// From this part on those that stand still have to go soon, so that others can come.
+const CROWDED_SHARE: usize = 4;
+
 /// When to come back, to another instance.
 const ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
 
@@ -19,6 +25,8 @@ struct Gauges {
     is_draining: AtomicBool,
     redis: AtomicU8,
     in_flight_bytes: AtomicUsize,
+    /// Those of them that belong to bodies which are not complete.
+    arriving_bytes: AtomicUsize,
     backlog_events: AtomicI64,
     backlog_bytes: AtomicI64,
     drained_per_s: AtomicU64,
@@ -33,6 +41,7 @@ impl Load {
             is_draining: AtomicBool::new(false),
             redis: AtomicU8::new(RedisState::Unavailable as u8),
             in_flight_bytes: AtomicUsize::new(0),
+            arriving_bytes: AtomicUsize::new(0),
             backlog_events: AtomicI64::new(0),
             backlog_bytes: AtomicI64::new(0),
             drained_per_s: AtomicU64::new(0),
@@ -113,7 +122,13 @@ impl Load {
         Reservation {
             load: self.clone(),
             bytes: 0,
+            arriving: 0,
         }
+    }
+
+    /// Whether bodies that are not complete hold so much that slow ones are in the way.
+    pub(crate) fn is_crowded(&self, limit: usize) -> bool {
+        self.0.arriving_bytes.load(Relaxed) > limit / CROWDED_SHARE
     }
 }
 
@@ -127,6 +142,7 @@ fn unsigned(value: i64) -> u64 {
 pub(crate) struct Reservation {
     load: Load,
     bytes: usize,
+    arriving: usize,
 }
 
 impl Reservation {
@@ -141,6 +157,25 @@ impl Reservation {
         }
     }
 
+    /// As [`grow`](Self::grow), for a part of a body that has more to come.
+    pub(crate) fn arrive(&mut self, bytes: usize, limit: usize) -> Result<(), ShedReason> {
+        self.arriving += bytes;
+        let before = self.load.0.arriving_bytes.fetch_add(bytes, Relaxed);
+        self.grow(bytes, limit)?;
+        if before.saturating_add(bytes) > limit / ARRIVING_SHARE {
+            return Err(ShedReason::InFlightBytes);
+        }
+        Ok(())
+    }
+
+    /// Notes that the body is complete, or given up.
+    pub(crate) fn arrived(&mut self) {
+        if self.arriving > 0 {
+            let gauge = &self.load.0.arriving_bytes;
+            gauge.fetch_sub(std::mem::take(&mut self.arriving), Relaxed);
+        }
+    }
+
     /// Holds exactly `bytes` from here on, whatever the limit: they are in memory already.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed);
@@ -151,6 +186,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        self.arrived();
         self.load.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
@@ -180,6 +216,23 @@ mod tests {
         first.set(10);
         assert_eq!(load.snapshot(0).in_flight_bytes, 10);
         drop(first);
+        assert_eq!(load.snapshot(0).in_flight_bytes, 0);
+    }
+
+    #[test]
+    fn bodies_that_are_not_complete_hold_half_at_most() {
+        let load = Load::new();
+        let (mut slow, mut next) = (load.reserve(), load.reserve());
+        assert_eq!(slow.arrive(25, 100), Ok(()));
+        assert!(!load.is_crowded(100));
+        assert_eq!(slow.arrive(25, 100), Ok(()));
+        assert!(load.is_crowded(100));
+        assert_eq!(next.arrive(1, 100), Err(ShedReason::InFlightBytes));
+        assert_eq!(next.grow(49, 100), Ok(()), "a complete one has the rest");
+        slow.arrived();
+        assert_eq!(load.snapshot(0).in_flight_bytes, 100);
+        drop((slow, next));
+        assert!(!load.is_crowded(0));
         assert_eq!(load.snapshot(0).in_flight_bytes, 0);
     }
 }

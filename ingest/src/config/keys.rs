@@ -61,7 +61,9 @@ pub const BODY_EVENTS: Key<u16> = Key::new(
 pub const BODY_IDLE: Key<Duration> = Key::new(
     "ingest.body.idle",
     "10s",
-    "Longest wait for the next bytes of a body. Lower cuts clients on bad networks.",
+    "Longest time in which less than 16 KiB a second of a body come; 1 s while bodies that are not \
+     complete hold a quarter of `ingest.admission.in_flight_bytes`. Lower cuts clients on bad \
+     networks.",
 )
 .range("100ms", "5m");
 /// Time of a body.
@@ -143,7 +145,8 @@ pub const APPEND_REPLAY_BYTES: Key<ByteSize> = Key::new(
 pub const IN_FLIGHT_BYTES: Key<ByteSize> = Key::new(
     "ingest.admission.in_flight_bytes",
     "64MiB",
-    "Bytes of bodies and events not yet appended; beyond it requests are answered 503. At least \
+    "Bytes of bodies, of events not yet appended and of large answers not yet sent; beyond it \
+     requests are answered 503. Bodies that are not complete hold half of it at most. At least \
      `ingest.body.bytes` and `ingest.body.decoded_bytes` together: a compressed body takes both.",
 )
 .range("1MiB", "16GiB");

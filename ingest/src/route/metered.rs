@@ -48,7 +48,12 @@ impl Body for MeteredBody<'_> {
         let frame = frame?;
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let limit = self.limit;
-        Poll::Ready(Some(match self.reserved.grow(bytes, limit) {
+        let reserved = if self.body.is_end_stream() {
+            self.reserved.grow(bytes, limit)
+        } else {
+            self.reserved.arrive(bytes, limit)
+        };
+        Poll::Ready(Some(match reserved {
             Ok(()) => Ok(frame),
             Err(_) => Err(OverBudget.into()),
         }))

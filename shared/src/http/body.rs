@@ -9,14 +9,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// Bytes that have to come in a second, or the body has to be complete: the slowest that brings a
+/// body of half a MiB within the 30 s that ingest gives it.
+const RATE_MIN: u128 = 16 * 1024;
+/// How often a body that is awaited is looked at; also the patience with it while others need the
+/// room.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a body may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     /// Bytes as received, before decompression.
     pub wire_bytes: usize,
-    /// Longest wait for the next bytes.
+    /// Longest time in which less comes than a body must bring: 16 KiB a second.
     pub idle: Duration,
     /// Longest time for the whole body.
     pub total: Duration,
@@ -31,10 +38,11 @@ pub enum BodyError {
         /// [`BodyLimits::wire_bytes`].
         limit: usize,
     },
-    /// No bytes came for [`BodyLimits::idle`]; answer 408.
-    #[error("no bytes of the body came for {after:?}")]
+    /// Too little came for [`BodyLimits::idle`], or for a second while others need the room;
+    /// answer 408.
+    #[error("too little of the body came for {after:?}")]
     Stalled {
-        /// [`BodyLimits::idle`].
+        /// How long it was slow.
         after: Duration,
     },
     /// The body was not complete after [`BodyLimits::total`]; answer 408.
@@ -51,14 +59,19 @@ pub enum BodyError {
 /// Reads the whole body; trailers are ignored.
 ///
 /// A `Content-Length` above the cap is refused before a byte is read. The caller then closes the
-/// connection, as hyper does by itself when a body is not read.
+/// connection, as hyper does by itself when a body is not read. While it `is_crowded`, a slow body
+/// is given up sooner.
 ///
 /// # Errors
 /// See [`BodyError`].
 ///
 /// # Cancel safety
 /// Not safe: what was read is lost.
-pub async fn read<B>(body: B, limits: &BodyLimits) -> Result<Bytes, BodyError>
+pub async fn read<B>(
+    body: B,
+    limits: &BodyLimits,
+    is_crowded: impl Fn() -> bool,
+) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -70,7 +83,13 @@ where
         });
     }
     let body = pin!(body);
-    timeout(limits.total, gather(body, announced, limits))
+    let pace = Pace {
+        limits,
+        is_crowded,
+        since: Instant::now(),
+        bytes: 0,
+    };
+    timeout(limits.total, gather(body, announced, pace))
         .await
         .unwrap_or(Err(BodyError::Deadline {
             after: limits.total,
@@ -80,16 +99,16 @@ where
 async fn gather<B>(
     mut body: Pin<&mut B>,
     announced: usize,
-    limits: &BodyLimits,
+    mut pace: Pace<'_, impl Fn() -> bool>,
 ) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Some(first) = next_data(body.as_mut(), limits, 0).await? else {
+    let Some(first) = pace.next_data(body.as_mut(), 0).await? else {
         return Ok(Bytes::new());
     };
-    let Some(second) = next_data(body.as_mut(), limits, first.len()).await? else {
+    let Some(second) = pace.next_data(body.as_mut(), first.len()).await? else {
         return Ok(first);
     };
     // A chunked body announces nothing: the buffer then grows with what has really come.
@@ -97,36 +116,69 @@ where
     gathered.extend_from_slice(&first);
     gathered.extend_from_slice(&second);
     drop((first, second));
-    while let Some(data) = next_data(body.as_mut(), limits, gathered.len()).await? {
+    while let Some(data) = pace.next_data(body.as_mut(), gathered.len()).await? {
         gathered.extend_from_slice(&data);
     }
     Ok(gathered.freeze())
 }
 
-async fn next_data<B>(
-    mut body: Pin<&mut B>,
-    limits: &BodyLimits,
-    so_far: usize,
-) -> Result<Option<Bytes>, BodyError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    loop {
-        let frame = timeout(limits.idle, body.frame())
-            .await
-            .map_err(|_| BodyError::Stalled { after: limits.idle })?;
-        let Some(frame) = frame else { return Ok(None) };
-        let frame = frame.map_err(|error| BodyError::Aborted(error.into()))?;
-        match frame.into_data() {
-            Ok(data) if so_far.saturating_add(data.len()) > limits.wire_bytes => {
+/// How fast a body comes.
+struct Pace<'l, F> {
+    limits: &'l BodyLimits,
+    is_crowded: F,
+    /// Since when the bytes are counted.
+    since: Instant,
+    bytes: u128,
+}
+
+impl<F: Fn() -> bool> Pace<'_, F> {
+    async fn next_data<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        so_far: usize,
+    ) -> Result<Option<Bytes>, BodyError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        loop {
+            let frame = timeout(LOOK_EVERY.min(self.limits.idle), body.frame()).await;
+            let Ok(frame) = frame else {
+                self.check()?;
+                continue;
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|error| BodyError::Aborted(error.into()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if so_far.saturating_add(data.len()) > self.limits.wire_bytes {
                 return Err(BodyError::TooLarge {
-                    limit: limits.wire_bytes,
+                    limit: self.limits.wire_bytes,
                 });
             }
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
-            Ok(_) | Err(_) => {}
+            self.bytes += data.len() as u128;
+            // Most bodies come at once, and need no look at the clock.
+            if so_far > 0 && !body.is_end_stream() {
+                self.check()?;
+            }
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
         }
+    }
+
+    fn check(&mut self) -> Result<(), BodyError> {
+        let after = self.since.elapsed();
+        let idle = self.limits.idle;
+        if after < idle && (after < LOOK_EVERY || !(self.is_crowded)()) {
+            return Ok(());
+        }
+        if self.bytes * 1_000 < RATE_MIN * after.as_millis() {
+            return Err(BodyError::Stalled { after });
+        }
+        (self.since, self.bytes) = (Instant::now(), 0);
+        Ok(())
     }
 }
 

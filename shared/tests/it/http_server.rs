@@ -84,7 +84,7 @@ async fn answer(
         idle: SOON,
         total: SOON,
     };
-    match body::read(request.into_body(), &limits).await {
+    match body::read(request.into_body(), &limits, || false).await {
         Ok(body) => Response::new(Full::new(Bytes::from(format!("{path} {}", body.len())))),
         Err(_) => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Too large").into_response()

@@ -215,7 +215,8 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<OperationBody, Pro
             "send application/json",
         ));
     }
-    let bytes = body::read(body, &BODY).await.map_err(|error| match error {
+    let read = body::read(body, &BODY, || false).await;
+    let bytes = read.map_err(|error| match error {
         BodyError::TooLarge { .. } => {
             let detail = format!("send at most {} bytes", BODY.wire_bytes);
             refuse(RejectReason::BodyTooLarge, &detail)

@@ -21,18 +21,24 @@ fn frames(parts: &'static [&'static str]) -> impl Body<Data = Bytes, Error = Inf
     )
 }
 
-/// Sends a byte, waits, and so on for ever.
-fn dripping(every: Duration) -> impl Body<Data = Bytes, Error = Infallible> {
-    StreamBody::new(stream::unfold((), move |()| async move {
+/// Sends some bytes, waits, and so on.
+fn dripping(
+    bytes: usize,
+    every: Duration,
+    times: usize,
+) -> impl Body<Data = Bytes, Error = Infallible> {
+    StreamBody::new(stream::iter(0..times).then(move |_| async move {
         tokio::time::sleep(every).await;
-        Some((Ok(Frame::data(Bytes::from_static(b"x"))), ()))
+        Ok(Frame::data(Bytes::from(vec![b'x'; bytes])))
     }))
 }
 
 #[tokio::test]
 async fn a_body_in_one_frame_is_not_copied() {
     let sent = Bytes::from_static(b"0123456789");
-    let read = read(Full::new(sent.clone()), &LIMITS).await.unwrap();
+    let read = read(Full::new(sent.clone()), &LIMITS, || false)
+        .await
+        .unwrap();
     assert_eq!(read.as_ptr(), sent.as_ptr());
     assert_eq!(read.len(), 10);
 }
@@ -47,7 +53,10 @@ async fn frames_are_joined_in_order() {
         (&["0123456789"], "0123456789"),
     ];
     for (parts, expected) in cases {
-        assert_eq!(read(frames(parts), &LIMITS).await.unwrap(), expected);
+        assert_eq!(
+            read(frames(parts), &LIMITS, || false).await.unwrap(),
+            expected
+        );
     }
 }
 
@@ -59,7 +68,7 @@ async fn one_byte_above_the_cap_is_too_large_however_it_is_split() {
         &["0123", "4567", "890"],
     ];
     for parts in cases {
-        let error = read(frames(parts), &LIMITS).await.unwrap_err();
+        let error = read(frames(parts), &LIMITS, || false).await.unwrap_err();
         assert!(
             matches!(error, BodyError::TooLarge { limit: 10 }),
             "{parts:?}: {error}"
@@ -83,20 +92,71 @@ async fn an_announced_length_above_the_cap_is_refused_unread() {
             SizeHint::with_exact(11)
         }
     }
-    let error = read(Announced, &LIMITS).await.unwrap_err();
+    let error = read(Announced, &LIMITS, || false).await.unwrap_err();
     assert!(matches!(error, BodyError::TooLarge { limit: 10 }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_body_stalls_and_a_slow_one_meets_the_deadline() {
-    let error = read(dripping(Duration::from_secs(11)), &LIMITS)
-        .await
-        .unwrap_err();
-    assert!(matches!(error, BodyError::Stalled { .. }), "{error}");
-    let error = read(dripping(Duration::from_secs(9)), &LIMITS)
-        .await
-        .unwrap_err();
-    assert!(matches!(error, BodyError::Deadline { .. }), "{error}");
+async fn a_body_has_a_lowest_rate_and_a_deadline() {
+    let limits = BodyLimits {
+        wire_bytes: 1 << 20,
+        ..LIMITS
+    };
+    let second = Duration::from_secs(1);
+    let cases = [
+        ("silent", 1, second * 11, 2, false, Err("10s")),
+        ("a byte now and then", 1, second * 9, 9, false, Err("10s")),
+        ("slow, and soon complete", 1, second * 9, 1, false, Ok(1)),
+        (
+            "quick enough",
+            17 << 10,
+            second,
+            20,
+            false,
+            Ok(20 * (17 << 10)),
+        ),
+        (
+            "quick, and too long",
+            17 << 10,
+            second,
+            40,
+            false,
+            Err("deadline"),
+        ),
+        (
+            "silent where room is short",
+            1,
+            second * 3,
+            2,
+            true,
+            Err("1s"),
+        ),
+        (
+            "silent after much",
+            64 << 10,
+            second * 7 / 2,
+            2,
+            false,
+            Ok(128 << 10),
+        ),
+        (
+            "the same where room is short",
+            64 << 10,
+            second * 7 / 2,
+            2,
+            true,
+            Err("1s"),
+        ),
+    ];
+    for (name, bytes, every, times, is_crowded, expected) in cases {
+        let read = read(dripping(bytes, every, times), &limits, || is_crowded).await;
+        let read = read.map(|body| body.len()).map_err(|error| match error {
+            BodyError::Stalled { after } => format!("{}s", after.as_secs()),
+            BodyError::Deadline { .. } => "deadline".to_owned(),
+            other => panic!("{name}: {other}"),
+        });
+        assert_eq!(read, expected.map_err(str::to_owned), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -105,7 +165,7 @@ async fn a_broken_body_keeps_its_cause() {
         Ok(Frame::data(Bytes::from_static(b"ab"))),
         Err(io::Error::other("reset")),
     ];
-    let error = read(StreamBody::new(stream::iter(parts)), &LIMITS)
+    let error = read(StreamBody::new(stream::iter(parts)), &LIMITS, || false)
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "body was broken off");
