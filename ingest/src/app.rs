@@ -8,9 +8,7 @@ use evp_shared::config::Durability;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
 use evp_shared::http::body::BodyLimits as WireLimits;
-use evp_shared::http::server::{
-    self, Answers, Drained, Http2, Http2Limits, RequestBody, ServerLimits,
-};
+use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
 use evp_shared::service::{Left, Service};
@@ -183,9 +181,8 @@ async fn serve(
             Http2Mode::Off => Http2::Off,
             Http2Mode::On => Http2::On(Http2Limits::default()),
         },
-        // Bodies are read in pieces of up to this; answers are a few hundred bytes.
-        buffer_bytes: 256 * 1024,
-        answers: Answers::Joined,
+        // Bodies are read in pieces of up to this. A connection that is idle keeps a piece.
+        buffer_bytes: 64 * 1024,
         half_close: true,
         ..ServerLimits::named("public")
     };

@@ -39,8 +39,8 @@ pub(crate) struct Submission {
 /// Who is told what became of a request.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    pub(crate) answer: oneshot::Sender<AppendOutcome>,
-    /// The request's bytes count as in flight until it is answered.
+    pub(crate) answer: oneshot::Sender<(AppendOutcome, Reservation)>,
+    /// The request's bytes count as in flight, and then those of its answer.
     pub(crate) reserved: Reservation,
     /// How many events it has.
     pub(crate) events: usize,
@@ -51,10 +51,9 @@ impl Waiter {
     /// Counts here, not where the answer is made: a client that has left has none.
     pub(crate) fn tell(self, outcome: AppendOutcome) {
         self.metrics.count(outcome, self.events);
-        if self.answer.send(outcome).is_err() {
+        if self.answer.send((outcome, self.reserved)).is_err() {
             tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
         }
-        drop(self.reserved);
     }
 }
 

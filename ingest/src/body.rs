@@ -20,6 +20,9 @@ use crate::events::{EventSink, SinkScratch};
 /// takes up to 24 times the bytes of its body.
 const SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
 
+/// What a frame notes of an event: where it begins, and perhaps that it has no time.
+const FRAMED_EVENT_BYTES: usize = 2 * size_of::<u32>();
+
 /// How a body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -129,15 +132,15 @@ impl RejectedEvent {
             Cow::Owned(text) => text.len(),
         };
         let Rejection { field, message, .. } = &self.rejection;
-        size_of::<Self>() + field.as_ref().map_or(0, owned) + owned(message)
+        field.as_ref().map_or(0, owned) + owned(message)
     }
 }
 
 /// The events of one request.
 ///
 /// # Invariant
-/// `batch.events.len() + rejected.len()` is the number of events in the request, and `ids` and
-/// `event_ids` have that many elements.
+/// `ids` and `event_ids` have an element for each event of the request: those of `batch`, and the
+/// rejected ones.
 #[derive(Debug)]
 pub struct DecodedRequest {
     /// The accepted events.
@@ -149,26 +152,46 @@ pub struct DecodedRequest {
     pub ids: Vec<Option<CanonicalId>>,
     /// Where the `eventId` of every input event is found.
     pub event_ids: Vec<EventIdOf>,
-    /// The rejected events, in order.
+    /// The rejected events, in order; see [`keep_rejected`](Self::keep_rejected).
     pub rejected: Vec<RejectedEvent>,
     /// How many of `rejected` are duplicates inside this request.
     pub duplicates: usize,
 }
 
 impl DecodedRequest {
-    /// Bytes that live until the answer: the documents, and what is noted of each event, accepted
-    /// or not. Without what the allocator adds.
+    /// Bytes that live until the append is answered: the documents, here and in their frame, and
+    /// what is noted of each event, accepted or not. Without what the allocator adds.
     pub fn held_bytes(&self) -> usize {
+        fn room<T>(of: &Vec<T>) -> usize {
+            of.capacity() * size_of::<T>()
+        }
         let batch = &self.batch;
         let types: usize = batch.types.iter().map(|name| name.len()).sum();
         let rejected: usize = self.rejected.iter().map(RejectedEvent::held_bytes).sum();
-        batch.documents.len()
-            + size_of_val(batch.events.as_slice())
-            + size_of_val(batch.types.as_slice())
+        let framed = batch.documents.len() + batch.events.len() * FRAMED_EVENT_BYTES;
+        size_of::<Self>()
+            + framed
+            + room(&batch.documents)
+            + room(&batch.events)
+            + room(&batch.types)
             + types
-            + size_of_val(self.ids.as_slice())
-            + size_of_val(self.event_ids.as_slice())
+            + room(&self.ids)
+            + room(&self.event_ids)
+            + room(&self.rejected)
             + rejected
+    }
+
+    /// How many events were rejected.
+    pub fn rejected_count(&self) -> usize {
+        self.ids.len() - self.batch.events.len()
+    }
+
+    /// Lets go of all rejected events but the first `most`.
+    pub fn keep_rejected(&mut self, most: usize) {
+        if self.rejected.len() > most {
+            self.rejected.truncate(most);
+            self.rejected.shrink_to_fit();
+        }
     }
 }
 

@@ -113,7 +113,12 @@ impl<'a> EventSink<'a> {
         self.push_rejected(rejection, None, EventIdOf::Nothing);
     }
 
-    pub(crate) fn finish(self) -> DecodedRequest {
+    pub(crate) fn finish(mut self) -> DecodedRequest {
+        // A body may be blanks, or events that are rejected.
+        let documents = &mut self.request.batch.documents;
+        if documents.capacity() > 2 * documents.len() + FIRST_DOCUMENT_EXTRA {
+            documents.shrink_to_fit();
+        }
         self.request
     }
 

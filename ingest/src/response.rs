@@ -6,12 +6,23 @@ use bytes::{Bytes, BytesMut};
 use evp_shared::document;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
+use futures::FutureExt as _;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full};
+use hyper::body::Body as _;
 use serde_json::{Value, json};
 
+use crate::admission::Reservation;
 use crate::body::{BodyProblem, DecodedRequest, EventIdOf, RejectedEvent, Shape};
+
+/// Most rejected events that an answer lists: enough to find the fault of a producer, and some tens
+/// of KiB at most.
+pub(crate) const REJECTED_MAX: usize = 100;
+
+/// Answers up to this size lie in the socket's buffer at once, and are not counted: all
+/// connections together hold 40 MiB of them at most.
+const UNCOUNTED_BYTES: u64 = 4 * 1024;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -46,6 +57,8 @@ fn accepted_body(request: &DecodedRequest, ids: Ids) -> Bytes {
     number(&mut out, request.batch.events.len());
     out.extend_from_slice(b",\"duplicates\":");
     number(&mut out, request.duplicates);
+    out.extend_from_slice(b",\"rejectedCount\":");
+    number(&mut out, request.rejected_count());
     out.extend_from_slice(b",\"rejected\":[");
     for (at, event) in request.rejected.iter().enumerate() {
         if at > 0 {
@@ -189,6 +202,7 @@ pub(crate) fn all_rejected(request: &DecodedRequest) -> Answer {
     problem(RejectReason::AllEventsRejected)
         .with("accepted", 0)
         .with("duplicates", request.duplicates)
+        .with("rejectedCount", request.rejected_count())
         .with("rejected", rejected.collect::<Vec<_>>())
         .into_response()
 }
@@ -207,6 +221,32 @@ pub(crate) fn not_confirmed(request: &DecodedRequest, wait: Duration) -> Answer 
         .with("eventIds", ids.collect::<Vec<_>>())
         .retry_after(wait)
         .into_response()
+}
+
+/// Lets the bytes of a large answer count as in flight until the last of them is sent.
+pub(crate) fn held(answer: Answer, mut reserved: Reservation) -> Answer {
+    if answer.body().size_hint().lower() <= UNCOUNTED_BYTES {
+        return answer;
+    }
+    answer.map(|body| {
+        let collected = body.collect().now_or_never().and_then(Result::ok);
+        let bytes = collected.map(Collected::to_bytes).unwrap_or_default();
+        reserved.set(bytes.len());
+        Full::new(Bytes::from_owner(Held { bytes, reserved }))
+    })
+}
+
+/// hyper keeps the bytes of an answer until they are sent, and drops them with their owner.
+struct Held {
+    bytes: Bytes,
+    #[expect(dead_code, reason = "held for its Drop")]
+    reserved: Reservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Answers a method the path does not take.
@@ -231,6 +271,7 @@ mod tests {
     use evp_shared::event::id::{Identity, IdentityConfig};
 
     use super::*;
+    use crate::admission::Load;
     use crate::body::{BodyLimits, DecodeContext, Decoder, Format};
 
     fn decode(body: &str) -> DecodedRequest {
@@ -257,6 +298,7 @@ mod tests {
         let expected = json!({
             "accepted": 1,
             "duplicates": 0,
+            "rejectedCount": 2,
             "rejected": [
                 {"index": 1, "code": "not_an_object", "message": "send each event as a JSON object"},
                 {"index": 2, "code": "unknown_field", "field": "x\"\n",
@@ -278,5 +320,28 @@ mod tests {
         assert_eq!(made["id"], made["ids"][0]);
         assert_eq!(made["eventId"].as_str().unwrap().len(), 36);
         assert_ne!(made["id"], made["eventId"]);
+    }
+
+    #[test]
+    fn a_large_answer_counts_as_in_flight_until_its_bytes_are_gone() {
+        let load = Load::new();
+        let reserved = || {
+            let mut reserved = load.reserve();
+            reserved.set(1 << 20);
+            reserved
+        };
+        let in_flight = || load.snapshot(0).in_flight_bytes;
+        let events = vec![r#"{"type":"a"}"#; 1_000].join("\n");
+        let answer = |body| accepted(&decode(body), Ids::Listed, HeaderValue::from_static("x"));
+
+        let small = held(answer(r#"{"type":"a"}"#), reserved());
+        assert_eq!(in_flight(), 0);
+        drop(small);
+        let large = held(answer(&events), reserved());
+        let frame = large.into_body().frame().now_or_never().unwrap().unwrap();
+        let bytes = frame.unwrap().into_data().unwrap();
+        assert!(bytes.len() > 39_000 && in_flight() == bytes.len());
+        drop(bytes);
+        assert_eq!(in_flight(), 0);
     }
 }

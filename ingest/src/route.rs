@@ -147,6 +147,7 @@ async fn post(app: &App, request: Request<RequestBody>) -> Result<Answer, Refusa
         Some(encoding) => {
             let plain = decompress::inflate(&wire, encoding, app.body_limits.decoded_bytes_max)?;
             reserved.grow(plain.len(), app.limits.in_flight_bytes)?;
+            drop(wire);
             Bytes::from(plain)
         }
     };
@@ -158,13 +159,15 @@ async fn post(app: &App, request: Request<RequestBody>) -> Result<Answer, Refusa
         rules: app.rules,
         idempotency_key: head.idempotency_key,
     };
-    let request = DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
+    let mut request =
+        DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
     drop(plain);
     for event in &request.rejected {
         app.metrics.rejected(event.rejection.code);
     }
+    request.keep_rejected(response::REJECTED_MAX);
     if request.batch.events.is_empty() {
-        return Ok(response::all_rejected(&request));
+        return Ok(response::held(response::all_rejected(&request), reserved));
     }
     reserved.set(request.held_bytes());
     append(app, Arc::new(request), reserved, head.ids).await
@@ -210,17 +213,18 @@ async fn append(
     app.submissions
         .try_send(submission)
         .map_err(|_| ShedReason::QueueFull)?;
-    let outcome = outcome.await.unwrap_or_else(|_| {
+    let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
         app.metrics.outcomes.count(outcome, events);
-        outcome
+        (outcome, app.load.reserve())
     });
-    Ok(match outcome {
+    let answer = match outcome {
         AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
         AppendOutcome::NotAccepted => {
             response::not_accepted(RejectReason::NotAccepted, app.load.retry_after())
         }
         AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
-    })
+    };
+    Ok(response::held(answer, reserved))
 }

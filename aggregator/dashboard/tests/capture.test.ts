@@ -72,7 +72,7 @@ describe("capture", () => {
 });
 
 describe("the sender", () => {
-  const ok = { accepted: 1, duplicates: 0, rejected: [] };
+  const ok = { accepted: 1, duplicates: 0, rejectedCount: 0, rejected: [] };
 
   function start(post: (body: OutgoingEvent[]) => Promise<typeof ok>) {
     const deliveries: Delivery[] = [];

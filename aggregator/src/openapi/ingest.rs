@@ -53,6 +53,9 @@ pub struct Accepted {
     accepted: u64,
     /// Events that repeat another one of this request.
     duplicates: u64,
+    /// Events that were not taken.
+    rejected_count: u64,
+    /// The first 100 of them.
     rejected: Vec<RejectedEvent>,
     /// The canonical id of each event in order, null where it was rejected; not with `ids=none`.
     ids: Option<Vec<Option<String>>>,

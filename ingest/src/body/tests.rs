@@ -445,20 +445,35 @@ fn what_is_held_until_the_answer_counts_rejected_events_and_ids() {
     let held = |body: &str| decode(body, Format::Ndjson).held_bytes();
     let one = r#"{"type":"a"}"#;
     let document = decode(one, Format::Json).batch.documents.len();
-    assert!(held(one) > document + 16, "an id, and a mark");
+    assert!(
+        held(one) > 2 * document + 16,
+        "also in its frame; an id, and a mark"
+    );
 
     // Most of a request may be events that leave no document.
     let many = format!("{one}\n{}", "7\n".repeat(5_000));
     let per_rejected = (held(&many) - held(one)) / 5_000;
     let least = size_of::<RejectedEvent>() + size_of::<Option<CanonicalId>>();
+    // Lists grow by doubling.
     assert!(
-        (least..least + 64).contains(&per_rejected),
+        (least..2 * least + 64).contains(&per_rejected),
         "{per_rejected}"
     );
+    let mut request = decode(&many, Format::Ndjson);
+    request.keep_rejected(100);
+    assert_eq!(
+        (request.rejected_count(), request.rejected.len()),
+        (5_000, 100)
+    );
+    assert!(held(&many) - request.held_bytes() >= 4_900 * size_of::<RejectedEvent>());
+
+    // The room for documents is as large as the body at first.
+    assert!(held(&format!("{one}{}", " ".repeat(1 << 20))) < 10_000);
 
     // What an answer repeats of a client's own keys is held as well.
     let named = |name: &str| held(&format!("{one}\n{{\"type\":\"a\",\"{name}\":1}}"));
-    assert_eq!(named(&"k".repeat(60)) - named("k"), 59);
+    let room = 59; // As many bytes more of the body.
+    assert_eq!(named(&"k".repeat(60)) - named("k"), 59 + room);
 }
 
 #[test]

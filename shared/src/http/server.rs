@@ -50,20 +50,8 @@ pub struct ServerLimits {
     /// Whether a client that has closed its side after a request (`nc -N`) is answered. One that has
     /// gone for good looks the same: so not for listeners with endless answers.
     pub half_close: bool,
-    /// How the parts of an answer are written.
-    pub answers: Answers,
     /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c).
     pub http2: Http2,
-}
-
-/// How the parts of an answer are written, head and chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// As they are, by vectored writes: what was sent is free at once.
-    Apart,
-    /// Copied together first: less work for answers of a few hundred bytes. The connection keeps
-    /// the buffer at its largest size, which for streams would be tens of KiB each.
-    Joined,
 }
 
 /// Whether a listener speaks HTTP/2 besides HTTP/1.1, and what a connection of it may cost.
@@ -109,7 +97,6 @@ impl ServerLimits {
             header_bytes: 16 * 1024,
             buffer_bytes: 32 * 1024,
             half_close: false,
-            answers: Answers::Apart,
             http2: Http2::Off,
         }
     }

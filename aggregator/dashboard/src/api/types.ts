@@ -192,6 +192,8 @@ export interface LiveMetrics {
 export interface Accepted {
   accepted: number;
   duplicates: number;
+  rejectedCount: number;
+  /** The first hundred. */
   rejected: { index: number; code: string; message: string }[];
   ids?: (string | null)[];
 }

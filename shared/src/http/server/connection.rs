@@ -20,7 +20,7 @@ use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
 use super::service::service;
 use super::unread::Discards;
-use super::{Answers, Handler, Http2, Http2Limits, ServerLimits, refuse};
+use super::{Handler, Http2, Http2Limits, ServerLimits, refuse};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
 
@@ -112,7 +112,9 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.buffer_bytes)
-        .writev(limits.answers == Answers::Apart)
+        // Else hyper copies head and body into one buffer, which keeps the size of the largest
+        // answer, and what an answer holds is free before it is sent.
+        .writev(true)
         .half_close(limits.half_close)
         // With it hyper 1.12 does not flush while unread bytes are there: a 400 or 431 for a broken
         // header is lost, and an answer waits for the rest of the request after it.

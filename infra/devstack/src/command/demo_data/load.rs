@@ -33,6 +33,8 @@ pub(super) struct Sent {
 struct Answer {
     accepted: u64,
     #[serde(default)]
+    #[serde(rename = "rejectedCount")]
+    rejected_count: usize,
     rejected: Vec<serde_json::Value>,
 }
 
@@ -71,7 +73,7 @@ impl Sent {
         let before = self.events;
         self.events += events;
         self.accepted += answer.accepted;
-        self.rejected += answer.rejected.len();
+        self.rejected += answer.rejected_count;
         if self.first_rejection.is_none() {
             self.first_rejection = answer.rejected.first().map(ToString::to_string);
         }
@@ -189,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_request_is_sent_again_until_it_is_accepted() {
-        let accepted = r#"{"accepted":3,"duplicates":0,"rejected":[]}"#;
+        let accepted = r#"{"accepted":3,"duplicates":0,"rejectedCount":0,"rejected":[]}"#;
         let refused = ("503 Service Unavailable", "{}");
         let (sent, requests) = send_to(&[refused, refused, ("202 Accepted", accepted)]).await;
         let (events, answer) = sent.unwrap();
