@@ -20,10 +20,11 @@ mod deadline;
 mod io;
 mod metrics;
 mod refuse;
+mod request;
 mod service;
 mod unread;
 
-pub use unread::RequestBody;
+pub use request::RequestBody;
 
 /// What one listener may cost.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,5 @@
 //! What is no request, over raw sockets: each is answered with a problem.
 
-use evp_shared::http::server::{Answers, ServerLimits};
 use tokio::io::AsyncWriteExt;
 
 use crate::http_server::{GET, GRACE, limits, read_to_end, read_until, start};
@@ -61,33 +60,24 @@ fn problem_of(text: &str, status: u16) -> String {
 /// Also those that hyper answers by itself, and to a client that sends more before it reads.
 #[tokio::test]
 async fn each_request_that_is_none_gets_a_problem() {
-    for answers in [Answers::Apart, Answers::Joined] {
-        let server = start(
-            ServerLimits {
-                answers,
-                ..limits()
-            },
-            GRACE,
-        )
-        .await;
-        for (request, status, code) in NO_REQUESTS {
-            // After a good request too, whose answer is not to be touched.
-            for before in ["", GET] {
-                let mut stream = server.connect().await;
-                let sent = [before, request].concat();
-                stream.write_all(sent.as_bytes()).await.unwrap();
-                stream.write_all(&[b'x'; 100_000]).await.unwrap();
-                stream.shutdown().await.unwrap();
-                let all = read_to_end(&mut stream).await;
-                let last = match before {
-                    "" => all.as_str(),
-                    _ => all.split_once("/ 0").expect("the good answer").1,
-                };
-                assert_eq!(problem_of(last, status), code, "{request:?}: {all}");
-            }
+    let server = start(limits(), GRACE).await;
+    for (request, status, code) in NO_REQUESTS {
+        // After a good request too, whose answer is not to be touched.
+        for before in ["", GET] {
+            let mut stream = server.connect().await;
+            let sent = [before, request].concat();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            stream.write_all(&[b'x'; 100_000]).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let all = read_to_end(&mut stream).await;
+            let last = match before {
+                "" => all.as_str(),
+                _ => all.split_once("/ 0").expect("the good answer").1,
+            };
+            assert_eq!(problem_of(last, status), code, "{request:?}: {all}");
         }
-        server.stop().await;
     }
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,18 +1,13 @@
 //! What is left of a request's body when its answer is known: read on and thrown away, within
 //! bounds, or a client that writes its whole body before it reads would never see the answer.
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, sleep_until, timeout};
-
-use super::deadline::Activity;
 
 /// What is thrown away before the answer, after which the connection goes on. What takes longer is
 /// thrown away after the answer, when the connection is closed: see the module `io`.
@@ -25,22 +20,12 @@ const BYTES_PER_S: u64 = 512 << 20;
 /// Up to this long ahead of that rate nobody waits: timers are no finer than a millisecond.
 const BURST: Duration = Duration::from_millis(100);
 
-/// The body of a request; what its handler leaves of it is thrown away before the answer.
-#[derive(Debug)]
-pub struct RequestBody {
-    /// Taken by `drop` alone.
-    body: Option<Incoming>,
-    /// `None` where the rest is of no interest: there is none, or HTTP/2 resets the stream.
-    activity: Option<Arc<Activity>>,
-    awaits_go_ahead: bool,
-}
-
 /// The rest of a body.
 #[derive(Debug)]
 pub(super) struct Unread {
-    body: Incoming,
+    pub(super) body: Incoming,
     /// The client sends none of it before it has a `100 Continue`, which reading would send.
-    awaits_go_ahead: bool,
+    pub(super) awaits_go_ahead: bool,
 }
 
 /// The rate at which a listener throws away.
@@ -49,69 +34,6 @@ pub(super) struct Discards {
     began: Instant,
     /// When all that was thrown away is due, in nanoseconds since `began`.
     due: AtomicU64,
-}
-
-impl RequestBody {
-    pub(super) fn new(body: Incoming, activity: &Arc<Activity>, awaits_go_ahead: bool) -> Self {
-        let activity = (!body.is_end_stream()).then(|| Arc::clone(activity));
-        Self {
-            body: Some(body),
-            activity,
-            awaits_go_ahead,
-        }
-    }
-
-    /// A body whose rest nobody waits for.
-    pub(super) const fn of_http2(body: Incoming) -> Self {
-        Self {
-            body: Some(body),
-            activity: None,
-            awaits_go_ahead: false,
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(None);
-        };
-        let polled = Pin::new(body).poll_frame(cx);
-        self.awaits_go_ahead = false;
-        let frame = ready!(polled);
-        match (&frame, &self.activity) {
-            (None, _) => self.activity = None,
-            // Where a broken body ends nobody knows: the connection ends with its answer.
-            (Some(Err(_)), Some(activity)) => activity.note_last(),
-            (Some(_), _) => {}
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        if let (Some(activity), Some(body)) = (self.activity.take(), self.body.take()) {
-            activity.leave(Unread {
-                body,
-                awaits_go_ahead: self.awaits_go_ahead,
-            });
-        }
-    }
 }
 
 impl Unread {
