@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use evp_ingest::body::decompress::{self, inflate};
-use evp_ingest::body::{BodyLimits, DecodeContext, Decoder, Format};
+use evp_ingest::decode::decompress::{self, inflate};
+use evp_ingest::decode::{BodyLimits, DecodeContext, Decoder, Format};
 use evp_shared::event::EventRules;
 use evp_shared::event::id::{Identity, IdentityConfig};
 

@@ -21,9 +21,9 @@ pub use self::keys::{
     HTTP2, Http2Mode, IN_FLIGHT_BYTES, KEYS, MEMORY_SHARE, SERVER_LISTEN, UNKNOWN_FIELDS,
 };
 use crate::admission::AdmissionLimits;
-use crate::appender::HeldLimits;
-use crate::batcher::FrameLimits;
-use crate::body::BodyLimits;
+use crate::append::appender::HeldLimits;
+use crate::append::batcher::FrameLimits;
+use crate::decode::BodyLimits;
 
 /// Sections of which ingest knows all keys.
 const SECTIONS: &[&str] = &[

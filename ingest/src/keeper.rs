@@ -12,7 +12,7 @@ use evp_shared::stream::Totals;
 use tokio::time::timeout;
 
 use crate::admission::{AdmissionLimits, Load, RedisState, overload};
-use crate::appender::{Appender, Fault, GreetError};
+use crate::append::appender::{Appender, Fault, GreetError};
 use crate::error::RunError;
 use crate::metrics::AppendMetrics;
 
@@ -283,7 +283,7 @@ mod tests {
     use evp_shared::stream::Stream;
 
     use super::*;
-    use crate::appender::{AppenderConfig, HeldLimits};
+    use crate::append::appender::{AppenderConfig, HeldLimits};
 
     /// A keeper of one partition, of a Redis that is not there.
     fn keeper(appender: &Appender, load: &Load) -> Keeper {

@@ -1,14 +1,15 @@
 //! Takes events over HTTP and appends them to the stream.
 //!
 //! The path of one event, in reading order:
-//! - `route` answers a request: asks `admission` whether to take it, reads its body under caps.
-//! - [`body`] decompresses and decodes it; `events` accepts or rejects each event by itself and
-//!   writes the accepted ones as documents.
-//! - `batcher` joins the events of concurrent requests into frames.
-//! - `appender` gives frames their identity and appends them until there is an answer.
-//! - `response` answers: `202` when the events are on the stream, as durable as configured.
+//! - `http::route` answers a request: asks [`admission`] whether to take it, reads its body under
+//!   caps.
+//! - [`decode`] decompresses and decodes it; `decode::events` accepts or rejects each event by itself
+//!   and writes the accepted ones as documents.
+//! - `append::batcher` joins the events of concurrent requests into frames.
+//! - `append::appender` gives frames their identity and appends them until there is an answer.
+//! - `http::response` answers: `202` when the events are on the stream, as durable as configured.
 //!
-//! Beside it: `keeper` keeps in touch with Redis, [`app`] puts the service together.
+//! Beside it: `keeper` keeps in touch with Redis, [`service`] puts all of it together.
 //!
 //! An event is on the stream twice when an answer of Redis was lost: its frame was appended again,
 //! under the same id, which is settled once. A client that got `503 not_confirmed` may send its
@@ -17,19 +18,15 @@
 //! Deliberately absent: MongoDB, and any knowledge of what becomes of an event after the stream.
 
 pub mod admission;
-pub mod app;
-mod appender;
-mod batcher;
-pub mod body;
+pub(crate) mod append;
 pub mod config;
-mod cors;
+pub mod decode;
 pub mod error;
-mod events;
+pub(crate) mod http;
 mod keeper;
 pub mod metrics;
-mod response;
-mod route;
+pub mod service;
 
-pub use app::run;
 pub use config::IngestConfig;
 pub use error::RunError;
+pub use service::run;

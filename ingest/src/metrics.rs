@@ -11,7 +11,7 @@ use metrics::{
 };
 
 use crate::admission::ShedReason;
-use crate::appender::AppendOutcome;
+use crate::append::appender::AppendOutcome;
 
 /// Events by what became of them: `accepted`, `duplicate`, `rejected`, `not_accepted`,
 /// `not_confirmed`.

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use evp_ingest::body::decompress::{Encoding, inflate};
-use evp_ingest::body::{BodyLimits, DecodeContext, Decoder, Format};
+use evp_ingest::decode::decompress::{Encoding, inflate};
+use evp_ingest::decode::{BodyLimits, DecodeContext, Decoder, Format};
 use evp_shared::event::EventRules;
 use evp_shared::event::id::{Identity, IdentityConfig};
 use libfuzzer_sys::fuzz_target;

@@ -15,7 +15,7 @@ use simd_json::Node;
 
 use super::parser::{Parser, offset_of, rejection_of};
 use super::{BodyProblem, Shape};
-use crate::events::EventSink;
+use crate::decode::events::EventSink;
 
 /// What JSON takes for blank.
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];

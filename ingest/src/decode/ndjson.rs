@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::parser::{Parser, rejection_of};
 use super::{BodyProblem, Shape};
-use crate::events::EventSink;
+use crate::decode::events::EventSink;
 
 pub(super) fn decode(
     parser: &mut Parser,

@@ -2,8 +2,8 @@ use bytes::Bytes;
 use evp_shared::config::Durability;
 use evp_shared::frame::Codec;
 
-use super::super::HeldLimits;
 use super::*;
+use crate::append::appender::HeldLimits;
 
 const CONFIG: AppenderConfig = AppenderConfig {
     codec: Codec::None,

@@ -14,7 +14,7 @@ use evp_shared::outcome::RejectReason;
 use evp_shared::{document::EventBatch, event::EventRules, event::id::CanonicalId};
 
 use self::parser::Parser;
-use crate::events::{EventSink, SinkScratch};
+use crate::decode::events::{EventSink, SinkScratch};
 
 /// Bodies up to this size leave their scratch to the next one; above, it is given back: a tape
 /// takes up to 24 times the bytes of its body.
@@ -262,5 +262,6 @@ impl Decoder {
     }
 }
 
+pub(crate) mod events;
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,9 @@ use evp_shared::clock::Clock;
 use evp_shared::frame::{FRAME_NUMBER_MAX, Frame, FrameId, ProducerId};
 use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Registration, Stream};
 
-use super::AppenderConfig;
 use super::greeting::{Fault, GreetError, check_identity, check_promise};
 use super::held::{Held, ReplayLimits};
+use crate::append::appender::AppenderConfig;
 use crate::metrics::AppendMetrics;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.

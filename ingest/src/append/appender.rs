@@ -4,10 +4,6 @@
 //! repeated. What an attempt that failed means is told apart exactly: refused (nothing was
 //! stored) or unknown (perhaps it was).
 
-mod greeting;
-mod held;
-mod partition;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,11 +15,11 @@ use evp_shared::frame::{Codec, Frame, FrameDraft, FrameStamp};
 use evp_shared::stream::{AppendError, Stream};
 use tokio::time::timeout_at;
 
-pub(crate) use self::greeting::{Fault, GreetError};
-pub(crate) use self::held::HeldLimits;
-use self::partition::{Partition, Sent};
 use crate::admission::{Load, RedisState};
-use crate::batcher::{Call, Waiter};
+use crate::append::batcher::{Call, Waiter};
+pub(crate) use crate::append::greeting::{Fault, GreetError};
+pub(crate) use crate::append::held::HeldLimits;
+use crate::append::partition::{Partition, Sent};
 use crate::metrics::AppendMetrics;
 
 /// Pace of attempts: soon at first, for a Redis that is only restarting.

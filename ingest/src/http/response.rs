@@ -14,7 +14,7 @@ use hyper::body::Body as _;
 use serde_json::{Value, json};
 
 use crate::admission::Reservation;
-use crate::body::{BodyProblem, DecodedRequest, EventIdOf, RejectedEvent, Shape};
+use crate::decode::{BodyProblem, DecodedRequest, EventIdOf, RejectedEvent, Shape};
 
 /// Most rejected events that an answer lists: enough to find the fault of a producer, and some tens
 /// of KiB at most.
@@ -272,7 +272,7 @@ mod tests {
 
     use super::*;
     use crate::admission::Load;
-    use crate::body::{BodyLimits, DecodeContext, Decoder, Format};
+    use crate::decode::{BodyLimits, DecodeContext, Decoder, Format};
 
     fn decode(body: &str) -> DecodedRequest {
         let ctx = DecodeContext {

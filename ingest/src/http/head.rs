@@ -5,9 +5,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
-use crate::body::Format;
-use crate::body::decompress::Encoding;
-use crate::response::Ids;
+use crate::decode::Format;
+use crate::decode::decompress::Encoding;
+use crate::http::response::Ids;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longest part of a parameter's name that an answer repeats.

@@ -20,15 +20,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::admission::{AdmissionLimits, Load};
-use crate::appender::{Appender, AppenderConfig};
-use crate::batcher::{Batcher, BatcherConfig, Submission};
-use crate::body::BodyLimits;
+use crate::append::appender::{Appender, AppenderConfig};
+use crate::append::batcher::{Batcher, BatcherConfig, Submission};
 use crate::config::{Http2Mode, IngestConfig};
-use crate::cors::Cors;
+use crate::decode::BodyLimits;
 use crate::error::RunError;
+use crate::http::cors::Cors;
+use crate::http::route;
 use crate::keeper::Keeper;
 use crate::metrics::{self, AppendMetrics, RequestMetrics};
-use crate::route;
 
 /// Requests between their decoding and the batcher; more than that many is refused.
 const SUBMISSIONS: usize = 8_192;

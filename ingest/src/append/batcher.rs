@@ -5,8 +5,6 @@
 //! without a timer. (A fixed wait of 1 ms capped 64 connections at 21,000 events/s with the CPU
 //! idle.)
 
-mod pending;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +15,12 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
-pub(crate) use self::pending::Call;
-pub(crate) use self::pending::FrameLimits;
-use self::pending::Pending;
 use crate::admission::{Load, Reservation};
-use crate::appender::{AppendOutcome, Appender};
-use crate::body::DecodedRequest;
+use crate::append::appender::{AppendOutcome, Appender};
+pub(crate) use crate::append::pending::Call;
+pub(crate) use crate::append::pending::FrameLimits;
+use crate::append::pending::Pending;
+use crate::decode::DecodedRequest;
 use crate::metrics::OutcomeMetrics;
 
 /// Submissions taken from the queue between two looks at the appends.

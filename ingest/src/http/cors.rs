@@ -12,7 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::response::Answer;
+use crate::http::response::Answer;
 
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const REQUEST_HEADERS: HeaderValue =

@@ -2,9 +2,6 @@
 //!
 //! Forbidden here: logs, locks across an await, anything per event.
 
-mod head;
-mod metered;
-
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -16,15 +13,15 @@ use evp_shared::outcome::RejectReason;
 use http::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
 
-use self::head::{Head, HeadFault};
-use self::metered::{MeteredBody, OverBudget};
 use crate::admission::{self, Reservation, ShedReason};
-use crate::app::App;
-use crate::appender::AppendOutcome;
-use crate::batcher::{Submission, Waiter};
-use crate::body::{BodyProblem, DecodeContext, DecodedRequest, Decoder, decompress};
+use crate::append::appender::AppendOutcome;
+use crate::append::batcher::{Submission, Waiter};
+use crate::decode::{BodyProblem, DecodeContext, DecodedRequest, Decoder, decompress};
+use crate::http::head::{Head, HeadFault};
+use crate::http::metered::{MeteredBody, OverBudget};
+use crate::http::response::{self, Answer};
 use crate::metrics::Route;
-use crate::response::{self, Answer};
+use crate::service::App;
 
 thread_local! {
     /// One decoder for each worker: decoding does not wait, so nobody else uses it meanwhile.
