@@ -21,8 +21,7 @@ pub use self::keys::{
     HTTP2, Http2Mode, IN_FLIGHT_BYTES, KEYS, MEMORY_SHARE, SERVER_LISTEN, UNKNOWN_FIELDS,
 };
 use crate::admission::AdmissionLimits;
-use crate::append::appender::HeldLimits;
-use crate::append::batcher::FrameLimits;
+use crate::append::frames::{FrameLimits, HeldLimits};
 use crate::decode::BodyLimits;
 
 /// Sections of which ingest knows all keys.

@@ -1,5 +1,6 @@
 //! HTTP: from a request to its answer.
 
+pub(crate) mod context;
 pub(crate) mod cors;
 pub(crate) mod head;
 pub(crate) mod metered;

@@ -12,7 +12,8 @@ use evp_shared::stream::Totals;
 use tokio::time::timeout;
 
 use crate::admission::{AdmissionLimits, Load, RedisState, overload};
-use crate::append::appender::{Appender, Fault, GreetError};
+use crate::append::appender::Appender;
+use crate::append::greeting::{Fault, GreetError};
 use crate::error::RunError;
 use crate::metrics::AppendMetrics;
 
@@ -283,7 +284,7 @@ mod tests {
     use evp_shared::stream::Stream;
 
     use super::*;
-    use crate::append::appender::{AppenderConfig, HeldLimits};
+    use crate::append::frames::{AppenderConfig, HeldLimits};
 
     /// A keeper of one partition, of a Redis that is not there.
     fn keeper(appender: &Appender, load: &Load) -> Keeper {

@@ -25,6 +25,7 @@ pub mod error;
 pub(crate) mod http;
 mod keeper;
 pub mod metrics;
+mod outcome;
 pub mod service;
 
 pub use config::IngestConfig;

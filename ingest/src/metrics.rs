@@ -11,7 +11,7 @@ use metrics::{
 };
 
 use crate::admission::ShedReason;
-use crate::append::appender::AppendOutcome;
+use crate::outcome::AppendOutcome;
 
 /// Events by what became of them: `accepted`, `duplicate`, `rejected`, `not_accepted`,
 /// `not_confirmed`.

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::config::Durability;
-use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
-use evp_shared::http::body::BodyLimits as WireLimits;
 use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{Connect, connect};
@@ -19,12 +17,14 @@ use http::{HeaderValue, Request};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::admission::{AdmissionLimits, Load};
-use crate::append::appender::{Appender, AppenderConfig};
-use crate::append::batcher::{Batcher, BatcherConfig, Submission};
+use crate::admission::Load;
+use crate::append::appender::Appender;
+use crate::append::batcher::{Batcher, BatcherConfig};
+use crate::append::frames::AppenderConfig;
+use crate::append::submission::Submission;
 use crate::config::{Http2Mode, IngestConfig};
-use crate::decode::BodyLimits;
 use crate::error::RunError;
+use crate::http::context::Context;
 use crate::http::cors::Cors;
 use crate::http::route;
 use crate::keeper::Keeper;
@@ -40,23 +40,6 @@ const SERVING_SHARE: (u32, u32) = (4, 5);
 const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 /// Whose events these are while nobody is asked who they are.
 const DEFAULT_TENANT: &str = "default";
-
-/// What the request path needs; one for the service.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) tenant: Arc<str>,
-    pub(crate) identity: Identity,
-    pub(crate) wire: WireLimits,
-    pub(crate) body_limits: BodyLimits,
-    pub(crate) rules: EventRules,
-    pub(crate) limits: AdmissionLimits,
-    pub(crate) load: Load,
-    pub(crate) submissions: mpsc::Sender<Submission>,
-    pub(crate) metrics: RequestMetrics,
-    pub(crate) cors: Cors,
-    pub(crate) durability: HeaderValue,
-    pub(crate) clock: Clock,
-}
 
 /// Serves until the shutdown, then drains: no more connections, every request answered, every
 /// frame appended.
@@ -148,8 +131,8 @@ fn app(
     load: Load,
     submissions: mpsc::Sender<Submission>,
     clock: Clock,
-) -> App {
-    App {
+) -> Context {
+    Context {
         tenant: DEFAULT_TENANT.into(),
         identity: Identity::new(config.identity),
         wire: config.wire,
@@ -166,7 +149,7 @@ fn app(
 }
 
 async fn serve(
-    app: Arc<App>,
+    app: Arc<Context>,
     listener: TcpListener,
     config: &IngestConfig,
     stop: Shutdown,

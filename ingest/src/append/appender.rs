@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use evp_shared::backoff::Backoff;
 use evp_shared::clock::Clock;
-use evp_shared::config::Durability;
-use evp_shared::frame::{Codec, Frame, FrameDraft, FrameStamp};
+use evp_shared::frame::{Frame, FrameDraft, FrameStamp};
 use evp_shared::stream::{AppendError, Stream};
 use tokio::time::timeout_at;
 
 use crate::admission::{Load, RedisState};
-use crate::append::batcher::{Call, Waiter};
-pub(crate) use crate::append::greeting::{Fault, GreetError};
-pub(crate) use crate::append::held::HeldLimits;
+use crate::append::frames::AppenderConfig;
+use crate::append::greeting::{Fault, GreetError};
 use crate::append::partition::{Partition, Sent};
+use crate::append::submission::{Call, Waiter};
 use crate::metrics::AppendMetrics;
+use crate::outcome::AppendOutcome;
 
 /// Pace of attempts: soon at first, for a Redis that is only restarting.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -28,26 +28,6 @@ const RETRY_MAX: Duration = Duration::from_millis(500);
 
 /// An attempt that had less time than this says nothing about the partition.
 const FAIR_TIME: Duration = Duration::from_millis(100);
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AppendOutcome {
-    /// It is on the stream, as durable as configured.
-    Appended,
-    /// Nothing of it was stored, and nothing will be.
-    NotAccepted,
-    /// It may be stored or not.
-    NotConfirmed,
-}
-
-/// How frames are made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AppenderConfig {
-    pub(crate) codec: Codec,
-    pub(crate) fingerprint: u32,
-    pub(crate) held: HeldLimits,
-    pub(crate) durability: Durability,
-}
 
 /// Appends calls; clones share one state.
 #[derive(Clone, Debug)]

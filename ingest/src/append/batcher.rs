@@ -5,55 +5,24 @@
 //! without a timer. (A fixed wait of 1 ms capped 64 connections at 21,000 events/s with the CPU
 //! idle.)
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
 use evp_shared::tasks::TaskPool;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::admission::{Load, Reservation};
-use crate::append::appender::{AppendOutcome, Appender};
-pub(crate) use crate::append::pending::Call;
-pub(crate) use crate::append::pending::FrameLimits;
+use crate::admission::Load;
+use crate::append::appender::Appender;
+use crate::append::frames::FrameLimits;
 use crate::append::pending::Pending;
-use crate::decode::DecodedRequest;
-use crate::metrics::OutcomeMetrics;
+use crate::append::submission::{Submission, Waiter};
+use crate::outcome::AppendOutcome;
 
 /// Submissions taken from the queue between two looks at the appends.
 const TAKEN_AT_ONCE: usize = 256;
-
-/// One decoded request on its way to the stream.
-#[derive(Debug)]
-pub(crate) struct Submission {
-    pub(crate) tenant: Arc<str>,
-    pub(crate) request: Arc<DecodedRequest>,
-    pub(crate) waiter: Waiter,
-}
-
-/// Who is told what became of a request.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    pub(crate) answer: oneshot::Sender<(AppendOutcome, Reservation)>,
-    /// The request's bytes count as in flight, and then those of its answer.
-    pub(crate) reserved: Reservation,
-    /// How many events it has.
-    pub(crate) events: usize,
-    pub(crate) metrics: Arc<OutcomeMetrics>,
-}
-
-impl Waiter {
-    /// Counts here, not where the answer is made: a client that has left has none.
-    pub(crate) fn tell(self, outcome: AppendOutcome) {
-        self.metrics.count(outcome, self.events);
-        if self.answer.send((outcome, self.reserved)).is_err() {
-            tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
-        }
-    }
-}
 
 /// How the batcher works.
 #[derive(Clone, Copy, Debug)]

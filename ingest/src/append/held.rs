@@ -2,23 +2,16 @@
 //! that may have cost. Pure.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evp_shared::frame::Frame;
 use evp_shared::stream::EntryId;
 
+use super::frames::HeldLimits;
+
 /// Seconds of acknowledged events that are remembered by number. A Redis that comes back older
 /// than this was restored by hand, and what it lacks is `verify`'s to find.
 const SECONDS_REMEMBERED: usize = 3_600;
-
-/// How much is held for replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldLimits {
-    /// Age; zero holds nothing.
-    pub age: Duration,
-    /// Bytes as appended.
-    pub bytes: usize,
-}
 
 /// How much of it one call of a replay appends.
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +166,8 @@ fn size(frame: &Frame) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use evp_shared::clock::Clock;
     use evp_shared::frame::{FrameId, ProducerId};

@@ -10,7 +10,7 @@ use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Regis
 
 use super::greeting::{Fault, GreetError, check_identity, check_promise};
 use super::held::{Held, ReplayLimits};
-use crate::append::appender::AppenderConfig;
+use crate::append::frames::AppenderConfig;
 use crate::metrics::AppendMetrics;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.

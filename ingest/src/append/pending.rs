@@ -8,42 +8,8 @@ use std::time::Instant;
 use evp_shared::document::EventBatch;
 use evp_shared::frame::FrameDraft;
 
-/// How large a frame, and what is appended in one call, may become.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameLimits {
-    /// Events of one frame.
-    pub events: usize,
-    /// Bytes of its documents; one document alone may be larger.
-    pub bytes: usize,
-    /// Bytes of all frames of one call; one request alone may be larger.
-    pub call_bytes: usize,
-}
-
-/// Frames that are appended in one call: all or none, all on one partition.
-#[derive(Debug)]
-pub(crate) struct Call<W> {
-    /// The frames; none is empty.
-    pub(crate) frames: Vec<FrameDraft>,
-    /// Who waits for them.
-    pub(crate) waiters: Vec<W>,
-    /// When the first of them came: their deadline counts from here.
-    pub(crate) opened: Instant,
-    bytes: usize,
-    /// Whether the last frame takes more requests.
-    is_open: bool,
-}
-
-impl<W> Call<W> {
-    fn new(opened: Instant) -> Self {
-        Self {
-            frames: Vec::new(),
-            waiters: Vec::new(),
-            opened,
-            bytes: 0,
-            is_open: false,
-        }
-    }
-}
+use super::frames::FrameLimits;
+use super::submission::Call;
 
 /// The calls that wait for their turn, in order of arrival.
 ///

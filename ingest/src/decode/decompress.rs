@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use evp_shared::outcome::RejectReason;
 use flate2::bufread::MultiGzDecoder;
 
-use super::BodyProblem;
+use super::decoded::BodyProblem;
 
 /// zstd windows up to 8 MiB, what RFC 8878 asks every decoder to support: a frame may name a
 /// larger one, and its decoder would allocate it before the first byte is checked.

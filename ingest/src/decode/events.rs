@@ -11,7 +11,9 @@ use evp_shared::event::{Event, kind};
 use evp_shared::outcome::RejectReason;
 use simd_json::Node;
 
-use crate::decode::{BodyProblem, DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape};
+use crate::decode::decoded::{
+    BodyProblem, DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape,
+};
 
 /// What a document has and its JSON does not: a single event shall not grow its buffer.
 const FIRST_DOCUMENT_EXTRA: usize = 128;

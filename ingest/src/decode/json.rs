@@ -13,8 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use simd_json::Node;
 
+use super::decoded::{BodyProblem, Shape};
 use super::parser::{Parser, offset_of, rejection_of};
-use super::{BodyProblem, Shape};
 use crate::decode::events::EventSink;
 
 /// What JSON takes for blank.

@@ -6,8 +6,8 @@ use evp_shared::event::reject::Rejection;
 use evp_shared::outcome::RejectReason;
 use serde_json::value::RawValue;
 
+use super::decoded::{BodyProblem, Shape};
 use super::parser::{Parser, rejection_of};
-use super::{BodyProblem, Shape};
 use crate::decode::events::EventSink;
 
 pub(super) fn decode(

@@ -1,5 +1,6 @@
 use evp_shared::document;
-use evp_shared::event::id::IdentityConfig;
+use evp_shared::event::EventRules;
+use evp_shared::event::id::{CanonicalId, Identity, IdentityConfig};
 use proptest::prelude::*;
 
 use super::parser::PARSED;

@@ -14,14 +14,14 @@ use http::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::admission::{self, Reservation, ShedReason};
-use crate::append::appender::AppendOutcome;
-use crate::append::batcher::{Submission, Waiter};
+use crate::append::submission::{Submission, Waiter};
 use crate::decode::{BodyProblem, DecodeContext, DecodedRequest, Decoder, decompress};
+use crate::http::context::Context;
 use crate::http::head::{Head, HeadFault};
 use crate::http::metered::{MeteredBody, OverBudget};
 use crate::http::response::{self, Answer};
 use crate::metrics::Route;
-use crate::service::App;
+use crate::outcome::AppendOutcome;
 
 thread_local! {
     /// One decoder for each worker: decoding does not wait, so nobody else uses it meanwhile.
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// Answers one request.
-pub(crate) async fn handle(app: Arc<App>, request: Request<RequestBody>) -> Answer {
+pub(crate) async fn handle(app: Arc<Context>, request: Request<RequestBody>) -> Answer {
     let under_way = app.metrics.began(app.clock.now());
     let path = request.uri().path();
     let (route, response) = if path == "/events" {
@@ -54,7 +54,7 @@ fn livez(method: &Method) -> Answer {
     }
 }
 
-async fn events(app: &App, request: Request<RequestBody>) -> Answer {
+async fn events(app: &Context, request: Request<RequestBody>) -> Answer {
     let origin = app.cors.allows(request.headers());
     let method = request.method();
     let mut answer = if method == Method::POST {
@@ -107,7 +107,7 @@ impl From<BodyProblem> for Refusal {
     }
 }
 
-fn refuse(app: &App, refusal: &Refusal) -> Answer {
+fn refuse(app: &Context, refusal: &Refusal) -> Answer {
     match refusal {
         Refusal::Shed(reason) => {
             app.metrics.shed(*reason);
@@ -130,7 +130,7 @@ fn refuse(app: &App, refusal: &Refusal) -> Answer {
     }
 }
 
-async fn post(app: &App, request: Request<RequestBody>) -> Result<Answer, Refusal> {
+async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Refusal> {
     app.cors.check(request.headers())?;
     let now_ms = app.clock.now_ms();
     admission::decide(&app.load.snapshot(now_ms), &app.limits)?;
@@ -171,7 +171,7 @@ async fn post(app: &App, request: Request<RequestBody>) -> Result<Answer, Refusa
 }
 
 async fn read_body(
-    app: &App,
+    app: &Context,
     body: RequestBody,
     reserved: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
@@ -189,7 +189,7 @@ async fn read_body(
 
 /// Hands the events on and waits for what becomes of them.
 async fn append(
-    app: &App,
+    app: &Context,
     request: Arc<DecodedRequest>,
     reserved: Reservation,
     ids: response::Ids,

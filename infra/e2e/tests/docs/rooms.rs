@@ -10,7 +10,7 @@ use self::house::House;
 use crate::repository;
 
 /// The crates that hold it.
-const CRATES: [&str; 2] = ["aggregator", "shared"];
+const CRATES: [&str; 4] = ["aggregator", "ingest", "processor", "shared"];
 
 /// The sources of a crate: the name of each file below its `src`, and its text.
 fn sources(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {

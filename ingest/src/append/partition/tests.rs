@@ -3,7 +3,7 @@ use evp_shared::config::Durability;
 use evp_shared::frame::Codec;
 
 use super::*;
-use crate::append::appender::HeldLimits;
+use crate::append::frames::HeldLimits;
 
 const CONFIG: AppenderConfig = AppenderConfig {
     codec: Codec::None,

@@ -1,0 +1,33 @@
+//! What requests share.
+
+use std::sync::Arc;
+
+use evp_shared::clock::Clock;
+use evp_shared::event::EventRules;
+use evp_shared::event::id::Identity;
+use evp_shared::http::body::BodyLimits as WireLimits;
+use http::HeaderValue;
+use tokio::sync::mpsc;
+
+use crate::admission::{AdmissionLimits, Load};
+use crate::append::submission::Submission;
+use crate::decode::BodyLimits;
+use crate::http::cors::Cors;
+use crate::metrics::RequestMetrics;
+
+/// What the request path needs; one for the service.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) identity: Identity,
+    pub(crate) wire: WireLimits,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) rules: EventRules,
+    pub(crate) limits: AdmissionLimits,
+    pub(crate) load: Load,
+    pub(crate) submissions: mpsc::Sender<Submission>,
+    pub(crate) metrics: RequestMetrics,
+    pub(crate) cors: Cors,
+    pub(crate) durability: HeaderValue,
+    pub(crate) clock: Clock,
+}
