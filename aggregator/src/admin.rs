@@ -48,7 +48,7 @@ impl Admin {
             fingerprint: config.identity.fingerprint(),
             clock,
             time_limit,
-            state: Cache::new(1, config.query.cache_ttl, CacheMetrics::resolve()),
+            state: Cache::one(config.query.cache_ttl, CacheMetrics::resolve()),
             operations: TaskPool::new("operation", OPERATIONS_AT_ONCE),
         }
     }

@@ -30,8 +30,8 @@ pub const STALE: Duration = Duration::from_secs(60);
 
 /// Longest a reading waits for Redis.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
-/// Answers that are kept, of all tenants and ranges.
-const KEPT_MAX: u64 = 400;
+/// Bytes of answers that are kept, of all tenants and ranges; one has 256 KiB at most.
+const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Readings for later at the same time.
 const REFRESHES: usize = 4;
 /// Partitions that are read at the same time; one is up to 168 hashes.
@@ -65,12 +65,19 @@ pub struct Rendered {
 impl Analytics {
     /// Reads over `stream`.
     pub fn new(stream: Stream, clock: Clock) -> Self {
-        let kept = Kept::builder().max_capacity(KEPT_MAX).time_to_live(STALE);
+        let weigh =
+            |_: &Key, answer: &Arc<Rendered>| u32::try_from(answer.body.len()).unwrap_or(u32::MAX);
+        let kept = Kept::builder().weigher(weigh).time_to_live(STALE);
         Self {
             stream,
             clock,
-            fresh: Cache::new(KEPT_MAX, FRESH, CacheMetrics::resolve()),
-            kept: kept.build(),
+            fresh: Cache::sized(
+                KEPT_BYTES_MAX,
+                |answer: &Rendered| answer.body.len(),
+                FRESH,
+                CacheMetrics::resolve(),
+            ),
+            kept: kept.max_capacity(KEPT_BYTES_MAX as u64).build(),
             refreshes: TaskPool::new("refresh", REFRESHES),
         }
     }

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::Cache as Entries;
+use moka::future::{Cache as Entries, CacheBuilder};
 
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
@@ -20,9 +20,20 @@ pub struct Cache<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static>
 }
 
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Cache<K, V> {
-    /// Keeps up to `entries` values for `ttl` each.
-    pub fn new(entries: u64, ttl: Duration, metrics: CacheMetrics) -> Self {
-        let cache = Entries::builder().max_capacity(entries).time_to_live(ttl);
+    /// Keeps values of up to `bytes` together, as `weigh` says, for `ttl` each: how many keys there
+    /// are is up to clients.
+    pub fn sized(
+        bytes: usize,
+        weigh: fn(&V) -> usize,
+        ttl: Duration,
+        metrics: CacheMetrics,
+    ) -> Self {
+        let weigh = move |_: &K, value: &Arc<V>| u32::try_from(weigh(value)).unwrap_or(u32::MAX);
+        let cache = Entries::builder().weigher(weigh);
+        Self::of(cache.max_capacity(bytes as u64).time_to_live(ttl), metrics)
+    }
+
+    fn of(cache: CacheBuilder<K, Arc<V>, Entries<K, Arc<V>>>, metrics: CacheMetrics) -> Self {
         Self {
             entries: cache.build(),
             metrics,
@@ -60,6 +71,16 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Cache<K, V>
     }
 }
 
+impl<V: Send + Sync + 'static> Cache<(), V> {
+    /// Keeps the only value there is for `ttl`.
+    pub fn one(ttl: Duration, metrics: CacheMetrics) -> Self {
+        Self::of(
+            Entries::builder().max_capacity(1).time_to_live(ttl),
+            metrics,
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,7 +88,7 @@ mod tests {
     use super::*;
 
     fn cache(ttl: Duration) -> Cache<u8, usize> {
-        Cache::new(10, ttl, CacheMetrics::resolve())
+        Cache::sized(100, |_| 10, ttl, CacheMetrics::resolve())
     }
 
     #[tokio::test]
@@ -83,6 +104,17 @@ mod tests {
         let answers = futures::future::join_all((0..100).map(|_| ask())).await;
         assert!(answers.iter().all(|answer| **answer.as_ref().unwrap() == 0));
         assert_eq!(reads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn keys_without_end_take_bounded_bytes() {
+        let cache = cache(Duration::from_secs(600));
+        for key in 0..=u8::MAX {
+            let read = cache.get(key, async { Ok(usize::from(key)) }).await;
+            assert_eq!(*read.unwrap(), usize::from(key));
+        }
+        cache.entries.run_pending_tasks().await;
+        assert!((1..=10).contains(&cache.entries.entry_count()));
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Counters out of Redis, each read once for everybody who asks within a moment.
 
+pub mod block;
 pub mod series;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Tenant;
 use crate::cache::Cache;
+use crate::counters::block::{Block, BlockId};
 use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
 use crate::counts::{ByTenant, LastMinute, Reading};
 use crate::deadline::answer_of_redis;
@@ -29,12 +30,12 @@ const READ_DEADLINE: Duration = Duration::from_secs(2);
 const SERIES_DEADLINE: Duration = Duration::from_secs(10);
 /// Partitions that are read at the same time.
 const PARTITIONS_AT_ONCE: usize = 16;
-/// Buckets of one pipeline: what Redis does between two commands of the pipeline's other users.
-const BUCKETS_AT_ONCE: u64 = 240;
-/// Series that are read at the same time: each may hold 58 MB.
+/// Series that are summed at the same time: each may hold 58 MB.
 const SERIES_AT_ONCE: usize = 4;
-/// Answers of series that are kept.
-const SERIES_KEPT: u64 = 100;
+/// Blocks that one of them reads at the same time.
+const BLOCKS_AT_ONCE: usize = 4;
+/// Bytes of blocks that are kept: an hour of seconds of 1,000 types is 40 MB.
+const BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Counts and totals over all time.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +46,6 @@ pub struct AllTime {
     pub totals: Totals,
 }
 
-type SeriesKey = (Tenant, SeriesRequest);
 
 /// Reads counters, and answers from memory what was just read.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Counters {
     last_minute: Cache<(), Reading<LastMinute>>,
     all_time: Cache<(), Reading<AllTime>>,
     stored_through: Cache<(), u64>,
-    series: Cache<SeriesKey, SeriesAnswer>,
+    blocks: Cache<BlockId, Block>,
     series_slots: Semaphore,
 }
 
@@ -64,10 +64,10 @@ impl Counters {
     pub fn new(stream: Stream, clock: Clock, ttl: Duration) -> Self {
         let metrics = CacheMetrics::resolve();
         Self {
-            last_minute: Cache::new(1, ttl, metrics.clone()),
-            all_time: Cache::new(1, ttl, metrics.clone()),
-            stored_through: Cache::new(1, ttl, metrics.clone()),
-            series: Cache::new(SERIES_KEPT, ttl, metrics),
+            last_minute: Cache::one(ttl, metrics.clone()),
+            all_time: Cache::one(ttl, metrics.clone()),
+            stored_through: Cache::one(ttl, metrics.clone()),
+            blocks: Cache::sized(BLOCK_BYTES_MAX, Block::weight, ttl, metrics),
             series_slots: Semaphore::new(SERIES_AT_ONCE),
             stream,
             clock,
@@ -139,35 +139,37 @@ impl Counters {
         &self,
         tenant: &Tenant,
         request: &SeriesRequest,
-    ) -> Result<Arc<SeriesAnswer>, QueryError> {
-        let read = self.bounded(SERIES_DEADLINE, async {
+    ) -> Result<SeriesAnswer, QueryError> {
+        let read = async {
             // Closed only with the service.
             let _slot = self.series_slots.acquire().await;
-            let parts = (0..self.stream.partitions()).flat_map(|partition| {
-                parts_of(request.buckets.clone()).map(move |part| (partition, part))
-            });
-            let fold = stream::iter(parts)
-                .map(|(partition, part)| async move {
-                    let (step, start) = (request.step, part.start);
-                    let buckets = self.stream.count_buckets(partition, step, part).await?;
-                    Ok::<_, StreamError>((start, buckets))
-                })
-                .buffer_unordered(SERIES_AT_ONCE)
+            let blocks = BlockId::all_of(request.step, &request.buckets);
+            let fold = stream::iter(blocks.map(|id| self.block(id)))
+                .buffer_unordered(BLOCKS_AT_ONCE)
                 .try_fold(
                     SeriesFold::new(request, tenant),
-                    |mut fold, (start, buckets)| async move {
-                        for (bucket, counts) in (start..).zip(&buckets) {
-                            fold.add(bucket, counts);
-                        }
+                    |mut fold, block| async move {
+                        fold.add(&block);
                         Ok(fold)
                     },
-                )
-                .await?;
-            Ok(fold.finish())
-        });
-        self.series
-            .get((tenant.clone(), request.clone()), read)
+                );
+            fold.await.map(SeriesFold::finish)
+        };
+        let read = tokio::time::timeout(SERIES_DEADLINE, read).await;
+        read.unwrap_or(Err(QueryError::Counters { source: None }))
+    }
+
+    async fn block(&self, id: BlockId) -> Result<Arc<Block>, QueryError> {
+        let read = self.bounded(SERIES_DEADLINE, async {
+            self.of_partitions(|partition| {
+                self.stream.count_buckets(partition, id.step, id.buckets())
+            })
+            .try_fold(Block::new(id), |block, found| async {
+                Ok(block.with(found))
+            })
             .await
+        });
+        self.blocks.get(id, read).await
     }
 
     /// Unix ms before which everything accepted is stored.
@@ -207,13 +209,4 @@ impl Counters {
     ) -> Result<T, QueryError> {
         answer_of_redis(&self.stream, deadline, read).await
     }
-}
-
-/// Cuts `buckets` into pipelines.
-fn parts_of(buckets: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let end = buckets.end;
-    let size = usize::try_from(BUCKETS_AT_ONCE).unwrap_or(usize::MAX);
-    buckets
-        .step_by(size)
-        .map(move |start| start..end.min(start + BUCKETS_AT_ONCE))
 }

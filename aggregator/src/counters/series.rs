@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use evp_shared::counters::{OTHER_TYPE, Step, split_field};
 use evp_shared::http::problem::Problem;
-use evp_shared::stream::Bucket;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::block::Block;
 use crate::auth::Tenant;
 use crate::error::bad_parameter;
 use crate::params::Params;
 use crate::time::{SPAN_HINT, parse_span_ms};
 
-/// Points of one series; each is one read of a hash.
+/// Points of one series.
 pub const POINTS_MAX: u64 = 3_600;
 /// Series of one answer, when no types were asked for.
 pub const SERIES_MAX: usize = 50;
@@ -24,7 +24,7 @@ const SUMMED_TYPES_MAX: usize = 2_000;
 const DEFAULT_WINDOW_S: u64 = 15 * 60;
 
 /// Which counts, over which time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesRequest {
     /// Width of a point.
     pub step: Step,
@@ -154,43 +154,31 @@ impl<'a> SeriesFold<'a> {
         }
     }
 
-    /// Adds one partition's counts of the bucket numbered `bucket`.
-    pub fn add(&mut self, bucket: u64, counts: &Bucket) {
-        let at = bucket.checked_sub(self.request.buckets.start);
-        let Some(at) = at.and_then(|at| usize::try_from(at).ok()) else {
-            return;
-        };
-        for (field, count) in counts {
-            let Some((tenant, event_type)) = split_field(field) else {
+    /// Adds what a block has of the request's buckets.
+    pub fn add(&mut self, block: &Block) {
+        let asked = &self.request.buckets;
+        let within = |bucket: &u64| asked.contains(bucket);
+        for (field, counts) in &block.rows {
+            let counts = block.buckets.clone().zip(counts.iter().copied());
+            let mut counts = counts
+                .filter(|(bucket, count)| *count != 0 && within(bucket))
+                .peekable();
+            let (Some((tenant, event_type)), Some(_)) = (split_field(field), counts.peek()) else {
                 continue;
             };
             if tenant != self.tenant.as_str() {
                 continue;
             }
-            if let Some(sum) = self.points_of(event_type).and_then(|sums| sums.get_mut(at)) {
-                *sum += count;
-            }
-        }
-    }
-
-    fn points_of(&mut self, event_type: &str) -> Option<&mut Vec<i64>> {
-        if !self.sums.contains_key(event_type) {
-            if !self.request.types.is_empty() {
-                return None;
-            }
-            let event_type = if self.sums.len() < SUMMED_TYPES_MAX {
-                event_type
-            } else {
-                OTHER_TYPE
+            let Some(sums) = points_of(&mut self.sums, self.request, event_type) else {
+                continue;
             };
-            let points = self.request.points();
-            return Some(
-                self.sums
-                    .entry(event_type.into())
-                    .or_insert_with(|| vec![0; points]),
-            );
+            for (bucket, count) in counts {
+                let at = usize::try_from(bucket - asked.start).ok();
+                if let Some(sum) = at.and_then(|at| sums.get_mut(at)) {
+                    *sum += count;
+                }
+            }
         }
-        self.sums.get_mut(event_type)
     }
 
     /// The types that were asked for by name, or the largest [`SERIES_MAX`] and, last, the rest.
@@ -223,6 +211,25 @@ impl<'a> SeriesFold<'a> {
     }
 }
 
+/// The sums of a type; `None` for one that was not asked for.
+fn points_of<'a>(
+    sums: &'a mut HashMap<Box<str>, Vec<i64>>,
+    request: &SeriesRequest,
+    event_type: &str,
+) -> Option<&'a mut Vec<i64>> {
+    let is_known = sums.contains_key(event_type);
+    if !is_known && !request.types.is_empty() {
+        return None;
+    }
+    let name = if is_known || sums.len() < SUMMED_TYPES_MAX {
+        event_type
+    } else {
+        OTHER_TYPE
+    };
+    let zeros = || vec![0; request.points()];
+    Some(sums.entry(name.into()).or_insert_with(zeros))
+}
+
 type Sums = Vec<(Box<str>, Vec<i64>)>;
 
 fn largest(mut sums: Sums) -> Sums {
@@ -245,7 +252,9 @@ fn largest(mut sums: Sums) -> Sums {
 #[cfg(test)]
 mod tests {
     use evp_shared::counters::field;
+    use evp_shared::stream::Bucket;
 
+    use super::super::block::BlockId;
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_030_500;
@@ -307,17 +316,43 @@ mod tests {
         }
     }
 
+    /// The answer over the partitions' buckets, each of some number.
+    fn answer(query: &str, partitions: &[&[(u64, Bucket)]]) -> SeriesAnswer {
+        let (request, tenant) = (parse(query).unwrap(), Tenant::named("default"));
+        let mut fold = SeriesFold::new(&request, &tenant);
+        for id in BlockId::all_of(request.step, &request.buckets) {
+            let mut block = Block::new(id);
+            for partition in partitions {
+                let of = |bucket| {
+                    let mut found = partition.iter().filter(|(at, _)| *at == bucket);
+                    found
+                        .next()
+                        .map(|(_, found)| found.clone())
+                        .unwrap_or_default()
+                };
+                block = block.with(id.buckets().map(of).collect());
+            }
+            fold.add(&block);
+        }
+        assert!(fold.sums.len() <= SUMMED_TYPES_MAX + 1);
+        fold.finish()
+    }
+
     #[test]
     fn partitions_add_up_and_gaps_are_zeros() {
-        let request = parse("window=3s&step=second&type=click,none").unwrap();
-        let tenant = Tenant::named("default");
-        let (start, mut fold) = (request.buckets.start, SeriesFold::new(&request, &tenant));
-        fold.add(start, &bucket(&[("click", 2), ("view", 9)]));
-        fold.add(start, &bucket(&[("click", 3)]));
-        fold.add(start + 2, &bucket(&[("click", 1)]));
-        fold.add(start + 3, &bucket(&[("click", 50)]));
-        fold.add(start, &Bucket::from([(field("other", "click"), 70)]));
-        let answer = fold.finish();
+        let query = "window=3s&step=second&type=click,none";
+        let start = parse(query).unwrap().buckets.start;
+        let one = [
+            (start - 1, bucket(&[("click", 90)])),
+            (start, bucket(&[("click", 2), ("view", 9)])),
+            (start + 2, bucket(&[("click", 1)])),
+            (start + 3, bucket(&[("click", 50)])),
+        ];
+        let other = Bucket::from([
+            (field("other", "click"), 70),
+            (field("default", "click"), 3),
+        ]);
+        let answer = answer(query, &[&one, &[(start, other)]]);
         let first_ms = start * 1_000;
         let click = &answer.series[0];
         assert_eq!((answer.from, answer.to), (first_ms, first_ms + 3_000));
@@ -329,18 +364,38 @@ mod tests {
     }
 
     #[test]
+    fn a_window_may_lie_in_two_blocks_and_shows_nothing_beside_it() {
+        let query = "window=1m&step=second";
+        let buckets = parse(query).unwrap().buckets;
+        assert_eq!(BlockId::all_of(Step::Second, &buckets).count(), 2);
+        let all = [
+            (buckets.start - 1, bucket(&[("before", 5)])),
+            (buckets.start, bucket(&[("in", 1)])),
+            (buckets.end - 1, bucket(&[("in", 2)])),
+            (buckets.end, bucket(&[("after", 5)])),
+        ];
+        let answer = answer(query, &[&all]);
+        assert_eq!(answer.series.len(), 1);
+        let counts = answer.series[0].points.iter().map(|point| point.1);
+        let counts: Vec<_> = counts.collect();
+        assert_eq!((counts[0], counts[59], counts.len()), (1, 2, 60));
+    }
+
+    #[test]
     fn the_largest_types_are_named_and_the_rest_is_summed() {
-        let request = parse("window=2s&step=second").unwrap();
-        let tenant = Tenant::named("default");
-        let (start, mut fold) = (request.buckets.start, SeriesFold::new(&request, &tenant));
-        for rank in 0..60_u8 {
-            fold.add(
-                start,
-                &bucket(&[(&format!("t{rank:02}"), i64::from(rank) + 1)]),
-            );
-        }
-        fold.add(start + 1, &bucket(&[(OTHER_TYPE, 1_000), ("t00", 1)]));
-        let series = fold.finish().series;
+        let query = "window=2s&step=second";
+        let start = parse(query).unwrap().buckets.start;
+        let row = |rank: u8| {
+            (
+                field("default", &format!("t{rank:02}")),
+                i64::from(rank) + 1,
+            )
+        };
+        let all = [
+            (start, (0..60).map(row).collect()),
+            (start + 1, bucket(&[(OTHER_TYPE, 1_000), ("t00", 1)])),
+        ];
+        let series = answer(query, &[&all]).series;
         assert_eq!(series.len(), SERIES_MAX + 1);
         assert_eq!(
             (series[0].event_type.as_str(), series[0].total),
@@ -357,15 +412,11 @@ mod tests {
 
     #[test]
     fn an_endless_list_of_types_takes_bounded_memory() {
-        let request = parse("window=1s&step=second").unwrap();
-        let tenant = Tenant::named("default");
-        let mut fold = SeriesFold::new(&request, &tenant);
-        for types in 0..1_000 {
-            let row = |rank| (field("default", &format!("t{types:0>90}-{rank}")), 1);
-            fold.add(request.buckets.start, &(0..1_000).map(row).collect());
-        }
-        assert!(fold.sums.len() <= SUMMED_TYPES_MAX + 1);
-        let answer = fold.finish();
+        let query = "window=1s&step=second";
+        let start = parse(query).unwrap().buckets.start;
+        let row = |n: u32| (field("default", &format!("t{n:0>90}")), 10);
+        let all = (0..100_000).map(row).collect();
+        let answer = answer(query, &[&[(start, all)]]);
         let total: i64 = answer.series.iter().map(|series| series.total).sum();
         assert_eq!(total, 1_000_000);
         assert_eq!(answer.series.len(), SERIES_MAX + 1);

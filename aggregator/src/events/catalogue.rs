@@ -8,27 +8,29 @@ use std::time::Duration;
 
 use bson::{Bson, doc};
 use evp_shared::store::Index;
-use moka::future::Cache;
 
 use super::Events;
 use super::filter::TYPES_MAX;
 use super::plan::Catalogue;
 use crate::auth::Tenant;
+use crate::cache::Cache;
 use crate::deadline::{Deadline, answer};
 use crate::error::QueryError;
+use crate::metrics::CacheMetrics;
 
 /// An event of a type nobody sent before is listed without a type filter at most this much later.
 const TTL: Duration = Duration::from_secs(1);
-const TENANTS_MAX: u64 = 10_000;
+/// Bytes of all catalogues; one has 200 types of 100 characters at most.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The catalogues of the tenants that ask.
 #[derive(Debug, Clone)]
-pub struct Catalogues(Cache<Tenant, Arc<Catalogue>>);
+pub struct Catalogues(Cache<Tenant, Catalogue>);
 
 impl Catalogues {
     pub(super) fn new() -> Self {
-        let cache = Cache::builder().max_capacity(TENANTS_MAX).time_to_live(TTL);
-        Self(cache.build())
+        let metrics = CacheMetrics::resolve();
+        Self(Cache::sized(BYTES_MAX, Catalogue::weight, TTL, metrics))
     }
 }
 
@@ -45,10 +47,9 @@ impl Events {
             } else {
                 None
             };
-            Ok::<_, QueryError>(Arc::new(Catalogue { indexes, types }))
+            Ok(Catalogue { indexes, types })
         };
-        let found = self.catalogues.0.try_get_with(tenant.clone(), read).await;
-        found.map_err(|error| QueryError::clone(&error))
+        self.catalogues.0.get(tenant.clone(), read).await
     }
 
     async fn indexes(&self, deadline: &Deadline) -> Result<Vec<Index>, QueryError> {

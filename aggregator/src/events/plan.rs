@@ -16,6 +16,17 @@ pub struct Catalogue {
     pub types: Option<Vec<String>>,
 }
 
+impl Catalogue {
+    /// Bytes it takes, about.
+    pub fn weight(&self) -> usize {
+        let types = self.types.iter().flatten();
+        size_of::<Self>()
+            + types
+                .map(|kind| size_of::<String>() + kind.len())
+                .sum::<usize>()
+    }
+}
+
 /// How a list is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

@@ -111,5 +111,5 @@ pub(crate) async fn series(
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, &["window", "step", "type"])?;
     let request = SeriesRequest::parse(&params, app.clock.now_ms())?;
-    json(&*app.counters.series(&tenant, &request).await?)
+    json(&app.counters.series(&tenant, &request).await?)
 }

@@ -140,3 +140,27 @@ async fn a_crowd_reads_the_counters_once() {
         answers.iter().map(|a| a["asOf"].to_string()).collect();
     assert_eq!(as_of.len(), 1);
 }
+
+#[tokio::test]
+async fn random_types_and_windows_read_redis_no_more() {
+    // A Redis of its own: its command statistics are of this test alone.
+    let server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let redis = TestRedis::at(server.url()).await;
+    let mongo = prepared(&[Index::Type]).await;
+    let config = "[aggregator.query]\ncache_ttl = \"1m\"";
+    let aggregator = TestAggregator::start_on(redis, mongo, config, &[]).await;
+    let aggregator = aggregator.ready().await;
+    let now = now_s();
+    aggregator.count(0, now - 100, &[("click", 3)]).await;
+    let before = calls(&aggregator.redis, "hgetall").await;
+    for n in 0..20 {
+        let window = 3_600 - n;
+        let path = format!("/metrics/series?window={window}s&step=second&type=click,random{n}");
+        let answer = aggregator.ok(&path).await;
+        assert_eq!(series(&answer, "click")["total"], 3, "{n}");
+        assert_eq!(series(&answer, &format!("random{n}"))["total"], 0);
+    }
+    let reads = calls(&aggregator.redis, "hgetall").await - before;
+    // Of both partitions the hour's buckets once, and those of the minutes at its ends.
+    assert!(reads <= 2 * 63 * 60, "{reads} reads");
+}
