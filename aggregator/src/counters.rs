@@ -46,7 +46,6 @@ pub struct AllTime {
     pub totals: Totals,
 }
 
-
 /// Reads counters, and answers from memory what was just read.
 #[derive(Debug)]
 pub struct Counters {

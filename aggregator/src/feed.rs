@@ -10,6 +10,7 @@ pub mod minute;
 pub mod place;
 pub mod reader;
 pub mod ring;
+pub mod seen;
 pub mod subscriber;
 pub mod wanted;
 
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::Stream;
+use evp_shared::stream::{Stream, StreamError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::minute::Minute;
@@ -100,7 +101,29 @@ impl Feed {
         if tokio::time::timeout(READY_WITHIN, ready).await.is_err() {
             return Err(QueryError::Counters { source: None });
         }
+        if last_event_id.is_some() {
+            self.look_back().await?;
+        }
         Ok(Subscriber::new(presence, wanted, last_event_id))
+    }
+
+    /// Learns the frames of the kept window, once for all who come back: what one of them was shown
+    /// before it left may have been appended again since.
+    async fn look_back(&self) -> Result<(), StreamError> {
+        let known = |ring: &Ring| (Arc::clone(ring.looked_back()), ring.end().clone());
+        let Some((looked_back, end)) = self.ring().as_ref().map(known) else {
+            return Ok(());
+        };
+        let look = async {
+            let older = reader::look_back(&self.stream, &end).await?;
+            if let Some(ring) = self.ring().as_mut()
+                && Arc::ptr_eq(ring.looked_back(), &looked_back)
+            {
+                ring.remember(older);
+            }
+            Ok(())
+        };
+        looked_back.get_or_try_init(|| look).await.copied()
     }
 
     /// The ring; never held across an await.

@@ -1,13 +1,11 @@
 //! The one reader of the streams. It reads while somebody watches, and forgets all when nobody
 //! does.
 
-use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::frame::FrameId;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Entry, EntryId, FollowLimits, Followed, Life, Stream, StreamError};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -16,6 +14,7 @@ use super::Feed;
 use super::item::FrameItem;
 use super::place::Place;
 use super::ring::Ring;
+use super::seen::Seen;
 
 /// Between two reads that find less than they ask for: how much later a client sees an event, and
 /// how often per second all clients are woken.
@@ -42,16 +41,11 @@ const READ_NOTHING: FollowLimits = FollowLimits {
 /// Partitions that are read at the same time.
 const PARTITIONS_AT_ONCE: usize = 16;
 
-/// Frames that are remembered, so that one that was appended twice is seen once. It comes again
-/// within seconds.
-const REMEMBERED: usize = 4_096;
-
 /// Reads for a [`Feed`].
 #[derive(Debug)]
 pub struct Reader {
     feed: Arc<Feed>,
     lives: Vec<Life>,
-    seen: Seen,
 }
 
 /// How a round of reads ended.
@@ -68,7 +62,6 @@ impl Reader {
         Self {
             feed,
             lives: Vec::new(),
-            seen: Seen::default(),
         }
     }
 
@@ -155,20 +148,16 @@ impl Reader {
                 return;
             }
             for entry in entries {
-                self.push(ring, entry);
+                let (partition, id) = (entry.partition, entry.id);
+                match frame_of(entry) {
+                    Some(frame) => ring.push(frame),
+                    // Poison is the processor's to report.
+                    None => ring.skip(partition, id),
+                }
             }
         }
         drop(slot);
         feed.changed.send_replace(());
-    }
-
-    fn push(&mut self, ring: &mut Ring, entry: Entry) {
-        let (partition, id) = (entry.partition, entry.id);
-        match frame_of(entry) {
-            Some(frame) if self.seen.note(frame.header.id) => ring.push(frame),
-            // Poison is the processor's to report.
-            _ => ring.skip(partition, id),
-        }
     }
 
     /// Reads every partition.
@@ -189,6 +178,29 @@ impl Reader {
     }
 }
 
+/// The frames of the kept window up to `end`.
+pub(super) async fn look_back(stream: &Stream, end: &Place) -> Result<Seen, StreamError> {
+    let mut seen = Seen::default();
+    for partition in 0..stream.partitions() {
+        let mut from = Bound::Unbounded;
+        loop {
+            let found = follow(stream, partition, from, READ).await?;
+            let last = found.entries.last().map(|last| last.id);
+            let frames = found.entries.into_iter().filter_map(frame_of);
+            for frame in frames.filter(|frame| frame.entry <= end.entry(partition)) {
+                seen.note(frame.header.id, frame.entry);
+            }
+            match last {
+                Some(last) if found.may_be_more && last < end.entry(partition) => {
+                    from = Bound::Excluded(last);
+                }
+                _ => break,
+            }
+        }
+    }
+    Ok(seen)
+}
+
 /// As [`Stream::follow`], for a bounded time.
 pub(super) async fn follow(
     stream: &Stream,
@@ -206,47 +218,4 @@ pub(super) async fn follow(
 /// The frame of an entry; `None` for poison.
 pub(super) fn frame_of(entry: Entry) -> Option<FrameItem> {
     FrameItem::new(entry.partition, entry.id, entry.frame?).ok()
-}
-
-/// The frames that were seen last.
-#[derive(Debug, Default)]
-struct Seen {
-    frames: HashSet<FrameId>,
-    order: VecDeque<FrameId>,
-}
-
-impl Seen {
-    /// Notes a frame; `false` when it was seen before.
-    fn note(&mut self, frame: FrameId) -> bool {
-        if !self.frames.insert(frame) {
-            return false;
-        }
-        self.order.push_back(frame);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.frames.remove(&oldest);
-        }
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use evp_shared::frame::ProducerId;
-
-    use super::*;
-
-    #[test]
-    fn a_frame_is_seen_once_and_not_remembered_for_ever() {
-        let frame = |number| FrameId::new(1, ProducerId::new(0, 1), number);
-        let mut seen = Seen::default();
-        assert!(seen.note(frame(0)));
-        assert!(!seen.note(frame(0)));
-        for number in 1..=u32::try_from(REMEMBERED).unwrap() {
-            assert!(seen.note(frame(number)));
-        }
-        assert!(seen.note(frame(0)));
-        assert_eq!(seen.frames.len(), REMEMBERED);
-    }
 }

@@ -6,8 +6,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use evp_shared::frame::FrameId;
+use evp_shared::stream::EntryId;
+use tokio::sync::OnceCell;
+
 use super::item::{FrameItem, Item};
 use super::place::Place;
+use super::seen::Seen;
 
 /// The newest items, by number.
 #[derive(Debug)]
@@ -23,6 +28,15 @@ pub struct Ring {
     start: Place,
     /// After its last item.
     end: Place,
+    memory: Memory,
+}
+
+/// The frames a ring knows of.
+#[derive(Debug, Default)]
+struct Memory {
+    seen: Seen,
+    /// Set once those from before the ring are among them.
+    looked_back: Arc<OnceCell<()>>,
 }
 
 /// What is there under a number.
@@ -48,11 +62,15 @@ impl Ring {
             events: 0,
             start: place.clone(),
             end: place,
+            memory: Memory::default(),
         }
     }
 
-    /// Adds a frame, and lets the oldest items leave until all fit.
+    /// Adds a frame, unless it was appended before, and lets the oldest items leave until all fit.
     pub fn push(&mut self, frame: FrameItem) {
+        if !self.memory.seen.note(frame.header.id, frame.entry) {
+            return self.skip(frame.partition, frame.entry);
+        }
         self.end.pass(frame.partition, frame.entry);
         self.events += frame.events();
         let weight = frame.weight();
@@ -73,11 +91,26 @@ impl Ring {
     }
 
     /// Notes that `partition` was read up to `entry`, without a frame to show for it.
-    pub fn skip(&mut self, partition: u16, entry: evp_shared::stream::EntryId) {
+    pub fn skip(&mut self, partition: u16, entry: EntryId) {
         self.end.pass(partition, entry);
         if self.items.is_empty() {
             self.start = self.end.clone();
         }
+    }
+
+    /// Whether what lies at `entry` was appended before.
+    pub fn is_repeat(&self, frame: FrameId, entry: EntryId) -> bool {
+        self.memory.seen.is_repeat(frame, entry)
+    }
+
+    /// Whoever sets it has looked for the frames from before the ring.
+    pub fn looked_back(&self) -> &Arc<OnceCell<()>> {
+        &self.memory.looked_back
+    }
+
+    /// Takes over the frames from before the ring.
+    pub fn remember(&mut self, older: Seen) {
+        self.memory.seen.prepend(older);
     }
 
     /// Forgets everything and says to all that something is missing before `place`, from where the
@@ -89,6 +122,7 @@ impl Ring {
         self.bytes = 0;
         self.start = place.clone();
         self.end = place;
+        self.memory = Memory::default();
     }
 
     /// What is there under `number`.
@@ -134,7 +168,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use evp_shared::frame::{ProducerId, RawFrame};
-    use evp_shared::stream::{EntryId, Life};
+    use evp_shared::stream::Life;
     use evp_shared::testing::events::frame;
 
     use super::*;
@@ -146,7 +180,7 @@ mod tests {
     fn item(ms: u64) -> FrameItem {
         let frame = frame(
             ProducerId::new(0, 1),
-            1,
+            u32::try_from(ms).unwrap(),
             1_000,
             &[("a", "click"), ("b", "view")],
         );

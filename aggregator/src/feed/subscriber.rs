@@ -221,7 +221,13 @@ impl Subscriber {
         let Some(seen) = self.place.seen_of(partition, entry) else {
             return true;
         };
-        let likely = self.wanted.count_in(&frame.header);
+        let mut likely = self.wanted.count_in(&frame.header);
+        if likely > 0
+            && let Some(ring) = feed.ring().as_ref()
+            && ring.is_repeat(frame.header.id, entry)
+        {
+            likely = 0;
+        }
         if likely > 0 && self.user.is_none() && self.allowance.is_used_up() {
             // Without a look inside: at full speed that is what most frames come to.
             self.dropped += self.wanted.sampled(likely.saturating_sub(u64::from(seen)));

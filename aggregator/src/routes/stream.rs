@@ -51,10 +51,11 @@ pub(crate) async fn stream(
     let params = Params::parse(&uri, PARAMETERS)?;
     let wanted = Wanted::parse(tenant, &params)?;
     // A browser sends the header when it comes back, which is later than what the page wrote.
-    let header = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
-    let last_event_id = header
-        .filter(|id| !id.is_empty())
-        .or(params.single("lastEventId")?);
+    let header = headers.get(LAST_EVENT_ID);
+    // What is no text is no id of this feed either, and is answered so.
+    let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let header = header.as_deref().filter(|id| !id.is_empty());
+    let last_event_id = header.or(params.single("lastEventId")?);
     let subscriber = Arc::clone(&app.feed)
         .subscribe(wanted, last_event_id)
         .await?;

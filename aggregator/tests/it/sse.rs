@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use evp_shared::clock::Clock;
-use evp_shared::frame::ProducerId;
+use evp_shared::frame::{Frame, ProducerId};
 use evp_shared::stream::{EntryId, FollowLimits, Life};
 use evp_shared::testing::PATIENCE;
 use evp_shared::testing::events::{TestEvent, frame_of};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::service::TestAggregator;
@@ -36,6 +36,14 @@ impl SseClient {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
+        Self {
+            last_id: last_id.map(str::to_owned),
+            ..Self::send(request).await
+        }
+    }
+
+    /// Opens the stream that `request` asks for.
+    pub(crate) async fn send(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -45,7 +53,7 @@ impl SseClient {
             text: String::new(),
             told: VecDeque::new(),
             is_greeted: false,
-            last_id: last_id.map(str::to_owned),
+            last_id: None,
         };
         // From here on nothing that is appended is missed.
         client.more().await;
@@ -141,12 +149,17 @@ impl TestAggregator {
         number: u32,
         events: &[TestEvent],
     ) -> EntryId {
-        let stream = self.redis.stream(2);
-        let hello = stream.hello(partition, Life::UNKNOWN, None).await.unwrap();
         let now_ms = Clock::system().now_ms();
         let frame = frame_of(ProducerId::new(partition, 9), number, now_ms, events);
+        self.append_frame(partition, &frame).await
+    }
+
+    /// Appends a frame, perhaps once more: as ingest does when it had no answer.
+    pub(crate) async fn append_frame(&self, partition: u16, frame: &Frame) -> EntryId {
+        let stream = self.redis.stream(2);
+        let hello = stream.hello(partition, Life::UNKNOWN, None).await.unwrap();
         stream
-            .append(partition, hello.life, &[frame])
+            .append(partition, hello.life, std::slice::from_ref(frame))
             .await
             .unwrap();
         let none = FollowLimits {

@@ -1,7 +1,9 @@
 //! A client of the live stream that was away comes back.
 
+use evp_shared::clock::Clock;
+use evp_shared::frame::ProducerId;
 use evp_shared::stream::{Commit, EntryAck, EntryId, KeptWindow, Life};
-use evp_shared::testing::events::TestEvent;
+use evp_shared::testing::events::{TestEvent, frame_of};
 use fred::interfaces::HashesInterface as _;
 use reqwest::Method;
 
@@ -67,6 +69,52 @@ async fn a_restart_of_the_aggregator_shows_no_gap_and_no_repeat() {
 }
 
 #[tokio::test]
+async fn a_frame_that_was_appended_twice_is_shown_once_across_a_resume() {
+    let service = TestAggregator::start().await.greeted().await;
+    let frame = |partition, number, id: &str| {
+        let now_ms = Clock::system().now_ms();
+        let events = [TestEvent::new(id, "click")];
+        frame_of(ProducerId::new(partition, 9), number, now_ms, &events)
+    };
+    let (seen, first, other) = (
+        frame(0, 0, "seen"),
+        frame(0, 1, "first"),
+        frame(1, 0, "other"),
+    );
+    let mut client = SseClient::open(&service, "", None).await;
+    service.append_frame(0, &seen).await;
+    assert_eq!(client.events(1).await, ["seen"]);
+    let last_id = client.last_id.clone();
+    drop(client);
+    // One that begins anew knows no frame from before.
+    let service = service.restart().await;
+    for again in [&seen, &first, &seen, &first] {
+        service.append_frame(0, again).await;
+    }
+    service.append_frame(1, &other).await;
+    let mut client = SseClient::open(&service, "", last_id.as_deref()).await;
+    let mut events = client.events(2).await;
+    events.sort();
+    assert_eq!(events, ["first", "other"]);
+    // They come once more to the reader that follows, and to one who comes back to it.
+    for (partition, again) in [(0, &seen), (1, &other), (0, &first)] {
+        service.append_frame(partition, again).await;
+    }
+    service
+        .append(0, 2, &[TestEvent::new("next", "click")])
+        .await;
+    assert_eq!(client.events(1).await, ["next"]);
+    let mut client = SseClient::open(&service, "", last_id.as_deref()).await;
+    let mut events = client.events(3).await;
+    service
+        .append(1, 3, &[TestEvent::new("then", "click")])
+        .await;
+    events.extend(client.events(1).await);
+    events.sort();
+    assert_eq!(events, ["first", "next", "other", "then"]);
+}
+
+#[tokio::test]
 async fn one_that_is_told_nothing_for_long_goes_on_from_the_last_metrics() {
     let service = TestAggregator::start().await.greeted().await;
     let mut client = SseClient::open(&service, "?type=rare", None).await;
@@ -118,6 +166,20 @@ async fn an_id_of_no_feed_or_another_life_starts_anew() {
         .next()
         .await;
     assert_eq!(told.name, "reset");
+    let no_text = reqwest::header::HeaderValue::from_bytes(b"\xff\xfe").unwrap();
+    let requests = [
+        service
+            .request(Method::GET, "/stream")
+            .header("last-event-id", no_text),
+        service.request(Method::GET, "/stream?lastEventId=%ff%fe"),
+    ];
+    for request in requests {
+        let told = SseClient::send(request).await.next().await;
+        assert_eq!(
+            (told.name.as_str(), &told.data["reason"]),
+            ("reset", &"unknown_id".into())
+        );
+    }
 
     let last_id = SseClient::open(&service, "", None).await.metrics().await.id;
     let key = service.redis.keys().partition(0).life;
