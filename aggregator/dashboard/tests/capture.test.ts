@@ -74,9 +74,22 @@ describe("capture", () => {
 describe("the sender", () => {
   const ok = { accepted: 1, duplicates: 0, rejectedCount: 0, rejected: [] };
 
-  function start(post: (body: OutgoingEvent[]) => Promise<typeof ok>) {
+  let kept: OutgoingEvent[] = [];
+  beforeEach(() => {
+    kept = [];
+  });
+
+  function start(post: (body: OutgoingEvent[], isLast: boolean) => Promise<typeof ok>) {
     const deliveries: Delivery[] = [];
-    const sender = startSender({ post, now: () => Date.now() }, (each) => deliveries.push(each));
+    const deps = {
+      post,
+      now: () => Date.now(),
+      leftOver: () => kept.splice(0),
+      keep: (events: OutgoingEvent[]) => {
+        kept = [...events];
+      },
+    };
+    const sender = startSender(deps, (each) => deliveries.push(each));
     return { sender, deliveries };
   }
 
@@ -107,6 +120,55 @@ describe("the sender", () => {
     await vi.advanceTimersByTimeAsync(2_001);
     expect(bodies).toEqual([["a"], ["a"], ["a"]]);
     expect(deliveries.map(({ outcome }) => outcome)).toEqual(["retrying", "retrying", "accepted"]);
+  });
+
+  it("sends all that waits, and what has no answer, when the page is left", async () => {
+    const last: string[] = [];
+    const { sender } = start((body, isLast) => {
+      if (!isLast) return new Promise(() => {});
+      last.push(...body.map(({ eventId }) => eventId));
+      return Promise.resolve(ok);
+    });
+    const ids = Array.from({ length: 120 }, (_, at) => `e${at}`);
+    for (const id of ids.slice(0, 60)) sender.send(outgoing(id));
+    await vi.advanceTimersByTimeAsync(200);
+    for (const id of ids.slice(60)) sender.send(outgoing(id));
+    sender.leave();
+    sender.stop();
+    expect(last).toEqual(ids);
+    expect(kept).toEqual([]);
+  });
+
+  it("keeps for the next page what is more than may outlive this one", async () => {
+    const sent: string[] = [];
+    const sizes: number[] = [];
+    const post = (body: OutgoingEvent[], isLast: boolean) => {
+      sent.push(...body.map(({ eventId }) => eventId));
+      if (isLast) sizes.push(new TextEncoder().encode(JSON.stringify(body)).length);
+      return Promise.resolve(ok);
+    };
+    const { sender } = start(post);
+    const ids = Array.from({ length: 500 }, (_, at) => `e${at}`);
+    for (const id of ids) sender.send({ ...outgoing(id), payload: { label: "ü".repeat(60) } });
+    sender.leave();
+    sender.stop();
+    expect(sizes).toHaveLength(1);
+    expect(sizes[0]).toBeLessThan(64 * 1024);
+    expect(sent.length).toBeGreaterThan(200);
+    expect(kept).toHaveLength(500 - sent.length);
+    start(post);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(sent).toEqual(ids);
+    expect(kept).toEqual([]);
+  });
+
+  it("keeps what is refused for now after the page was left", async () => {
+    const { sender } = start(() => Promise.reject(new ApiError(503, {})));
+    sender.send(outgoing("a"));
+    sender.leave();
+    sender.stop();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(kept.map(({ eventId }) => eventId)).toEqual(["a"]);
   });
 
   it("gives up what is wrong", async () => {

@@ -60,7 +60,7 @@ it("arrows scroll what has the focus and can be scrolled, and move among rows el
 
 it("an empty list leaves the arrows to the browser", () => {
   const rows = [{ id: "one" }];
-  const { result, rerender } = renderHook((items: typeof rows) => useSelection(items), {
+  const { result, rerender } = renderHook((items: typeof rows) => useSelection(items, null), {
     initialProps: [] as typeof rows,
   });
   expect(fireEvent.keyDown(window, { key: "ArrowDown" })).toBe(true);

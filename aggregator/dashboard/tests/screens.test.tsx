@@ -1,5 +1,5 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as fixture from "../fixture/answers.ts";
@@ -51,19 +51,25 @@ function problem(status: number, body: Record<string, unknown>): Response {
   return new Response(JSON.stringify({ title: "it failed", ...body }), { status });
 }
 
-/** A live stream that never opens, and fails if the test says so. */
-function stream({ fails }: { fails: boolean }): void {
+/** A live stream that never opens, and fails if the test says so; gives what tells it something. */
+function stream({ fails }: { fails: boolean }): (name: string, data: unknown) => void {
+  const sources: EventTarget[] = [];
   class Source extends EventTarget {
     onerror: (() => void) | null = null;
 
     constructor() {
       super();
+      sources.push(this);
       if (fails) queueMicrotask(() => this.onerror?.());
     }
 
     close(): void {}
   }
   vi.stubGlobal("EventSource", Source);
+  return (name, data) => {
+    const frame = new MessageEvent(name, { data: JSON.stringify(data) });
+    act(() => void sources.at(-1)?.dispatchEvent(frame));
+  };
 }
 
 function show(children: ReactNode): void {
@@ -193,6 +199,22 @@ describe("Events", () => {
     fireEvent.click(await screen.findByRole("button", { name: "Go on" }));
     await waitFor(() => expect(window.location.search).toBe("?cursor=further"));
   });
+
+  it("says of an export that failed nothing under other filters", async () => {
+    serve({
+      "/events": (_, init) =>
+        new Headers(init?.headers).has("accept")
+          ? problem(503, { title: "busy" })
+          : { items: [eventAt(NOW)], nextCursor: null, prevCursor: null },
+    });
+    show(<Browse />);
+    fireEvent.click(await screen.findByText("Export NDJSON"));
+    expect(await screen.findByText("Export failed: try again")).toBeTruthy();
+    const field = screen.getByLabelText("Add a type");
+    fireEvent.input(field, { target: { value: "click" } });
+    fireEvent.keyDown(field, { key: "Enter" });
+    expect(await screen.findByText("Export NDJSON")).toBeTruthy();
+  });
 });
 
 describe("Pipeline", () => {
@@ -204,6 +226,44 @@ describe("Pipeline", () => {
     expect(await screen.findByText(/MongoDB does not answer/)).toBeTruthy();
     expect(screen.getByText("MongoDB is away.")).toBeTruthy();
     expect(await screen.findAllByText("Document failed validation")).toHaveLength(3);
+  });
+
+  it("forgets what was chosen and opened under another filter", async () => {
+    const letters = fixture.deadLetters(NOW);
+    serve({ "/admin/dead-letters": () => letters });
+    show(<PipelineScreen />);
+    fireEvent.click((await screen.findAllByLabelText(/Choose the dead letter of/))[0] as Element);
+    expect(screen.getByRole("button", { name: "Replay 1" })).toBeTruthy();
+    fireEvent.click(screen.getAllByText("Document failed validation")[0] as Element);
+    expect(await screen.findByRole("complementary")).toBeTruthy();
+    const filter = (value: string) => {
+      const field = screen.getByLabelText("Type of the event");
+      fireEvent.change(field, { target: { value } });
+      fireEvent.keyDown(field, { key: "Enter" });
+    };
+    filter("click");
+    expect(await screen.findByRole("button", { name: "Replay all" })).toBeTruthy();
+    expect(screen.queryByRole("complementary")).toBeNull();
+    filter("");
+    await waitFor(() => expect(window.location.search).toBe(""));
+    expect(screen.getByRole("button", { name: "Replay all" })).toBeTruthy();
+  });
+
+  it("lets nothing be chosen while the letters of another filter are still shown", async () => {
+    const never = new Promise<Response>(() => {});
+    const letters = fixture.deadLetters(NOW);
+    serve({
+      "/admin/dead-letters": (url) => (url.searchParams.has("type") ? never : letters),
+    });
+    show(<PipelineScreen />);
+    const ticks = await screen.findAllByLabelText(/Choose/);
+    expect(ticks.map((tick) => tick.hasAttribute("disabled"))).not.toContain(true);
+    const field = screen.getByLabelText("Type of the event");
+    fireEvent.change(field, { target: { value: "click" } });
+    fireEvent.keyDown(field, { key: "Enter" });
+    await waitFor(() => expect(window.location.search).toBe("?type=click"));
+    const left = screen.getAllByLabelText(/Choose/);
+    expect(left.map((tick) => tick.hasAttribute("disabled"))).not.toContain(false);
   });
 
   it("replays the chosen ones only after a dry run and a confirmation", async () => {
@@ -275,6 +335,20 @@ describe("Letter", () => {
 });
 
 describe("Get started", () => {
+  it("says no more that sending failed once an event has arrived", async () => {
+    const tell = stream({ fails: false });
+    serve({
+      "/admin/info": () => fixture.info("127.0.0.1:8080"),
+      "/events": () => problem(503, { title: "overloaded", retryable: true }),
+    });
+    show(<Start />);
+    fireEvent.click(await screen.findByRole("button", { name: "Send one from here" }));
+    expect(await screen.findByRole("alert")).toBeTruthy();
+    tell("event", eventAt(NOW));
+    expect(await screen.findByText("See all of them live")).toBeTruthy();
+    expect(screen.queryByRole("alert")).toBeNull();
+  });
+
   it("sends again what failed when told to", async () => {
     stream({ fails: false });
     const asked = serve({
@@ -291,6 +365,20 @@ describe("Get started", () => {
 });
 
 describe("Live", () => {
+  it("says that events may be missing until it is told that this was read", async () => {
+    const tell = stream({ fails: false });
+    serve();
+    show(<Live />);
+    tell("reset", { reason: "left_window" });
+    expect(await screen.findByText(/The stream began anew/)).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "Dismiss" }));
+    expect(screen.queryByText(/The stream began anew/)).toBeNull();
+    tell("reset", { reason: "torn" });
+    expect(screen.getByText(/The stream began anew/)).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "Clear" }));
+    expect(screen.queryByText(/The stream began anew/)).toBeNull();
+  });
+
   it("says why the stream is refused", async () => {
     stream({ fails: true });
     const detail = "type: no type may begin with __";

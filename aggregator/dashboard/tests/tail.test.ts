@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import type { EventItem } from "../src/api/types.ts";
 import {
   append,
+  breakOff,
   clear,
   EMPTY_TAIL,
   hold,
+  mend,
   release,
   TAIL_EVENTS,
   waiting,
@@ -44,6 +46,19 @@ describe("a tail", () => {
     const paused = append(hold(append(EMPTY_TAIL, events(1, 1))), events(1));
     expect(paused.placed).toBe(2);
     expect(release(paused).placed).toBe(3);
+  });
+
+  it.each([
+    ["shown", false],
+    ["held", true],
+  ])("says no more of a gap that has left what is %s", (_, isHeld) => {
+    const begun = append(isHeld ? hold(EMPTY_TAIL) : EMPTY_TAIL, events(1));
+    const fill = events(...Array.from({ length: TAIL_EVENTS }, (_, at) => at));
+    const filled = append(breakOff(begun), fill);
+    expect(filled.gap).toBe(1);
+    expect(append(filled, events(2)).gap).toBeNull();
+    expect(mend(filled).gap).toBeNull();
+    expect(clear(filled).gap).toBeNull();
   });
 
   it("stays paused when it is cleared", () => {

@@ -19,18 +19,27 @@ export type Delivery =
 export interface SenderDeps {
   post: (body: OutgoingEvent[], isLast: boolean) => Promise<Accepted>;
   now: () => number;
+  /** What was left over by the page before; they are given out once. */
+  leftOver: () => OutgoingEvent[];
+  keep: (events: OutgoingEvent[]) => void;
 }
 
 const LINGER_MS = 200;
 const BATCH_EVENTS = 50;
 /** Nothing queues without a bound; the newest are kept, as they are what is looked at. */
 const QUEUE_EVENTS = 500;
+/** A browser lets 64 KiB outlive a page, in all requests together. */
+const LAST_BYTES = 60_000;
+const LEFT_OVER = "evp-left-over";
 const WAIT_FIRST_MS = 1_000;
 const WAIT_MAX_MS = 15_000;
 
 export interface Sender {
   send(event: OutgoingEvent): void;
-  /** Sends what waits with a request that outlives the page. */
+  /**
+   * Sends what has no answer yet with a request that outlives the page; what is too much for one is
+   * kept for the next page of the tab.
+   */
   leave(): void;
   stop(): void;
 }
@@ -40,6 +49,12 @@ export function sendTo(ingestUrl: string): SenderDeps {
     now: () => performance.now(),
     post: (body, isLast) =>
       post<Accepted>(`${ingestUrl}/events?ids=none`, body, { keepalive: isLast }),
+    leftOver() {
+      const text = sessionStorage.getItem(LEFT_OVER);
+      sessionStorage.removeItem(LEFT_OVER);
+      return text === null ? [] : JSON.parse(text);
+    },
+    keep: (events) => sessionStorage.setItem(LEFT_OVER, JSON.stringify(events)),
   };
 }
 
@@ -48,25 +63,25 @@ export function sendTo(ingestUrl: string): SenderDeps {
  * repetition with the same `eventId` is harmless.
  */
 export function startSender(deps: SenderDeps, onDelivery: (delivery: Delivery) => void): Sender {
-  let queue: OutgoingEvent[] = [];
+  let queue = deps.leftOver();
+  /** Sent, and not answered yet. */
+  let underWay: OutgoingEvent[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let isSending = false;
   let failures = 0;
   let isStopped = false;
 
   const schedule = (ms: number) => {
-    if (timer !== undefined || isSending || isStopped || queue.length === 0) return;
+    if (timer !== undefined || underWay.length > 0 || isStopped || queue.length === 0) return;
     timer = setTimeout(() => {
       timer = undefined;
-      void flush(false);
+      void flush(queue.splice(0, BATCH_EVENTS), false);
     }, ms);
   };
 
-  const flush = async (isLast: boolean) => {
-    const batch = queue.splice(0, BATCH_EVENTS);
+  const flush = async (batch: OutgoingEvent[], isLast: boolean) => {
     if (batch.length === 0) return;
     const eventIds = batch.map(({ eventId }) => eventId);
-    isSending = true;
+    underWay = batch;
     const began = deps.now();
     try {
       await deps.post(batch, isLast);
@@ -77,25 +92,45 @@ export function startSender(deps: SenderDeps, onDelivery: (delivery: Delivery) =
       if (error instanceof ApiError && error.retryable) {
         failures += 1;
         queue = [...batch, ...queue].slice(-QUEUE_EVENTS);
+        if (isStopped) deps.keep(queue);
         onDelivery({ eventIds, outcome: "retrying", reason });
       } else {
         onDelivery({ eventIds, outcome: "refused", reason });
       }
     }
-    isSending = false;
+    if (underWay === batch) underWay = [];
     const wait = failures === 0 ? LINGER_MS : WAIT_FIRST_MS * 2 ** (failures - 1);
     schedule(Math.min(wait, WAIT_MAX_MS));
   };
 
+  schedule(LINGER_MS);
   return {
     send(event) {
       queue = [...queue, event].slice(-QUEUE_EVENTS);
       schedule(LINGER_MS);
     },
-    leave: () => void flush(true),
+    leave() {
+      // What is under way ends with the page: sent once more, it is still stored once.
+      const waiting = [...underWay, ...queue];
+      const last = waiting.slice(0, fitting(waiting));
+      queue = waiting.slice(last.length);
+      if (queue.length > 0) deps.keep(queue);
+      void flush(last, true);
+    },
     stop() {
       isStopped = true;
       clearTimeout(timer);
     },
   };
+}
+
+/** How many of these may outlive the page. */
+function fitting(events: OutgoingEvent[]): number {
+  let bytes = 0;
+  const encoder = new TextEncoder();
+  const beyond = events.findIndex((event) => {
+    bytes += encoder.encode(JSON.stringify(event)).length + 1;
+    return bytes > LAST_BYTES;
+  });
+  return beyond < 0 ? events.length : beyond;
 }

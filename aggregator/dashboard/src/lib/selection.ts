@@ -1,5 +1,5 @@
-import { useState } from "react";
 import { type KeyMap, useKeys } from "./keys.ts";
+import { useScoped } from "./scoped.ts";
 
 export interface Selection<T> {
   /** The row that j and k move. */
@@ -11,14 +11,15 @@ export interface Selection<T> {
 
 /**
  * Moves through a list with j, k, Enter and Escape. What is opened stays so when the list changes
- * under it: the item itself is kept, not its place.
+ * under it: the item itself is kept, not its place. In a list of another `scope` nothing is.
  */
 export function useSelection<T extends { id: string }>(
   items: readonly T[],
+  scope: unknown,
   onMove?: (index: number) => void,
 ): Selection<T> {
-  const [active, setActive] = useState<string | null>(null);
-  const [opened, setOpened] = useState<T | null>(null);
+  const [active, setActive] = useScoped<string | null>(scope, null);
+  const [opened, setOpened] = useScoped<T | null>(scope, null);
   const move = (by: number) => {
     const at = items.findIndex(({ id }) => id === active);
     const next = at < 0 ? 0 : Math.min(items.length - 1, Math.max(0, at + by));

@@ -16,8 +16,8 @@ export interface Tail {
   readonly received: number;
   /** Shown since the beginning: numbers the rows, as an event that is sent twice comes twice. */
   readonly placed: number;
-  /** Why the feed began anew, when events may be missing in between. */
-  readonly gap: string | null;
+  /** How many were received when the feed began anew: events may be missing there. */
+  readonly gap: number | null;
 }
 
 export const EMPTY_TAIL: Tail = {
@@ -35,16 +35,19 @@ export const EMPTY_TAIL: Tail = {
 export function append(tail: Tail, events: readonly EventItem[]): Tail {
   if (events.length === 0) return tail;
   const received = tail.received + events.length;
+  // By then the place has left the list.
+  const gap = tail.gap !== null && received - tail.gap > TAIL_EVENTS ? null : tail.gap;
   const newestFirst = [...events].reverse();
   if (!tail.isHolding) {
     const shown = newestFirst.concat(tail.shown).slice(0, TAIL_EVENTS);
-    return { ...tail, received, shown, placed: tail.placed + events.length };
+    return { ...tail, received, gap, shown, placed: tail.placed + events.length };
   }
   const held = newestFirst.concat(tail.held);
   const excess = Math.max(0, held.length - TAIL_EVENTS);
   return {
     ...tail,
     received,
+    gap,
     held: excess === 0 ? held : held.slice(0, TAIL_EVENTS),
     forgotten: tail.forgotten + excess,
   };
@@ -70,8 +73,13 @@ export function drop(tail: Tail, count: number): Tail {
   return { ...tail, dropped: tail.dropped + count };
 }
 
-export function breakOff(tail: Tail, reason: string): Tail {
-  return { ...tail, gap: reason };
+export function breakOff(tail: Tail): Tail {
+  return { ...tail, gap: tail.received };
+}
+
+/** Says no more that events may be missing. */
+export function mend(tail: Tail): Tail {
+  return { ...tail, gap: null };
 }
 
 /** How many events wait to be shown. */

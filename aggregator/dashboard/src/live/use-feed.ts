@@ -39,7 +39,7 @@ export function useFeed(options: FeedOptions): LiveFeed {
       onState: setState,
       onMetrics: setMetrics,
       onDropped: (count) => setTail((before) => drop(before, count)),
-      onReset: (reason) => setTail((before) => breakOff(before, reason)),
+      onReset: () => setTail(breakOff),
     });
     feed.current = opened;
     const stopWatching = whileHidden(

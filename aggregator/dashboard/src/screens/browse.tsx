@@ -62,7 +62,7 @@ export default function Browse() {
 function Pages({ filters }: { filters: EventFilters }) {
   const { page, older, newer } = usePages(filters);
   const items = page.data?.items ?? [];
-  const selection = useSelection(items, (index) =>
+  const selection = useSelection(items, filters, (index) =>
     document.querySelectorAll("tbody tr")[index]?.scrollIntoView({ block: "nearest" }),
   );
   useKeys({ "]": () => older?.(), "[": () => newer?.() });

@@ -3,11 +3,11 @@ import { useRef } from "react";
 import { Link, useSearchParams } from "wouter";
 import type { EventItem } from "../api/types.ts";
 import { useColours } from "../lib/colours.ts";
-import { isFiltered, readFilters, writeFilters } from "../lib/filters.ts";
+import { type EventFilters, isFiltered, readFilters, writeFilters } from "../lib/filters.ts";
 import { count, preview, rate, time } from "../lib/format.ts";
 import { useKeys } from "../lib/keys.ts";
 import { type Selection, useSelection } from "../lib/selection.ts";
-import { clear, hold, release, type Tail, waiting } from "../live/tail.ts";
+import { clear, hold, mend, release, type Tail, waiting } from "../live/tail.ts";
 import { type LiveFeed, useFeed } from "../live/use-feed.ts";
 import { FeedStatus } from "../ui/feed-status.tsx";
 import { FilterBar } from "../ui/filter-bar.tsx";
@@ -77,12 +77,19 @@ export default function Live() {
       </FilterBar>
       <Summary feed={feed} />
       {tail.gap !== null && (
-        <Notice tone="warn">
+        <Notice
+          tone="warn"
+          action={
+            <button type="button" className="button" onClick={() => setTail(mend)}>
+              Dismiss
+            </button>
+          }
+        >
           The stream began anew: events may be missing here, none is missing in storage.{" "}
           <Link href="/browse">Look among the stored ones</Link>.
         </Notice>
       )}
-      <Stream feed={feed} filtered={isFiltered(filters)} />
+      <Stream feed={feed} filters={filters} />
     </div>
   );
 }
@@ -112,7 +119,7 @@ function Summary({ feed }: { feed: LiveFeed }) {
   );
 }
 
-function Stream({ feed, filtered }: { feed: LiveFeed; filtered: boolean }) {
+function Stream({ feed, filters }: { feed: LiveFeed; filters: EventFilters }) {
   const { tail, setTail } = feed;
   const viewport = useRef<HTMLElement>(null);
   const colourOf = useColours();
@@ -123,7 +130,7 @@ function Stream({ feed, filtered }: { feed: LiveFeed; filtered: boolean }) {
     overscan: 12,
     getItemKey: (index) => tail.placed - index,
   });
-  const selection = useSelection(tail.shown, (index) => {
+  const selection = useSelection(tail.shown, filters, (index) => {
     setTail(hold);
     rows.scrollToIndex(index);
   });
@@ -152,7 +159,7 @@ function Stream({ feed, filtered }: { feed: LiveFeed; filtered: boolean }) {
           label="Events, newest first"
           onScroll={scrolled}
         >
-          {tail.shown.length === 0 && <Quiet feed={feed} filtered={filtered} />}
+          {tail.shown.length === 0 && <Quiet feed={feed} filtered={isFiltered(filters)} />}
           <ul style={{ height: rows.getTotalSize() }}>
             {rows.getVirtualItems().map((row) => {
               const event = tail.shown[row.index];

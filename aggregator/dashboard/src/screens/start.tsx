@@ -99,7 +99,7 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
           </button>
         </div>
       )}
-      {send.error && <Failure error={send.error} onRetry={() => send.mutate()} />}
+      {send.error && !first && <Failure error={send.error} onRetry={() => send.mutate()} />}
     </Panel>
   );
 }

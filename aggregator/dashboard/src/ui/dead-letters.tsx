@@ -4,22 +4,25 @@ import { useSearchParams } from "wouter";
 import { deadLettersQuery } from "../api/queries.ts";
 import type { DeadLetter, DeadLetterChoice, DeadLetterFilter } from "../api/types.ts";
 import { bytes, count, time } from "../lib/format.ts";
+import { useScoped } from "../lib/scoped.ts";
 import { useSelection } from "../lib/selection.ts";
 import { type Action, ActionDialog } from "./action-dialog.tsx";
 import { TextFilter } from "./filter-bar.tsx";
 import { Letter } from "./letter.tsx";
 import { Empty, Failure, Loading, Panel } from "./parts.tsx";
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** What could never be stored: look at it, mend the cause, replay it. */
 export function DeadLetters() {
   const [search, setSearch] = useSearchParams();
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [action, setAction] = useState<Action | null>(null);
   const filter = readFilter(search);
+  const [chosen, setChosen] = useScoped<ReadonlySet<string>>(filter, NONE);
   const cursor = search.get("cursor");
   const page = useQuery(deadLettersQuery(filter, cursor));
   const items = page.data?.items ?? [];
-  const selection = useSelection(items);
+  const selection = useSelection(items, filter);
 
   const set = (name: string, value: string | undefined | null) =>
     setSearch((before) => {
@@ -73,7 +76,7 @@ export function DeadLetters() {
             <TextFilter
               label="Since"
               placeholder="since: -1h, or a time"
-              value={filter.from}
+              value={filter.from?.toString()}
               onChange={(value) => set("from", value)}
             />
           </search>
@@ -89,6 +92,7 @@ export function DeadLetters() {
               items={items}
               active={selection.active}
               chosen={chosen}
+              isOld={page.isPlaceholderData}
               onChoose={setChosen}
               onOpen={selection.open}
             />
@@ -122,7 +126,7 @@ export function DeadLetters() {
           onClose={(isDone) => {
             setAction(null);
             if (isDone) {
-              setChosen(new Set());
+              setChosen(NONE);
               selection.close();
             }
           }}
@@ -136,11 +140,13 @@ interface LetterTableProps {
   items: DeadLetter[];
   active: string | null;
   chosen: ReadonlySet<string>;
+  /** They are those of the page or the filter before. */
+  isOld: boolean;
   onChoose: (chosen: ReadonlySet<string>) => void;
   onOpen: (letter: DeadLetter) => void;
 }
 
-function LetterTable({ items, active, chosen, onChoose, onOpen }: LetterTableProps) {
+function LetterTable({ items, active, chosen, isOld, onChoose, onOpen }: LetterTableProps) {
   const toggle = (id: string) => {
     const next = new Set(chosen);
     if (!next.delete(id)) next.add(id);
@@ -157,6 +163,7 @@ function LetterTable({ items, active, chosen, onChoose, onOpen }: LetterTablePro
                 type="checkbox"
                 aria-label="Choose all on this page"
                 checked={isAll}
+                disabled={isOld}
                 onChange={() => onChoose(new Set(isAll ? [] : items.map(({ id }) => id)))}
               />
             </th>
@@ -184,6 +191,7 @@ function LetterTable({ items, active, chosen, onChoose, onOpen }: LetterTablePro
                   type="checkbox"
                   aria-label={`Choose the dead letter of ${time(letter.at)}`}
                   checked={chosen.has(letter.id)}
+                  disabled={isOld}
                   onChange={() => toggle(letter.id)}
                 />
               </td>

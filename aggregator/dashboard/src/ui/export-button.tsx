@@ -10,7 +10,7 @@ export function ExportButton({ filters }: { filters: EventFilters }) {
   const [events, setEvents] = useState(0);
   const running = useRef<AbortController | null>(null);
   const saving = useMutation({
-    mutationFn: async () => {
+    mutationFn: async (filters: EventFilters) => {
       setEvents(0);
       running.current = new AbortController();
       const { content, isCut } = await exportEvents(filters, setEvents, running.current.signal);
@@ -19,6 +19,10 @@ export function ExportButton({ filters }: { filters: EventFilters }) {
     },
   });
   useEffect(() => () => running.current?.abort(), []);
+  // What is said of one export is not said of another one.
+  const isOfThese = JSON.stringify(saving.variables) === JSON.stringify(filters);
+  const { data, error } = isOfThese ? saving : { data: undefined, error: null };
+  const failed = error && !isCancelled(error) ? error : null;
   if (saving.isPending) {
     return (
       <button type="button" className="button" onClick={() => running.current?.abort()}>
@@ -28,18 +32,22 @@ export function ExportButton({ filters }: { filters: EventFilters }) {
     );
   }
   return (
-    <button type="button" className="button" onClick={() => saving.mutate()} title={hint(saving)}>
+    <button
+      type="button"
+      className="button"
+      onClick={() => saving.mutate(filters)}
+      title={failed?.message ?? hint(data)}
+    >
       <Icon name="export" size={15} />
-      {saving.isError && !isCancelled(saving.error) ? "Export failed: try again" : "Export NDJSON"}
-      {saving.data === true && <span className="soft">first {compact(EXPORT_EVENTS)}</span>}
+      {failed ? "Export failed: try again" : "Export NDJSON"}
+      {data === true && <span className="soft">first {compact(EXPORT_EVENTS)}</span>}
     </button>
   );
 }
 
-function hint({ data, error }: { data?: boolean; error: Error | null }): string {
-  if (error && !isCancelled(error)) return error.message;
+function hint(isCut?: boolean): string {
   const bound = `The newest ${count(EXPORT_EVENTS)} that match, one per line`;
-  return data === true ? `${bound}. For more, narrow the time or use curl` : bound;
+  return isCut === true ? `${bound}. For more, narrow the time or use curl` : bound;
 }
 
 function isCancelled(error: Error): boolean {
