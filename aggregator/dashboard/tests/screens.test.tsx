@@ -309,7 +309,8 @@ describe("ActionDialog", () => {
         const { dryRun, ...rest } = JSON.parse(String(init?.body));
         bodies.push(rest);
         const outcome = { ...fixture.actionOutcome(NOW), dryRun };
-        return dryRun ? outcome : { ...outcome, purged: 3, remaining: 0 };
+        const from = NOW - 3_600_000;
+        return { ...outcome, from, ...(dryRun ? {} : { purged: 3, remaining: 0 }) };
       },
     });
     const filter = { reason: "refused_by_store", from: "-1h" };
@@ -318,7 +319,8 @@ describe("ActionDialog", () => {
     await screen.findByText(/Dry run/);
     fireEvent.click(screen.getByRole("button", { name: "Delete 3 for good" }));
     expect(await screen.findByText("3 deleted, 0 remain.")).toBeTruthy();
-    expect(bodies).toEqual([{ filter }, { filter: { ...filter, to: NOW } }]);
+    const counted = { ...filter, from: NOW - 3_600_000, to: NOW };
+    expect(bodies).toEqual([{ filter }, { filter: counted }]);
   });
 });
 

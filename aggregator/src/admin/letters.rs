@@ -75,6 +75,9 @@ pub struct LetterWhole {
 pub struct Done {
     /// Whether nothing was changed.
     pub dry_run: bool,
+    /// Unix ms from which on those that match a filter with a `from` were kept. As `filter.from` of
+    /// a later request it means the same ones, where a relative time would have moved.
+    pub from: Option<u64>,
     /// Unix ms before which those that match a filter were kept; `None` for ids. As `filter.to` of a
     /// later request it leaves out what is kept since.
     pub to: Option<u64>,
@@ -167,6 +170,7 @@ impl Admin {
         if dry_run || matched == 0 {
             return Ok(Done {
                 dry_run,
+                from: filter.from_ms,
                 to: filter.to_ms,
                 matched,
                 remaining: matched,
@@ -214,6 +218,7 @@ impl Admin {
         let of = |wanted| if wanted == operation { handled } else { 0 };
         Ok(Done {
             dry_run: false,
+            from: filter.from_ms,
             to: filter.to_ms,
             matched,
             replayed: of(Operation::Replay),

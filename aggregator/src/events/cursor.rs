@@ -5,6 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::filter::{Filter, Window};
 use super::position::{Direction, Order, Position};
+use crate::auth::Tenant;
+use crate::error::{QueryError, bad_cursor};
+use crate::params::Params;
 
 const VERSION: u8 = 1;
 /// Version, order, timestamp, id, window.
@@ -35,6 +38,26 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// What a list is of and, on its later pages, where it goes on. The window of all pages is that
+    /// of the first one.
+    ///
+    /// # Errors
+    /// The first parameter with a value it does not take; `cursor_invalid` for a cursor of other
+    /// filters.
+    pub fn of_list(
+        tenant: Tenant,
+        params: &Params,
+        now_ms: u64,
+    ) -> Result<(Filter, Option<Self>), QueryError> {
+        let filter = Filter::parse(tenant, params, now_ms)?;
+        let Some(text) = params.single("cursor")? else {
+            return Ok((filter.first_page()?, None));
+        };
+        let cursor = Self::decode(text, &filter).ok_or_else(bad_cursor)?;
+        let window = cursor.window;
+        Ok((Filter { window, ..filter }, Some(cursor)))
+    }
+
     /// Writes the cursor of a list of `filter`.
     pub fn encode(&self, filter: &Filter) -> String {
         let mut bytes = Vec::with_capacity(BODY_BYTES + CHECK_BYTES);
@@ -117,7 +140,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::auth::Tenant;
 
     fn filter(types: &[&str], user_id: Option<&str>) -> Filter {
         Filter {
@@ -164,6 +186,55 @@ mod tests {
         #[test]
         fn any_text_is_read_without_panic(text in ".{0,100}") {
             prop_assert_eq!(Cursor::decode(&text, &filter(&[], None)), None);
+        }
+    }
+
+    #[test]
+    fn the_window_of_the_first_page_holds_on_all_pages() {
+        const HOUR_MS: u64 = 3_600_000;
+        let now_ms = 1_800_000_000_000;
+        let list = |query: &str, now_ms| {
+            let uri = format!("/events?{query}").parse().unwrap();
+            let params = Params::parse(&uri, &["from", "to", "cursor"]).unwrap();
+            Cursor::of_list(Tenant::named("default"), &params, now_ms)
+        };
+        let position = Position {
+            timestamp_ms: 5,
+            id: [7; 16],
+        };
+        // By the second page the whole window lies before what is an hour ago then.
+        for query in ["from=-1h", "from=-2h&to=-1h", "from=-1h&to=1800000000000"] {
+            let (filter, none) = list(query, now_ms).unwrap();
+            assert_eq!(none, None);
+            let cursor = Cursor {
+                order: Order::Id,
+                direction: Direction::Older,
+                position,
+                window: filter.window,
+            };
+            let later = format!("{query}&cursor={}", cursor.encode(&filter));
+            let read = list(&later, now_ms + 9 * HOUR_MS);
+            assert_eq!(read.unwrap(), (filter, Some(cursor)), "{query}");
+        }
+        let (filter, _) = list("from=1700000000&to=1800000000", now_ms).unwrap();
+        let window = filter.window;
+        let cursor = Cursor {
+            order: Order::Id,
+            direction: Direction::Older,
+            position,
+            window,
+        };
+        let text = cursor.encode(&filter);
+        for other in [
+            "from=1700000001&to=1800000000",
+            "from=1700000000",
+            "from=-1h",
+        ] {
+            let read = list(&format!("{other}&cursor={text}"), now_ms);
+            let Err(QueryError::Refused(problem)) = read else {
+                panic!("{other}: {read:?}");
+            };
+            assert_eq!(problem.member("parameter"), "cursor", "{other}");
         }
     }
 

@@ -57,7 +57,8 @@ impl Window {
 }
 
 impl Filter {
-    /// Reads `type`, `userId`, `sessionId`, `from` and `to`.
+    /// Reads `type`, `userId`, `sessionId`, `from` and `to`. A window that is relative to now may
+    /// have become empty on a later page, where another one holds: see [`Self::first_page`].
     ///
     /// # Errors
     /// The first parameter with a value it does not take.
@@ -76,9 +77,6 @@ impl Filter {
             from_ms: instant("from")?.unwrap_or(i64::MIN),
             to_ms: instant("to")?.unwrap_or(i64::MAX),
         };
-        if window.from_ms >= window.to_ms {
-            return Err(bad_parameter("to", "send a time after from"));
-        }
         Ok(Self {
             tenant,
             types: params.types("type", None, TYPES_MAX)?,
@@ -87,6 +85,17 @@ impl Filter {
             window,
             written_window: [written("from")?, written("to")?],
         })
+    }
+
+    /// As it is, for a list that begins.
+    ///
+    /// # Errors
+    /// Its window is empty.
+    pub fn first_page(self) -> Result<Self, Problem> {
+        if self.window.from_ms >= self.window.to_ms {
+            return Err(bad_parameter("to", "send a time after from"));
+        }
+        Ok(self)
     }
 
     /// The condition on the field of `index`, where the filter has one. Values are strings, so no
@@ -133,7 +142,8 @@ mod tests {
         assert_eq!((window.from_ms, window.to_ms), (now - 2 * hour, now - hour));
         assert_eq!(parse("").unwrap().window, Window::ALL);
         for wrong in ["from=-1h&to=-1h", "from=-1h&to=-2h"] {
-            assert_eq!(parse(wrong).unwrap_err().member("parameter"), "to");
+            let empty = parse(wrong).unwrap().first_page().unwrap_err();
+            assert_eq!(empty.member("parameter"), "to");
         }
     }
 
@@ -148,11 +158,8 @@ mod tests {
         ];
         for (query, name) in table {
             let query = if name == "to" { "from=6&to=5" } else { query };
-            assert_eq!(
-                parse(query).unwrap_err().member("parameter"),
-                name,
-                "{query}"
-            );
+            let read = parse(query).and_then(Filter::first_page);
+            assert_eq!(read.unwrap_err().member("parameter"), name, "{query}");
         }
     }
 }

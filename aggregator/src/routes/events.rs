@@ -15,10 +15,9 @@ use utoipa::ToSchema;
 
 use super::json;
 use crate::auth::Tenant;
-use crate::error::{QueryError, bad_cursor, bad_parameter};
+use crate::error::{QueryError, bad_parameter};
 use crate::event_json::EventJson;
 use crate::events::cursor::Cursor;
-use crate::events::filter::Filter;
 use crate::events::lookup::{Found, Wanted};
 use crate::params::Params;
 use crate::schema::problem::{ProblemSchema, Reading};
@@ -92,20 +91,13 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
-    let mut filter = Filter::parse(tenant, &params, app.clock.now_ms())?;
+    let (filter, cursor) = Cursor::of_list(tenant, &params, app.clock.now_ms())?;
     let as_lines = wants_lines(&headers);
     let limit = if as_lines {
         params.number("limit", u64::MAX, EXPORT_MAX)?
     } else {
         params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?
     };
-    let cursor = match params.single("cursor")? {
-        None => None,
-        Some(text) => Some(Cursor::decode(text, &filter).ok_or_else(bad_cursor)?),
-    };
-    if let Some(cursor) = cursor {
-        filter.window = cursor.window;
-    }
     if as_lines {
         return export::begin(&app, filter, cursor, limit).await;
     }

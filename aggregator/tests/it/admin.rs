@@ -186,7 +186,7 @@ async fn a_purge_deletes_what_was_meant_and_is_audited_once_it_is_no_dry_run() {
         .await;
     let to = dry["to"].take();
     let untouched = json!({
-        "dryRun": true, "to": null, "matched": 2, "replayed": 0, "purged": 0, "remaining": 2,
+        "dryRun": true, "from": null, "to": null, "matched": 2, "replayed": 0, "purged": 0, "remaining": 2,
     });
     assert_eq!((status, dry), (200, untouched));
     assert_eq!(audit.count_documents(doc! {}).await.unwrap(), 0);
@@ -249,7 +249,7 @@ async fn a_replay_appends_and_deletes_what_the_processor_is_through_with() {
     );
     assert!(done["to"].take().is_u64());
     let expected = json!({
-        "dryRun": false, "to": null, "matched": 1, "replayed": 1, "purged": 0, "remaining": 0,
+        "dryRun": false, "from": null, "to": null, "matched": 1, "replayed": 1, "purged": 0, "remaining": 0,
     });
     assert_eq!((status, done), (200, expected));
 }

@@ -157,8 +157,8 @@ export interface DeadLetterDetail extends DeadLetter {
 export interface DeadLetterFilter {
   reason?: string;
   type?: string;
-  from?: string;
-  /** A time as text, or Unix ms. */
+  /** Times as text, or Unix ms. */
+  from?: string | number;
   to?: string | number;
 }
 
@@ -167,7 +167,8 @@ export type DeadLetterChoice = { ids: string[] } | { filter: DeadLetterFilter };
 
 export interface ActionOutcome {
   dryRun: boolean;
-  /** Unix ms at which the filter ended; null where there was none. */
+  /** Unix ms between which the filter looked; null where there was no bound. */
+  from: number | null;
   to: number | null;
   matched: number;
   replayed: number;

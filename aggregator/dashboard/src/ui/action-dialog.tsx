@@ -98,8 +98,9 @@ export function ActionDialog({ action, onClose }: ActionDialogProps) {
   );
 }
 
-/** Only what the dry run counted: what became a dead letter since is not what was confirmed. */
+/** Just what the dry run counted: its times are absolute, and nothing that came since is meant. */
 function asCounted(choice: DeadLetterChoice, rehearsed?: ActionOutcome): DeadLetterChoice {
-  if (!("filter" in choice) || typeof rehearsed?.to !== "number") return choice;
-  return { filter: { ...choice.filter, to: rehearsed.to } };
+  if (!("filter" in choice) || !rehearsed) return choice;
+  const { from, to } = rehearsed;
+  return { filter: { ...choice.filter, from: from ?? undefined, to: to ?? undefined } };
 }

@@ -108,6 +108,7 @@ pub(crate) async fn list(
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
     let text = |name| Ok::<_, Problem>(params.single(name)?.map(str::to_owned));
+    let written = (params.single("from")?, params.single("to")?);
     let asked = FilterBody {
         reason: text("reason")?,
         event_type: text("type")?,
@@ -116,14 +117,17 @@ pub(crate) async fn list(
     };
     let filter = asked.read("", app.clock.now_ms())?;
     let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
-    let after = match params.single("cursor")? {
-        None => None,
-        Some(cursor) => Some(decode(cursor).ok_or_else(bad_cursor)?),
+    let (filter, after) = match params.single("cursor")? {
+        None => (filter, None),
+        Some(cursor) => {
+            let (filter, after) = go_on(filter, written, cursor).ok_or_else(bad_cursor)?;
+            (filter, Some(after))
+        }
     };
     let (items, next) = app.admin.letters(&filter, after.as_ref(), limit).await?;
     json(&LettersAnswer {
         items,
-        next_cursor: next.as_ref().map(encode),
+        next_cursor: next.map(|next| encode(&filter, &next)),
     })
 }
 
@@ -304,14 +308,37 @@ impl FilterBody {
     }
 }
 
-fn encode((at_ms, id): &(u64, LetterId)) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{at_ms} {id}"))
+type Place = (u64, LetterId);
+
+/// Where a list goes on, and the window of its first page: a relative one would move.
+fn encode(filter: &Filter, (at_ms, id): &Place) -> String {
+    let id = id.to_string();
+    // Numbers and texts always serialise.
+    let cursor = serde_json::to_vec(&(at_ms, filter.from_ms, filter.to_ms, id)).unwrap_or_default();
+    URL_SAFE_NO_PAD.encode(cursor)
 }
 
-fn decode(cursor: &str) -> Option<(u64, LetterId)> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let (at_ms, id) = text.split_once(' ')?;
-    Some((at_ms.parse().ok()?, id.parse().ok()?))
+/// The list of `cursor`; `None` when it is of another window than what was `written`.
+fn go_on(
+    filter: Filter,
+    written: (Option<&str>, Option<&str>),
+    cursor: &str,
+) -> Option<(Filter, Place)> {
+    let cursor = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (at_ms, from_ms, to_ms, id): (u64, Option<u64>, Option<u64>, String) =
+        serde_json::from_slice(&cursor).ok()?;
+    let holds = |written: Option<&str>, now: Option<u64>, first: Option<u64>| match written {
+        Some(text) if text.starts_with('-') => first.is_some(),
+        _ => now == first,
+    };
+    let is_same =
+        holds(written.0, filter.from_ms, from_ms) && holds(written.1, filter.to_ms, to_ms);
+    let filter = Filter {
+        from_ms,
+        to_ms,
+        ..filter
+    };
+    is_same.then_some((filter, (at_ms, id.parse().ok()?)))
 }
 
 #[cfg(test)]

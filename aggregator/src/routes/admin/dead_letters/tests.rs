@@ -53,9 +53,35 @@ fn a_field_that_is_wrong_is_named() {
 }
 
 #[test]
-fn a_cursor_reads_back() {
-    let place = (5, "1700000000000.3.5-1".parse().unwrap());
-    assert_eq!(decode(&encode(&place)), Some(place));
-    assert_eq!(decode("x"), None);
-    assert_eq!(decode(""), None);
+fn the_window_of_the_first_page_holds_on_all_pages() {
+    let place: Place = (5, "1700000000000.3.5-1".parse().unwrap());
+    let at = |now_ms, (from, to): (Option<&str>, Option<&str>)| {
+        let instant = |text: &str| Instant::Text(text.to_owned());
+        let asked = FilterBody {
+            from: from.map(instant),
+            to: to.map(instant),
+            ..FilterBody::default()
+        };
+        asked.read("", now_ms).unwrap()
+    };
+    let first = at(1_800_000_000_000, (Some("-1h"), None));
+    let cursor = encode(&first, &place);
+    let later = |written, cursor: &str| go_on(at(1_900_000_000_000, written), written, cursor);
+    let (window, after) = later((Some("-1h"), None), &cursor).unwrap();
+    assert_eq!((window.from_ms, after), (first.from_ms, place.clone()));
+
+    let absolute = (Some("1700000000"), Some("1800000000000"));
+    let cursor = encode(&at(1_800_000_000_000, absolute), &place);
+    assert!(later(absolute, &cursor).is_some());
+    let others = [
+        (Some("1700000001"), absolute.1),
+        (absolute.0, None),
+        (None, Some("-1h")),
+    ];
+    for other in others {
+        assert!(later(other, &cursor).is_none(), "{other:?}");
+    }
+    for wrong in ["x", "", "e30"] {
+        assert!(later((None, None), wrong).is_none(), "{wrong}");
+    }
 }
