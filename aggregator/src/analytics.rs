@@ -6,6 +6,7 @@
 pub mod answer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -14,7 +15,6 @@ use evp_shared::keys::SketchKind;
 use evp_shared::stream::{Stream, StreamError};
 use evp_shared::tasks::TaskPool;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use moka::sync::Cache as Kept;
 
 use self::answer::{AnalyticsAnswer, Counted, TimeRange, Unique};
 use crate::auth::Tenant;
@@ -24,9 +24,9 @@ use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
 
 /// How old an answer is when the next one is due.
-pub const FRESH: Duration = Duration::from_secs(10);
+const FRESH: Duration = Duration::from_secs(10);
 /// How old it may be when it is given out while the next one is read.
-pub const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_secs(60);
 
 /// Longest a reading waits for Redis.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -46,38 +46,30 @@ type Key = (Tenant, TimeRange);
 pub struct Analytics {
     stream: Stream,
     clock: Clock,
-    fresh: Cache<Key, Rendered>,
-    kept: Kept<Key, Arc<Rendered>>,
+    kept: Arc<Cache<Key, Rendered>>,
     refreshes: TaskPool,
 }
 
 /// An answer as it is sent.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Rendered {
     /// The body, JSON.
     pub body: Bytes,
-    /// What it is told from others by.
-    pub etag: String,
     /// When it was read.
     read_at: Instant,
+    /// Whether its successor is being read, or there.
+    is_renewed: AtomicBool,
 }
 
 impl Analytics {
     /// Reads over `stream`.
     pub fn new(stream: Stream, clock: Clock) -> Self {
-        let weigh =
-            |_: &Key, answer: &Arc<Rendered>| u32::try_from(answer.body.len()).unwrap_or(u32::MAX);
-        let kept = Kept::builder().weigher(weigh).time_to_live(STALE);
+        let weigh = |answer: &Rendered| answer.body.len();
+        let metrics = CacheMetrics::resolve();
         Self {
             stream,
             clock,
-            fresh: Cache::sized(
-                KEPT_BYTES_MAX,
-                |answer: &Rendered| answer.body.len(),
-                FRESH,
-                CacheMetrics::resolve(),
-            ),
-            kept: kept.max_capacity(KEPT_BYTES_MAX as u64).build(),
+            kept: Arc::new(Cache::sized(KEPT_BYTES_MAX, weigh, STALE, metrics)),
             refreshes: TaskPool::new("refresh", REFRESHES),
         }
     }
@@ -88,27 +80,24 @@ impl Analytics {
     /// [`QueryError::Counters`], only while there is none that is young enough.
     pub async fn get(&self, tenant: Tenant, range: TimeRange) -> Result<Arc<Rendered>, QueryError> {
         let key = (tenant, range);
-        let Some(kept) = self.kept.get(&key) else {
-            return self.refresh(key).await;
-        };
+        let kept = self.kept.get(key.clone(), self.bounded(&key)).await?;
         if self.clock.now() - kept.read_at >= FRESH
             && let Some(slot) = self.refreshes.try_slot()
+            && !kept.is_renewed.swap(true, Ordering::Relaxed)
         {
-            let this = self.clone();
+            let (this, kept) = (self.clone(), Arc::clone(&kept));
             drop(slot.spawn(async move {
-                // What is kept is given out until it is too old; then the error is.
-                drop(this.refresh(key).await);
+                let renewed = this.kept.renew(key.clone(), this.bounded(&key)).await;
+                // It is given out until it is too old; then the error is.
+                kept.is_renewed.store(renewed.is_ok(), Ordering::Relaxed);
             }));
         }
         Ok(kept)
     }
 
-    async fn refresh(&self, key: Key) -> Result<Arc<Rendered>, QueryError> {
+    async fn bounded(&self, key: &Key) -> Result<Rendered, QueryError> {
         let read = Box::pin(self.read(&key.0, key.1));
-        let read = answer_of_redis(&self.stream, READ_DEADLINE, read);
-        let rendered = self.fresh.get(key.clone(), read).await?;
-        self.kept.insert(key, Arc::clone(&rendered));
-        Ok(rendered)
+        answer_of_redis(&self.stream, READ_DEADLINE, read).await
     }
 
     async fn read(&self, tenant: &Tenant, range: TimeRange) -> Result<Rendered, StreamError> {
@@ -142,16 +131,9 @@ impl Analytics {
         // Numbers and texts always serialise.
         let body = serde_json::to_vec(&answer).unwrap_or_default();
         Ok(Rendered {
-            etag: format!(
-                "\"{}\"",
-                &blake3::hash(&body)
-                    .to_hex()
-                    .as_str()
-                    .get(..32)
-                    .unwrap_or("")
-            ),
             body: body.into(),
             read_at,
+            is_renewed: AtomicBool::new(false),
         })
     }
 }

@@ -69,6 +69,25 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Cache<K, V>
             }
         }
     }
+
+    /// Puts what `read` gets in the place of what is there, which is given out meanwhile.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn renew(
+        &self,
+        key: K,
+        read: impl Future<Output = Result<V, QueryError>>,
+    ) -> Result<(), QueryError> {
+        let read = read.await;
+        let counter = match &read {
+            Ok(_) => &self.metrics.miss,
+            Err(_) => &self.metrics.error,
+        };
+        counter.increment(1);
+        self.entries.insert(key, Arc::new(read?)).await;
+        Ok(())
+    }
 }
 
 impl<V: Send + Sync + 'static> Cache<(), V> {
@@ -125,6 +144,20 @@ mod tests {
         assert_eq!(*cache.get(1, async { Ok(7) }).await.unwrap(), 7);
         assert_eq!(*cache.get(1, async { Ok(8) }).await.unwrap(), 7);
         assert_eq!(*cache.get(2, async { Ok(9) }).await.unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn what_is_renewed_is_given_out_until_its_successor_is_there() {
+        let cache = cache(Duration::from_secs(600));
+        assert_eq!(*cache.get(1, async { Ok(7) }).await.unwrap(), 7);
+        let renewal = cache.renew(1, async {
+            assert_eq!(*cache.get(1, async { Ok(9) }).await.unwrap(), 7);
+            Ok(8)
+        });
+        renewal.await.unwrap();
+        let failed = cache.renew(1, async { Err(QueryError::Timeout) }).await;
+        assert!(matches!(failed, Err(QueryError::Timeout)));
+        assert_eq!(*cache.get(1, async { Ok(9) }).await.unwrap(), 8);
     }
 
     #[tokio::test]

@@ -234,7 +234,7 @@ mod tests {
             let Err(QueryError::Refused(problem)) = read else {
                 panic!("{other}: {read:?}");
             };
-            assert_eq!(problem.member("parameter"), "cursor", "{other}");
+            assert_eq!(problem.code(), "cursor_invalid", "{other}");
         }
     }
 

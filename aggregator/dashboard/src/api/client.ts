@@ -40,7 +40,7 @@ export function get<T>(
   signal?: AbortSignal,
   parse?: Parse,
 ): Promise<T> {
-  // Who asks again wants to know what is new: the browser's copy is good for a 304, not for an answer.
+  // Who asks again wants to know what is new, not what the browser has kept.
   const init: RequestInit = { cache: "no-cache", signal: bounded(signal) };
   return request<T>(withParams(path, params), init, parse);
 }
