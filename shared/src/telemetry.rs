@@ -65,7 +65,7 @@ impl Telemetry {
     /// Installs the recorder for the whole process, or finds the one installed before.
     ///
     /// # Errors
-    /// [`TelemetryError::Recorder`].
+    /// [`TelemetryError`].
     pub fn install(version: &'static str) -> Result<Self, TelemetryError> {
         let telemetry = Self {
             handle: recorder()?,

@@ -14,7 +14,7 @@ use crate::bulk::pipeline::Pipeline;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes what is gathered every second until the shutdown; what comes after that is for
-/// [`write`] to write last of all.
+/// [`write()`] to write last of all.
 ///
 /// # Errors
 /// None: what fails is left out.
