@@ -120,12 +120,17 @@ impl Process {
             public,
             admin,
         };
+        process.until_ready().await;
+        process
+    }
+
+    async fn until_ready(&self) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
         wait_for("ready", || async {
-            let answer = reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await;
+            let answer = reqwest::get(&url).await;
             answer.is_ok_and(|answer| answer.status() == 200)
         })
         .await;
-        process
     }
 
     async fn send(&self, headers: &str, body: &[u8]) -> TcpStream {
@@ -223,15 +228,16 @@ async fn a_connection_keeps_nothing_of_its_largest_answer() {
     let body = vec![r#"{"type":"a","eventId":"x"}"#; 10_000].join("\n");
     let mut idle = Vec::new();
     let mut before = 0;
-    for _ in 0..121 {
+    while idle.len() < 121 {
         let mut client = ingest.send("", body.as_bytes()).await;
         let mut answer = Vec::new();
-        while !answer.ends_with(b"\"]}") {
-            assert!(
-                client.read_buf(&mut answer).await.unwrap() > 0,
-                "{}",
-                String::from_utf8_lossy(&answer[..answer.len().min(900)])
-            );
+        while !answer.ends_with(b"}") {
+            assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+        }
+        // The Redis that tests share may stand still for seconds, where the disk is busy.
+        if answer.starts_with(b"HTTP/1.1 503") {
+            ingest.until_ready().await;
+            continue;
         }
         assert!(answer.len() > 390_000);
         if idle.is_empty() {
