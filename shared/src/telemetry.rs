@@ -11,6 +11,7 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+pub use self::table::as_f64;
 use crate::config::{LogConfig, LogFormat};
 use crate::shutdown::Shutdown;
 

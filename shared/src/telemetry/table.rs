@@ -3,47 +3,65 @@
 /// Makes a struct of metric handles out of rows that name, explain and resolve each metric once.
 ///
 /// # Shape
-/// `kind "name" "help" [label] field, field;`: a handle per field. Without a label there is one;
-/// `[label]` gives each field its own name as value, `[label: Values]` makes one field of handles in
-/// the order of `Values::ALL`.
+/// `kind "name" "help" [labels] field, field;`: a handle per field. Of the labels, `label` has the
+/// field's name as value, `label = value` that one; `label in values` makes a field a list with a
+/// handle for each value in their order, so that those of an enum's `ALL` are found by its values
+/// `as usize`. What values are made of can be given to `resolve`: `struct Metrics(count: u16)`.
 ///
 /// ```
 /// evp_shared::metric_table! {
 ///     /// Handles of the live stream's metrics.
-///     pub struct FeedMetrics {
+///     pub struct FeedMetrics(readers: usize) {
 ///         gauge "evp_test_subscribers" "Clients of the live stream." [] subscribers;
 ///         counter "evp_test_events_total" "Events by what became of them." [outcome] sent, dropped;
+///         counter "evp_test_reads_total" "Reads." [reader in 0..readers, result in ["ok"]] reads;
 ///     }
 /// }
-/// FeedMetrics::resolve().sent.increment(1);
+/// let metrics = FeedMetrics::resolve(3);
+/// metrics.sent.increment(1);
+/// metrics.reads[2][0].increment(1);
 /// ```
 #[macro_export]
 macro_rules! metric_table {
-    (@type $kind:ident [$label:ident: $values:ty]) => {
-        Vec<$crate::metric_table!(@type $kind [])>
+    (@type counter []) => { ::metrics::Counter };
+    (@type gauge []) => { ::metrics::Gauge };
+    (@type histogram []) => { ::metrics::Histogram };
+    (@type $kind:ident [$label:ident in $values:expr $(, $($more:tt)*)?]) => {
+        Vec<$crate::metric_table!(@type $kind [$($($more)*)?])>
     };
-    (@type counter $labels:tt) => { ::metrics::Counter };
-    (@type gauge $labels:tt) => { ::metrics::Gauge };
-    (@type histogram $labels:tt) => { ::metrics::Histogram };
+    (@type $kind:ident [$label:ident $(= $value:expr)? $(, $($more:tt)*)?]) => {
+        $crate::metric_table!(@type $kind [$($($more)*)?])
+    };
 
     (@describe counter $name:literal $help:literal) => { ::metrics::describe_counter!($name, $help) };
     (@describe gauge $name:literal $help:literal) => { ::metrics::describe_gauge!($name, $help) };
     (@describe histogram $name:literal $help:literal) => { ::metrics::describe_histogram!($name, $help) };
 
-    (@resolve $kind:ident $name:literal [] $field:ident) => { ::metrics::$kind!($name) };
-    (@resolve $kind:ident $name:literal [$label:ident] $field:ident) => {
-        ::metrics::$kind!($name, stringify!($label) => stringify!($field))
+    (@resolve $kind:ident $name:literal $field:ident [] $($known:expr),*) => {
+        ::metrics::$kind!($name, Vec::<::metrics::Label>::from([$($known),*]))
     };
-    (@resolve $kind:ident $name:literal [$label:ident: $values:ty] $field:ident) => {
-        <$values>::ALL
-            .iter()
-            .map(|value| ::metrics::$kind!($name, stringify!($label) => value.as_str()))
+    (@resolve $kind:ident $name:literal $field:ident
+        [$label:ident in $values:expr $(, $($more:tt)*)?] $($known:expr),*) => {
+        $values
+            .into_iter()
+            .map(|value| $crate::metric_table!(@resolve $kind $name $field [$($($more)*)?]
+                $($known,)* ::metrics::Label::new(stringify!($label), value.to_string())))
             .collect()
+    };
+    (@resolve $kind:ident $name:literal $field:ident
+        [$label:ident = $value:expr $(, $($more:tt)*)?] $($known:expr),*) => {
+        $crate::metric_table!(@resolve $kind $name $field [$($($more)*)?]
+            $($known,)* ::metrics::Label::new(stringify!($label), $value))
+    };
+    (@resolve $kind:ident $name:literal $field:ident
+        [$label:ident $(, $($more:tt)*)?] $($known:expr),*) => {
+        $crate::metric_table!(@resolve $kind $name $field
+            [$label = stringify!($field) $(, $($more)*)?] $($known),*)
     };
 
     (
         $(#[$meta:meta])*
-        $vis:vis struct $Table:ident {
+        $vis:vis struct $Table:ident $(($($given:ident: $given_type:ty),+))? {
             $($kind:ident $name:literal $help:literal $labels:tt $($field:ident),+;)*
         }
     ) => {
@@ -58,12 +76,21 @@ macro_rules! metric_table {
 
         impl $Table {
             /// Describes the metrics and resolves their handles.
-            $vis fn resolve() -> Self {
+            $vis fn resolve($($($given: $given_type),+)?) -> Self {
                 $($crate::metric_table!(@describe $kind $name $help);)*
                 Self {
-                    $($($field: $crate::metric_table!(@resolve $kind $name $labels $field),)+)*
+                    $($($field: $crate::metric_table!(@resolve $kind $name $field $labels),)+)*
                 }
             }
         }
     };
+}
+
+/// A count as gauges and histograms take it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^52, and near enough above"
+)]
+pub fn as_f64(count: impl TryInto<i64>) -> f64 {
+    count.try_into().unwrap_or(i64::MAX) as f64
 }

@@ -80,7 +80,7 @@ impl<H: Handler> Connections<H> {
     /// Serves a connection, or refuses it when too many are open.
     pub(super) fn take(&self, stream: TcpStream) {
         let Some(slot) = self.open.try_slot() else {
-            self.shared.metrics.refused();
+            self.shared.metrics.refused.increment(1);
             // With too many refusals under way too, the connection is just closed.
             if let Some(slot) = self.refusals.try_slot() {
                 drop(slot.spawn(refuse::run(stream, &self.shared.discards)));
@@ -93,7 +93,7 @@ impl<H: Handler> Connections<H> {
     }
 
     pub(super) fn count_accept_error(&self) {
-        self.shared.metrics.accept_error();
+        self.shared.metrics.accept_errors.increment(1);
     }
 
     /// Waits for the connections to end, and cuts those that overstay; returns how many.
@@ -143,11 +143,10 @@ fn http2_builder(
 async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
     let mut open = shared.metrics.opened();
     let opened = Instant::now();
-    let closed = match &shared.http2 {
+    open.closed = match &shared.http2 {
         None => serve_http1(&shared, opened, stream, Bytes::new()).await,
         Some(http2) => serve_either(&shared, http2, opened, stream).await,
     };
-    open.closed(closed);
 }
 
 async fn serve_either<H: Handler>(
