@@ -103,7 +103,7 @@ impl Parts {
         inserter: Inserter,
         clock: &Clock,
     ) -> Self {
-        let metrics = Arc::new(Metrics::new(stream.partitions()));
+        let metrics = Arc::new(Metrics::resolve(stream.partitions()));
         let lives = Arc::new(Lives::new(stream.clone()));
         let committer = Committer::new(config, stream.clone(), lives.clone(), metrics.clone());
         let consumer = Consumer::new(

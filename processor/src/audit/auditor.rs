@@ -36,7 +36,7 @@ impl Auditor {
     /// For a command, without a processor beside it.
     pub fn of_command(config: &ProcessorConfig, stream: Stream, database: Database) -> Self {
         let lives = Arc::new(Lives::new(stream.clone()));
-        let metrics = Arc::new(Metrics::new(stream.partitions()));
+        let metrics = Arc::new(Metrics::resolve(stream.partitions()));
         Self {
             committer: Arc::new(Committer::new(config, stream.clone(), lives, metrics)),
             stream,

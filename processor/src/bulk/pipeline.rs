@@ -9,6 +9,7 @@ use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::service::Chain;
 use evp_shared::store::EVENTS;
+use evp_shared::telemetry::as_f64;
 use tracing::{error, warn};
 
 use crate::bulk::classify::{Classified, DeadEvent, classify, is_clean, to_look_up};
@@ -16,7 +17,7 @@ use crate::bulk::commit::{Batch, BulkFailure, Committer};
 use crate::bulk::open::{OpenEntry, Opened, PoisonEntry, open_all};
 use crate::bulk::sketch::Sketches;
 use crate::entry::{Delivery, Pending};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::Metrics;
 use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::event_facts;
@@ -73,7 +74,7 @@ impl Pipeline {
         let started = self.clock.now();
         let outcomes = self.store(&fresh).await?;
         let stored = self.clock.now();
-        self.metrics.stage(Stage::Insert, stored - started);
+        self.metrics.insert.record(stored - started);
 
         let mut receipts = Vec::with_capacity(fresh.len());
         let mut done = Vec::with_capacity(fresh.len());
@@ -86,12 +87,13 @@ impl Pipeline {
         }
         self.room.take(&self.inserter, &letters, stored).await?;
         self.inserter.keep_dead_letters(&letters).await?;
-        let reasons = letters.iter().map(DeadLetter::reason);
-        self.metrics.dead_lettered(reasons);
+        for letter in &letters {
+            self.metrics.dead_letters[letter.reason() as usize].increment(1);
+        }
         let now_ms = self.clock.now_ms();
         let receipts = self.inserter.write_receipts(receipts, now_ms).await?;
         let written = self.clock.now();
-        self.metrics.stage(Stage::Receipt, written - stored);
+        self.metrics.receipt.record(written - stored);
         for ((entry, _), receipt) in done.iter().zip(receipts) {
             batch.add(entry.pending, Some(receipt));
         }
@@ -103,7 +105,7 @@ impl Pipeline {
         self.sketch(&done);
         let since = self.clock.now();
         self.committer.commit(&batch).await?;
-        self.metrics.stage(Stage::Commit, self.clock.now() - since);
+        self.metrics.commit.record(self.clock.now() - since);
         Ok(Processed {
             unknown: fresh.len() - done.len(),
             foreign,
@@ -159,11 +161,7 @@ impl Pipeline {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a bulk is far smaller than 2^52"
-        )]
-        self.metrics.bulk_events.record(documents.len() as f64);
+        self.metrics.bulk_events.record(as_f64(documents.len()));
         // A frame that is alone in its bulk may be alone because it fails.
         let written = match entries {
             [one] => {

@@ -10,6 +10,7 @@ use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{LogState, Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, Life, StreamError};
+use evp_shared::telemetry::as_f64;
 use tracing::{debug, error, info, warn};
 
 use crate::bulk::commit::Committer;
@@ -204,14 +205,11 @@ impl TickLoop {
         let now_ms = consumer.clock.now_ms();
         let oldest = consumer.stream.oldest_uncommitted(partition).await?;
         let received = oldest.map_or(now_ms, |oldest| oldest.received_at_ms);
-        consumer
-            .metrics
-            .backlog(partition, done.backlog_events, done.backlog_bytes);
-        consumer.metrics.pending(partition, pending.entries);
-        consumer.metrics.delay(
-            partition,
-            Duration::from_millis(now_ms.saturating_sub(received)),
-        );
+        let (metrics, at) = (&consumer.metrics, usize::from(partition));
+        metrics.backlog_events[at].set(as_f64(done.backlog_events));
+        metrics.backlog_bytes[at].set(as_f64(done.backlog_bytes));
+        metrics.pending_entries[at].set(as_f64(pending.entries));
+        metrics.delay[at].set(Duration::from_millis(now_ms.saturating_sub(received)));
         Ok(pending.entries)
     }
 }
