@@ -1,102 +1,57 @@
-//! What the aggregator measures. Names here, handles resolved once.
+//! What the aggregator measures.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::metric_table;
+use evp_shared::choice::Choice as _;
+use evp_shared::{choices, metric_table};
 use http::StatusCode;
-use metrics::{Histogram, describe_histogram, histogram};
 
-/// Requests on the public port and how long they took, by route and class of status.
-pub const REQUEST_DURATION: &str = "evp_aggregator_request_duration_seconds";
-
-/// A resource of the public port: a closed list, a label of [`REQUEST_DURATION`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// `/events`
-    Events,
-    /// `/events/{id}`
-    Event,
-    /// `/metrics`
-    Metrics,
-    /// `/metrics/series`
-    Series,
-    /// `/analytics`
-    Analytics,
-    /// `/stream`, until its first byte
-    Stream,
-    /// `/admin/...`
-    Admin,
-    /// `/livez`
-    Livez,
-    /// Everything else.
-    Other,
+choices! {
+    /// A resource of the public port, by its label.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Route {
+        /// The list of events.
+        Events = "/events",
+        /// One event.
+        Event = "/events/{id}",
+        /// The counters.
+        Metrics = "/metrics",
+        /// Their history.
+        Series = "/metrics/series",
+        /// Users and sessions.
+        Analytics = "/analytics",
+        /// The live stream, until its first byte.
+        Stream = "/stream",
+        /// All below it.
+        Admin = "/admin",
+        /// Whether the service lives.
+        Livez = "/livez",
+        /// Everything else.
+        Other = "other",
+    }
 }
 
 impl Route {
-    /// All routes.
-    pub const ALL: [Self; 9] = [
-        Self::Events,
-        Self::Event,
-        Self::Metrics,
-        Self::Series,
-        Self::Analytics,
-        Self::Stream,
-        Self::Admin,
-        Self::Livez,
-        Self::Other,
-    ];
-
     /// The route of a path.
     pub fn of(path: &str) -> Self {
-        match path {
-            "/events" => Self::Events,
-            "/metrics" => Self::Metrics,
-            "/metrics/series" => Self::Series,
-            "/analytics" => Self::Analytics,
-            "/stream" => Self::Stream,
-            "/livez" => Self::Livez,
+        match path.strip_prefix("/events/") {
+            Some(id) if !id.is_empty() && !id.contains('/') => Self::Event,
+            _ if path == Self::Admin.as_str() => Self::Other,
             _ if path.starts_with("/admin/") => Self::Admin,
-            _ => match path.strip_prefix("/events/") {
-                Some(id) if !id.is_empty() && !id.contains('/') => Self::Event,
-                _ => Self::Other,
-            },
-        }
-    }
-
-    /// The label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "/events",
-            Self::Event => "/events/{id}",
-            Self::Metrics => "/metrics",
-            Self::Series => "/metrics/series",
-            Self::Analytics => "/analytics",
-            Self::Stream => "/stream",
-            Self::Admin => "/admin",
-            Self::Livez => "/livez",
-            Self::Other => "other",
+            _ => Self::named(path).unwrap_or(Self::Other),
         }
     }
 }
 
-const STATUS_CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
-
-/// Handles of [`REQUEST_DURATION`]; each connection and request holds a clone.
-#[derive(Debug, Clone)]
-pub struct RequestMetrics(Arc<[[Histogram; 3]; 9]>);
+metric_table! {
+    /// Handles of the public port's metrics.
+    pub struct RequestMetrics {
+        histogram "evp_aggregator_request_duration_seconds" "Requests by route and status class."
+            [route in Route::ALL, status_class in ["2xx", "4xx", "5xx"]] requests;
+    }
+}
 
 impl RequestMetrics {
-    /// Resolves the handles.
-    pub fn resolve() -> Self {
-        describe_histogram!(REQUEST_DURATION, "Requests by route and status class.");
-        Self(Arc::new(Route::ALL.map(|route| {
-            STATUS_CLASSES.map(|class| {
-                histogram!(REQUEST_DURATION, "route" => route.as_str(), "status_class" => class)
-            })
-        })))
-    }
-
     /// Records one request.
     pub fn record(&self, route: Route, status: StatusCode, took: Duration) {
         let class = match status.as_u16() {
@@ -104,11 +59,7 @@ impl RequestMetrics {
             400.. => 1,
             _ => 0,
         };
-        let at = Route::ALL.iter().position(|known| *known == route);
-        let handle = at.and_then(|at| self.0.get(at)?.get(class));
-        if let Some(handle) = handle {
-            handle.record(took);
-        }
+        self.requests[route as usize][class].record(took);
     }
 }
 

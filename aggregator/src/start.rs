@@ -137,7 +137,7 @@ async fn serve(
     };
     let clock = app.clock.clone();
     let router = routes::router(app);
-    let metrics = RequestMetrics::resolve();
+    let metrics = Arc::new(RequestMetrics::resolve());
     let times = clock.clone();
     let handler = move |request: Request<_>| {
         let (router, metrics, clock) = (router.clone(), metrics.clone(), times.clone());
