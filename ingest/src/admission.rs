@@ -69,49 +69,24 @@ pub struct LoadSnapshot {
     pub append_wait: Duration,
 }
 
-/// Why a request is refused for load; a label of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShedReason {
-    /// The service is stopping because a part of it failed. An orderly stop refuses nothing.
-    Draining,
-    /// Redis is away.
-    RedisUnavailable,
-    /// Redis is at, or close to, its memory limit.
-    RedisMemory,
-    /// Too many bytes wait to be appended.
-    InFlightBytes,
-    /// The processors are too far behind.
-    Backlog,
-    /// Appends take too long.
-    AppendWait,
-    /// The queue of the batcher is full.
-    QueueFull,
-}
-
-impl ShedReason {
-    /// All reasons.
-    pub const ALL: [Self; 7] = [
-        Self::Draining,
-        Self::RedisUnavailable,
-        Self::RedisMemory,
-        Self::InFlightBytes,
-        Self::Backlog,
-        Self::AppendWait,
-        Self::QueueFull,
-    ];
-
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::RedisUnavailable => "redis_unavailable",
-            Self::RedisMemory => "redis_memory",
-            Self::InFlightBytes => "in_flight_bytes",
-            Self::Backlog => "backlog",
-            Self::AppendWait => "append_wait",
-            Self::QueueFull => "queue_full",
-        }
+evp_shared::choices! {
+    /// Why a request is refused for load; a label of metrics.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ShedReason {
+        /// The service is stopping because a part of it failed. An orderly stop refuses nothing.
+        Draining = "draining",
+        /// Redis is away.
+        RedisUnavailable = "redis_unavailable",
+        /// Redis is at, or close to, its memory limit.
+        RedisMemory = "redis_memory",
+        /// Too many bytes wait to be appended.
+        InFlightBytes = "in_flight_bytes",
+        /// The processors are too far behind.
+        Backlog = "backlog",
+        /// Appends take too long.
+        AppendWait = "append_wait",
+        /// The queue of the batcher is full.
+        QueueFull = "queue_full",
     }
 }
 
@@ -120,38 +95,23 @@ impl ShedReason {
 /// # Errors
 /// The first bound that is exceeded, the ones a client can do least about first.
 pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedReason> {
-    let bounds = [
-        (load.is_draining, ShedReason::Draining),
-        (
-            load.redis == RedisState::Unavailable,
-            ShedReason::RedisUnavailable,
-        ),
-        (load.redis == RedisState::Full, ShedReason::RedisMemory),
-        (
-            load.memory_permille >= limits.memory_permille,
-            ShedReason::RedisMemory,
-        ),
-        (
-            load.backlog_events >= limits.backlog_events,
-            ShedReason::Backlog,
-        ),
-        (
-            load.backlog_bytes >= limits.backlog_bytes,
-            ShedReason::Backlog,
-        ),
-        (
-            load.append_wait >= limits.append_wait,
-            ShedReason::AppendWait,
-        ),
+    use ShedReason as S;
+    let is_full = load.redis == RedisState::Full || load.memory_permille >= limits.memory_permille;
+    let is_behind =
+        load.backlog_events >= limits.backlog_events || load.backlog_bytes >= limits.backlog_bytes;
+    let exceeded = [
+        (load.is_draining, S::Draining),
+        (load.redis == RedisState::Unavailable, S::RedisUnavailable),
+        (is_full, S::RedisMemory),
+        (is_behind, S::Backlog),
+        (load.append_wait >= limits.append_wait, S::AppendWait),
         (
             load.in_flight_bytes >= limits.in_flight_bytes,
-            ShedReason::InFlightBytes,
+            S::InFlightBytes,
         ),
     ];
-    bounds
-        .into_iter()
-        .find(|(is_exceeded, _)| *is_exceeded)
-        .map_or(Ok(()), |(_, reason)| Err(reason))
+    let first = exceeded.into_iter().find(|(is_exceeded, _)| *is_exceeded);
+    first.map_or(Ok(()), |(_, reason)| Err(reason))
 }
 
 /// Whether the load is a reason not to be ready, and which: what refuses every request for longer

@@ -2,6 +2,7 @@
 //! reports the load that admission decides by.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
@@ -9,13 +10,14 @@ use evp_shared::health::{Beat, Condition, Health};
 use evp_shared::redis::{Memory, connected};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Totals;
+use evp_shared::telemetry::as_f64;
 use tokio::time::timeout;
 
 use crate::admission::{AdmissionLimits, Load, RedisState, overload};
 use crate::append::appender::Appender;
 use crate::append::greeting::{Fault, GreetError};
 use crate::error::RunError;
-use crate::metrics::AppendMetrics;
+use crate::metrics::Metrics;
 
 /// Pace of probes while Redis is away.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -39,7 +41,7 @@ pub(crate) struct Keeper {
     appender: Appender,
     load: Load,
     limits: AdmissionLimits,
-    metrics: AppendMetrics,
+    metrics: Arc<Metrics>,
     condition: Condition,
     overload: Condition,
     is_overloaded: bool,
@@ -57,7 +59,7 @@ impl Keeper {
     pub(crate) fn new(
         appender: Appender,
         (load, limits): (Load, AdmissionLimits),
-        metrics: AppendMetrics,
+        metrics: Arc<Metrics>,
         health: &Health,
         clock: Clock,
     ) -> Self {
@@ -209,7 +211,8 @@ impl Keeper {
         }
         self.load
             .set_backlog(sum.backlog_events(), sum.backlog_bytes());
-        self.metrics.backlog(sum.backlog_events());
+        let backlog_events = as_f64(sum.backlog_events());
+        self.metrics.backlog_events.set(backlog_events);
         let per_s = self
             .drained
             .per_second(sum.acknowledged_events, self.clock.now());
@@ -297,7 +300,7 @@ mod tests {
         };
         let clock = Clock::system();
         let health = Health::new(clock.clone());
-        let metrics = AppendMetrics::resolve();
+        let metrics = Arc::new(Metrics::resolve());
         Keeper::new(
             appender.clone(),
             (load.clone(), limits),
@@ -319,7 +322,7 @@ mod tests {
             },
             durability: Durability::Everysec,
         };
-        let metrics = AppendMetrics::resolve();
+        let metrics = Arc::new(Metrics::resolve());
         Appender::new(stream, config, load.clone(), Clock::system(), metrics)
     }
 

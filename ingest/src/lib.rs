@@ -24,7 +24,7 @@ pub mod decode;
 pub mod error;
 pub(crate) mod http;
 mod keeper;
-pub mod metrics;
+mod metrics;
 mod outcome;
 pub mod service;
 

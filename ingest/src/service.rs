@@ -21,14 +21,13 @@ use crate::admission::Load;
 use crate::append::appender::Appender;
 use crate::append::batcher::{Batcher, BatcherConfig};
 use crate::append::frames::AppenderConfig;
-use crate::append::submission::Submission;
 use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
 use crate::http::context::Context;
 use crate::http::cors::Cors;
 use crate::http::route;
 use crate::keeper::Keeper;
-use crate::metrics::{self, AppendMetrics, RequestMetrics};
+use crate::metrics::Metrics;
 
 /// Requests between their decoding and the batcher; more than that many is refused.
 const SUBMISSIONS: usize = 8_192;
@@ -49,14 +48,13 @@ const DEFAULT_TENANT: &str = "default";
 pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunError> {
     let listener = service.listener.ok_or(RunError::Listener)?;
     let clock = service.clock;
-    metrics::describe();
     let load = Load::new();
-    let append_metrics = AppendMetrics::resolve();
-    let appender = appender(&config, &load, &clock, append_metrics.clone())?;
+    let metrics = Arc::new(Metrics::resolve());
+    let appender = appender(&config, &load, &clock, Arc::clone(&metrics))?;
     let keeper = Keeper::new(
         appender.clone(),
         (load.clone(), config.admission),
-        append_metrics,
+        Arc::clone(&metrics),
         &service.health,
         clock.clone(),
     );
@@ -67,7 +65,20 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         deadline: config.append_deadline,
     };
     let batcher = Batcher::new(batcher_config, queue, appender, load.clone(), clock.clone());
-    let app = Arc::new(app(&config, load.clone(), submissions, clock));
+    let app = Arc::new(Context {
+        tenant: DEFAULT_TENANT.into(),
+        identity: Identity::new(config.identity),
+        wire: config.wire,
+        body_limits: config.body,
+        rules: config.rules,
+        limits: config.admission,
+        load: load.clone(),
+        submissions,
+        metrics,
+        cors: Cors::new(&config.cors_origins),
+        durability: HeaderValue::from_static(config.redis.durability.as_str()),
+        clock,
+    });
 
     let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
     let mut tasks = TaskSet::new();
@@ -101,7 +112,7 @@ fn appender(
     config: &IngestConfig,
     load: &Load,
     clock: &Clock,
-    metrics: AppendMetrics,
+    metrics: Arc<Metrics>,
 ) -> Result<Appender, RunError> {
     let new_client =
         || connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()));
@@ -124,28 +135,6 @@ fn appender(
         clock.clone(),
         metrics,
     ))
-}
-
-fn app(
-    config: &IngestConfig,
-    load: Load,
-    submissions: mpsc::Sender<Submission>,
-    clock: Clock,
-) -> Context {
-    Context {
-        tenant: DEFAULT_TENANT.into(),
-        identity: Identity::new(config.identity),
-        wire: config.wire,
-        body_limits: config.body,
-        rules: config.rules,
-        limits: config.admission,
-        load,
-        submissions,
-        metrics: RequestMetrics::resolve(),
-        cors: Cors::new(&config.cors_origins),
-        durability: HeaderValue::from_static(config.redis.durability.as_str()),
-        clock,
-    }
 }
 
 async fn serve(

@@ -19,7 +19,7 @@ use crate::append::frames::AppenderConfig;
 use crate::append::greeting::{Fault, GreetError};
 use crate::append::partition::{Partition, Sent};
 use crate::append::submission::{Call, Waiter};
-use crate::metrics::AppendMetrics;
+use crate::metrics::Metrics;
 use crate::outcome::AppendOutcome;
 
 /// Pace of attempts: soon at first, for a Redis that is only restarting.
@@ -42,7 +42,7 @@ struct Inner {
     config: AppenderConfig,
     load: Load,
     clock: Clock,
-    metrics: AppendMetrics,
+    metrics: Arc<Metrics>,
 }
 
 /// The frames of one call: drafts until their first attempt, then sealed for good.
@@ -65,7 +65,7 @@ impl Appender {
         config: AppenderConfig,
         load: Load,
         clock: Clock,
-        metrics: AppendMetrics,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let partitions = (0..stream.partitions())
             .map(|number| Partition::new(number, &config, &clock))
@@ -86,9 +86,8 @@ impl Appender {
     pub(crate) async fn append(&self, call: Call<Waiter>, deadline: Instant) {
         let started = self.0.clock.now();
         let outcome = self.append_frames(call.frames, deadline).await;
-        self.0
-            .metrics
-            .appended(outcome, self.0.clock.now() - started);
+        let took = self.0.clock.now() - started;
+        self.0.metrics.appends[outcome as usize].record(took);
         for waiter in call.waiters {
             waiter.tell(outcome);
         }
@@ -210,7 +209,13 @@ impl Appender {
                     attempts.is_unknown = was_unknown;
                 }
                 partition.failed(&error);
-                inner.metrics.attempt_failed(&error);
+                let failures = match error {
+                    AppendError::SayHello => &inner.metrics.new_life,
+                    AppendError::Full => &inner.metrics.full,
+                    AppendError::Refused(_) => &inner.metrics.refused,
+                    AppendError::Unknown(_) => &inner.metrics.unknown,
+                };
+                failures.increment(1);
                 Attempt::Failed
             }
         }
@@ -224,14 +229,15 @@ impl Appender {
         let ids = partition.frame_ids(second, drafts.len())?;
         let config = &self.0.config;
         let seal = |(draft, id): (FrameDraft, _)| {
-            self.0.metrics.frame_sealed(draft.events());
-            draft.seal(FrameStamp {
+            let frame = draft.seal(FrameStamp {
                 id,
                 received_at_ms,
                 codec: config.codec,
                 fingerprint: config.fingerprint,
                 flags: 0,
-            })
+            });
+            self.0.metrics.frame_events.record(frame.events);
+            frame
         };
         Some(
             std::mem::take(drafts)

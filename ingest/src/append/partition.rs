@@ -11,7 +11,7 @@ use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Regis
 use super::greeting::{Fault, GreetError, check_identity, check_promise};
 use super::held::{Held, ReplayLimits};
 use crate::append::frames::AppenderConfig;
-use crate::metrics::AppendMetrics;
+use crate::metrics::Metrics;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.
 const REGISTRATIONS_MAX: usize = 8;
@@ -150,7 +150,7 @@ impl Partition {
         &self,
         stream: &Stream,
         config: &AppenderConfig,
-        metrics: &AppendMetrics,
+        metrics: &Metrics,
     ) -> Result<Life, GreetError> {
         if let Some(life) = self.known_life() {
             return Ok(life);
@@ -167,7 +167,7 @@ impl Partition {
         &self,
         stream: &Stream,
         config: &AppenderConfig,
-        metrics: &AppendMetrics,
+        metrics: &Metrics,
     ) -> Result<Life, GreetError> {
         let _greeting = self.greeting.lock().await;
         self.say_hello(stream, config, metrics).await
@@ -182,7 +182,7 @@ impl Partition {
         &self,
         stream: &Stream,
         config: &AppenderConfig,
-        metrics: &AppendMetrics,
+        metrics: &Metrics,
     ) -> Result<Life, GreetError> {
         let result = self.try_hello(stream, config, metrics).await;
         let mut state = self.state();
@@ -216,7 +216,7 @@ impl Partition {
         &self,
         stream: &Stream,
         config: &AppenderConfig,
-        metrics: &AppendMetrics,
+        metrics: &Metrics,
     ) -> Result<Life, GreetError> {
         let heard = self.state().heard;
         for _ in 0..REGISTRATIONS_MAX {
@@ -226,7 +226,8 @@ impl Partition {
                 .hello(self.number, heard, Some(&registration))
                 .await?;
             // Before anything that can fail: hello reports a loss once.
-            metrics.backlog_lost(hello.lost_events);
+            let lost = u64::try_from(hello.lost_events).unwrap_or(0);
+            metrics.backlog_lost.increment(lost);
             if hello.producer == ProducerState::Taken {
                 self.state().producer = None;
                 continue;
@@ -263,7 +264,7 @@ impl Partition {
         &self,
         stream: &Stream,
         hello: &Hello,
-        metrics: &AppendMetrics,
+        metrics: &Metrics,
     ) -> Result<(), GreetError> {
         loop {
             let some = self.still_to_replay(hello.life);
@@ -288,7 +289,9 @@ impl Partition {
             tracing::info!(partition = self.number, life = hello.life.0, "redis lives");
             return Ok(());
         }
-        metrics.new_life(entries.len(), lost);
+        metrics.lives.increment(1);
+        metrics.replayed.increment(entries.len() as u64);
+        metrics.possibly_lost.increment(lost);
         tracing::warn!(
             partition = self.number,
             life = hello.life.0,

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::admission::Reservation;
 use crate::decode::DecodedRequest;
-use crate::metrics::OutcomeMetrics;
+use crate::metrics::Metrics;
 use crate::outcome::AppendOutcome;
 
 /// One decoded request on its way to the stream.
@@ -27,13 +27,13 @@ pub(crate) struct Waiter {
     pub(crate) reserved: Reservation,
     /// How many events it has.
     pub(crate) events: usize,
-    pub(crate) metrics: Arc<OutcomeMetrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Waiter {
     /// Counts here, not where the answer is made: a client that has left has none.
     pub(crate) fn tell(self, outcome: AppendOutcome) {
-        self.metrics.count(outcome, self.events);
+        self.metrics.ended(outcome, self.events);
         if self.answer.send((outcome, self.reserved)).is_err() {
             tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
         }

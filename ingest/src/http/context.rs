@@ -13,7 +13,7 @@ use crate::admission::{AdmissionLimits, Load};
 use crate::append::submission::Submission;
 use crate::decode::BodyLimits;
 use crate::http::cors::Cors;
-use crate::metrics::RequestMetrics;
+use crate::metrics::Metrics;
 
 /// What the request path needs; one for the service.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) limits: AdmissionLimits,
     pub(crate) load: Load,
     pub(crate) submissions: mpsc::Sender<Submission>,
-    pub(crate) metrics: RequestMetrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) cors: Cors,
     pub(crate) durability: HeaderValue,
     pub(crate) clock: Clock,

@@ -110,7 +110,7 @@ impl From<BodyProblem> for Refusal {
 fn refuse(app: &Context, refusal: &Refusal) -> Answer {
     match refusal {
         Refusal::Shed(reason) => {
-            app.metrics.shed(*reason);
+            app.metrics.shed[*reason as usize].increment(1);
             let code = match reason {
                 ShedReason::Draining => RejectReason::ShuttingDown,
                 ShedReason::RedisUnavailable | ShedReason::RedisMemory => RejectReason::NotAccepted,
@@ -138,7 +138,7 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Re
     let head = Head::parse(&parts)?;
     let mut reserved = app.load.reserve();
     let wire = read_body(app, body, &mut reserved).await?;
-    app.metrics.body(wire.len());
+    app.metrics.body_bytes.increment(wire.len() as u64);
     let plain = match head.encoding {
         None => wire,
         Some(encoding) => {
@@ -200,7 +200,7 @@ async fn append(
         answer,
         reserved,
         events,
-        metrics: Arc::clone(&app.metrics.outcomes),
+        metrics: Arc::clone(&app.metrics),
     };
     let submission = Submission {
         tenant: Arc::clone(&app.tenant),
@@ -213,7 +213,7 @@ async fn append(
     let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
-        app.metrics.outcomes.count(outcome, events);
+        app.metrics.ended(outcome, events);
         (outcome, app.load.reserve())
     });
     let answer = match outcome {
