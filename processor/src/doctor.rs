@@ -13,97 +13,65 @@ use mongodb::Database;
 
 use crate::config::ProcessorConfig;
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Pass,
-    /// It cannot be seen from here.
-    Unknown,
-    /// It works, and will hurt.
-    Warn,
-    /// EVP's promises do not hold.
-    Fail,
-}
-
-impl Level {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Unknown => "unknown",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+evp_shared::choices! {
+    /// How bad a finding is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Level {
+        /// As it should be.
+        Pass = "pass",
+        /// It cannot be seen from here.
+        Unknown = "unknown",
+        /// It works, and will hurt.
+        Warn = "warn",
+        /// EVP's promises do not hold.
+        Fail = "fail",
     }
 }
 
-/// What is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Check {
-    /// Redis answers.
-    RedisAnswers,
-    /// Its version.
-    RedisVersion,
-    /// It never evicts.
-    RedisEviction,
-    /// It keeps what `redis.durability` declares.
-    RedisPersistence,
-    /// Its append-only file is being written.
-    RedisLog,
-    /// A replica follows it, where `redis.durability` needs one.
-    RedisReplica,
-    /// Its memory lasts for a while without processors.
-    RedisMemory,
-    /// Its disk.
-    RedisDisk,
-    /// Its clock.
-    RedisClock,
-    /// Whose events it holds.
-    RedisIdentity,
-    /// MongoDB answers.
-    MongoAnswers,
-    /// Its version.
-    MongoVersion,
-    /// A majority takes writes.
-    MongoWriteConcern,
-    /// Its disk.
-    MongoDisk,
-    /// Its clock.
-    MongoClock,
-    /// Whose events it holds.
-    MongoIdentity,
-    /// The indexes of `events`.
-    MongoIndexes,
-    /// The shard key of `events`.
-    MongoShardKey,
+evp_shared::choices! {
+    /// What is checked.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Check {
+        /// Redis answers.
+        RedisAnswers = "redis_answers",
+        /// Its version.
+        RedisVersion = "redis_version",
+        /// It never evicts.
+        RedisEviction = "redis_eviction",
+        /// It keeps what `redis.durability` declares.
+        RedisPersistence = "redis_persistence",
+        /// Its append-only file is being written.
+        RedisLog = "redis_log",
+        /// A replica follows it, where `redis.durability` needs one.
+        RedisReplica = "redis_replica",
+        /// Its memory lasts for a while without processors.
+        RedisMemory = "redis_memory",
+        /// Its disk.
+        RedisDisk = "redis_disk",
+        /// Its clock.
+        RedisClock = "redis_clock",
+        /// Whose events it holds.
+        RedisIdentity = "redis_identity",
+        /// MongoDB answers.
+        MongoAnswers = "mongo_answers",
+        /// Its version.
+        MongoVersion = "mongo_version",
+        /// A majority takes writes.
+        MongoWriteConcern = "mongo_write_concern",
+        /// Its disk.
+        MongoDisk = "mongo_disk",
+        /// Its clock.
+        MongoClock = "mongo_clock",
+        /// Whose events it holds.
+        MongoIdentity = "mongo_identity",
+        /// The indexes of `events`.
+        MongoIndexes = "mongo_indexes",
+        /// The shard key of `events`.
+        MongoShardKey = "mongo_shard_key",
+    }
 }
 
 impl Check {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RedisAnswers => "redis_answers",
-            Self::RedisVersion => "redis_version",
-            Self::RedisEviction => "redis_eviction",
-            Self::RedisPersistence => "redis_persistence",
-            Self::RedisLog => "redis_log",
-            Self::RedisReplica => "redis_replica",
-            Self::RedisMemory => "redis_memory",
-            Self::RedisDisk => "redis_disk",
-            Self::RedisClock => "redis_clock",
-            Self::RedisIdentity => "redis_identity",
-            Self::MongoAnswers => "mongo_answers",
-            Self::MongoVersion => "mongo_version",
-            Self::MongoWriteConcern => "mongo_write_concern",
-            Self::MongoDisk => "mongo_disk",
-            Self::MongoClock => "mongo_clock",
-            Self::MongoIdentity => "mongo_identity",
-            Self::MongoIndexes => "mongo_indexes",
-            Self::MongoShardKey => "mongo_shard_key",
-        }
-    }
-
     /// Whether a processor must not start while it fails: what else fails may pass by itself.
     pub const fn refuses_start(self) -> bool {
         matches!(
@@ -118,9 +86,7 @@ impl Check {
                 | Self::MongoShardKey
         )
     }
-}
 
-impl Check {
     fn pass(self, found: impl Into<String>) -> Finding {
         self.finding(Level::Pass, found, "")
     }
@@ -169,28 +135,21 @@ pub fn worst(findings: &[Finding]) -> Level {
 /// Checks everything; `rate` is the events per second to expect.
 pub async fn examine(
     config: &ProcessorConfig,
-    stream: Result<Stream, String>,
-    database: Result<Database, String>,
+    stream: anyhow::Result<Stream>,
+    database: anyhow::Result<Database>,
     rate: NonZeroU64,
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let redis = match &stream {
-        Ok(stream) => gather::redis(config, stream).await,
-        Err(error) => Err(error.clone()),
+    let redis = async { gather::redis(config, &stream?).await };
+    let redis = match redis.await {
+        Ok(facts) => judge::redis(config, &facts, rate),
+        Err(error) => vec![judge::no_redis(&error)],
     };
-    match redis {
-        Ok(facts) => findings.extend(judge::redis(config, &facts, rate)),
-        Err(error) => findings.push(judge::no_redis(&error)),
-    }
-    let mongo = match &database {
-        Ok(database) => gather::mongo(database, gather::Probe::Write).await,
-        Err(error) => Err(error.clone()),
+    let mongo = async { gather::mongo(&database?, gather::Probe::Write).await };
+    let mongo = match mongo.await {
+        Ok(facts) => judge::mongo(config, &facts),
+        Err(error) => vec![judge::no_mongo(&error)],
     };
-    match mongo {
-        Ok(facts) => findings.extend(judge::mongo(config, &facts)),
-        Err(error) => findings.push(judge::no_mongo(&error)),
-    }
-    findings
+    [redis, mongo].concat()
 }
 
 /// Checks what is cheap to check, for a processor that starts; what does not answer is left out.

@@ -45,26 +45,17 @@ pub fn main(config_file: Option<&Path>, doctor: &Doctor) -> ExitCode {
 
 /// Checks everything; what does not answer is a finding.
 pub async fn run(config: &ProcessorConfig, doctor: &Doctor) -> Vec<Finding> {
-    let stream = open_stream(config).await;
-    let database = open_database(config).await;
-    let text = |error: anyhow::Error| format!("{error:#}");
-    let (stream, database) = (stream.map_err(text), database.map_err(text));
+    let (stream, database) = (open_stream(config).await, open_database(config).await);
     examine(config, stream, database, doctor.rate).await
 }
 
 fn as_text(findings: &[Finding]) -> String {
     let mut lines = Vec::new();
-    for Finding {
-        check,
-        level,
-        found,
-        fix,
-    } in findings
-    {
-        let level = level.as_str();
-        lines.push(format!("{level:<7}  {:<19}  {found}", check.as_str()));
-        if !fix.is_empty() {
-            lines.push(format!("{:30}fix: {fix}", ""));
+    for one in findings {
+        let (check, level) = (one.check.as_str(), one.level.as_str());
+        lines.push(format!("{level:<7}  {check:<19}  {}", one.found));
+        if !one.fix.is_empty() {
+            lines.push(format!("{:30}fix: {}", "", one.fix));
         }
     }
     let of = |level| findings.iter().filter(|one| one.level == level).count();
@@ -78,16 +69,10 @@ fn as_text(findings: &[Finding]) -> String {
 }
 
 fn as_json(findings: &[Finding]) -> Value {
-    let each: Vec<Value> = findings
-        .iter()
-        .map(|one| {
-            json!({
-                "check": one.check.as_str(),
-                "level": one.level.as_str(),
-                "found": one.found,
-                "fix": one.fix,
-            })
-        })
-        .collect();
+    let finding = |one: &Finding| {
+        let (check, level) = (one.check.as_str(), one.level.as_str());
+        json!({ "check": check, "level": level, "found": one.found, "fix": one.fix })
+    };
+    let each: Value = findings.iter().map(finding).collect();
     json!({ "level": worst(findings).as_str(), "findings": each })
 }

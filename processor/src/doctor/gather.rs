@@ -4,7 +4,6 @@ use bson::{Bson, DateTime, Document, doc};
 use evp_shared::clock::Clock;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerFacts, text_at};
-use evp_shared::service::Chain;
 use evp_shared::store::{EVENTS, META, code_of, stored_fingerprint};
 use evp_shared::stream::Stream;
 use mongodb::Database;
@@ -74,22 +73,20 @@ pub enum Probe {
 ///
 /// # Errors
 /// Why it does not answer.
-pub async fn redis(config: &ProcessorConfig, stream: &Stream) -> Result<RedisFacts, String> {
+pub async fn redis(config: &ProcessorConfig, stream: &Stream) -> anyhow::Result<RedisFacts> {
     let client = stream.client();
     let clock = Clock::system();
     let asked = clock.now_ms();
-    let server = ServerFacts::ask(client).await.map_err(text)?;
+    let server = ServerFacts::ask(client).await?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
-    let identity = text_at(client, keys.identity()).await.map_err(text)?;
+    let identity = text_at(client, keys.identity()).await?;
     let (mut events, mut bytes) = (0, 0);
     for partition in 0..stream.partitions() {
-        let totals = stream.totals(partition).await.map_err(text)?;
+        let totals = stream.totals(partition).await?;
         events += totals.appended_events;
         bytes += totals.appended_bytes;
     }
-    let event_bytes = bytes
-        .checked_div(events)
-        .and_then(|each| u64::try_from(each).ok());
+    let event_bytes = bytes.checked_div(events);
     let local = ["127.0.0.1", "localhost", "[::1]"];
     let url = config.redis.url.expose();
     let is_local = local.iter().any(|host| url.contains(host));
@@ -98,7 +95,7 @@ pub async fn redis(config: &ProcessorConfig, stream: &Stream) -> Result<RedisFac
         ahead_ms: ahead(server.now_ms, (asked, clock.now_ms())),
         disk,
         identity,
-        event_bytes,
+        event_bytes: event_bytes.and_then(|each| u64::try_from(each).ok()),
         server,
     })
 }
@@ -107,11 +104,7 @@ pub async fn redis(config: &ProcessorConfig, stream: &Stream) -> Result<RedisFac
 ///
 /// # Errors
 /// Why it does not answer.
-pub async fn mongo(database: &Database, probe: Probe) -> Result<MongoFacts, String> {
-    ask_mongo(database, probe).await.map_err(text)
-}
-
-async fn ask_mongo(database: &Database, probe: Probe) -> Result<MongoFacts, MongoError> {
+pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFacts> {
     let clock = Clock::system();
     let asked = clock.now_ms();
     let hello = database.run_command(doc! { "hello": 1 }).await?;
@@ -119,10 +112,8 @@ async fn ask_mongo(database: &Database, probe: Probe) -> Result<MongoFacts, Mong
     let build = database.run_command(doc! { "buildInfo": 1 }).await?;
     let list = |name: &str| hello.get_array(name).map_or(0, Vec::len);
     let text = |document: &Document, name: &str| document.get_str(name).ok().map(str::to_owned);
-    let server_ms = hello
-        .get_datetime("localTime")
-        .map(|time| time.timestamp_millis());
-    let server_ms = server_ms.ok().and_then(|ms| u64::try_from(ms).ok());
+    let local_time = hello.get_datetime("localTime").ok();
+    let server_ms = local_time.and_then(|time| u64::try_from(time.timestamp_millis()).ok());
     Ok(MongoFacts {
         version: text(&build, "version").unwrap_or_default(),
         replica_set: text(&hello, "setName"),
@@ -132,7 +123,7 @@ async fn ask_mongo(database: &Database, probe: Probe) -> Result<MongoFacts, Mong
         ahead_ms: server_ms.map_or(0, |ms| ahead(ms, (asked, answered))),
         identity: stored_fingerprint(database).await?,
         indexes: indexes(database).await?,
-        shard_key: shard_key(database).await?,
+        shard_key: shard_key(database).await,
         write_refused: match probe {
             Probe::Write => write_refused(database).await?,
             Probe::Nothing => None,
@@ -146,9 +137,8 @@ async fn indexes(database: &Database) -> Result<Vec<(String, bool)>, MongoError>
         Err(error) if code_of(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
         reply => reply?,
     };
-    let first = reply
-        .get_document("cursor")
-        .and_then(|cursor| cursor.get_array("firstBatch"));
+    let cursor = reply.get_document("cursor");
+    let first = cursor.and_then(|cursor| cursor.get_array("firstBatch"));
     let index = |index: &Bson| {
         let index = index.as_document()?;
         let unique = index.get_bool("unique").unwrap_or(false);
@@ -158,16 +148,12 @@ async fn indexes(database: &Database) -> Result<Vec<(String, bool)>, MongoError>
 }
 
 /// The shard key; what a server without routers does not know, or we may not read, is none.
-async fn shard_key(database: &Database) -> Result<Option<Document>, MongoError> {
+async fn shard_key(database: &Database) -> Option<Document> {
     let name = format!("{}.{EVENTS}", database.name());
-    let collections = database
-        .client()
-        .database("config")
-        .collection::<Document>("collections");
-    let Ok(found) = collections.find_one(doc! { "_id": name }).await else {
-        return Ok(None);
-    };
-    Ok(found.and_then(|found| found.get_document("key").ok().cloned()))
+    let config = database.client().database("config");
+    let collections = config.collection::<Document>("collections");
+    let found = collections.find_one(doc! { "_id": name }).await.ok()??;
+    found.get_document("key").ok().cloned()
 }
 
 async fn write_refused(database: &Database) -> Result<Option<String>, MongoError> {
@@ -218,10 +204,6 @@ fn ahead(server: u64, (asked, answered): (u64, u64)) -> i64 {
     } else {
         signed(server.saturating_sub(answered))
     }
-}
-
-fn text(error: impl std::error::Error + 'static) -> String {
-    Chain(&error).to_string()
 }
 
 #[cfg(test)]

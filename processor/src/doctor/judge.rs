@@ -5,7 +5,7 @@ mod mongo;
 use std::num::NonZeroU64;
 
 use evp_shared::config::Durability;
-use evp_shared::redis::{Memory, ServerPromise};
+use evp_shared::redis::ServerPromise;
 
 use super::gather::{Disk, RedisFacts};
 use super::{Check, Finding};
@@ -40,15 +40,15 @@ const DISK_FREE: (u64, u64) = (20, 5);
 const REDIS_VERSION_MIN: (u32, u32) = (7, 0);
 
 /// Redis does not answer.
-pub fn no_redis(error: &str) -> Finding {
+pub fn no_redis(error: &anyhow::Error) -> Finding {
     let fix = "start redis-server, or set redis.url (REDIS_URL) to where it is";
-    Check::RedisAnswers.fail(error, fix)
+    Check::RedisAnswers.fail(format!("{error:#}"), fix)
 }
 
 /// MongoDB does not answer.
-pub fn no_mongo(error: &str) -> Finding {
+pub fn no_mongo(error: &anyhow::Error) -> Finding {
     let fix = "start mongod, or set mongo.uri (MONGO_URI) to where it is";
-    Check::MongoAnswers.fail(error, fix)
+    Check::MongoAnswers.fail(format!("{error:#}"), fix)
 }
 
 /// Judges Redis at `rate` events per second.
@@ -64,11 +64,7 @@ pub fn redis(config: &ProcessorConfig, facts: &RedisFacts, rate: NonZeroU64) -> 
         eviction(&server.promise),
         persistence(config.redis.durability, facts),
         log(facts),
-        memory(
-            server.memory,
-            facts.event_bytes.unwrap_or(EVENT_BYTES),
-            rate,
-        ),
+        memory(facts, rate),
         disk(Check::RedisDisk, facts.disk),
         clock(Check::RedisClock, facts.ahead_ms),
         redis_identity(facts.identity.as_deref(), config.fingerprint()),
@@ -129,24 +125,21 @@ fn log(facts: &RedisFacts) -> Finding {
         return check.pass("the last write of the append-only file succeeded");
     }
     let fix = "see redis-server's log; mostly its disk is full";
-    let found = "the append-only file could not be written";
-    check.fail(found, fix)
+    check.fail("the append-only file could not be written", fix)
 }
 
 fn replica(facts: &RedisFacts) -> Finding {
-    let check = Check::RedisReplica;
+    let fix = "start a replica (replicaof HOST PORT), or declare less in redis.durability";
     match facts.server.replicas {
-        0 => {
-            let fix = "start a replica (replicaof HOST PORT), or declare less in redis.durability";
-            let found = "durability replicated, and no replica is connected";
-            check.fail(found, fix)
-        }
-        replicas => check.pass(format!("{replicas} connected")),
+        0 => Check::RedisReplica.fail("durability replicated, and no replica is connected", fix),
+        replicas => Check::RedisReplica.pass(format!("{replicas} connected")),
     }
 }
 
-fn memory(memory: Memory, event_bytes: u64, rate: NonZeroU64) -> Finding {
+fn memory(facts: &RedisFacts, rate: NonZeroU64) -> Finding {
     let check = Check::RedisMemory;
+    let memory = facts.server.memory;
+    let event_bytes = facts.event_bytes.unwrap_or(EVENT_BYTES).max(1);
     if memory.limit == 0 {
         let fix = "CONFIG SET maxmemory to what the machine can spare, and the same in redis.conf";
         let found = "no maxmemory: a backlog ends with the kernel killing redis-server";
@@ -154,21 +147,18 @@ fn memory(memory: Memory, event_bytes: u64, rate: NonZeroU64) -> Finding {
     }
     let usable = memory.limit / 100 * MEMORY_USED_MAX;
     let room = usable.saturating_sub(memory.used);
-    let minutes = room / (event_bytes.max(1) * rate.get()).max(1) / 60;
+    let minute = event_bytes.saturating_mul(rate.get()).saturating_mul(60);
+    let minutes = room / minute;
     let found = format!(
         "{} of {} used; room for {minutes} minutes of backlog at {rate} events/s of {event_bytes} \
          bytes",
         mib(memory.used),
         mib(memory.limit)
     );
-    let wanted = event_bytes
-        .saturating_mul(rate.get())
-        .saturating_mul(60 * BACKLOG_MINUTES_MIN);
+    let wanted = minute.saturating_mul(BACKLOG_MINUTES_MIN);
     let wanted = (memory.used.saturating_add(wanted) / MEMORY_USED_MAX).saturating_mul(100);
-    let fix = format!(
-        "CONFIG SET maxmemory {}mb or more",
-        wanted.div_ceil(1 << 20)
-    );
+    let wanted_mib = wanted.div_ceil(1 << 20);
+    let fix = format!("CONFIG SET maxmemory {wanted_mib}mb or more");
     if room == 0 {
         check.fail(found, format!("see that processors run; {fix}"))
     } else if minutes < BACKLOG_MINUTES_MIN {
@@ -208,12 +198,11 @@ fn clock(check: Check, ahead_ms: i64) -> Finding {
 }
 
 fn redis_identity(found: Option<&str>, own: u32) -> Finding {
-    let stored = found.map(|text| (text, u32::from_str_radix(text, 16).ok()));
-    match stored {
-        None => identity(Check::RedisIdentity, None, own),
-        Some((_, Some(stored))) => identity(Check::RedisIdentity, Some(stored), own),
-        Some((text, None)) => Check::RedisIdentity.fail(
-            format!("{text:?} is no fingerprint"),
+    let stored = found.map(|text| u32::from_str_radix(text, 16));
+    match stored.transpose() {
+        Ok(stored) => identity(Check::RedisIdentity, stored, own),
+        Err(_) => Check::RedisIdentity.fail(
+            format!("{:?} is no fingerprint", found.unwrap_or_default()),
             "another program uses this redis.key_prefix: choose another one",
         ),
     }

@@ -67,32 +67,26 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
         );
     }
     let wanted: Vec<&str> = config.indexes.iter().map(|index| index.as_str()).collect();
-    let missing: Vec<&str> = wanted
-        .iter()
-        .filter(|name| !names.contains(name))
-        .copied()
-        .collect();
-    let extra: Vec<&str> = names
-        .iter()
-        .filter(|name| !wanted.contains(name))
-        .copied()
-        .collect();
+    let only_in = |some: &[&str], others: &[&str]| {
+        let only = some.iter().filter(|name| !others.contains(name));
+        only.copied().collect::<Vec<_>>().join(", ")
+    };
+    let missing = only_in(&wanted, &names);
+    let extra = only_in(&names, &wanted);
     if !missing.is_empty() {
         let fix = "start a processor: it makes them";
-        return check.warn(format!("missing: {}", missing.join(", ")), fix);
-    }
-    if !extra.is_empty() {
-        return check.warn(
-            format!("not in storage.indexes: {}", extra.join(", ")),
+        check.warn(format!("missing: {missing}"), fix)
+    } else if !extra.is_empty() {
+        check.warn(
+            format!("not in storage.indexes: {extra}"),
             "db.events.dropIndex(...) what no query needs: each costs MongoDB 2 to 4 CPU seconds \
              per million events",
-        );
-    }
-    check.pass(if names.is_empty() {
-        "none wanted".to_owned()
+        )
+    } else if names.is_empty() {
+        check.pass("none wanted")
     } else {
-        names.join(", ")
-    })
+        check.pass(names.join(", "))
+    }
 }
 
 fn shard_key(facts: &MongoFacts) -> Finding {

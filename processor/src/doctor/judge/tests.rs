@@ -1,6 +1,6 @@
 use bson::doc;
 use evp_shared::config::Source;
-use evp_shared::redis::ServerFacts;
+use evp_shared::redis::{Memory, ServerFacts};
 use evp_shared::service::ServiceConfig as _;
 
 use super::*;
