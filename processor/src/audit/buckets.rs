@@ -8,7 +8,7 @@ use evp_shared::stream::audit::HASHES_MAX;
 use evp_shared::stream::{Bucket, CountHash, FoundCounts};
 
 use crate::audit::auditor::Auditor;
-use crate::audit::compare::{DifferingBucket, TypeTable, compare};
+use crate::audit::compare::{DifferingBucket, TypeTable, compare, fold};
 use crate::bulk::commit::BulkFailure;
 use crate::store::insert::StoreFailure;
 use crate::store::sums::Owed;
@@ -28,26 +28,18 @@ impl Auditor {
         buckets: Range<u64>,
     ) -> Result<Vec<DifferingBucket>, BulkFailure> {
         let mut differing = Vec::new();
-        let mut next = buckets.start;
-        while next < buckets.end {
-            let part = next..buckets.end.min(next + HASHES_MAX as u64);
-            next = part.end;
-            let hashes: Vec<CountHash> = part
-                .clone()
-                .map(|number| CountHash::Bucket(step, number))
-                .collect();
+        for start in buckets.clone().step_by(HASHES_MAX) {
+            let part = start..buckets.end.min(start + HASHES_MAX as u64);
+            let hashes = part.clone().map(|number| CountHash::Bucket(step, number));
+            let hashes: Vec<CountHash> = hashes.collect();
             // The buckets are read first: what is committed between the two reads looks missing and is
             // settled again, which is harmless; the other way round it could look like a surplus.
             let found = self.stream.read_counts(partition, &hashes).await?;
-            let seconds = second(step, part.start)..second(step, part.end);
-            let sums = self
-                .inserter
-                .receipt_sums(partition, step.seconds(), seconds)
-                .await?;
+            let sums = self.receipt_sums_of(partition, step, part.clone()).await?;
             let table = self.type_table(partition, sums.values()).await?;
             differing.extend(part.zip(&found).filter_map(|(number, found)| {
-                let owed = sums.get(&number).map(|owed| table.fold(owed));
-                compare(number, found, &owed.unwrap_or_default())
+                let owed = sums.get(&number).map(|owed| fold(owed, &table));
+                compare((Some(step), number), found, &owed.unwrap_or_default())
             }));
         }
         Ok(differing)
@@ -63,11 +55,8 @@ impl Auditor {
     ) -> Result<(FoundCounts, bool), BulkFailure> {
         let mut hashes = vec![CountHash::Total];
         hashes.extend(self.hours_since(hour));
-        let mut found = self
-            .stream
-            .read_counts(partition, &hashes)
-            .await?
-            .into_iter();
+        let found = self.stream.read_counts(partition, &hashes).await?;
+        let mut found = found.into_iter();
         let mut total = found.next().unwrap_or_default();
         let mut are_hours_whole = true;
         for later in found {
@@ -87,24 +76,45 @@ impl Auditor {
             .collect()
     }
 
-    /// The receipts of all frames received before `hour`.
+    /// What the counts over all time hold when the receipts of all frames received before `hour`,
+    /// and no others, are counted.
     pub(super) async fn owed_before(
         &self,
         partition: u16,
         hour: u64,
-    ) -> Result<Owed, StoreFailure> {
-        let end = second(Step::Hour, hour);
+    ) -> Result<Bucket, BulkFailure> {
+        let until = 0..second(Step::Hour, hour);
         // One bucket for all of time.
+        let width_s = u64::from(u32::MAX);
         let mut sums = self
             .inserter
-            .receipt_sums(partition, u64::from(u32::MAX), 0..end)
+            .receipt_sums(partition, width_s, until)
             .await?;
-        Ok(sums.remove(&0).unwrap_or_default())
+        self.folded(partition, sums.remove(&0)).await
+    }
+
+    /// The sums of the receipts that belong into `buckets`.
+    pub(super) async fn receipt_sums_of(
+        &self,
+        partition: u16,
+        step: Step,
+        buckets: Range<u64>,
+    ) -> Result<HashMap<u64, Owed>, StoreFailure> {
+        let seconds = second(step, buckets.start)..second(step, buckets.end);
+        let width_s = step.seconds();
+        self.inserter
+            .receipt_sums(partition, width_s, seconds)
+            .await
     }
 
     /// What a bucket holds when everything in `owed` was counted.
-    pub(super) async fn folded(&self, partition: u16, owed: &Owed) -> Result<Bucket, BulkFailure> {
-        Ok(self.type_table(partition, [owed]).await?.fold(owed))
+    pub(super) async fn folded(
+        &self,
+        partition: u16,
+        owed: Option<Owed>,
+    ) -> Result<Bucket, BulkFailure> {
+        let owed = owed.unwrap_or_default();
+        Ok(fold(&owed, &self.type_table(partition, [&owed]).await?))
     }
 
     /// Which types of the tenants in `owed` are counted by name.
@@ -113,15 +123,12 @@ impl Auditor {
         partition: u16,
         owed: impl IntoIterator<Item = &Owed>,
     ) -> Result<TypeTable, BulkFailure> {
-        let tenants: HashMap<&str, ()> = owed
-            .into_iter()
-            .flat_map(HashMap::keys)
-            .map(|(tenant, _)| (tenant.as_str(), ()))
-            .collect();
-        let mut table = TypeTable::default();
-        for tenant in tenants.into_keys() {
-            let types = self.stream.types(partition, tenant).await?;
-            table.insert(tenant.to_owned(), types);
+        let mut table = TypeTable::new();
+        for (tenant, _) in owed.into_iter().flat_map(HashMap::keys) {
+            if !table.contains_key(tenant) {
+                let types = self.stream.types(partition, tenant).await?;
+                table.insert(tenant.clone(), types);
+            }
         }
         Ok(table)
     }

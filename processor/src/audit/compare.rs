@@ -16,29 +16,21 @@ pub const CLOSED_AFTER: u64 = 120;
 /// and this machine differ.
 const EXPIRY_MARGIN: u64 = 300;
 
-/// Which types are counted by name.
-#[derive(Debug, Clone, Default)]
-pub struct TypeTable(HashMap<String, HashSet<String>>);
+/// Which types of each tenant are counted by name.
+pub type TypeTable = HashMap<String, HashSet<String>>;
 
-impl TypeTable {
-    /// Notes the types of `tenant` that are counted by name.
-    pub fn insert(&mut self, tenant: String, types: HashSet<String>) {
-        self.0.insert(tenant, types);
+/// What a bucket holds when everything in `owed` was counted: a type is counted by name when it is
+/// in `table`, or finds room there.
+pub fn fold(owed: &Owed, table: &TypeTable) -> Bucket {
+    let mut bucket = Bucket::new();
+    for ((tenant, event_type), events) in owed {
+        let is_named = table
+            .get(tenant)
+            .is_none_or(|types| types.len() < TYPES_MAX as usize || types.contains(event_type));
+        let name = if is_named { event_type } else { OTHER_TYPE };
+        *bucket.entry(field(tenant, name)).or_default() += events;
     }
-
-    /// What a bucket holds when everything in `owed` was counted: a type is counted by name when
-    /// it is in the table, or finds room there.
-    pub fn fold(&self, owed: &Owed) -> Bucket {
-        let mut bucket = Bucket::new();
-        for ((tenant, event_type), events) in owed {
-            let known = self.0.get(tenant);
-            let room = known.is_none_or(|types| types.len() < TYPES_MAX as usize);
-            let named = room || known.is_some_and(|types| types.contains(event_type));
-            let name = if named { event_type } else { OTHER_TYPE };
-            *bucket.entry(field(tenant, name)).or_default() += events;
-        }
-        bucket
-    }
+    bucket
 }
 
 /// One count that is not what the receipts say.
@@ -57,6 +49,8 @@ pub struct Differing {
 /// A bucket that is not what the receipts say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferingBucket {
+    /// Its width; `None` for the counts over all time.
+    pub step: Option<Step>,
     /// Number of the bucket; 0 for the counts over all time.
     pub number: u64,
     /// Its key holds another type or a value that is no number.
@@ -78,7 +72,11 @@ impl DifferingBucket {
 }
 
 /// Compares a bucket with what it should hold; `None` when they are equal.
-pub fn compare(number: u64, found: &FoundCounts, owed: &Bucket) -> Option<DifferingBucket> {
+pub fn compare(
+    (step, number): (Option<Step>, u64),
+    found: &FoundCounts,
+    owed: &Bucket,
+) -> Option<DifferingBucket> {
     let fields: BTreeSet<&String> = found.counts.keys().chain(owed.keys()).collect();
     let counts: Vec<Differing> = fields
         .into_iter()
@@ -95,6 +93,7 @@ pub fn compare(number: u64, found: &FoundCounts, owed: &Bucket) -> Option<Differ
         })
         .collect();
     (found.damaged || !counts.is_empty()).then_some(DifferingBucket {
+        step,
         number,
         damaged: found.damaged,
         counts,
@@ -147,18 +146,18 @@ mod tests {
 
     #[test]
     fn types_beyond_the_table_count_as_other() {
-        let mut table = TypeTable::default();
         let mut full: HashSet<String> = (1..TYPES_MAX).map(|number| number.to_string()).collect();
         full.insert("known".to_owned());
-        table.insert("full".to_owned(), full);
-        table.insert("roomy".to_owned(), HashSet::new());
-        let folded = table.fold(&owed(&[
+        let table = [("full", full), ("roomy", HashSet::new())];
+        let table = table.map(|(tenant, types)| (tenant.to_owned(), types));
+        let owed = owed(&[
             ("full", "known", 1),
             ("full", "new", 2),
             ("full", "newer", 3),
             ("roomy", "new", 4),
             ("unheard", "new", 5),
-        ]));
+        ]);
+        let folded = fold(&owed, &table.into());
         let expected = [
             (field("full", "known"), 1),
             (field("full", OTHER_TYPE), 5),
@@ -171,7 +170,8 @@ mod tests {
     #[test]
     fn a_surplus_of_one_type_does_not_hide_what_another_misses() {
         let truth = found(&[("a", 3), ("b", 2)]).counts;
-        let differing = compare(7, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
+        let total = (None, 0);
+        let differing = compare(total, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
         assert!(differing.is_missing_counts() && differing.has_surplus());
         let numbers: Vec<_> = differing
             .counts
@@ -179,7 +179,8 @@ mod tests {
             .map(|one| (one.event_type.as_str(), one.counted, one.owed))
             .collect();
         assert_eq!(numbers, [("a", 1, 3), ("b", 4, 2)]);
-        assert_eq!(compare(7, &found(&[("a", 3), ("b", 2)]), &truth), None);
+        let equal = found(&[("a", 3), ("b", 2)]);
+        assert_eq!(compare(total, &equal, &truth), None);
     }
 
     #[test]
@@ -188,7 +189,8 @@ mod tests {
             damaged: true,
             ..FoundCounts::default()
         };
-        assert!(compare(7, &broken, &Bucket::new()).unwrap().damaged);
+        let differing = compare((None, 0), &broken, &Bucket::new());
+        assert!(differing.unwrap().damaged);
     }
 
     #[test]

@@ -6,9 +6,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use bson::{Bson, Document, Timestamp, doc, oid::ObjectId};
+use bson::{Bson, Document, Timestamp, bson, doc, oid::ObjectId};
 use evp_shared::frame::FrameId;
 use evp_shared::store::{EVENTS, RECEIPTS};
+use futures::TryStreamExt as _;
 use mongodb::Cursor;
 use mongodb::error::Error as MongoError;
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
@@ -68,7 +69,7 @@ pub async fn deep(
         .sort(doc! { "_id": 1 })
         .await?;
     let mut deep = Deep::default();
-    let (mut left, mut right) = (next(&mut stored).await?, next(&mut receipted).await?);
+    let (mut left, mut right) = (stored.try_next().await?, receipted.try_next().await?);
     loop {
         let order = match (&left, &right) {
             (None, None) => return Ok(deep),
@@ -76,8 +77,13 @@ pub async fn deep(
             (None, Some(_)) => Ordering::Greater,
             (Some(events), Some(receipt)) => frame_of(events).cmp(&frame_of(receipt)),
         };
-        let events = if order.is_le() { left.take() } else { None };
-        let receipt = if order.is_ge() { right.take() } else { None };
+        let (mut events, mut receipt) = (None, None);
+        if order.is_le() {
+            events = std::mem::replace(&mut left, stored.try_next().await?);
+        }
+        if order.is_ge() {
+            receipt = std::mem::replace(&mut right, receipted.try_next().await?);
+        }
         if let Some(differing) = judge(events.as_ref(), receipt.as_ref(), before, &mut deep) {
             deep.differing_frames += 1;
             if mend {
@@ -86,12 +92,6 @@ pub async fn deep(
             if deep.differing.len() < SHOWN_MAX {
                 deep.differing.push(differing);
             }
-        }
-        if order.is_le() {
-            left = next(&mut stored).await?;
-        }
-        if order.is_ge() {
-            right = next(&mut receipted).await?;
         }
     }
 }
@@ -113,11 +113,6 @@ async fn stored_frames(
     ];
     let events = database.collection::<Document>(EVENTS);
     events.aggregate(pipeline).allow_disk_use(true).await
-}
-
-async fn next(cursor: &mut Cursor<Document>) -> Result<Option<Document>, MongoError> {
-    use futures::TryStreamExt as _;
-    cursor.try_next().await
 }
 
 fn frame_of(document: &Document) -> Option<FrameId> {
@@ -166,22 +161,16 @@ async fn mend_one(
     differing: &DifferingFrame,
     receipt: Option<&Document>,
 ) -> Result<u64, MongoError> {
-    let rows: Vec<Bson> = differing
-        .stored
-        .iter()
-        .map(|((tenant, kind), count)| {
-            Bson::from(vec![
-                Bson::from(tenant),
-                Bson::from(kind),
-                Bson::from(*count),
-            ])
-        })
-        .collect();
+    let stored = differing.stored.iter();
+    let rows =
+        stored.map(|((tenant, kind), count)| bson!([tenant.as_str(), kind.as_str(), *count]));
+    let rows: Vec<Bson> = rows.collect();
     let id = ObjectId::from_bytes(differing.frame.bytes());
-    let now = Timestamp {
+    // The server writes its own time there.
+    let now = Bson::Timestamp(Timestamp {
         time: 0,
         increment: 0,
-    };
+    });
     let Some(receipt) = receipt else {
         let partition = i32::from(differing.frame.producer().partition());
         let written = doc! {
@@ -203,11 +192,11 @@ async fn mend_one(
 }
 
 fn journaled(database: &Database, name: &str) -> Collection<Document> {
-    let mut concern = WriteConcern::majority();
-    concern.w = Some(Acknowledgment::Majority);
-    concern.journal = Some(true);
-    let mut options = CollectionOptions::default();
-    options.write_concern = Some(concern);
+    let concern = WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build();
+    let options = CollectionOptions::builder().write_concern(concern).build();
     database.collection_with_options(name, options)
 }
 

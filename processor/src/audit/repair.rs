@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use evp_shared::counters::{Step, split_field};
 use evp_shared::stream::audit::FIELDS_MAX;
-use evp_shared::stream::{Bucket, CountHash, CountTo, SetCounts};
+use evp_shared::stream::{Bucket, CountHash, CountTo, FoundCounts, SetCounts};
 use tracing::warn;
 
 use crate::audit::auditor::Auditor;
@@ -66,15 +66,17 @@ impl Auditor {
             let seconds = second(Step::Minute, minutes)..second(Step::Minute, minutes + 1);
             repaired.settled_events += self.settle(partition, seconds).await?;
         }
-        for (step, bucket) in &differences.buckets {
-            if (bucket.number + 1) * step.seconds() <= old {
-                repaired.set_counts += self.set_bucket(partition, *step, bucket.number).await?;
-            }
-        }
-        if differences.total.is_some() {
-            repaired.set_counts += self
-                .set_total(partition, old / Step::Hour.seconds())
-                .await?;
+        for bucket in &differences.buckets {
+            repaired.set_counts += match bucket.step {
+                None => {
+                    self.set_total(partition, old / Step::Hour.seconds())
+                        .await?
+                }
+                Some(step) if (bucket.number + 1) * step.seconds() <= old => {
+                    self.set_bucket(partition, step, bucket.number).await?
+                }
+                Some(_) => 0,
+            };
         }
         Ok(repaired)
     }
@@ -98,28 +100,12 @@ impl Auditor {
     ) -> Result<u64, BulkFailure> {
         let hash = CountHash::Bucket(step, number);
         let found = self.stream.read_counts(partition, &[hash]).await?;
-        let seconds = second(step, number)..second(step, number + 1);
+        let found = found.into_iter().next().unwrap_or_default();
         let mut sums = self
-            .inserter
-            .receipt_sums(partition, step.seconds(), seconds)
+            .receipt_sums_of(partition, step, number..number + 1)
             .await?;
-        let owed = sums.remove(&number).unwrap_or_default();
-        let owed = self.folded(partition, &owed).await?;
-        let found = found.first();
-        match found.and_then(|found| compare(number, found, &owed)) {
-            Some(differing) => {
-                let rows = rows(&differing, &owed);
-                let counts = SetCounts {
-                    life: self.committer.lives.known(partition),
-                    hash,
-                    anew: differing.damaged,
-                    plus: &[],
-                    rows: &rows,
-                };
-                self.set(partition, counts).await
-            }
-            None => Ok(0),
-        }
+        let owed = self.folded(partition, sums.remove(&number)).await?;
+        self.set(partition, (hash, &[]), &found, &owed).await
     }
 
     /// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
@@ -133,42 +119,44 @@ impl Auditor {
             );
             return Ok(0);
         }
-        let owed = self.owed_before(partition, hour).await?;
-        let owed = self.folded(partition, &owed).await?;
-        let Some(differing) = compare(0, &found, &owed) else {
-            return Ok(0);
-        };
-        let plus = self.hours_since(hour);
+        let mut owed = self.owed_before(partition, hour).await?;
         // What only the hours hold is owed nothing before them, and must not go with the damaged.
-        let mut of_hours = owed;
-        for field in found.counts.into_keys() {
-            of_hours.entry(field).or_default();
+        for field in found.counts.keys() {
+            owed.entry(field.clone()).or_default();
         }
-        let rows = rows(&differing, &of_hours);
-        let counts = SetCounts {
-            life: self.committer.lives.known(partition),
-            hash: CountHash::Total,
-            anew: differing.damaged,
-            plus: &plus,
-            rows: &rows,
-        };
-        self.set(partition, counts).await
+        let plus = self.hours_since(hour);
+        self.set(partition, (CountHash::Total, &plus), &found, &owed)
+            .await
     }
 
-    /// Sets `counts` in as many calls as the script's bounds ask for.
-    async fn set(&self, partition: u16, counts: SetCounts<'_>) -> Result<u64, BulkFailure> {
+    /// Sets what of `found` is not `owed`, beside what the hashes `plus` hold, in as many calls as the
+    /// script's bounds ask for.
+    async fn set(
+        &self,
+        partition: u16,
+        (hash, plus): (CountHash, &[CountHash]),
+        found: &FoundCounts,
+        owed: &Bucket,
+    ) -> Result<u64, BulkFailure> {
+        let Some(differing) = compare((None, 0), found, owed) else {
+            return Ok(0);
+        };
+        let rows = rows(&differing, owed);
+        let mut counts = SetCounts {
+            life: self.committer.lives.known(partition),
+            hash,
+            anew: differing.damaged,
+            plus,
+            rows: &[],
+        };
         let mut set = 0;
-        let mut parts = counts.rows.chunks(FIELDS_MAX);
+        let mut parts = rows.chunks(FIELDS_MAX);
         // A damaged hash begins anew also when nothing is owed.
         let first = parts.next().unwrap_or_default();
-        for (index, rows) in std::iter::once(first).chain(parts).enumerate() {
-            let anew = counts.anew && index == 0;
-            let part = SetCounts {
-                rows,
-                anew,
-                ..counts
-            };
-            set += self.stream.set_counts(partition, &part).await?;
+        for rows in std::iter::once(first).chain(parts) {
+            counts.rows = rows;
+            set += self.stream.set_counts(partition, &counts).await?;
+            counts.anew = false;
         }
         Ok(set)
     }
@@ -177,11 +165,9 @@ impl Auditor {
 /// The minutes, younger than a day, whose receipts are to be settled.
 fn young_minutes(differences: &Differences, now: u64) -> BTreeSet<u64> {
     let mut minutes = BTreeSet::new();
-    let missing = differences
-        .buckets
-        .iter()
-        .filter(|(_, bucket)| bucket.is_missing_counts());
-    for (step, bucket) in missing {
+    let buckets = differences.buckets.iter();
+    for bucket in buckets.filter(|bucket| bucket.is_missing_counts()) {
+        let Some(step) = bucket.step else { continue };
         let from = (bucket.number * step.seconds()).max(now.saturating_sub(DAY));
         let to = (bucket.number + 1) * step.seconds();
         minutes.extend(from / 60..to.div_ceil(60).max(from / 60));
@@ -191,26 +177,20 @@ fn young_minutes(differences: &Differences, now: u64) -> BTreeSet<u64> {
 
 /// What is to be set: all that is owed where the bucket begins anew, else what differs.
 fn rows(differing: &DifferingBucket, owed: &Bucket) -> Vec<CountTo> {
-    if !differing.damaged {
-        return differing.counts.iter().map(row).collect();
-    }
-    owed.iter()
-        .map(|(field, count)| {
-            let (tenant, event_type) = split_field(field).unwrap_or(("", field));
-            CountTo {
-                tenant: tenant.to_owned(),
-                event_type: event_type.to_owned(),
-                count: *count,
-            }
-        })
-        .collect()
-}
-
-fn row(differing: &crate::audit::compare::Differing) -> CountTo {
-    CountTo {
-        tenant: differing.tenant.clone(),
-        event_type: differing.event_type.clone(),
-        count: differing.owed,
+    let row = |(tenant, event_type): (&str, &str), count| CountTo {
+        tenant: tenant.to_owned(),
+        event_type: event_type.to_owned(),
+        count,
+    };
+    if differing.damaged {
+        let of_field = |(field, count): (&String, &i64)| {
+            row(split_field(field).unwrap_or(("", field)), *count)
+        };
+        owed.iter().map(of_field).collect()
+    } else {
+        let counts = differing.counts.iter();
+        let counts = counts.map(|one| row((&one.tenant, &one.event_type), one.owed));
+        counts.collect()
     }
 }
 
@@ -219,8 +199,9 @@ mod tests {
     use super::*;
     use crate::audit::compare::Differing;
 
-    fn bucket(number: u64, counted: i64, owed: i64) -> DifferingBucket {
+    fn bucket(step: Step, number: u64, counted: i64, owed: i64) -> DifferingBucket {
         DifferingBucket {
+            step: Some(step),
             number,
             damaged: false,
             counts: vec![Differing {
@@ -238,11 +219,11 @@ mod tests {
         let minute = now / 60;
         let differences = Differences {
             buckets: vec![
-                (Step::Second, bucket(now - 300, 0, 1)),
-                (Step::Minute, bucket(minute - 10, 0, 1)),
-                (Step::Minute, bucket(minute - 20, 2, 1)),
-                (Step::Minute, bucket(minute - 24 * 60 - 1, 0, 1)),
-                (Step::Hour, bucket(now / 3_600 - 30, 0, 1)),
+                bucket(Step::Second, now - 300, 0, 1),
+                bucket(Step::Minute, minute - 10, 0, 1),
+                bucket(Step::Minute, minute - 20, 2, 1),
+                bucket(Step::Minute, minute - 24 * 60 - 1, 0, 1),
+                bucket(Step::Hour, now / 3_600 - 30, 0, 1),
             ],
             ..Differences::default()
         };

@@ -22,10 +22,9 @@ const LOOK_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 /// What differs on one partition.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// Buckets by step, oldest first.
-    pub buckets: Vec<(Step, DifferingBucket)>,
-    /// Counts over all time, without the hours that are not closed.
-    pub total: Option<DifferingBucket>,
+    /// Buckets by step, oldest first; last the counts over all time, without the hours that are
+    /// not closed.
+    pub buckets: Vec<DifferingBucket>,
     /// Buckets compared, the total among them.
     pub compared: usize,
 }
@@ -33,14 +32,13 @@ pub struct Differences {
 impl Differences {
     /// Whether counters and receipts are equal.
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty() && self.total.is_none()
+        self.buckets.is_empty()
     }
 
     /// Counts that differ.
     pub fn counts(&self) -> usize {
-        let of = |bucket: &DifferingBucket| bucket.counts.len().max(1);
-        let buckets: usize = self.buckets.iter().map(|(_, bucket)| of(bucket)).sum();
-        buckets + self.total.as_ref().map_or(0, of)
+        let counts = self.buckets.iter().map(|bucket| bucket.counts.len().max(1));
+        counts.sum()
     }
 }
 
@@ -61,21 +59,20 @@ impl Auditor {
             let buckets = span.buckets(step, now);
             found.compared += usize::try_from(buckets.end - buckets.start).unwrap_or(usize::MAX);
             let differing = self.lasting_differences(partition, step, buckets).await?;
-            found
-                .buckets
-                .extend(differing.into_iter().map(|bucket| (step, bucket)));
+            found.buckets.extend(differing);
         }
         if span.is_everything() {
             found.compared += 1;
             let closed = now.saturating_sub(CLOSED_AFTER) / Step::Hour.seconds();
-            found.total = self.differing_total(partition, closed).await?;
+            let mut total = self.differing_total(partition, closed).await?;
             for _ in 1..LOOKS {
-                if found.total.is_none() {
+                if total.is_none() {
                     break;
                 }
                 tokio::time::sleep(LOOK_PAUSE).await;
-                found.total = self.differing_total(partition, closed).await?;
+                total = self.differing_total(partition, closed).await?;
             }
+            found.buckets.extend(total);
         }
         Ok(found)
     }
@@ -109,7 +106,6 @@ impl Auditor {
     ) -> Result<Option<DifferingBucket>, BulkFailure> {
         let (found, _) = self.total_before(partition, closed).await?;
         let owed = self.owed_before(partition, closed).await?;
-        let owed = self.folded(partition, &owed).await?;
-        Ok(compare(0, &found, &owed))
+        Ok(compare((None, 0), &found, &owed))
     }
 }

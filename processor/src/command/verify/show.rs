@@ -4,7 +4,6 @@ use evp_shared::counters::Step;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::audit::compare::DifferingBucket;
 use crate::audit::deep::Counts;
 use crate::audit::verify::Differences;
 use crate::command::{show_time, table};
@@ -13,52 +12,35 @@ use crate::command::{show_time, table};
 const SHOWN_MAX: usize = 1_000;
 
 /// One row per count that differs: partition, bucket's width, its begin, and the count.
-fn rows(report: &Report) -> Vec<[String; 7]> {
-    let mut rows = Vec::new();
-    for (partition, found) in &report.differences {
-        let buckets = found.buckets.iter().map(|(step, bucket)| {
-            let begin = show_time(bucket.number * step.seconds() * 1_000);
-            (width(*step), begin, bucket)
-        });
-        let total = found.total.iter();
-        let total = total.map(|bucket| ("total", String::new(), bucket));
-        for (width, begin, bucket) in buckets.chain(total) {
-            rows.extend(rows_of(*partition, (width, &begin), bucket));
-        }
-    }
-    rows
-}
-
-fn rows_of(
-    partition: u16,
-    (width, begin): (&str, &str),
-    bucket: &DifferingBucket,
-) -> Vec<[String; 7]> {
-    let row = |tenant: &str, kind: &str, counted: String, owed: String| {
-        [
-            partition.to_string(),
-            width.to_owned(),
-            begin.to_owned(),
-            tenant.to_owned(),
-            kind.to_owned(),
-            counted,
-            owed,
-        ]
-    };
-    let mut rows: Vec<_> = bucket
-        .counts
-        .iter()
-        .map(|one| {
+fn rows(report: &Report) -> Vec<Vec<String>> {
+    let each = report.differences.iter();
+    let each =
+        each.flat_map(|(partition, found)| found.buckets.iter().map(move |one| (partition, one)));
+    each.flat_map(|(partition, bucket)| {
+        let (width, begin) = match bucket.step {
+            Some(step) => (
+                width(step),
+                show_time(bucket.number * step.seconds() * 1_000),
+            ),
+            None => ("total", String::new()),
+        };
+        let place = [partition.to_string(), width.to_owned(), begin];
+        let counts = bucket.counts.iter().map(|one| {
             let (counted, owed) = (one.counted.to_string(), one.owed.to_string());
-            row(&one.tenant, &one.event_type, counted, owed)
-        })
-        .collect();
-    if bucket.damaged {
-        rows.push(row("", "", "damaged".to_owned(), String::new()));
-    }
-    rows
+            [one.tenant.clone(), one.event_type.clone(), counted, owed]
+        });
+        let damaged = bucket
+            .damaged
+            .then(|| ["", "", "damaged", ""].map(str::to_owned));
+        let cells = counts
+            .chain(damaged)
+            .map(move |cells| [&place[..], &cells].concat());
+        cells.collect::<Vec<_>>()
+    })
+    .collect()
 }
 
+/// What the cells of a row are.
 const HEAD: [&str; 7] = [
     "partition",
     "bucket",
@@ -73,11 +55,10 @@ pub(super) fn as_text(report: &Report) -> String {
     let mut lines = Vec::new();
     let rows = rows(report);
     if !rows.is_empty() {
-        let shown = rows.iter().take(SHOWN_MAX).map(|row| row.to_vec());
         let head = HEAD.map(str::to_owned).to_vec();
-        lines.push(table(
-            &std::iter::once(head).chain(shown).collect::<Vec<_>>(),
-        ));
+        let shown = rows.iter().take(SHOWN_MAX).cloned();
+        let shown: Vec<_> = std::iter::once(head).chain(shown).collect();
+        lines.push(table(&shown));
     }
     if rows.len() > SHOWN_MAX {
         lines.push(format!("and {} more", rows.len() - SHOWN_MAX));
@@ -94,11 +75,7 @@ pub(super) fn as_text(report: &Report) -> String {
             deep.frames, deep.differing_frames, deep.mended
         ));
     }
-    let compared: usize = report
-        .differences
-        .values()
-        .map(|found| found.compared)
-        .sum();
+    let compared = compared(report);
     let left: usize = report.differences.values().map(Differences::counts).sum();
     lines.push(format!(
         "verify: {compared} buckets compared, {} counts differed, {} events settled, {} counts \
@@ -108,37 +85,29 @@ pub(super) fn as_text(report: &Report) -> String {
     lines.join("\n")
 }
 
-pub(super) fn as_json(report: &Report) -> Value {
-    let compared: usize = report
+fn compared(report: &Report) -> usize {
+    report
         .differences
         .values()
         .map(|found| found.compared)
-        .sum();
-    let differences: Vec<Value> = rows(report)
-        .into_iter()
-        .map(|row| {
-            let named = HEAD.iter().zip(row);
-            named
-                .map(|(name, cell)| ((*name).to_owned(), Value::from(cell)))
-                .collect()
-        })
-        .collect();
+        .sum()
+}
+
+pub(super) fn as_json(report: &Report) -> Value {
+    let named = |row: Vec<String>| -> Value { HEAD.into_iter().zip(row).collect() };
+    let differences: Value = rows(report).into_iter().map(named).collect();
     let deep = report.deep.as_ref().map(|deep| {
-        let frames: Vec<Value> = deep
-            .differing
-            .iter()
-            .map(|frame| Value::from(frame.frame.to_string()))
-            .collect();
+        let frames = deep.differing.iter();
         json!({
             "compared": deep.frames,
             "differing": deep.differing_frames,
             "mended": deep.mended,
-            "frames": frames,
+            "frames": frames.map(|one| one.frame.to_string()).collect::<Value>(),
         })
     });
     json!({
         "equal": report.is_equal(),
-        "bucketsCompared": compared,
+        "bucketsCompared": compared(report),
         "countsDiffered": report.found,
         "eventsSettled": report.repaired.settled_events,
         "countsSet": report.repaired.set_counts,
@@ -157,12 +126,10 @@ const fn width(step: Step) -> &'static str {
 
 /// Counts as `tenant/type=count`, `nothing` where there are none.
 fn counts(counts: &Counts) -> String {
+    if counts.is_empty() {
+        return "nothing".to_owned();
+    }
     let each = counts.iter();
     let each = each.map(|((tenant, kind), count)| format!("{tenant}/{kind}={count}"));
-    let text = each.collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        "nothing".to_owned()
-    } else {
-        text
-    }
+    each.collect::<Vec<_>>().join(" ")
 }
