@@ -8,13 +8,13 @@
 //! into four filters under it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evp_shared::counters::Step;
 use evp_shared::document::tags;
 use evp_shared::sketch::{IdFilter, IdHash, TopItems};
 use evp_shared::stream::{SketchBucket, SketchUpdate};
+use parking_lot::Mutex;
 
 /// The top users of an hour are written in every tenth round: they change little, and each writing
 /// is 10 KB.
@@ -186,7 +186,7 @@ impl Sketches {
     ) {
         let second = received_at_ms / 1_000;
         let mut rest: Vec<Noted<'_>> = documents.filter_map(Noted::of).collect();
-        let mut gathered = self.gathered();
+        let mut gathered = self.gathered.lock();
         // Mostly one tenant: its buckets are looked for once and not for each event.
         while let Some(tenant) = rest.first().map(|event| event.tenant) {
             for step in [Step::Minute, Step::Hour] {
@@ -205,7 +205,7 @@ impl Sketches {
 
     /// What is to be written, as if it were, and how often something was lost before.
     pub fn take(&self, is_last: bool, now: Instant) -> (Vec<(SketchBucket, SketchUpdate)>, u64) {
-        let mut gathered = self.gathered();
+        let mut gathered = self.gathered.lock();
         let gathered = &mut *gathered;
         gathered.rounds = gathered.rounds.wrapping_add(1);
         let writes_hours = is_last || gathered.rounds.is_multiple_of(HOUR_TOP_ROUNDS);
@@ -234,14 +234,9 @@ impl Sketches {
     /// What was to be written to `places` was not: all is gathered anew, so that ids pass the
     /// filters again, and what is lost all the same is written down.
     pub fn forget(&self, places: Vec<SketchBucket>) {
-        let mut gathered = self.gathered();
+        let mut gathered = self.gathered.lock();
         gathered.buckets.clear();
         places.into_iter().for_each(|place| gathered.lose(place));
-    }
-
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        // Best effort: what a panic left half done is no worse than what a crash loses.
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

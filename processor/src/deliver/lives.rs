@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use evp_shared::stream::{EntryId, Life, Made, Stream, StreamError};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -21,15 +21,12 @@ pub struct Lives {
 impl Lives {
     /// Knows nothing yet.
     pub fn new(stream: Stream) -> Self {
-        let known = (0..stream.partitions())
-            .map(|_| AtomicU64::new(0))
-            .collect();
         Self {
+            known: (0..stream.partitions()).map(|_| 0.into()).collect(),
             stream,
-            known,
             cuts: Mutex::default(),
             news: Notify::new(),
-            lost_events: AtomicU64::new(0),
+            lost_events: 0.into(),
         }
     }
 
@@ -48,7 +45,7 @@ impl Lives {
         let hello = self.stream.hello(partition, known, None).await?;
         if let Some(cut) = hello.cut_since(known) {
             info!(partition, life = hello.life.0, %cut, "redis lives a life not known before");
-            let mut cuts = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cuts = self.cuts.lock();
             let lowest = cuts.entry(partition).or_insert(cut);
             *lowest = cut.min(*lowest);
             self.news.notify_one();
@@ -92,6 +89,6 @@ impl Lives {
     /// Safe: cuts are taken after the last await.
     pub async fn cuts(&self) -> BTreeMap<u16, EntryId> {
         self.news.notified().await;
-        std::mem::take(&mut *self.cuts.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.cuts.lock())
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Open, it admits one read per delay as a probe; the first bulk that goes through closes it.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// First and longest pause. Source: a MongoDB fail-over takes seconds, and a probe every 5 s costs
 /// nothing.
@@ -20,68 +21,46 @@ pub enum Admit {
     Wait(Duration),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open {
-        pause: Duration,
-        until: Instant,
-    },
+#[derive(Debug)]
+struct Open {
+    pause: Duration,
+    until: Instant,
 }
 
-impl State {
-    fn admit(&mut self, now: Instant) -> Admit {
-        match self {
-            Self::Closed => Admit::Read,
-            Self::Open { until, .. } if now < *until => Admit::Wait(*until - now),
-            Self::Open { until, pause } => {
-                *until = now + *pause;
+/// The breaker between reading and storing; closed where it holds nothing.
+#[derive(Debug, Default)]
+pub struct Breaker(Mutex<Option<Open>>);
+
+impl Breaker {
+    /// Asks whether reading may go on.
+    pub fn admit(&self, now: Instant) -> Admit {
+        match &mut *self.0.lock() {
+            None => Admit::Read,
+            Some(open) if now < open.until => Admit::Wait(open.until - now),
+            Some(open) => {
+                open.until = now + open.pause;
                 Admit::Probe
             }
         }
     }
 
-    fn fail(&mut self, now: Instant) {
-        let pause = match self {
-            Self::Closed => PAUSE.0,
-            Self::Open { pause, .. } => (*pause * 2).min(PAUSE.1),
-        };
-        *self = Self::Open {
-            pause,
-            until: now + pause,
-        };
-    }
-}
-
-/// The breaker between reading and storing.
-#[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
-
-impl Breaker {
-    /// Asks whether reading may go on.
-    pub fn admit(&self, now: Instant) -> Admit {
-        self.state().admit(now)
-    }
-
     /// A bulk failed for a reason that is not its events'.
     pub fn fail(&self, now: Instant) {
-        self.state().fail(now);
+        let mut state = self.0.lock();
+        let longer = |open: &Open| (open.pause * 2).min(PAUSE.1);
+        let pause = state.as_ref().map_or(PAUSE.0, longer);
+        let until = now + pause;
+        *state = Some(Open { pause, until });
     }
 
     /// A bulk went through.
     pub fn succeed(&self) {
-        *self.state() = State::Closed;
+        *self.0.lock() = None;
     }
 
     /// Whether reading is paused.
     pub fn is_open(&self) -> bool {
-        matches!(*self.state(), State::Open { .. })
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // The state is a plain value, whole after any panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().is_some()
     }
 }
 

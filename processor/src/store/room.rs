@@ -1,10 +1,10 @@
 //! The bound of the dead letters: at the cap nothing more is kept, the breaker opens, and what
 //! cannot be stored stays pending.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use evp_shared::dead_letters::{DeadLetters, Size};
+use parking_lot::Mutex;
 
 use crate::config::DeadLetterLimits;
 use crate::store::dead_letter::DeadLetter;
@@ -47,7 +47,7 @@ impl Room {
         let letters = DeadLetters::new(inserter.database().clone());
         let size = inserter.within(async move { letters.size().await }).await?;
         let size = size.map_err(|error| StoreFailure::DeadLetters(Box::new(error)))?;
-        *self.lock() = Some((now, size));
+        *self.measured.lock() = Some((now, size));
         Ok(size)
     }
 
@@ -68,7 +68,7 @@ impl Room {
             events: letters.len() as u64,
             bytes: letters.iter().map(DeadLetter::bytes).sum(),
         };
-        let known = *self.lock();
+        let known = *self.measured.lock();
         let size = match known {
             Some((at, size)) if now.saturating_duration_since(at) < FRESH => size,
             _ => self.measure(inserter, now).await?,
@@ -79,15 +79,10 @@ impl Room {
                 bytes: size.bytes,
             });
         }
-        if let Some((_, size)) = self.lock().as_mut() {
+        if let Some((_, size)) = &mut *self.measured.lock() {
             size.events += more.events;
             size.bytes += more.bytes;
         }
         Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Size)>> {
-        // A measurement is whole after any panic.
-        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -68,7 +68,7 @@ fn a_backlog_of_hours_is_sketched_whole_in_bounded_memory() {
     let (clock, sketches) = (Clock::manual(0), Sketches::default());
     for minute in 0..MINUTES {
         note(&sketches, minute * 60_000, &["a", "b", "a"], &clock);
-        assert!(sketches.gathered().buckets.len() <= BUCKETS_MAX);
+        assert!(sketches.gathered.lock().buckets.len() <= BUCKETS_MAX);
     }
     let (updates, lost) = sketches.take(true, clock.now());
     assert_eq!(lost, 0);
@@ -87,7 +87,7 @@ fn a_backlog_of_hours_is_sketched_whole_in_bounded_memory() {
     );
     clock.advance(IDLE);
     drop(sketches.take(true, clock.now()));
-    assert!(sketches.gathered().buckets.is_empty());
+    assert!(sketches.gathered.lock().buckets.is_empty());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_closed_buckets_cannot_hold_is_counted_and_said_to_be_missing() {
     for minute in 0..200 {
         note(&sketches, minute * 60_000, &list, &clock);
     }
-    assert!(sketches.gathered().closed_bytes <= CLOSED_BYTES_MAX);
+    assert!(sketches.gathered.lock().closed_bytes <= CLOSED_BYTES_MAX);
     let (updates, lost) = sketches.take(true, clock.now());
     let lacking = SketchUpdate::lacking().top;
     let told = updates.iter().filter(|(_, update)| update.top == lacking);
