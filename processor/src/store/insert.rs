@@ -7,13 +7,14 @@
 //! stored or not.
 
 use std::io::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf};
 use evp_shared::frame::FrameId;
 use mongodb::Database;
-use mongodb::error::Error as MongoError;
+use mongodb::error::{Error as MongoError, ErrorKind};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::written::Written;
@@ -73,12 +74,6 @@ pub enum StoreFailure {
     Protocol,
 }
 
-/// What the server said of a document it did not insert.
-struct Fault {
-    index: usize,
-    written: Written,
-}
-
 /// Runs commands under a deadline.
 #[derive(Debug, Clone)]
 pub struct Inserter {
@@ -86,7 +81,7 @@ pub struct Inserter {
     deadline: Duration,
     unanswered: Arc<Semaphore>,
     /// The frame that failed alone last.
-    pub(crate) suspect: Arc<Mutex<Option<FrameId>>>,
+    pub(super) suspect: Arc<Mutex<Option<FrameId>>>,
 }
 
 impl Inserter {
@@ -123,26 +118,20 @@ impl Inserter {
         collection: &str,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
-        let mut written = vec![Written::Inserted; documents.len()];
-        let mut parts = vec![(0, documents.len())];
-        while let Some((from, to)) = parts.pop() {
-            let Some(part) = documents.get(from..to).filter(|part| !part.is_empty()) else {
-                continue;
-            };
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut written = Vec::with_capacity(documents.len());
+        let mut parts = vec![documents];
+        while let Some(part) = parts.pop() {
             match self.insert_part(collection, part).await {
-                Ok(faults) => {
-                    for fault in faults {
-                        let slot = written.get_mut(from + fault.index);
-                        *slot.ok_or(StoreFailure::Protocol)? = fault.written;
-                    }
-                }
+                Ok(found) => written.extend(found),
                 Err(StoreFailure::Mongo(error)) => {
                     let refusal = permanent(&error).ok_or(StoreFailure::Mongo(error))?;
                     if part.len() == 1 {
-                        written[from] = refusal;
+                        written.push(refusal);
                     } else {
-                        let middle = from + part.len() / 2;
-                        parts.extend([(from, middle), (middle, to)]);
+                        parts.extend(halves(part));
                     }
                 }
                 Err(failure) => return Err(failure),
@@ -155,7 +144,7 @@ impl Inserter {
         &self,
         collection: &str,
         documents: &[&[u8]],
-    ) -> Result<Vec<Fault>, StoreFailure> {
+    ) -> Result<Vec<Written>, StoreFailure> {
         let command = insert_command(collection, documents)?;
         let database = self.database.clone();
         let run = async move { database.run_raw_command(command).await };
@@ -190,18 +179,24 @@ impl Inserter {
     }
 }
 
+/// The halves of `part` as a stack holds them: the first one is taken first.
+pub(super) fn halves<'a, 'd>(part: &'a [&'d [u8]]) -> [&'a [&'d [u8]]; 2] {
+    let (first, second) = part.split_at(part.len() / 2);
+    [second, first]
+}
+
 /// What a command that failed as a whole says of its one document, when it is the document's
 /// fault.
 fn permanent(error: &MongoError) -> Option<Written> {
-    let mongodb::error::ErrorKind::Command(command) = error.kind.as_ref() else {
-        return None;
-    };
-    PERMANENT_FOR_COMMAND
-        .contains(&command.code)
-        .then(|| Written::Refused {
-            code: command.code,
-            message: command.message.clone(),
-        })
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) if PERMANENT_FOR_COMMAND.contains(&command.code) => {
+            Some(Written::Refused {
+                code: command.code,
+                message: command.message.clone(),
+            })
+        }
+        _ => None,
+    }
 }
 
 fn insert_command(collection: &str, documents: &[&[u8]]) -> Result<RawDocumentBuf, StoreFailure> {
@@ -222,9 +217,7 @@ fn insert_command(collection: &str, documents: &[&[u8]]) -> Result<RawDocumentBu
     for (index, document) in documents.iter().enumerate() {
         out.push(0x03);
         // Writing into a Vec cannot fail.
-        if write!(out, "{index}\0").is_err() {
-            return Err(StoreFailure::Protocol);
-        }
+        write!(out, "{index}\0").map_err(|_| StoreFailure::Protocol)?;
         out.extend_from_slice(document);
     }
     out.push(0);
@@ -237,59 +230,51 @@ fn insert_command(collection: &str, documents: &[&[u8]]) -> Result<RawDocumentBu
 /// Writes the length of the document that begins at `start` and ends where `out` does.
 fn close(out: &mut [u8], start: usize) -> Result<(), StoreFailure> {
     let length = i32::try_from(out.len() - start).map_err(|_| StoreFailure::Protocol)?;
-    let field = out
-        .get_mut(start..start + 4)
-        .ok_or(StoreFailure::Protocol)?;
+    let field = out.get_mut(start..start + 4);
+    let field = field.ok_or(StoreFailure::Protocol)?;
     field.copy_from_slice(&length.to_le_bytes());
     Ok(())
 }
 
-fn parse_reply(reply: &Document, documents: usize) -> Result<Vec<Fault>, StoreFailure> {
+/// What became of each of the `documents`, in their order.
+fn parse_reply(reply: &Document, documents: usize) -> Result<Vec<Written>, StoreFailure> {
     if let Ok(error) = reply.get_document("writeConcernError") {
         return Err(StoreFailure::WriteConcern(error.to_string()));
     }
-    let faults = match reply.get_array("writeErrors") {
-        Ok(errors) => errors
-            .iter()
-            .map(parse_fault)
-            .collect::<Result<Vec<_>, _>>()?,
-        Err(_) => Vec::new(),
-    };
-    let inserted = reply.get_i32("n").map_err(|_| StoreFailure::Protocol)?;
-    let accounted = usize::try_from(inserted)
-        .ok()
-        .map(|inserted| inserted + faults.len());
-    if accounted == Some(documents) {
-        Ok(faults)
+    let mut written = vec![Written::Inserted; documents];
+    let faults = reply
+        .get_array("writeErrors")
+        .map_or(&[][..], Vec::as_slice);
+    for fault in faults {
+        let fault = fault.as_document().ok_or(StoreFailure::Protocol)?;
+        let slot = written.get_mut(number(fault, "index")?);
+        *slot.ok_or(StoreFailure::Protocol)? = parse_fault(fault)?;
+    }
+    if number(reply, "n")? + faults.len() == documents {
+        Ok(written)
     } else {
         Err(StoreFailure::Protocol)
     }
 }
 
-fn parse_fault(error: &bson::Bson) -> Result<Fault, StoreFailure> {
-    let error = error.as_document().ok_or(StoreFailure::Protocol)?;
-    let index = error
-        .get_i32("index")
-        .ok()
-        .and_then(|index| usize::try_from(index).ok());
-    let index = index.ok_or(StoreFailure::Protocol)?;
+fn number(document: &Document, name: &str) -> Result<usize, StoreFailure> {
+    let number = document.get_i32(name).ok();
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or(StoreFailure::Protocol)
+}
+
+fn parse_fault(error: &Document) -> Result<Written, StoreFailure> {
     let code = error.get_i32("code").map_err(|_| StoreFailure::Protocol)?;
     // Another unique index is the operator's own: its duplicates will never be taken.
     let is_of_id = error
         .get_document("keyPattern")
         .is_ok_and(|pattern| pattern.len() == 1 && pattern.contains_key("_id"));
     if code == DUPLICATE_KEY && is_of_id {
-        return Ok(Fault {
-            index,
-            written: Written::DuplicateKey,
-        });
+        return Ok(Written::DuplicateKey);
     }
     let message = error.get_str("errmsg").unwrap_or_default().to_owned();
     if code == DUPLICATE_KEY || PERMANENT.contains(&code) {
-        Ok(Fault {
-            index,
-            written: Written::Refused { code, message },
-        })
+        Ok(Written::Refused { code, message })
     } else {
         Err(StoreFailure::Systemic { code, message })
     }
@@ -343,7 +328,7 @@ mod tests {
     fn only_a_duplicate_of_the_id_says_that_the_event_is_stored() {
         let written = |pattern: &Document| {
             let reply = doc! { "n": 0, "writeErrors": [duplicate(pattern)] };
-            parse_reply(&reply, 1).unwrap().remove(0).written
+            parse_reply(&reply, 1).unwrap().remove(0)
         };
         assert_eq!(written(&doc! { "_id": 1 }), Written::DuplicateKey);
         assert!(matches!(
@@ -378,10 +363,7 @@ mod tests {
             Err(StoreFailure::Systemic { code: 189, .. })
         ));
         let refused = parse_reply(&reply(121), 1).unwrap();
-        assert!(matches!(
-            refused[0].written,
-            Written::Refused { code: 121, .. }
-        ));
+        assert!(matches!(refused[0], Written::Refused { code: 121, .. }));
         assert!(matches!(
             parse_reply(&doc! { "n": 1 }, 2),
             Err(StoreFailure::Protocol)

@@ -11,8 +11,6 @@
 //! text and no other field of an event, so no query of EVP finds it, and every later probe and
 //! start takes it away.
 
-use std::sync::PoisonError;
-
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, RawDocumentBuf, doc};
 use evp_shared::frame::FrameId;
@@ -20,7 +18,7 @@ use evp_shared::store::EVENTS;
 use mongodb::error::{Error as MongoError, ErrorKind};
 use rand::Rng as _;
 
-use crate::store::insert::{Inserter, StoreFailure};
+use crate::store::insert::{Inserter, StoreFailure, halves};
 use crate::written::Written;
 
 /// What the `_id` of a probe begins with; an event's is a UUID. The second one sorts after all of them.
@@ -86,41 +84,29 @@ impl Inserter {
         frame: FrameId,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
-        if self.failed_alone() == Some(frame) {
+        if *self.suspect.lock() == Some(frame) {
             return self.isolate(documents).await;
         }
         let written = self.insert(EVENTS, documents).await;
         if written.is_err() {
             // The one that failed is the next that is tried, so one is enough.
-            *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(frame);
+            *self.suspect.lock() = Some(frame);
         }
         written
     }
 
-    fn failed_alone(&self) -> Option<FrameId> {
-        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn isolate(&self, documents: &[&[u8]]) -> Result<Vec<Written>, StoreFailure> {
-        let mut written = vec![Written::Inserted; documents.len()];
-        let mut parts = vec![(0, documents.len())];
-        while let Some((from, to)) = parts.pop() {
-            let Some(part) = documents.get(from..to).filter(|part| !part.is_empty()) else {
-                continue;
-            };
+        let mut written = Vec::with_capacity(documents.len());
+        let mut parts = vec![documents];
+        while let Some(part) = parts.pop() {
             match self.insert(EVENTS, part).await {
-                Ok(found) => {
-                    for (slot, found) in written.iter_mut().skip(from).zip(found) {
-                        *slot = found;
-                    }
-                }
+                Ok(found) => written.extend(found),
                 Err(failure) if failure.may_be_a_document() => {
                     self.probe(longest(part)).await?;
                     if part.len() > 1 {
-                        let middle = from + part.len() / 2;
-                        parts.extend([(from, middle), (middle, to)]);
-                    } else if let Some(slot) = written.get_mut(from) {
-                        *slot = self.try_on(part, failure).await?;
+                        parts.extend(halves(part));
+                    } else {
+                        written.push(self.try_on(part, failure).await?);
                     }
                 }
                 Err(failure) => return Err(failure),
