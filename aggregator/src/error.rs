@@ -82,6 +82,10 @@ impl From<DeadLetterError> for QueryError {
         match error {
             DeadLetterError::Mongo(error) => error.into(),
             DeadLetterError::Redis(error) => error.into(),
+            error @ DeadLetterError::Identity => {
+                tracing::error!("{error}");
+                Self::Store { source: None }
+            }
             error @ DeadLetterError::NotWritten { .. } => {
                 tracing::warn!(%error, "dead letters not written");
                 Self::Store { source: None }

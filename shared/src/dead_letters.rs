@@ -23,10 +23,10 @@ use mongodb::{Collection, Database};
 use crate::store::DEAD_LETTERS;
 use crate::stream::{AppendError, StreamError};
 
-pub use audit::{Actor, Audit, Request};
+pub use audit::{Actor, Operation, Request};
 pub use filter::{Filter, Wanted};
-pub use letter::{Kept, Letter, LetterId, LetterIdError, Summary};
-pub use replay::{Replay, Replayed};
+pub use letter::{Kept, Letter, LetterId, LetterIdError};
+pub use replay::{Outcome, Replay};
 pub use show::{fields_json, hex_json};
 
 /// Letters handled by one call at most: more is more than dead letters may be.
@@ -53,6 +53,12 @@ pub enum DeadLetterError {
         /// The partition.
         partition: u16,
     },
+    /// A replay would give events other identities than the processor does.
+    #[error(
+        "the database holds events of another identity: dedupe.identity and storage.salt_bits must \
+         be those of the processor"
+    )]
+    Identity,
     /// MongoDB did not write what it was asked to.
     #[error("mongodb did not write: {found}")]
     NotWritten {
@@ -125,64 +131,44 @@ impl DeadLetters {
         Ok(count.max_time(self.read_limit).await?)
     }
 
-    /// The newest `limit` of those that match `filter`, newest first.
-    ///
-    /// # Errors
-    /// MongoDB's.
-    pub async fn list(&self, filter: &Filter, limit: u64) -> Result<Vec<Letter>, DeadLetterError> {
-        let limit = i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX);
-        let letters = self.collection();
-        let found = letters
-            .find(filter.to_bson())
-            .sort(doc! { "at": -1, "_id": -1 })
-            .limit(limit)
-            .allow_disk_use(true)
-            .await?;
-        let found: Vec<Document> = found.try_collect().await?;
-        Ok(found.iter().filter_map(Letter::parse).collect())
-    }
-
     /// The newest `limit` of those that match `filter` and come after `after` (its time in Unix ms
     /// and id), newest first, without what was kept.
     ///
     /// # Errors
     /// MongoDB's.
-    pub async fn summaries(
+    pub async fn list(
         &self,
         filter: &Filter,
         after: Option<&(u64, LetterId)>,
         limit: u64,
-    ) -> Result<Vec<Summary>, DeadLetterError> {
-        let mut wanted = vec![filter.to_bson()];
+    ) -> Result<Vec<Letter>, DeadLetterError> {
+        let mut query = filter.to_bson();
         if let Some((at_ms, id)) = after {
             let at = DateTime::from_millis(i64::try_from(*at_ms).unwrap_or(i64::MAX));
             let older = doc! { "at": { "$lt": at } };
             let same = doc! { "at": at, "_id": { "$lt": id.to_bson() } };
-            wanted.push(doc! { "$or": [older, same] });
+            query = doc! { "$and": [query, { "$or": [older, same] }] };
         }
-        let steps = [
-            doc! { "$match": { "$and": wanted } },
-            doc! { "$sort": { "at": -1, "_id": -1 } },
-            doc! { "$limit": i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX) },
-            doc! { "$set": { letter::BYTES: { "$bsonSize": "$$ROOT" } } },
-            doc! { "$unset": "raw" },
-        ];
-        let letters = self.collection();
-        let found = letters
-            .aggregate(steps)
-            .allow_disk_use(true)
-            .max_time(self.read_limit);
-        let found: Vec<Document> = found.await?.try_collect().await?;
-        Ok(found.iter().filter_map(Summary::parse).collect())
+        self.newest(query, limit, false).await
     }
 
-    /// The dead letter `id`, if it is there.
+    /// The newest `limit` of those that match `filter`, newest first, with what was kept.
     ///
     /// # Errors
     /// MongoDB's.
-    pub async fn one(&self, id: &LetterId) -> Result<Option<Letter>, DeadLetterError> {
-        let found = self.of_ids(&[id.to_bson().into()]).await?;
-        Ok(found.first().and_then(Letter::parse))
+    pub async fn whole(&self, filter: &Filter, limit: u64) -> Result<Vec<Letter>, DeadLetterError> {
+        self.newest(filter.to_bson(), limit, true).await
+    }
+
+    async fn newest(
+        &self,
+        query: Document,
+        limit: u64,
+        is_whole: bool,
+    ) -> Result<Vec<Letter>, DeadLetterError> {
+        let sort = doc! { "at": -1, "_id": -1 };
+        let found = self.read(query, sort, limit, is_whole).await?;
+        Ok(found.iter().filter_map(Letter::parse).collect())
     }
 
     /// Deletes up to `limit` of those that match `filter`, oldest event first; returns how many.
@@ -194,7 +180,8 @@ impl DeadLetters {
         let mut deleted = 0;
         while deleted < limit {
             let page = PAGE.min(limit - deleted);
-            let found = self.page(&filter.to_bson(), None, page).await?;
+            let sort = doc! { "_id": 1 };
+            let found = self.read(filter.to_bson(), sort, page, false).await?;
             let ids: Vec<Bson> = found.into_iter().filter_map(id_of).collect();
             if ids.is_empty() {
                 break;
@@ -204,31 +191,29 @@ impl DeadLetters {
         Ok(deleted)
     }
 
-    /// The next `limit` of those that match `query` after `after`, by `_id`.
-    async fn page(
+    /// The first `limit` of those that match `query`; what was kept of them where `is_whole`.
+    async fn read(
         &self,
-        query: &Document,
-        after: Option<&Bson>,
+        query: Document,
+        sort: Document,
         limit: u64,
+        is_whole: bool,
     ) -> Result<Vec<Document>, DeadLetterError> {
-        let query = match after {
-            Some(after) => doc! { "$and": [query, { "_id": { "$gt": after } }] },
-            None => query.clone(),
-        };
+        let mut steps = vec![
+            doc! { "$match": query },
+            doc! { "$sort": sort },
+            doc! { "$limit": i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX) },
+            doc! { "$set": { letter::BYTES: { "$bsonSize": "$$ROOT" } } },
+        ];
+        if !is_whole {
+            steps.push(doc! { "$unset": "raw" });
+        }
         let letters = self.collection();
         let found = letters
-            .find(query)
-            .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .aggregate(steps)
+            .allow_disk_use(true)
             .max_time(self.read_limit);
         Ok(found.await?.try_collect().await?)
-    }
-
-    /// The letters of these `_id`s that are still there.
-    async fn of_ids(&self, ids: &[Bson]) -> Result<Vec<Document>, DeadLetterError> {
-        let letters = self.collection();
-        let found = letters.find(doc! { "_id": { "$in": ids } });
-        Ok(found.max_time(self.read_limit).await?.try_collect().await?)
     }
 
     async fn delete(&self, ids: &[Bson]) -> Result<u64, DeadLetterError> {

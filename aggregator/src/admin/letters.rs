@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bson::RawDocument;
 use evp_shared::dead_letters::{
-    Actor, Filter, Kept, Letter, LetterId, Replay, Replayed, Request, Summary, fields_json,
+    Actor, Filter, Kept, Letter, LetterId, Operation, Replay, Request, fields_json,
 };
 use evp_shared::outcome::RejectReason;
-use evp_shared::store::stored_fingerprint;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -91,24 +90,6 @@ pub struct Done {
     pub remaining: u64,
 }
 
-/// What to do with dead letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Put them onto the stream again.
-    Replay,
-    /// Delete them.
-    Purge,
-}
-
-impl Operation {
-    const fn audited_as(self) -> &'static str {
-        match self {
-            Self::Replay => "dead_letters.replay",
-            Self::Purge => "dead_letters.purge",
-        }
-    }
-}
-
 impl Admin {
     /// A page of those that match `filter`, newest first, after `after`; and where the next one
     /// begins.
@@ -121,7 +102,7 @@ impl Admin {
         after: Option<&(u64, LetterId)>,
         limit: u64,
     ) -> Result<(Vec<LetterHead>, Option<(u64, LetterId)>), QueryError> {
-        let read = self.letters.summaries(filter, after, limit + 1);
+        let read = self.letters.list(filter, after, limit + 1);
         let mut found = self.in_time(read).await?;
         let is_more = found.len() as u64 > limit;
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -136,17 +117,24 @@ impl Admin {
     /// As [`Self::letters`], and [`RejectReason::DeadLetterNotFound`].
     pub async fn letter(&self, id: LetterId) -> Result<LetterWhole, QueryError> {
         let filter = Filter {
-            ids: vec![id.clone()],
+            ids: vec![id],
             ..Filter::default()
         };
-        let (heads, whole) = tokio::try_join!(
-            self.in_time(self.letters.summaries(&filter, None, 1)),
-            self.in_time(self.letters.one(&id)),
-        )?;
-        match (heads.into_iter().next(), whole) {
-            (Some(head), Some(whole)) => Ok(LetterWhole::of(head, &whole)),
-            _ => Err(RejectReason::DeadLetterNotFound.into()),
-        }
+        let found = self.in_time(self.letters.whole(&filter, 1)).await?;
+        let letter = found.into_iter().next();
+        let letter = letter.ok_or(RejectReason::DeadLetterNotFound)?;
+        Ok(LetterWhole::of(letter))
+    }
+
+    /// A replay, as fast and as long as one request may ask for.
+    pub fn replay(&self) -> Operation {
+        Operation::Replay(Replay {
+            stream: self.stream.clone(),
+            fingerprint: self.fingerprint,
+            clock: self.clock.clone(),
+            per_second: RATE,
+            receipt_wait: RECEIPT_WAIT,
+        })
     }
 
     /// Does `operation` with those that match `filter`, or only counts them.
@@ -167,19 +155,40 @@ impl Admin {
             false => filter,
         };
         let matched = self.in_time(self.letters.count(&filter)).await?;
+        let untouched = Done {
+            dry_run,
+            from: filter.from_ms,
+            to: filter.to_ms,
+            matched,
+            remaining: matched,
+            ..Done::default()
+        };
         if dry_run || matched == 0 {
-            return Ok(Done {
-                dry_run,
-                from: filter.from_ms,
-                to: filter.to_ms,
-                matched,
-                remaining: matched,
-                ..Done::default()
-            });
+            return Ok(untouched);
         }
+        let request = Request {
+            actor: nobody(),
+            operation,
+            filter,
+            limit: LIMIT,
+            matched,
+        };
         let slot = self.operations.try_slot().ok_or(QueryError::Busy)?;
         let this = Arc::clone(self);
-        let audited = async move { this.operate_audited(operation, &filter, matched).await };
+        let audited = async move {
+            let done = this.letters.operate(&request).await?.done;
+            let (replayed, purged) = match request.operation {
+                Operation::Replay(_) => (done, 0),
+                Operation::Purge => (0, done),
+            };
+            let remaining = this.in_time(this.letters.count(&request.filter)).await?;
+            Ok(Done {
+                replayed,
+                purged,
+                remaining,
+                ..untouched
+            })
+        };
         match slot.spawn(audited).await {
             Ok(Some(done)) => done,
             // Cut at the end of the service.
@@ -189,78 +198,6 @@ impl Admin {
                 Err(_cancelled) => Err(QueryError::Busy),
             },
         }
-    }
-
-    async fn operate_audited(
-        &self,
-        operation: Operation,
-        filter: &Filter,
-        matched: u64,
-    ) -> Result<Done, QueryError> {
-        let request = Request {
-            actor: &nobody(),
-            what: operation.audited_as(),
-            filter,
-            limit: LIMIT,
-        };
-        let audit = self.letters.begin_audit(&request).await?;
-        let done = match operation {
-            Operation::Replay => self.replay(filter).await,
-            Operation::Purge => self.purge(filter).await,
-        };
-        let outcome = match &done {
-            Ok((handled, words)) => Ok((*handled, format!("{words} of {matched}"))),
-            Err(error) => Err(error.to_string()),
-        };
-        self.letters.end_audit(audit, outcome).await?;
-        let (handled, _) = done?;
-        let remaining = self.in_time(self.letters.count(filter)).await?;
-        let of = |wanted| if wanted == operation { handled } else { 0 };
-        Ok(Done {
-            dry_run: false,
-            from: filter.from_ms,
-            to: filter.to_ms,
-            matched,
-            replayed: of(Operation::Replay),
-            purged: of(Operation::Purge),
-            remaining,
-        })
-    }
-
-    async fn purge(&self, filter: &Filter) -> Result<(u64, String), QueryError> {
-        let purged = self.letters.purge(filter, LIMIT).await?;
-        Ok((purged, format!("purged {purged}")))
-    }
-
-    async fn replay(&self, filter: &Filter) -> Result<(u64, String), QueryError> {
-        let stored = self.in_time(stored_fingerprint(&self.database)).await?;
-        if stored.is_some_and(|stored| stored != self.fingerprint) {
-            // Frames of another identity would stay pending for ever.
-            tracing::error!(
-                "the database holds events of another identity: dedupe.identity and \
-                 storage.salt_bits must be those of the processor"
-            );
-            return Err(QueryError::Store { source: None });
-        }
-        let how = Replay {
-            stream: &self.stream,
-            fingerprint: self.fingerprint,
-            clock: &self.clock,
-            limit: LIMIT,
-            per_second: RATE,
-            receipt_wait: RECEIPT_WAIT,
-        };
-        let Replayed {
-            done,
-            appended,
-            waiting,
-            impossible,
-            ..
-        } = self.letters.replay(filter, &how).await?;
-        let words = format!(
-            "replayed {done}, appended {appended}, waiting {waiting}, impossible {impossible}"
-        );
-        Ok((done, words))
     }
 
     /// Waits for a read no longer than MongoDB may work on it, and a little.
@@ -278,34 +215,35 @@ fn nobody() -> Actor {
 }
 
 impl LetterHead {
-    fn of(summary: Summary) -> Self {
-        let (entry, frame) = match &summary.id {
+    fn of(letter: Letter) -> Self {
+        let (entry, frame) = match &letter.id {
             LetterId::Event { frame, .. } => (None, Some(frame.to_string())),
             LetterId::Entry { entry, .. } => (Some(entry.to_string()), None),
         };
         Self {
-            id: summary.id.to_string(),
-            reason: summary.reason,
-            message: summary.detail,
-            event_type: summary.event_type,
-            at: summary.at_ms,
-            bytes: summary.bytes,
-            partition: summary.partition,
+            id: letter.id.to_string(),
+            reason: letter.reason,
+            message: letter.detail,
+            event_type: letter.event_type,
+            at: letter.at_ms,
+            bytes: letter.bytes,
+            partition: letter.partition,
             entry,
             frame,
-            replayed_at: summary.replayed_at_ms,
+            replayed_at: letter.replay.map(|(_, at_ms)| at_ms),
         }
     }
 }
 
 impl LetterWhole {
-    fn of(summary: Summary, letter: &Letter) -> Self {
-        let (event, fields) = match &letter.kept {
-            Kept::Event(bytes) => (event(bytes), None),
-            Kept::Entry(raw) => (None, Some(fields_json(raw))),
+    fn of(mut letter: Letter) -> Self {
+        let (event, fields) = match letter.kept.take() {
+            Some(Kept::Event(bytes)) => (event(&bytes), None),
+            Some(Kept::Entry(raw)) => (None, Some(fields_json(&raw))),
+            None => (None, None),
         };
         Self {
-            head: LetterHead::of(summary),
+            head: LetterHead::of(letter),
             event,
             fields,
         }

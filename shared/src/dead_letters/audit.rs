@@ -1,4 +1,4 @@
-//! Who asked for what, and what came of it.
+//! Does what operators ask for, and writes down who asked for what, and what came of it.
 //!
 //! # Shape
 //! Collection `audit`: `{_id, at, who: {user, host, pid}, what: "dead_letters.purge", filter: {...},
@@ -7,7 +7,8 @@
 
 use bson::{Bson, DateTime, doc, oid::ObjectId};
 
-use super::{DeadLetterError, DeadLetters, Filter, durable};
+use super::{DeadLetterError, DeadLetters, Filter, Outcome, Replay, durable};
+use crate::service::Chain;
 use crate::store::AUDIT;
 
 /// Who asks.
@@ -30,31 +31,60 @@ impl Actor {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request<'a> {
-    /// Who asks.
-    pub actor: &'a Actor,
-    /// For what, such as `dead_letters.purge`.
-    pub what: &'static str,
-    /// Of which dead letters.
-    pub filter: &'a Filter,
-    /// Of how many at most.
-    pub limit: u64,
+/// What is done with dead letters.
+#[derive(Debug)]
+pub enum Operation {
+    /// They are put onto the stream again.
+    Replay(Replay),
+    /// They are deleted.
+    Purge,
 }
 
-/// An entry that is begun and not ended.
+/// What is asked for.
 #[derive(Debug)]
-#[must_use = "an audit entry is to be ended"]
-pub struct Audit(ObjectId);
+pub struct Request {
+    /// Who asks.
+    pub actor: Actor,
+    /// For what.
+    pub operation: Operation,
+    /// With which dead letters.
+    pub filter: Filter,
+    /// With how many at most.
+    pub limit: u64,
+    /// How many there were before.
+    pub matched: u64,
+}
+
+impl Request {
+    /// What came of it, in words.
+    pub fn describe(&self, outcome: &Outcome) -> String {
+        let Self { matched, .. } = self;
+        let Outcome {
+            done,
+            appended,
+            waiting,
+            impossible,
+            ..
+        } = outcome;
+        match self.operation {
+            Operation::Replay(_) => format!(
+                "replayed {done} of {matched} dead letters: {appended} appended, {waiting} waiting, \
+                 {impossible} impossible"
+            ),
+            Operation::Purge => format!("purged {done} of {matched} dead letters"),
+        }
+    }
+}
 
 impl DeadLetters {
-    /// Writes down that an operation begins.
+    /// Does what is asked for; what that is is written down before, and what came of it after.
     ///
     /// # Errors
-    /// MongoDB's: then the operation must not begin.
-    pub async fn begin_audit(&self, request: &Request<'_>) -> Result<Audit, DeadLetterError> {
+    /// [`DeadLetterError`]; repeating is harmless.
+    pub async fn operate(&self, request: &Request) -> Result<Outcome, DeadLetterError> {
+        let Request { filter, limit, .. } = request;
         let id = ObjectId::new();
+        let entries = durable(&self.database, AUDIT);
         let entry = doc! {
             "_id": id,
             "at": DateTime::now(),
@@ -63,36 +93,33 @@ impl DeadLetters {
                 "host": &request.actor.host,
                 "pid": i64::from(std::process::id()),
             },
-            "what": request.what,
-            "filter": request.filter.describe(),
-            "limit": i64::try_from(request.limit).unwrap_or(i64::MAX),
+            "what": match request.operation {
+                Operation::Replay(_) => "dead_letters.replay",
+                Operation::Purge => "dead_letters.purge",
+            },
+            "filter": filter.describe(),
+            "limit": i64::try_from(*limit).unwrap_or(i64::MAX),
             "state": "started",
         };
-        durable(&self.database, AUDIT).insert_one(entry).await?;
-        Ok(Audit(id))
-    }
-
-    /// Writes down what came of it: letters handled and an outcome in words, or why it failed.
-    ///
-    /// # Errors
-    /// MongoDB's.
-    pub async fn end_audit(
-        &self,
-        audit: Audit,
-        outcome: Result<(u64, String), String>,
-    ) -> Result<(), DeadLetterError> {
-        let (state, count, outcome) = match outcome {
-            Ok((count, words)) => {
-                let count = Bson::Int64(i64::try_from(count).unwrap_or(i64::MAX));
-                ("done", count, words)
+        entries.insert_one(entry).await?;
+        let outcome = match &request.operation {
+            Operation::Replay(replay) => Box::pin(self.replay(filter, *limit, replay)).await,
+            Operation::Purge => self.purge(filter, *limit).await.map(|done| Outcome {
+                done,
+                ..Outcome::default()
+            }),
+        };
+        let (state, count, words) = match &outcome {
+            Ok(outcome) => {
+                let count = i64::try_from(outcome.done).unwrap_or(i64::MAX);
+                ("done", count.into(), request.describe(outcome))
             }
-            Err(words) => ("failed", Bson::Null, words),
+            Err(error) => ("failed", Bson::Null, Chain(error).to_string()),
         };
         let end = doc! { "$set": {
-            "state": state, "count": count, "outcome": outcome, "endedAt": DateTime::now(),
+            "state": state, "count": count, "outcome": words, "endedAt": DateTime::now(),
         } };
-        let entries = durable(&self.database, AUDIT);
-        entries.update_one(doc! { "_id": audit.0 }, end).await?;
-        Ok(())
+        entries.update_one(doc! { "_id": id }, end).await?;
+        outcome
     }
 }

@@ -3,7 +3,6 @@
 use bson::{Bson, DateTime, Document, doc};
 
 use super::LetterId;
-use super::letter::uuid_bson;
 use crate::outcome::DeadReason;
 
 /// One event or entry.
@@ -77,7 +76,7 @@ impl Filter {
         }
         match &self.id {
             Some(Wanted::Canonical(id)) => {
-                query.insert("_id.id", uuid_bson(*id));
+                query.insert("_id.id", bson::Uuid::from_bytes(*id));
             }
             Some(Wanted::One(id)) => {
                 query.insert("_id", id.to_bson());

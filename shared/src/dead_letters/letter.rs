@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, Document, doc, oid::ObjectId};
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -40,7 +39,8 @@ impl LetterId {
     pub(super) fn to_bson(&self) -> Document {
         match self {
             Self::Event { id, frame } => {
-                doc! { "id": uuid_bson(*id), "f": ObjectId::from_bytes(frame.bytes()) }
+                let id = bson::Uuid::from_bytes(*id);
+                doc! { "id": id, "f": ObjectId::from_bytes(frame.bytes()) }
             }
             Self::Entry {
                 life,
@@ -65,14 +65,6 @@ impl LetterId {
             partition: u16::try_from(id.get_i32("p").ok()?).ok()?,
             entry: id.get_str("entry").ok()?.parse().ok()?,
         })
-    }
-}
-
-/// A canonical id as MongoDB holds it.
-pub(super) fn uuid_bson(id: [u8; 16]) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Uuid,
-        bytes: id.to_vec(),
     }
 }
 
@@ -143,78 +135,43 @@ pub struct Letter {
     pub tenant: Option<String>,
     /// The event's type; `None` for an entry.
     pub event_type: Option<String>,
-    /// The frame it is being replayed in.
-    pub replayed_as: Option<FrameId>,
-    /// What was kept.
-    pub kept: Kept,
-}
-
-impl Letter {
-    /// Parses a stored dead letter; `None` when it is none.
-    pub(super) fn parse(document: &Document) -> Option<Self> {
-        let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-        let kept = match document.get("raw")? {
-            Bson::Binary(raw) => Kept::Event(raw.bytes.clone()),
-            Bson::Document(raw) => Kept::Entry(Box::new(fields(raw))),
-            _ => return None,
-        };
-        let replay = document.get_document("replay").ok();
-        let frame = replay.and_then(|replay| replay.get_object_id("f").ok());
-        let at = document.get_datetime("at").ok()?.timestamp_millis();
-        Some(Self {
-            id: LetterId::parse(document.get_document("_id").ok()?)?,
-            partition: u16::try_from(document.get_i32("p").ok()?).ok()?,
-            reason: text("reason")?,
-            detail: text("detail").unwrap_or_default(),
-            at_ms: u64::try_from(at).ok()?,
-            tenant: text("tenant"),
-            event_type: text("eventType"),
-            replayed_as: frame.map(|frame| FrameId::from_bytes(frame.bytes())),
-            kept,
-        })
-    }
-}
-
-/// What a list says of a dead letter: all but what was kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// What it is known by.
-    pub id: LetterId,
-    /// The partition it came on.
-    pub partition: u16,
-    /// Why it is dead.
-    pub reason: String,
-    /// In the words of whoever refused it.
-    pub detail: String,
-    /// Unix ms at which it was kept.
-    pub at_ms: u64,
-    /// The event's type; `None` for an entry.
-    pub event_type: Option<String>,
-    /// Unix ms at which it was given a frame to be replayed in.
-    pub replayed_at_ms: Option<u64>,
+    /// The frame it is being replayed in, and the Unix ms at which it was given that.
+    pub replay: Option<(FrameId, u64)>,
     /// Bytes it takes in MongoDB.
     pub bytes: u64,
+    /// What was kept; `None` where it was not read.
+    pub kept: Option<Kept>,
 }
 
-/// The field a list computes.
+/// The field that reading computes.
 pub(super) const BYTES: &str = "bytes";
 
-impl Summary {
-    /// Parses what a list read; `None` when it is no dead letter.
+impl Letter {
+    /// Parses what was read; `None` when it is no dead letter.
     pub(super) fn parse(document: &Document) -> Option<Self> {
         let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-        let ms = |time: &bson::DateTime| u64::try_from(time.timestamp_millis()).ok();
-        let replay = document.get_document("replay").ok();
-        let replayed_at = replay.and_then(|replay| replay.get_datetime("at").ok());
+        let ms = |time: &DateTime| u64::try_from(time.timestamp_millis()).ok();
+        let replay = document.get_document("replay").ok().and_then(|replay| {
+            let frame = replay.get_object_id("f").ok()?;
+            let at = replay.get_datetime("at").ok()?;
+            Some((FrameId::from_bytes(frame.bytes()), ms(at)?))
+        });
+        let kept = match document.get("raw") {
+            Some(Bson::Binary(raw)) => Some(Kept::Event(raw.bytes.clone())),
+            Some(Bson::Document(raw)) => Some(Kept::Entry(Box::new(fields(raw)))),
+            _ => None,
+        };
         Some(Self {
             id: LetterId::parse(document.get_document("_id").ok()?)?,
             partition: u16::try_from(document.get_i32("p").ok()?).ok()?,
             reason: text("reason")?,
             detail: text("detail").unwrap_or_default(),
             at_ms: ms(document.get_datetime("at").ok()?)?,
+            tenant: text("tenant"),
             event_type: text("eventType"),
-            replayed_at_ms: replayed_at.and_then(ms),
+            replay,
             bytes: u64::try_from(document.get_i32(BYTES).ok()?).ok()?,
+            kept,
         })
     }
 }

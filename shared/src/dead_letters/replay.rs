@@ -11,7 +11,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
-use futures::TryStreamExt as _;
 use mongodb::Collection;
 
 use self::frame::frame_of;
@@ -21,7 +20,7 @@ use super::{DeadLetterError, DeadLetters, Filter, LIMIT_MAX, PAGE};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::frame::{Frame, FrameId, ProducerId};
-use crate::store::{DEAD_LETTERS, RECEIPTS};
+use crate::store::{DEAD_LETTERS, RECEIPTS, stored_fingerprint};
 use crate::stream::{AppendError, Life, ProducerState, Registration, Stream};
 
 /// Attempts of one append: with the pauses between them they outlast a fail-over of Redis.
@@ -38,30 +37,26 @@ const NAMED_MAX: usize = 100;
 
 /// How to replay.
 #[derive(Debug)]
-pub struct Replay<'a> {
+pub struct Replay {
     /// Where the frames go.
-    pub stream: &'a Stream,
+    pub stream: Stream,
     /// Fingerprint of the identity the events were made under.
     pub fingerprint: u32,
     /// The time.
-    pub clock: &'a Clock,
-    /// Letters at most.
-    pub limit: u64,
+    pub clock: Clock,
     /// Letters per second at most.
     pub per_second: NonZeroU32,
     /// How long to wait for the processor to be done with what was appended.
     pub receipt_wait: Duration,
 }
 
-/// What a replay did.
+/// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replayed {
-    /// Letters taken up.
-    pub taken: u64,
+pub struct Outcome {
+    /// Letters deleted: purged, or replayed in a frame that is through.
+    pub done: u64,
     /// Frames appended.
     pub appended: u64,
-    /// Letters whose frame is through, deleted.
-    pub done: u64,
     /// Letters whose frame has no receipt yet; the next replay goes on with them.
     pub waiting: u64,
     /// Letters that cannot be replayed.
@@ -71,91 +66,99 @@ pub struct Replayed {
 }
 
 impl DeadLetters {
-    /// Replays those that match `filter`. Ends early when the processor does not get through with
-    /// what was appended.
-    ///
-    /// # Errors
-    /// [`DeadLetterError`]; repeating is harmless.
-    pub async fn replay(
+    /// Replays those that match `filter`, at most `limit`. Ends early when the processor does not
+    /// get through with what was appended.
+    pub(super) async fn replay(
         &self,
         filter: &Filter,
-        replay: &Replay<'_>,
-    ) -> Result<Replayed, DeadLetterError> {
+        limit: u64,
+        replay: &Replay,
+    ) -> Result<Outcome, DeadLetterError> {
+        let stored = stored_fingerprint(&self.database).await?;
+        if stored.is_some_and(|stored| stored != replay.fingerprint) {
+            // Frames of another identity would stay pending for ever.
+            return Err(DeadLetterError::Identity);
+        }
         let mut run = Run {
             letters: self,
             replay,
             producers: HashMap::new(),
             lives: HashMap::new(),
-            replayed: Replayed::default(),
+            taken: 0,
+            outcome: Outcome::default(),
         };
         let pace = Pace::new(replay.per_second);
         let begun = replay.clock.now();
         // What is refused again during this replay is left to the next one.
         let query = filter.clone().until(replay.clock.now_ms() + 1).to_bson();
-        let limit = replay.limit.min(LIMIT_MAX);
-        let mut after = None;
-        while run.replayed.taken < limit {
-            let page = pace.at_once(PAGE).min(limit - run.replayed.taken);
-            let found = self.page(&query, after.as_ref(), page).await?;
+        let limit = limit.min(LIMIT_MAX);
+        let mut next = query.clone();
+        while run.taken < limit {
+            let page = pace.at_once(PAGE).min(limit - run.taken);
+            let found = self.read(next, doc! { "_id": 1 }, page, true).await?;
             let Some(last) = found.last() else { break };
-            after = last.get("_id").cloned();
+            next = doc! { "$and": [&query, { "_id": { "$gt": last.get("_id") } }] };
             if !run.step(found).await? {
                 break;
             }
             let elapsed = replay.clock.now() - begun;
-            tokio::time::sleep(pace.wait(run.replayed.taken, elapsed)).await;
+            tokio::time::sleep(pace.wait(run.taken, elapsed)).await;
         }
-        Ok(run.replayed)
+        Ok(run.outcome)
     }
 }
 
 /// One replay.
 struct Run<'a> {
     letters: &'a DeadLetters,
-    replay: &'a Replay<'a>,
+    replay: &'a Replay,
     producers: HashMap<u16, (ProducerId, u32)>,
     lives: HashMap<u16, Life>,
-    replayed: Replayed,
-}
-
-/// A letter and the frame it is replayed in.
-struct Ready {
-    id: LetterId,
-    frame: Frame,
+    /// Letters taken up.
+    taken: u64,
+    outcome: Outcome,
 }
 
 impl Run<'_> {
     /// Replays a page of letters; `false` when the processor does not get through with them.
     async fn step(&mut self, found: Vec<Document>) -> Result<bool, DeadLetterError> {
         let ready = self.prepare(found).await?;
-        let frames: Vec<FrameId> = ready.iter().map(|one| one.frame.id).collect();
+        let frames: Vec<FrameId> = ready.iter().map(|(_, frame)| frame.id).collect();
         let before = self.receipts(&frames).await?;
         let mut by_partition: HashMap<u16, Vec<Frame>> = HashMap::new();
-        for one in ready.iter().filter(|one| !before.contains(&one.frame.id)) {
-            let partition = one.frame.id.producer().partition();
-            let frames = by_partition.entry(partition).or_default();
-            frames.push(one.frame.clone());
+        for (_, frame) in ready
+            .iter()
+            .filter(|(_, frame)| !before.contains(&frame.id))
+        {
+            let partition = frame.id.producer().partition();
+            by_partition
+                .entry(partition)
+                .or_default()
+                .push(frame.clone());
         }
         for (partition, frames) in &by_partition {
             self.append(*partition, frames).await?;
-            self.replayed.appended += frames.len() as u64;
+            self.outcome.appended += frames.len() as u64;
         }
         let through = self.wait_for_receipts(&frames).await?;
         let (done, waiting): (Vec<_>, Vec<_>) = ready
-            .iter()
-            .partition(|one| through.contains(&one.frame.id));
-        let done: Vec<Bson> = done.iter().map(|one| one.id.to_bson().into()).collect();
-        self.replayed.done += self.letters.delete(&done).await?;
-        self.replayed.waiting += waiting.len() as u64;
+            .into_iter()
+            .partition(|(_, frame)| through.contains(&frame.id));
+        let done: Vec<Bson> = done.iter().map(|(id, _)| id.to_bson().into()).collect();
+        self.outcome.done += self.letters.delete(&done).await?;
+        self.outcome.waiting += waiting.len() as u64;
         Ok(waiting.is_empty())
     }
 
     /// The letters of a page that can be replayed, each with its frame.
-    async fn prepare(&mut self, found: Vec<Document>) -> Result<Vec<Ready>, DeadLetterError> {
-        let letters: Vec<Letter> = found.iter().filter_map(Letter::parse).collect();
+    async fn prepare(
+        &mut self,
+        found: Vec<Document>,
+    ) -> Result<Vec<(LetterId, Frame)>, DeadLetterError> {
         let (mut known, mut fresh) = (Vec::new(), Vec::new());
-        for letter in letters {
-            let needs_frame = matches!(letter.kept, Kept::Event(_)) && letter.replayed_as.is_none();
+        for letter in found.iter().filter_map(Letter::parse) {
+            let needs_frame =
+                matches!(letter.kept, Some(Kept::Event(_))) && letter.replay.is_none();
             match &letter.id {
                 // Refused again a moment ago, where the clocks differ.
                 LetterId::Event { frame, .. } if self.is_own(*frame) => {}
@@ -164,20 +167,17 @@ impl Run<'_> {
             }
         }
         known.extend(self.give_frames(&fresh).await?);
-        self.replayed.taken += known.len() as u64;
+        self.taken += known.len() as u64;
         let fingerprint = self.replay.fingerprint;
         let partitions = self.replay.stream.partitions();
         let mut ready = Vec::with_capacity(known.len());
         for letter in known {
             match frame_of(&letter, fingerprint, partitions) {
-                Ok(frame) => ready.push(Ready {
-                    id: letter.id,
-                    frame,
-                }),
+                Ok(frame) => ready.push((letter.id, frame)),
                 Err(reason) => {
-                    self.replayed.impossible += 1;
-                    if self.replayed.reasons.len() < NAMED_MAX {
-                        self.replayed.reasons.push((letter.id, reason));
+                    self.outcome.impossible += 1;
+                    if self.outcome.reasons.len() < NAMED_MAX {
+                        self.outcome.reasons.push((letter.id, reason));
                     }
                 }
             }
@@ -225,7 +225,11 @@ impl Run<'_> {
                 });
             }
         }
-        let given = self.letters.of_ids(&ids).await?;
+        let given = doc! { "_id": { "$in": ids } };
+        let given = self
+            .letters
+            .read(given, doc! { "_id": 1 }, PAGE, true)
+            .await?;
         Ok(given.iter().filter_map(Letter::parse).collect())
     }
 
@@ -234,16 +238,12 @@ impl Run<'_> {
         partition: u16,
         second: u32,
     ) -> Result<FrameId, DeadLetterError> {
-        if !self.producers.contains_key(&partition) {
-            let producer = self.register(partition).await?;
-            self.producers.insert(partition, (producer, 0));
-        }
-        let Some((producer, next)) = self.producers.get_mut(&partition) else {
-            return Err(DeadLetterError::NoProducer { partition });
+        let (producer, number) = match self.producers.get(&partition) {
+            Some(next) => *next,
+            None => (self.register(partition).await?, 0),
         };
-        let frame = FrameId::new(second, *producer, *next);
-        *next += 1;
-        Ok(frame)
+        self.producers.insert(partition, (producer, number + 1));
+        Ok(FrameId::new(second, producer, number))
     }
 
     async fn register(&mut self, partition: u16) -> Result<ProducerId, DeadLetterError> {
@@ -303,15 +303,11 @@ impl Run<'_> {
             .collect();
         let receipts: Collection<Document> = self.letters.database.collection(RECEIPTS);
         let found = receipts
-            .find(doc! { "_id": { "$in": ids } })
-            .projection(doc! { "_id": 1 })
-            .max_time(self.letters.read_limit);
-        let found: Vec<Document> = found.await?.try_collect().await?;
-        let frame = |document: &Document| {
-            let id = document.get_object_id("_id").ok()?;
-            Some(FrameId::from_bytes(id.bytes()))
-        };
-        Ok(found.iter().filter_map(frame).collect())
+            .distinct("_id", doc! { "_id": { "$in": ids } })
+            .max_time(self.letters.read_limit)
+            .await?;
+        let ids = found.iter().filter_map(Bson::as_object_id);
+        Ok(ids.map(|id| FrameId::from_bytes(id.bytes())).collect())
     }
 
     async fn wait_for_receipts(

@@ -8,7 +8,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use evp_shared::dead_letters::{Filter, LetterId};
+use evp_shared::choice::Choice as _;
+use evp_shared::dead_letters::{Filter, LetterId, Operation};
 use evp_shared::event::kind::check_event_type;
 use evp_shared::http::body::{self, BodyError, BodyLimits};
 use evp_shared::http::problem::Problem;
@@ -18,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::letters::{Done, LetterHead, LetterWhole, Operation};
+use crate::admin::letters::{Done, LetterHead, LetterWhole};
 use crate::auth::Operator;
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
@@ -173,7 +174,7 @@ pub(crate) async fn replay(
     _: Operator,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Replay, &app, request).await
+    operate(app.admin.replay(), &app, request).await
 }
 
 /// Delete dead letters for good
@@ -293,9 +294,8 @@ impl FilterBody {
             check_event_type(event_type).map_err(|rejection| bad("type", &rejection.message))?;
         }
         let reason = self.reason.map(|text| {
-            let mut all = DeadReason::ALL.into_iter();
             let names = || DeadReason::ALL.map(DeadReason::as_str).join(", ");
-            let known = all.find(|reason| reason.as_str() == text);
+            let known = DeadReason::named(&text);
             known.ok_or_else(|| bad("reason", &format!("send one of {}", names())))
         });
         Ok(Filter {

@@ -35,7 +35,7 @@ pub enum Action {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Which {
     /// Why they are dead: undecodable, `refused_by_store` or `id_collision`
-    #[arg(long, value_parser = parse_reason)]
+    #[arg(long, value_parser = DeadReason::parse)]
     pub reason: Option<DeadReason>,
     /// Whose events
     #[arg(long)]
@@ -86,24 +86,32 @@ pub struct List {
     pub json: bool,
 }
 
-/// What to replay.
+/// What is meant, and whether it is only counted.
 #[derive(Debug, Clone, Args)]
-pub struct ReplayLetters {
+pub struct Meant {
     /// Which
     #[command(flatten)]
     pub which: Which,
     /// How many at most
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=LIMIT_MAX))]
     pub limit: u64,
+    /// Say how many it would be, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What to replay.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayLetters {
+    /// Which
+    #[command(flatten)]
+    pub meant: Meant,
     /// Events per second at most
     #[arg(long, default_value = "1000")]
     pub rate: NonZeroU32,
     /// How long to wait for the processor to be done with what was appended
     #[arg(long, default_value = "30s", value_parser = Duration::parse)]
     pub wait: Duration,
-    /// Say how many it would be, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// What to delete.
@@ -111,22 +119,8 @@ pub struct ReplayLetters {
 pub struct Purge {
     /// Which
     #[command(flatten)]
-    pub which: Which,
+    pub meant: Meant,
     /// Purge without any filter
     #[arg(long)]
     pub all: bool,
-    /// How many at most
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=LIMIT_MAX))]
-    pub limit: u64,
-    /// Say how many it would be, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-fn parse_reason(text: &str) -> Result<DeadReason, String> {
-    let mut all = DeadReason::ALL.into_iter();
-    all.find(|reason| reason.as_str() == text).ok_or_else(|| {
-        let names = DeadReason::ALL.map(DeadReason::as_str);
-        format!("write one of {}", names.join(", "))
-    })
 }

@@ -59,17 +59,17 @@ fn head(letter: &Letter) -> Value {
         "detail": letter.detail,
         "tenant": letter.tenant,
         "type": letter.event_type,
-        "replayedAs": letter.replayed_as.map(|frame| frame.to_string()),
+        "replayedAs": letter.replay.map(|(frame, _)| frame.to_string()),
     })
 }
 
 fn describe(letter: &Letter) -> Value {
     let mut value = head(letter);
-    let (name, kept) = match &letter.kept {
-        Kept::Event(document) => ("event", event(document)),
-        Kept::Entry(raw) => ("entry", fields_json(raw)),
-    };
-    value[name] = kept;
+    match &letter.kept {
+        Some(Kept::Event(document)) => value["event"] = event(document),
+        Some(Kept::Entry(raw)) => value["entry"] = fields_json(raw),
+        None => {}
+    }
     value
 }
 

@@ -11,8 +11,9 @@ pub(super) fn frame_of(
     partitions: u16,
 ) -> Result<Frame, String> {
     let frame = match &letter.kept {
-        Kept::Event(document) => of_event(letter, document, fingerprint)?,
-        Kept::Entry(raw) => of_entry(raw)?,
+        Some(Kept::Event(document)) => of_event(letter, document, fingerprint)?,
+        Some(Kept::Entry(raw)) => of_entry(raw)?,
+        None => return Err("nothing of it was kept".to_owned()),
     };
     let opened = RawFrame::from(&frame).open().map_err(text)?;
     if opened.header.fingerprint != fingerprint {
@@ -35,7 +36,7 @@ fn of_event(letter: &Letter, document: &[u8], fingerprint: u32) -> Result<Frame,
             document.len()
         ));
     }
-    let id = letter.replayed_as.ok_or("it was purged meanwhile")?;
+    let (id, _) = letter.replay.ok_or("it was purged meanwhile")?;
     let (Some(tenant), Some(event_type)) = (&letter.tenant, &letter.event_type) else {
         return Err("it has no tenant or type".to_owned());
     };
@@ -94,8 +95,9 @@ mod tests {
             at_ms: 0,
             tenant: Some(events::TENANT.to_owned()),
             event_type: Some("click".to_owned()),
-            replayed_as: Some(FrameId::new(200, ProducerId::new(0, 2), 3)),
-            kept: Kept::Event(document),
+            replay: Some((FrameId::new(200, ProducerId::new(0, 2), 3), 200_000)),
+            bytes: 0,
+            kept: Some(Kept::Event(document)),
         }
     }
 
@@ -104,7 +106,7 @@ mod tests {
         let batch = events::batch(&[("a", "click")]);
         let letter = letter(batch.documents);
         let frame = frame_of(&letter, 7, 1).unwrap();
-        assert_eq!(Some(frame.id), letter.replayed_as);
+        assert_eq!(Some((frame.id, 200_000)), letter.replay);
         assert_eq!(frame_of(&letter, 7, 1).unwrap(), frame);
         let opened = RawFrame::from(&frame).open().unwrap();
         assert_eq!(opened.header.received_at_ms, 200_000);
@@ -121,7 +123,7 @@ mod tests {
         let reason = frame_of(&letter(cut), 7, 1).unwrap_err();
         assert!(reason.starts_with("only its first 100 of "), "{reason}");
         let mut elsewhere = letter(batch.documents);
-        elsewhere.replayed_as = Some(FrameId::new(200, ProducerId::new(1, 2), 3));
+        elsewhere.replay = Some((FrameId::new(200, ProducerId::new(1, 2), 3), 200_000));
         let reason = frame_of(&elsewhere, 7, 1).unwrap_err();
         assert!(reason.contains("partition 1"), "{reason}");
     }
