@@ -1,33 +1,20 @@
 //! The configuration of ingest.
 
-mod keys;
-
 use std::time::Duration;
 
 use evp_shared::config::{
-    AdminConfig, AuthConfig, ByteSize, Durability, LogConfig, RedisConfig, RuntimeConfig,
-    ServerConfig, ShutdownConfig, Source, identity,
+    ByteSize, Durability, ProcessConfig, RedisConfig, ServerConfig, Source, Value, identity,
 };
-use evp_shared::event::EventRules;
 use evp_shared::event::id::IdentityConfig;
+use evp_shared::event::{EventRules, UnknownFields};
 use evp_shared::frame::Codec;
 use evp_shared::http::body::BodyLimits as WireLimits;
 use evp_shared::service::ServiceConfig;
 
-pub use self::keys::{
-    ADMIN_LISTEN, APPEND_DEADLINE, APPEND_IN_FLIGHT, APPEND_REPLAY_BYTES, APPEND_REPLAY_WINDOW,
-    BACKLOG_BYTES, BACKLOG_EVENTS, BODY_BYTES, BODY_DECODED_BYTES, BODY_EVENTS, BODY_IDLE,
-    BODY_TOTAL, CORS_ORIGINS, EVENT_BYTES, EVENT_DEPTH, FRAME_BYTES, FRAME_CODEC, FRAME_EVENTS,
-    HTTP2, Http2Mode, IN_FLIGHT_BYTES, KEYS, MEMORY_SHARE, SERVER_LISTEN, UNKNOWN_FIELDS,
-};
 use crate::admission::AdmissionLimits;
 use crate::append::frames::{FrameLimits, HeldLimits};
 use crate::decode::BodyLimits;
 
-/// Sections of which ingest knows all keys.
-const SECTIONS: &[&str] = &[
-    "server", "admin", "redis", "log", "runtime", "shutdown", "auth", "dedupe", "ingest",
-];
 /// Frames of one call, together: bounds what one script holds Redis up for.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
 /// How long acknowledged frames are held where Redis may forget them.
@@ -35,114 +22,176 @@ const REPLAY_WINDOW: Duration = Duration::from_secs(5);
 /// A request that waited this share of its deadline for its turn shows that appends are too slow.
 const APPEND_WAIT_SHARE: u32 = 2;
 
-/// Everything that is configured, checked and resolved.
-#[derive(Debug, Clone)]
-pub struct IngestConfig {
-    /// The public port.
-    pub server: ServerConfig,
-    /// The admin port.
-    pub admin: AdminConfig,
-    /// Who may use the service.
-    pub auth: AuthConfig,
-    /// Redis.
-    pub redis: RedisConfig,
-    /// Logs.
-    pub log: LogConfig,
-    /// What it runs on.
-    pub runtime: RuntimeConfig,
-    /// Draining.
-    pub shutdown: ShutdownConfig,
+evp_shared::config_section! {
+    /// Everything that is configured, checked and resolved.
+    pub struct IngestConfig: keys(source) in "ingest" {
+        /// Whether HTTP/2 without TLS (h2c, prior knowledge) is spoken on the public port besides
+        /// HTTP/1.1. It saves connections for clients that have many small requests at once.
+        http2: Http2Mode = "false";
+        /// Origins whose pages may send events from a browser, as `https://app.example`; none by
+        /// default. A request of any other page is refused, one without an `Origin` is not.
+        cors_origins["ingest.cors.origins"]: Vec<String> = "";
+    } with {
+        /// What a body may cost on the wire.
+        wire: WireLimits = wire(source);
+        /// What one request may be.
+        body: BodyLimits = body(source);
+        /// What one event may be.
+        rules: EventRules = rules(source);
+        /// What a frame may be.
+        frame: FrameLimits = frame(source);
+        /// How frames are made and appended.
+        append: AppendConfig = AppendConfig::read(source);
+        /// From where on requests are refused.
+        admission: AdmissionLimits = admission(source, append.deadline);
+        /// What makes two events one.
+        identity: IdentityConfig = identity(source);
+        /// Redis.
+        redis: RedisConfig = RedisConfig::read(source);
+        /// What every service has.
+        process: ProcessConfig = ProcessConfig::read(source, "127.0.0.1:9180");
+        /// The public port.
+        server: ServerConfig = ServerConfig::read(source, "127.0.0.1:8080", process.auth);
+    }
+}
+
+evp_shared::config_section! {
+    fn wire(source) -> WireLimits in "ingest.body" {
+        /// Largest body as received. Higher lets one request hold more memory.
+        wire_bytes["ingest.body.bytes"]: usize as ByteSize = "4MiB", "1KiB"..="64MiB";
+        /// Longest time in which less than 16 KiB a second of a body come; 1 s while bodies that
+        /// are not complete hold a quarter of `ingest.admission.in_flight_bytes`. Lower cuts
+        /// clients on bad networks.
+        idle: Duration = "10s", "100ms"..="5m";
+        /// Longest time for a whole body. Higher lets slow clients hold memory.
+        total: Duration = "30s", "100ms"..="10m";
+    }
+}
+
+evp_shared::config_section! {
+    fn body(source) -> BodyLimits in "ingest.body" {
+        /// Largest body after decompression, and most bytes its events may become. Decoding a body
+        /// takes up to 24 times its size for a moment on each worker.
+        decoded_bytes_max["ingest.body.decoded_bytes"]: usize as ByteSize
+            = "16MiB", "1KiB"..="256MiB";
+        /// Most events in one request. A request is appended whole or not at all, in one call to
+        /// Redis.
+        events_max["ingest.body.events"]: u16 = "10000", "1"..="50000";
+    }
+}
+
+evp_shared::config_section! {
+    fn rules(source) -> EventRules in "ingest" {
+        /// Largest event, as BSON. Larger ones make slow bulks.
+        bytes_max["ingest.event_bytes"]: usize as ByteSize = "256KiB", "1KiB"..="1MiB";
+        /// Deepest nesting of objects and arrays; the event itself is level 1. mongod takes 179.
+        depth_max["ingest.event_depth"]: usize = "64", "2"..="150";
+        /// What becomes of top-level fields EVP does not know: `reject` rejects the event, `keep`
+        /// moves them under `metadata`.
+        unknown_fields: UnknownFields = "reject";
+    }
+}
+
+evp_shared::config_section! {
+    fn frame(source) -> FrameLimits in "ingest.frame" {
+        /// Most events in one frame. Larger frames cost Redis less and make what is repeated after
+        /// a failure larger; each may have a type of its own, and the commit script takes 5,000
+        /// counter cells, four of a type.
+        events: usize = "1000", "1"..="1250";
+        /// Largest frame, uncompressed.
+        bytes: usize as ByteSize = "512KiB", "4KiB"..="4MiB";
+    } with {
+        call_bytes: usize = CALL_BYTES;
+    }
+}
+
+evp_shared::config_section! {
+    /// How frames are made and appended.
+    #[derive(Copy)]
+    pub struct AppendConfig in "ingest.append" {
+        /// Compression of frames: `none`, `lz4` (a third of the memory in Redis) or `zstd` (a
+        /// sixth, for more CPU).
+        codec["ingest.frame.codec"]: Codec = "lz4";
+        /// Appends under way at once; while fewer are, a request is appended at once, else it joins
+        /// a growing frame. Higher makes frames smaller. With many partitions raise it to their
+        /// number.
+        in_flight: usize = "2", "1"..="64";
+        /// Longest time a request waits for its append before it is answered 503. Higher rides out
+        /// longer pauses of Redis and holds more in memory meanwhile.
+        deadline: Duration = "5s", "100ms"..="60s";
+        /// How long acknowledged frames are held, to be appended again when Redis comes back
+        /// without them. By default 0s with `redis.durability = "fsync"`, else 5s.
+        replay_window: Option<Duration> = "", "0s"..="5m";
+        /// Most bytes held for replay, for each partition.
+        replay_bytes: usize as ByteSize = "32MiB", "0B"..="4GiB";
+    }
+}
+
+evp_shared::config_section! {
+    fn admission(source, append_deadline: Duration) -> AdmissionLimits in "ingest.admission" {
+        /// Bytes of bodies, of events not yet appended and of large answers not yet sent; beyond it
+        /// requests are answered 503. Bodies that are not complete hold half of it at most. At
+        /// least `ingest.body.bytes` and `ingest.body.decoded_bytes` together: a compressed body
+        /// takes both.
+        in_flight_bytes: usize as ByteSize = "64MiB", "1MiB"..="16GiB";
+        /// Events appended and not yet stored, over all partitions; beyond it requests are answered
+        /// 503.
+        backlog_events: u64 = "20000000", "1"..="100000000000";
+        /// Their bytes, uncompressed; beyond it requests are answered 503.
+        backlog_bytes: u64 as ByteSize = "8GiB", "1MiB"..="1024GiB";
+        /// Used share of Redis' memory limit from which on requests are answered 503, before Redis
+        /// itself refuses.
+        memory_permille["ingest.admission.memory_share"]: u32 as Share = "0.9", "0.1"..="1";
+    } with {
+        append_wait: Duration = append_deadline / APPEND_WAIT_SHARE;
+    }
+}
+
+evp_shared::choices! {
     /// Whether HTTP/2 is spoken as well.
-    pub http2: Http2Mode,
-    /// Origins whose pages may send events.
-    pub cors_origins: Vec<String>,
-    /// What a body may cost on the wire.
-    pub wire: WireLimits,
-    /// What one request may be.
-    pub body: BodyLimits,
-    /// What one event may be.
-    pub rules: EventRules,
-    /// What makes two events one.
-    pub identity: IdentityConfig,
-    /// What a frame may be.
-    pub frame: FrameLimits,
-    /// How frames are compressed.
-    pub codec: Codec,
-    /// Appends under way at once.
-    pub appends_in_flight: usize,
-    /// How long a request may wait for its append.
-    pub append_deadline: Duration,
-    /// What is held for a Redis that forgets.
-    pub held: HeldLimits,
-    /// From where on requests are refused.
-    pub admission: AdmissionLimits,
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Http2Mode {
+        /// HTTP/1.1 only.
+        Off = "false",
+        /// Both.
+        On = "true",
+    }
+}
+
+/// A part of one, kept in thousandths.
+#[derive(PartialEq, PartialOrd)]
+struct Share(f64);
+
+impl Value for Share {
+    fn kind() -> String {
+        f64::kind()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        f64::parse(text).map(Self)
+    }
+}
+
+impl From<Share> for u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the share lies between 0 and 1"
+    )]
+    fn from(share: Share) -> Self {
+        (share.0 * 1_000.0) as Self
+    }
 }
 
 impl ServiceConfig for IngestConfig {
     fn read(source: &mut Source) -> Self {
-        source.own_sections(SECTIONS);
-        let server = ServerConfig::read(source, &SERVER_LISTEN);
-        let admin = AdminConfig::read(source, &ADMIN_LISTEN);
-        let listeners = [
-            (SERVER_LISTEN.name, server.listen),
-            (ADMIN_LISTEN.name, admin.listen),
-        ];
-        let redis = RedisConfig::read(source);
-        let append_deadline = source.get(&APPEND_DEADLINE);
-        let config = Self {
-            server,
-            admin,
-            auth: AuthConfig::read(source, &listeners),
-            log: LogConfig::read(source),
-            runtime: RuntimeConfig::read(source),
-            shutdown: ShutdownConfig::read(source),
-            http2: source.get(&HTTP2),
-            cors_origins: source.get(&CORS_ORIGINS),
-            wire: WireLimits {
-                wire_bytes: size(source, &BODY_BYTES),
-                idle: source.get(&BODY_IDLE),
-                total: source.get(&BODY_TOTAL),
-            },
-            body: BodyLimits {
-                decoded_bytes_max: size(source, &BODY_DECODED_BYTES),
-                events_max: source.get(&BODY_EVENTS),
-            },
-            rules: EventRules {
-                bytes_max: size(source, &EVENT_BYTES),
-                depth_max: source.get(&EVENT_DEPTH),
-                unknown_fields: source.get(&UNKNOWN_FIELDS),
-            },
-            identity: identity(source),
-            frame: FrameLimits {
-                events: source.get(&FRAME_EVENTS),
-                bytes: size(source, &FRAME_BYTES),
-                call_bytes: CALL_BYTES,
-            },
-            codec: source.get(&FRAME_CODEC),
-            appends_in_flight: source.get(&APPEND_IN_FLIGHT),
-            append_deadline,
-            held: held_limits(source, redis.durability),
-            admission: admission_limits(source, append_deadline),
-            redis,
-        };
+        let config = Self::keys(source);
         config.check(source);
         config
     }
 
-    fn log(&self) -> &LogConfig {
-        &self.log
-    }
-
-    fn runtime(&self) -> RuntimeConfig {
-        self.runtime
-    }
-
-    fn shutdown(&self) -> ShutdownConfig {
-        self.shutdown
-    }
-
-    fn admin(&self) -> AdminConfig {
-        self.admin
+    fn process(&self) -> &ProcessConfig {
+        &self.process
     }
 
     fn server(&mut self) -> Option<&mut ServerConfig> {
@@ -151,22 +200,32 @@ impl ServiceConfig for IngestConfig {
 }
 
 impl IngestConfig {
+    /// What is held for a Redis that forgets.
+    pub fn held(&self) -> HeldLimits {
+        let by_durability = match self.redis.durability {
+            Durability::Fsync => Duration::ZERO,
+            Durability::Replicated | Durability::Everysec | Durability::Memory => REPLAY_WINDOW,
+        };
+        HeldLimits {
+            age: self.append.replay_window.unwrap_or(by_durability),
+            bytes: self.append.replay_bytes,
+        }
+    }
+
     fn check(&self, source: &mut Source) {
         if self.frame.bytes < self.rules.bytes_max {
             source.problem(
-                FRAME_BYTES.name,
-                format!("is less than {}: raise it, or lower that", EVENT_BYTES.name),
+                "ingest.frame.bytes",
+                "is less than ingest.event_bytes: raise it, or lower that",
             );
         }
         // A compressed body is held together with what comes out of it, and half is for bodies.
         let wire = self.wire.wire_bytes;
         if self.admission.in_flight_bytes < wire + self.body.decoded_bytes_max.max(wire) {
             source.problem(
-                IN_FLIGHT_BYTES.name,
-                format!(
-                    "is less than {} and {} together: raise it, or lower them",
-                    BODY_BYTES.name, BODY_DECODED_BYTES.name
-                ),
+                "ingest.admission.in_flight_bytes",
+                "is less than ingest.body.bytes and ingest.body.decoded_bytes together: raise it, \
+                 or lower them",
             );
         }
         for origin in &self.cors_origins {
@@ -174,7 +233,7 @@ impl IngestConfig {
             if !has_scheme || origin.ends_with('/') || http::HeaderValue::from_str(origin).is_err()
             {
                 source.problem(
-                    CORS_ORIGINS.name,
+                    "ingest.cors.origins",
                     format!("has {origin:?}: write scheme, host and port, as https://app.example"),
                 );
             }
@@ -182,41 +241,9 @@ impl IngestConfig {
     }
 }
 
-fn size(source: &mut Source, key: &evp_shared::config::Key<ByteSize>) -> usize {
-    source.get(key).as_usize()
-}
-
-fn held_limits(source: &mut Source, durability: Durability) -> HeldLimits {
-    let window = source.get(&APPEND_REPLAY_WINDOW);
-    let bytes = size(source, &APPEND_REPLAY_BYTES);
-    let by_durability = match durability {
-        Durability::Fsync => Duration::ZERO,
-        Durability::Replicated | Durability::Everysec | Durability::Memory => REPLAY_WINDOW,
-    };
-    HeldLimits {
-        age: window.unwrap_or(by_durability),
-        bytes,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the share lies between 0 and 1"
-)]
-fn admission_limits(source: &mut Source, append_deadline: Duration) -> AdmissionLimits {
-    AdmissionLimits {
-        in_flight_bytes: size(source, &IN_FLIGHT_BYTES),
-        backlog_events: source.get(&BACKLOG_EVENTS),
-        backlog_bytes: source.get(&BACKLOG_BYTES).as_u64(),
-        memory_permille: (source.get(&MEMORY_SHARE) * 1_000.0) as u32,
-        append_wait: append_deadline / APPEND_WAIT_SHARE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use evp_shared::config::{ConfigProblems, check_defaults};
+    use evp_shared::config::ConfigProblems;
 
     use super::*;
 
@@ -228,10 +255,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_design() {
-        assert_eq!(check_defaults(KEYS), Vec::<String>::new());
         let config = read("").expect("defaults");
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9180");
+        assert_eq!(config.process.admin.to_string(), "127.0.0.1:9180");
         assert_eq!(config.rules, EventRules::default());
         assert_eq!(config.body.events_max, 10_000);
         assert_eq!(config.body.decoded_bytes_max, 16 << 20);
@@ -241,21 +267,21 @@ mod tests {
             (1_000, 512 << 10)
         );
         assert_eq!(config.admission.in_flight_bytes, 64 << 20);
-        assert_eq!(config.held.age, Duration::ZERO);
+        assert_eq!(config.held().age, Duration::ZERO);
     }
 
     #[test]
     fn weaker_durability_holds_frames_for_replay() {
         let config = read("[redis]\ndurability = \"everysec\"").expect("valid");
         assert_eq!(
-            config.held,
+            config.held(),
             HeldLimits {
                 age: REPLAY_WINDOW,
                 bytes: 32 << 20
             }
         );
         let config = read("[ingest.append]\nreplay_window = \"9s\"").expect("valid");
-        assert_eq!(config.held.age, Duration::from_secs(9));
+        assert_eq!(config.held().age, Duration::from_secs(9));
     }
 
     #[test]

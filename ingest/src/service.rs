@@ -61,8 +61,8 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher_config = BatcherConfig {
         limits: config.frame,
-        appends_in_flight: config.appends_in_flight,
-        deadline: config.append_deadline,
+        appends_in_flight: config.append.in_flight,
+        deadline: config.append.deadline,
     };
     let batcher = Batcher::new(batcher_config, queue, appender, load.clone(), clock.clone());
     let app = Arc::new(Context {
@@ -123,9 +123,9 @@ fn appender(
         stream = stream.replicated(new_client()?, REPLICA_PATIENCE);
     }
     let appender_config = AppenderConfig {
-        codec: config.codec,
+        codec: config.append.codec,
         fingerprint: config.identity.fingerprint(),
-        held: config.held,
+        held: config.held(),
         durability: config.redis.durability,
     };
     Ok(Appender::new(

@@ -178,7 +178,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let reader = ReadLoop {
         consumer: consumer.clone(),
         inserter: pipeline.inserter.clone(),
-        limits: config.bulk,
+        limits: config.bulk(),
         block: config.read_block,
         fingerprint: config.fingerprint(),
         pool: reader_pool(Connect::from(&config.redis), 1)?,
@@ -195,7 +195,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let worker = WorkLoop {
         consumer: consumer.clone(),
         pipeline: pipeline.clone(),
-        limits: config.bulk,
+        limits: config.bulk(),
         deliveries,
         mongo,
         shutdown: shutdown.clone(),
@@ -227,7 +227,7 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();
     let stream = Stream::new(client.clone(), &keys, partitions);
-    let unanswered = config.bulk.in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
+    let unanswered = config.bulks_in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let connections = u32::try_from(unanswered).unwrap_or(u32::MAX);
     let database = store::connect(&config.mongo, connections)
         .await

@@ -5,21 +5,25 @@
 //! everything is bound.
 //!
 //! ```no_run
-//! # use evp_shared::config::{
-//! #     AdminConfig, LogConfig, RuntimeConfig, ServerConfig, ShutdownConfig, Source,
-//! # };
+//! # use evp_shared::config::{ProcessConfig, Source};
 //! use evp_shared::service::{self, Launch, Left, RunFailure, Service, ServiceConfig};
 //!
-//! # #[derive(Debug)] struct Config {
-//! #     log: LogConfig, admin: AdminConfig, runtime: RuntimeConfig, shutdown: ShutdownConfig,
-//! # }
-//! # impl ServiceConfig for Config {
-//! #     fn read(source: &mut Source) -> Self { todo!() }
-//! #     fn log(&self) -> &LogConfig { &self.log }
-//! #     fn runtime(&self) -> RuntimeConfig { self.runtime }
-//! #     fn shutdown(&self) -> ShutdownConfig { self.shutdown }
-//! #     fn admin(&self) -> AdminConfig { self.admin }
-//! # }
+//! #[derive(Debug)]
+//! struct Config {
+//!     process: ProcessConfig,
+//! }
+//!
+//! impl ServiceConfig for Config {
+//!     fn read(source: &mut Source) -> Self {
+//!         let process = ProcessConfig::read(source, "127.0.0.1:9180");
+//!         Self { process }
+//!     }
+//!
+//!     fn process(&self) -> &ProcessConfig {
+//!         &self.process
+//!     }
+//! }
+//!
 //! #[derive(Debug, thiserror::Error)]
 //! #[error("cannot run")]
 //! struct RunError;
@@ -59,8 +63,7 @@ use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::{
-    AdminConfig, ConfigProblems, EXIT_CODE, LogConfig, RuntimeConfig, ServerConfig, ShutdownConfig,
-    Source,
+    ConfigProblems, EXIT_CODE, ProcessConfig, ServerConfig, ShutdownConfig, Source,
 };
 use crate::health::Health;
 use crate::http::admin;
@@ -92,16 +95,10 @@ pub struct Launch {
 
 /// A service's configuration, as far as starting it needs to know.
 pub trait ServiceConfig: Debug + Send + Sync + 'static {
-    /// Reads all keys of the service, and names the sections that it leaves to others.
+    /// Reads all keys of the service.
     fn read(source: &mut Source) -> Self;
-    /// How to log.
-    fn log(&self) -> &LogConfig;
-    /// What to run on.
-    fn runtime(&self) -> RuntimeConfig;
-    /// How to end.
-    fn shutdown(&self) -> ShutdownConfig;
-    /// The admin port.
-    fn admin(&self) -> AdminConfig;
+    /// What every service has.
+    fn process(&self) -> &ProcessConfig;
     /// The public port, if the service has one; its `connections` are lowered to what there are
     /// file descriptors for.
     fn server(&mut self) -> Option<&mut ServerConfig> {
@@ -209,14 +206,14 @@ where
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init_tracing(config.log());
+    telemetry::init_tracing(&config.process().log);
     let Launch { name, version, .. } = launch;
     tracing::info!(service = name, version, "starting");
     tracing::info!(target: "evp_shared::config", ?config, "configuration");
     descriptors::share(config.server().map(|server| &mut server.connections));
     let telemetry = Telemetry::install(launch.version)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.runtime().worker_threads)
+        .worker_threads(config.process().worker_threads)
         .enable_all()
         .build()?;
     let code = runtime.block_on(serve(config, telemetry, run))?;
@@ -235,12 +232,13 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
-    let (admin_listener, listener) = bind_all(config.admin(), config.server().as_deref()).await?;
+    let admin = config.process().admin;
+    let (admin_listener, listener) = bind_all(admin, config.server().as_deref()).await?;
     let clock = Clock::system();
     let health = Health::new(clock.clone());
     let signals = Shutdown::on_signals()?;
     let (drain, closing) = (Shutdown::new(), Shutdown::new());
-    let ShutdownConfig { grace, delay } = config.shutdown();
+    let ShutdownConfig { grace, delay } = config.process().shutdown;
 
     let mut tasks = TaskSet::new();
     let admin = admin::serve(

@@ -1,45 +1,36 @@
 //! `[dedupe]` and the part of `[storage]` that fixes identity.
 
-use super::{Key, Source};
 use crate::event::id::{IdentityConfig, IdentityMode};
 
-/// What makes two events one.
-pub const IDENTITY_MODE: Key<IdentityMode> = Key::new(
-    "dedupe.identity",
-    "id_time",
-    "What makes two events with one `eventId` the same event: `id_time` also takes the `timestamp` \
-     the client sent, `id` the `eventId` alone. Ids that hold a time (UUIDv7, v6, v1, ULID) stand \
-     alone either way. `id` makes the `_id` of all others random, which costs MongoDB about twice \
-     the work per event. The same for all services; it can change only with a new database.",
-);
-
-/// Over how many ranges inserts are spread.
-pub const SALT_BITS: Key<u8> = Key::new(
-    "storage.salt_bits",
-    "0",
-    "Leading bits of `_id` taken from its hash: they spread inserts over as many shard ranges. 0 \
-     on one machine, about log2 of four times the shards otherwise; 6 cost 20 % of the insert. The \
-     same for all services; it can change only with a new database.",
-)
-.range("0", "12");
-
-/// Reads what fixes identity.
-pub fn identity(source: &mut Source) -> IdentityConfig {
-    IdentityConfig {
-        salt_bits: source.get(&SALT_BITS),
-        mode: source.get(&IDENTITY_MODE),
+crate::config_section! {
+    pub fn identity(source) -> IdentityConfig in "dedupe" {
+        /// What makes two events with one `eventId` the same event: `id_time` also takes the
+        /// `timestamp` the client sent, `id` the `eventId` alone. Ids that hold a time (UUIDv7, v6,
+        /// v1, ULID) stand alone either way. `id` makes the `_id` of all others random, which costs
+        /// MongoDB about twice the work per event. The same for all services; it can change only
+        /// with a new database.
+        mode["dedupe.identity"]: IdentityMode = "id_time";
+        /// Leading bits of `_id` taken from its hash: they spread inserts over as many shard
+        /// ranges. 0 on one machine, about log2 of four times the shards otherwise; 6 cost 20 % of
+        /// the insert. The same for all services; it can change only with a new database.
+        salt_bits["storage.salt_bits"]: u8 = "0", "0"..="12";
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Source;
     use crate::event::id::SALT_BITS_MAX;
 
     #[test]
     fn the_largest_salt_is_the_one_that_ids_can_hold() {
-        let highest = SALT_BITS.range.unwrap().1;
-        assert_eq!(highest, SALT_BITS_MAX.to_string());
+        let mut source = Source::default();
+        identity(&mut source);
+        let key = &source.keys()[1];
+        assert_eq!(key.name, "storage.salt_bits");
+        let highest = format!(" to `{SALT_BITS_MAX}`");
+        assert!(key.kind.ends_with(&highest), "{}", key.kind);
     }
 
     #[test]

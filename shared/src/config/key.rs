@@ -65,49 +65,41 @@ impl<T: Value> Key<T> {
     }
 }
 
-/// What concerns keys of all types alike: the reference, and checking defaults.
-pub trait AnyKey: Sync {
-    /// Dotted name; see [`Key::name`].
-    fn name(&self) -> &'static str;
+/// A key of whatever type, as the reference shows it.
+#[derive(Debug, Clone)]
+pub struct AnyKey {
+    /// See [`Key::name`].
+    pub name: &'static str,
     /// See [`Key::default`].
-    fn default(&self) -> &'static str;
-    /// What a value looks like, such as ``duration such as `250ms` ``.
-    fn kind(&self) -> String;
-    /// The row of the reference.
-    fn row(&self) -> String;
-    /// # Errors
-    /// Why the default or the range is no value of this key.
-    fn check_default(&self) -> Result<(), String>;
+    pub default: &'static str,
+    /// What a value looks like, such as ``duration such as `250ms` ``, and between which bounds.
+    pub kind: String,
+    /// See [`Key::doc`].
+    pub doc: &'static str,
 }
 
-impl<T: Value> AnyKey for Key<T> {
-    fn name(&self) -> &'static str {
-        self.name
+impl AnyKey {
+    /// What the name begins with.
+    pub fn section(&self) -> &'static str {
+        section(self.name)
     }
+}
 
-    fn default(&self) -> &'static str {
-        self.default
-    }
-
-    fn kind(&self) -> String {
-        T::kind()
-    }
-
-    fn row(&self) -> String {
-        let default = match self.default {
-            "" => "-".to_owned(),
-            default => format!("`{default}`"),
-        };
-        let range = self.range.map_or_else(String::new, |(lowest, highest)| {
+impl<T: Value> From<&Key<T>> for AnyKey {
+    fn from(key: &Key<T>) -> Self {
+        let range = key.range.map_or_else(String::new, |(lowest, highest)| {
             format!(", `{lowest}` to `{highest}`")
         });
-        let (name, kind, doc) = (self.name, self.kind(), self.doc);
-        format!("| `{name}` | {kind}{range} | {default} | {doc} |\n")
+        Self {
+            name: key.name,
+            default: key.default,
+            kind: T::kind() + &range,
+            doc: key.doc.trim(),
+        }
     }
+}
 
-    fn check_default(&self) -> Result<(), String> {
-        self.parse(self.default)
-            .map(drop)
-            .map_err(|fault| format!("{}: {fault}", self.name))
-    }
+/// The section of a key.
+pub(super) fn section(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(section, _)| section)
 }

@@ -2,34 +2,21 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Key, Source, Value};
+use super::Value;
 
-/// How log lines look.
-pub const LOG_FORMAT: Key<LogFormat> = Key::new(
-    "log.format",
-    "json",
-    "`json` writes one object per line for machines; `pretty` writes text for people.",
-);
-
-/// Which log lines are written.
-pub const LOG_LEVEL: Key<LogLevel> = Key::new(
-    "log.level",
-    "info",
-    "Level, or levels by module: `info,evp_ingest=debug`. From `debug` on there is a line per \
-     batch, which costs CPU; below `warn` degraded states go unseen.",
-);
-
-/// How the service logs.
-#[derive(Debug, Clone)]
-pub struct LogConfig {
-    /// See [`LOG_FORMAT`].
-    pub format: LogFormat,
-    /// See [`LOG_LEVEL`].
-    pub level: LogLevel,
+crate::config_section! {
+    /// How the service logs.
+    pub struct LogConfig in "log" {
+        /// `json` writes one object per line for machines; `pretty` writes text for people.
+        format: LogFormat = "json";
+        /// Level, or levels by module: `info,evp_ingest=debug`. From `debug` on there is a line per
+        /// batch, which costs CPU; below `warn` degraded states go unseen.
+        level: LogLevel = "info";
+    }
 }
 
 crate::choices! {
-    /// See [`LOG_FORMAT`].
+    /// How log lines look.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum LogFormat {
         /// One JSON object per line.
@@ -63,15 +50,5 @@ impl Value for LogLevel {
                     "error, warn, info, debug or trace, or a list such as info,evp_ingest=debug";
                 format!("is {text:?}: write {like}")
             })
-    }
-}
-
-impl LogConfig {
-    /// Reads the section.
-    pub fn read(source: &mut Source) -> Self {
-        Self {
-            format: source.get(&LOG_FORMAT),
-            level: source.get(&LOG_LEVEL),
-        }
     }
 }

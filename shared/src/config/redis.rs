@@ -5,92 +5,44 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Key, SecretUrl, Source, Value};
+use super::{SecretUrl, Source, Value};
 
-/// Where Redis is.
-pub const REDIS_URL: Key<SecretUrl> = Key::new(
-    "redis.url",
-    "redis://127.0.0.1:6379",
-    "Address of Redis; `rediss://` for TLS. A cluster and Sentinels are refused: what the server \
-     keeps is asked of one node and has to hold for all that is written. `REDIS_URL` in the \
-     environment sets it too.",
-);
-
-/// What all keys begin with.
-pub const REDIS_KEY_PREFIX: Key<KeyPrefix> = Key::new(
-    "redis.key_prefix",
-    "evp",
-    "What every key begins with. Services that belong together need the same one; two \
-     installations on one Redis need different ones. Changing it leaves the backlog behind.",
-);
-
-/// How many streams there are.
-pub const REDIS_PARTITIONS: Key<NonZeroU16> = Key::new(
-    "redis.partitions",
-    "1",
-    "Number of streams; the same for all services. 1 is right for one Redis. More cost memory and \
-     round trips. To raise it, restart with the new number all processors, then the aggregators, \
-     then ingest: what is on a partition that no processor reads is not stored. Never lower it.",
-)
-.range("1", "1024");
-
-/// What an acknowledged event survives.
-pub const REDIS_DURABILITY: Key<Durability> = Key::new(
-    "redis.durability",
-    "fsync",
-    "What `202` promises: `fsync` is on disk, `replicated` also in the memory of a replica, \
-     `everysec` loses up to two seconds with the machine, `memory` loses everything with Redis. A \
-     Redis that promises less is refused. Weaker is faster; `replicated` adds a round trip between \
-     the servers to every append and refuses events while no replica follows.",
-);
-
-/// How long connecting may take.
-pub const REDIS_CONNECT_TIMEOUT: Key<Duration> = Key::new(
-    "redis.connect_timeout",
-    "3s",
-    "Longest time for one attempt to connect. Lower fails on slow networks; higher notices a dead \
-     host later.",
-)
-.range("100ms", "1m");
-
-/// How long a command may take.
-pub const REDIS_COMMAND_TIMEOUT: Key<Duration> = Key::new(
-    "redis.command_timeout",
-    "5s",
-    "Longest time for one command, after which its outcome is unknown and it is repeated. Lower \
-     repeats work while Redis rewrites its log; higher keeps clients waiting for a hung Redis.",
-)
-.range("100ms", "1m");
-
-/// Whom to trust.
-pub const REDIS_CA_FILE: Key<Option<PathBuf>> = Key::new(
-    "redis.ca_file",
-    "",
-    "PEM file of the authority that signed the certificate of a `rediss://` server. Without it the \
-     public authorities are trusted.",
-);
-
-/// How to reach Redis, and what is expected of it.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// See [`REDIS_URL`].
-    pub url: SecretUrl,
-    /// See [`REDIS_KEY_PREFIX`].
-    pub key_prefix: KeyPrefix,
-    /// See [`REDIS_PARTITIONS`].
-    pub partitions: NonZeroU16,
-    /// See [`REDIS_DURABILITY`].
-    pub durability: Durability,
-    /// See [`REDIS_CONNECT_TIMEOUT`].
-    pub connect_timeout: Duration,
-    /// See [`REDIS_COMMAND_TIMEOUT`].
-    pub command_timeout: Duration,
-    /// See [`REDIS_CA_FILE`].
-    pub ca_file: Option<PathBuf>,
+crate::config_section! {
+    /// How to reach Redis, and what is expected of it.
+    pub struct RedisConfig: keys(source) in "redis" {
+        /// Address of Redis; `rediss://` for TLS. A cluster and Sentinels are refused: what the
+        /// server keeps is asked of one node and has to hold for all that is written. `REDIS_URL`
+        /// in the environment sets it too.
+        url: SecretUrl = "redis://127.0.0.1:6379";
+        /// What every key begins with. Services that belong together need the same one; two
+        /// installations on one Redis need different ones. Changing it leaves the backlog behind.
+        key_prefix: KeyPrefix = "evp";
+        /// Number of streams; the same for all services. 1 is right for one Redis. More cost memory
+        /// and round trips. To raise it, restart with the new number all processors, then the
+        /// aggregators, then ingest: what is on a partition that no processor reads is not stored.
+        /// Never lower it.
+        partitions: NonZeroU16 = "1", "1"..="1024";
+        /// What `202` promises: `fsync` is on disk, `replicated` also in the memory of a replica,
+        /// `everysec` loses up to two seconds with the machine, `memory` loses everything with
+        /// Redis. A Redis that promises less is refused. Weaker is faster; `replicated` adds a
+        /// round trip between the servers to every append and refuses events while no replica
+        /// follows.
+        durability: Durability = "fsync";
+        /// Longest time for one attempt to connect. Lower fails on slow networks; higher notices a
+        /// dead host later.
+        connect_timeout: Duration = "3s", "100ms"..="1m";
+        /// Longest time for one command, after which its outcome is unknown and it is repeated.
+        /// Lower repeats work while Redis rewrites its log; higher keeps clients waiting for a hung
+        /// Redis.
+        command_timeout: Duration = "5s", "100ms"..="1m";
+        /// PEM file of the authority that signed the certificate of a `rediss://` server. Without
+        /// it the public authorities are trusted.
+        ca_file: Option<PathBuf> = "";
+    }
 }
 
 crate::choices! {
-    /// See [`REDIS_DURABILITY`]; named as in the configuration and in the header `evp-durability`.
+    /// What an acknowledged event survives; named as in the configuration and in the header `evp-durability`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Durability {
         /// Written and fsynced before the answer: `appendfsync always`.
@@ -104,7 +56,7 @@ crate::choices! {
     }
 }
 
-/// See [`REDIS_KEY_PREFIX`]; 1 to 64 of `a-z 0-9 : _ -`, so it can hold no hash tag of its own.
+/// What all keys begin with; 1 to 64 of `a-z 0-9 : _ -`, so it can hold no hash tag of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyPrefix(String);
 
@@ -140,23 +92,15 @@ impl Value for KeyPrefix {
 impl RedisConfig {
     /// Reads the section.
     pub fn read(source: &mut Source) -> Self {
-        let config = Self {
-            url: source.get(&REDIS_URL),
-            key_prefix: source.get(&REDIS_KEY_PREFIX),
-            partitions: source.get(&REDIS_PARTITIONS),
-            durability: source.get(&REDIS_DURABILITY),
-            connect_timeout: source.get(&REDIS_CONNECT_TIMEOUT),
-            command_timeout: source.get(&REDIS_COMMAND_TIMEOUT),
-            ca_file: source.get(&REDIS_CA_FILE),
-        };
+        let config = Self::keys(source);
         match config.url.scheme() {
             "redis" | "rediss" => {}
             scheme if scheme.ends_with("-cluster") || scheme.ends_with("-sentinel") => {
                 let problem = "names a cluster or Sentinels, which cannot be used yet: write \
                                redis://host:6379 with the one server, or an address that follows it";
-                source.problem(REDIS_URL.name, problem);
+                source.problem("redis.url", problem);
             }
-            _ => source.problem(REDIS_URL.name, "is no Redis URL: write redis://host:6379"),
+            _ => source.problem("redis.url", "is no Redis URL: write redis://host:6379"),
         }
         config
     }

@@ -6,25 +6,25 @@ use std::path::Path;
 
 use config::ConfigError;
 
-use super::key::Key;
+use super::key::{AnyKey, Key, section};
 use super::problem::{ConfigProblem, ConfigProblems};
 use super::value::Value;
 use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
 
 mod layers;
 
-/// All sections there are: one file serves all services.
+/// All sections there are, in the order of the reference: one file serves all services.
 pub const SECTIONS: &[&str] = &[
     "server",
-    "admin",
     "redis",
     "mongo",
+    "dedupe",
+    "storage",
     "log",
     "runtime",
     "shutdown",
     "auth",
-    "dedupe",
-    "storage",
+    "admin",
     "ingest",
     "processor",
     "live",
@@ -33,16 +33,20 @@ pub const SECTIONS: &[&str] = &[
     "query",
 ];
 
+/// A section is judged by the services that read a key of it. Of `[storage]` all read one, and
+/// `[query]` has none: these are judged by those who read a key that begins so.
+const JUDGED_BY: [(&str, &str); 2] = [("storage", "storage.indexes"), ("query", "aggregator")];
+
 /// Farther apart, two names are not a typo of each other.
 const TYPO_DISTANCE_MAX: usize = 3;
 
 /// The layers below one service's configuration, and the problems found while reading them.
+#[derive(Default)]
 pub struct Source {
     leaves: BTreeMap<String, Leaf>,
     port: Option<String>,
     taken: BTreeSet<String>,
-    /// Sections whose unknown keys are this service's to judge; all of them until it says so.
-    own: &'static [&'static str],
+    keys: Vec<AnyKey>,
     problems: Vec<ConfigProblem>,
 }
 
@@ -99,6 +103,7 @@ impl Source {
             None
         };
         self.taken.insert(key.name.to_owned());
+        self.keys.push(key.into());
         let parsed = match (self.leaves.get(key.name), file_value) {
             (Some(_), Some(_)) => Err(format!("is set twice: remove it or {}", file_key(key.name))),
             (Some(leaf), None) if leaf.is_list && !T::LIST => {
@@ -125,16 +130,16 @@ impl Source {
         });
     }
 
-    /// Names the sections of which this service knows all keys: unknown ones in them are problems.
-    /// The other [`SECTIONS`] belong to services that share the file, and are theirs to judge.
-    pub const fn own_sections(&mut self, sections: &'static [&'static str]) {
-        self.own = sections;
+    /// The keys that were read, in the order in which they were.
+    pub fn keys(&self) -> &[AnyKey] {
+        &self.keys
     }
 
     /// Returns the value built from what was read, if nothing was wrong with any of it.
     ///
     /// # Errors
-    /// All problems, including keys that nobody has read.
+    /// All problems, including keys that nobody has read, unless they lie in one of the
+    /// [`SECTIONS`] that others judge.
     pub fn finish<T>(mut self, value: T) -> Result<T, ConfigProblems> {
         let unknown: Vec<ConfigProblem> = self
             .leaves
@@ -177,9 +182,7 @@ impl Source {
                 .get(PORT)
                 .filter(|port| !port.is_empty())
                 .cloned(),
-            taken: BTreeSet::new(),
-            own: SECTIONS,
-            problems: Vec::new(),
+            ..Self::default()
         })
     }
 
@@ -200,9 +203,11 @@ impl Source {
     }
 
     fn is_unknown(&self, name: &str) -> bool {
-        let section = name.split('.').next().unwrap_or_default();
-        let is_others = SECTIONS.contains(&section) && !self.own.contains(&section);
-        !self.taken.contains(name) && !is_others
+        let section = section(name);
+        let mark = JUDGED_BY.iter().find(|(judged, _)| *judged == section);
+        let mark = mark.map_or(section, |(_, mark)| mark);
+        let is_own = self.taken.iter().any(|key| key.starts_with(mark));
+        !self.taken.contains(name) && (is_own || !SECTIONS.contains(&section))
     }
 
     fn unknown(&self, name: &str) -> ConfigProblem {
@@ -243,7 +248,7 @@ fn file_key(name: &str) -> String {
 
 #[expect(
     clippy::expect_used,
-    reason = "check_defaults proves it for every key in a test"
+    reason = "each service reads all its defaults in a test"
 )]
 fn default<T: Value>(key: &Key<T>) -> T {
     key.parse(key.default)

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::ending::Chain;
-use crate::config::{AdminConfig, ServerConfig};
+use crate::config::ServerConfig;
 
 /// All listeners that could not be bound, one per line.
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +34,10 @@ struct BindError {
 
 /// Binds the admin port, and the public one where there is one.
 pub(super) async fn bind_all(
-    admin: AdminConfig,
+    admin: SocketAddr,
     server: Option<&ServerConfig>,
 ) -> Result<(TcpListener, Option<TcpListener>), BindErrors> {
-    let admin = bind("admin.listen", admin.listen).await;
+    let admin = bind("admin.listen", admin).await;
     let public = match server {
         Some(server) => bind("server.listen", server.listen).await.map(Some),
         None => Ok(None),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use evp_shared::config::{AnyKey, SECTIONS, SHARED_KEYS, Source, reference};
+use evp_shared::config::{AnyKey, SECTIONS, Source, reference};
 use evp_shared::service::ServiceConfig;
 
 use crate::{read, repository};
@@ -29,21 +29,26 @@ the processor's (which has no public port), then the aggregator's.
 ";
 
 /// All keys, each once; a key whose default depends on the service, once for each default.
-fn all_keys() -> Vec<&'static dyn AnyKey> {
+fn all_keys() -> Vec<AnyKey> {
     let services = [
-        evp_ingest::config::KEYS,
-        evp_processor::config::KEYS,
-        evp_aggregator::config::KEYS,
+        keys_of::<evp_ingest::IngestConfig>(),
+        keys_of::<evp_processor::config::ProcessorConfig>(),
+        keys_of::<evp_aggregator::AggregatorConfig>(),
     ];
-    let mut keys: Vec<&dyn AnyKey> = SHARED_KEYS.to_vec();
-    for key in services.into_iter().flatten().copied() {
-        let is_known =
-            |known: &&dyn AnyKey| (known.name(), known.default()) == (key.name(), key.default());
+    let mut keys: Vec<AnyKey> = Vec::new();
+    for key in services.into_iter().flatten() {
+        let is_known = |known: &AnyKey| (known.name, known.default) == (key.name, key.default);
         if !keys.iter().any(is_known) {
             keys.push(key);
         }
     }
     keys
+}
+
+fn keys_of<C: ServiceConfig>() -> Vec<AnyKey> {
+    let mut source = Source::from_text("", &[]).unwrap();
+    C::read(&mut source);
+    source.keys().to_vec()
 }
 
 #[test]
@@ -62,8 +67,7 @@ fn the_page_is_made_from_the_keys() {
 #[test]
 fn every_section_is_known_to_all_services() {
     for key in all_keys() {
-        let section = key.name().split('.').next().unwrap();
-        assert!(SECTIONS.contains(&section), "{}", key.name());
+        assert!(SECTIONS.contains(&key.section()), "{}", key.name);
     }
 }
 
@@ -71,11 +75,11 @@ fn every_section_is_known_to_all_services() {
 fn everything() -> String {
     let mut sections: BTreeMap<&str, String> = BTreeMap::new();
     let mut set = std::collections::BTreeSet::new();
-    for key in all_keys().into_iter().filter(|key| set.insert(key.name())) {
-        let (section, name) = key.name().split_once('.').unwrap();
-        let value = match key.default() {
-            "" if key.kind().starts_with("list") => "[]".to_owned(),
-            "" if key.kind().starts_with("duration") => "\"1s\"".to_owned(),
+    for key in all_keys().into_iter().filter(|key| set.insert(key.name)) {
+        let (section, name) = key.name.split_once('.').unwrap();
+        let value = match key.default {
+            "" if key.kind.starts_with("list") => "[]".to_owned(),
+            "" if key.kind.starts_with("duration") => "\"1s\"".to_owned(),
             "" => "\"x\"".to_owned(),
             default => format!("{default:?}"),
         };

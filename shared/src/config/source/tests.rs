@@ -1,12 +1,11 @@
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ByteSize, RedisConfig, SecretUrl, ServerConfig, server_listen};
+use crate::config::{AuthMode, ByteSize, RedisConfig, SecretUrl, ServerConfig};
 
 const EVENTS: Key<NonZeroU32> = Key::new("ingest.frame.events", "1000", "").range("1", "10000");
 const BYTES: Key<ByteSize> = Key::new("ingest.frame.bytes", "512KiB", "");
@@ -34,7 +33,7 @@ fn later_layers_win() {
         source.get(&BYTES),
         source.get(&WAIT),
     );
-    let expected = (8, ByteSize::mib(1), Duration::from_millis(250));
+    let expected = (8, ByteSize(1 << 20), Duration::from_millis(250));
     assert_eq!(source.finish(read).unwrap(), expected);
 }
 
@@ -62,7 +61,7 @@ fn all_problems_are_reported_together() {
 fn sections_of_other_services_are_not_judged() {
     let file = "[processor]\nbulk = 1\n[storage]\nindexes = [\"type\"]\n";
     let mut source = Source::from_text(file, &[("EVP__PROCESSOR__X", "1")]).unwrap();
-    source.own_sections(&["ingest"]);
+    source.get(&EVENTS);
     source.finish(()).unwrap();
 }
 
@@ -119,11 +118,10 @@ fn plain_variables_yield_to_evp_variables_and_override_the_file() {
 
 #[test]
 fn port_sets_only_the_port_of_the_listener() {
-    const LISTEN: Key<SocketAddr> = server_listen("127.0.0.1:8080");
     let listen = |file: &str, environment: &[(&str, &str)]| {
         let mut source = Source::from_text(file, environment).unwrap();
-        let listen = ServerConfig::read(&mut source, &LISTEN).listen;
-        source.finish(listen.to_string())
+        let config = ServerConfig::read(&mut source, "127.0.0.1:8080", AuthMode::Open);
+        source.finish(config.listen.to_string())
     };
     let port = ("PORT", "3000");
     assert_eq!(listen("", &[port]).unwrap(), "127.0.0.1:3000");

@@ -1,0 +1,99 @@
+//! What every service has, whatever it does: `[auth]`, `[runtime]`, `[admin]`, `[log]`, `[shutdown]`.
+
+use std::net::SocketAddr;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use super::{LogConfig, Source};
+
+crate::config_section! {
+    /// What every service has, whatever it does.
+    pub struct ProcessConfig: keys(source, admin_default: &'static str) in "runtime" {
+        /// `open` serves everybody who can connect, and is therefore accepted only while every
+        /// listener is on a loopback address.
+        auth["auth.mode"]: AuthMode = "open";
+        /// Threads that do the work; 0 takes half of the cores. A service rarely needs more than
+        /// one per 100,000 events/s, and idle ones cost CPU: they wake each other. Raise it for an
+        /// ingest that has a machine for itself.
+        worker_threads: usize = "0", "0"..="256";
+        /// Address of the admin port: `/livez`, `/readyz`, `/metrics`. It asks for no credentials
+        /// and stays on loopback: for balancers and Prometheus, pass `/readyz` and `/metrics` on by
+        /// a proxy of yours.
+        admin["admin.listen"]: SocketAddr = admin_default;
+    } with {
+        /// How it logs.
+        log: LogConfig = LogConfig::read(source);
+        /// How it ends.
+        shutdown: ShutdownConfig = ShutdownConfig::read(source);
+    }
+}
+
+crate::choices! {
+    /// Who may use the service.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AuthMode {
+        /// No credentials are asked for.
+        Open = "open",
+    }
+}
+
+crate::config_section! {
+    /// How the service ends.
+    #[derive(Copy)]
+    pub struct ShutdownConfig in "shutdown" {
+        /// Longest time from the end of the delay to the exit. Lower cuts requests and bulks that
+        /// are still under way (nothing is lost, clients and other processors retry); higher delays
+        /// a rollout, and must stay below the orchestrator's own limit.
+        grace: Duration = "15s", "1s"..="10m";
+        /// Time between "not ready" and the end of accepting connections. Behind a load balancer
+        /// that polls readiness set it to a few polls (5s to 15s), or clients see refused
+        /// connections.
+        delay: Duration = "0s", "0s"..="5m";
+    }
+}
+
+impl ProcessConfig {
+    /// Reads the sections of a service whose admin port is at `admin_default` by itself.
+    pub fn read(source: &mut Source, admin_default: &'static str) -> Self {
+        let mut config = Self::keys(source, admin_default);
+        if config.worker_threads == 0 {
+            let cores = available_parallelism();
+            config.worker_threads = cores.map_or(1, |cores| cores.get().div_ceil(2));
+        }
+        config.auth.admit(source, "admin.listen", config.admin);
+        config
+    }
+}
+
+impl AuthMode {
+    /// Refuses a listener that the mode would lay open to the network.
+    pub(super) fn admit(self, source: &mut Source, key: &str, address: SocketAddr) {
+        match self {
+            Self::Open if address.ip().is_loopback() => {}
+            Self::Open => source.problem(
+                key,
+                format!(
+                    "is {address}, which others can reach, while auth.mode = \"open\" asks nobody \
+                     who they are: listen on 127.0.0.1:{} and put an authenticating proxy in front",
+                    address.port()
+                ),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_configured_takes_half_of_the_cores_and_one_at_least() {
+        let threads = |text: &str| {
+            let mut source = Source::from_text(text, &[]).unwrap();
+            ProcessConfig::read(&mut source, "127.0.0.1:0").worker_threads
+        };
+        let cores = available_parallelism().unwrap().get();
+        assert_eq!(threads(""), cores.div_ceil(2));
+        assert_eq!(threads("[runtime]\nworker_threads = 7"), 7);
+    }
+}
