@@ -8,7 +8,7 @@ use axum::response::Response;
 use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, Drained, ServerLimits};
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect};
+use evp_shared::redis::connect;
 use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::store;
 use evp_shared::stream::Stream;
@@ -65,8 +65,7 @@ impl RunFailure for RunError {
 /// [`RunError`].
 pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, RunError> {
     let listener = service.listener.ok_or(RunError::Listener)?;
-    let redis =
-        connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()))?;
+    let redis = connect(&config.redis).map_err(|error| RunError::Redis(error.into()))?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let stream = Stream::new(redis, &keys, config.redis.partitions.get());
     let database = store::connect(&config.mongo, config.query.connections.get())

@@ -280,10 +280,10 @@ impl Drained {
 
 #[cfg(test)]
 mod tests {
-    use evp_shared::config::Durability;
+    use evp_shared::config::{Durability, RedisConfig};
     use evp_shared::frame::Codec;
     use evp_shared::keys::Keys;
-    use evp_shared::redis::{Connect, connect};
+    use evp_shared::redis::connect;
     use evp_shared::stream::Stream;
 
     use super::*;
@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn appender(load: &Load) -> Appender {
-        let how = Connect::to("redis://127.0.0.1:1", QUESTION_MAX);
+        let how = RedisConfig::at("redis://127.0.0.1:1", QUESTION_MAX);
         let stream = Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1);
         let config = AppenderConfig {
             codec: Codec::None,

@@ -8,7 +8,7 @@ use evp_shared::config::Durability;
 use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect};
+use evp_shared::redis::connect;
 use evp_shared::service::{Left, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Stream;
@@ -114,8 +114,7 @@ fn appender(
     clock: &Clock,
     metrics: Arc<Metrics>,
 ) -> Result<Appender, RunError> {
-    let new_client =
-        || connect(&Connect::from(&config.redis)).map_err(|error| RunError::Redis(error.into()));
+    let new_client = || connect(&config.redis).map_err(|error| RunError::Redis(error.into()));
     let client = new_client()?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let mut stream = Stream::new(client, &keys, config.redis.partitions.get());

@@ -14,7 +14,7 @@ use bson::DateTime;
 use evp_shared::clock::Clock;
 use evp_shared::config::{EXIT_CODE, Source, Value as _};
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect, connected};
+use evp_shared::redis::{connect, connected};
 use evp_shared::service::{ServiceConfig as _, install_tls};
 use evp_shared::store;
 use evp_shared::stream::Stream;
@@ -76,9 +76,8 @@ fn complain(error: &impl std::fmt::Display, code: u8) -> ExitCode {
 }
 
 async fn open_stream(config: &ProcessorConfig) -> anyhow::Result<Stream> {
-    let how = Connect::from(&config.redis);
-    let client = connect(&how)?;
-    connected(&client, how.connect_timeout).await?;
+    let client = connect(&config.redis)?;
+    connected(&client, config.redis.connect_timeout).await?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     Ok(Stream::new(client, &keys, config.redis.partitions.get()))
 }

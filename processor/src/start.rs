@@ -9,7 +9,7 @@ use evp_shared::backoff::Backoff;
 use evp_shared::clock::Clock;
 use evp_shared::health::Health;
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, ServerPromise, connect, connected, reader_pool};
+use evp_shared::redis::{ServerPromise, connect, connected, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{self, StoreError};
@@ -181,7 +181,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         limits: config.bulk(),
         block: config.read_block,
         fingerprint: config.fingerprint(),
-        pool: reader_pool(Connect::from(&config.redis), 1)?,
+        pool: reader_pool(config.redis.clone(), 1)?,
         deliveries: sender.clone(),
         mongo: mongo.clone(),
         beat: beat("reader", LOOP_AGE_MAX),
@@ -223,7 +223,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.
 async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<Parts>, RunError> {
-    let client = connect(&Connect::from(&config.redis))?;
+    let client = connect(&config.redis)?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();
     let stream = Stream::new(client.clone(), &keys, partitions);

@@ -4,7 +4,7 @@
 //! reads, exclusive ones out of a pool ([`reader_pool`]): fred sends everything over one socket
 //! in order, so one blocked XREADGROUP would hold up every commit behind it (ADR 0007).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use deadpool::managed;
@@ -36,58 +36,12 @@ const RECONNECT_MS: (u32, u32) = (50, 1_000);
 /// an error instead of memory.
 const QUEUED_COMMANDS_MAX: usize = 10_000;
 
-/// How to connect.
-#[derive(Clone)]
-pub struct Connect {
-    /// `redis://` or `rediss://` URL of one server.
-    pub url: String,
-    /// Longest time to open a connection.
-    pub connect_timeout: Duration,
-    /// Longest silence of the server while a command waits; then the socket is closed.
-    pub command_timeout: Duration,
-    /// PEM file of the only authority to trust, for `rediss://` URLs.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Connect {
-    /// The server at `url`, waited for no longer than `timeout`, for tools and tests.
-    pub fn to(url: impl Into<String>, timeout: Duration) -> Self {
-        Self {
-            url: url.into(),
-            connect_timeout: timeout,
-            command_timeout: timeout,
-            ca_file: None,
-        }
-    }
-}
-
-impl From<&RedisConfig> for Connect {
-    fn from(config: &RedisConfig) -> Self {
-        Self {
-            url: config.url.expose().to_owned(),
-            connect_timeout: config.connect_timeout,
-            command_timeout: config.command_timeout,
-            ca_file: config.ca_file.clone(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Connect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("Connect")
-            .field("connect_timeout", &self.connect_timeout)
-            .field("command_timeout", &self.command_timeout)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Starts a connection that is kept up for as long as the client lives, and returns at once:
 /// whether it is there, `is_connected` tells.
 ///
 /// # Errors
 /// The URL is malformed.
-pub fn connect(how: &Connect) -> Result<Client, RedisError> {
+pub fn connect(how: &RedisConfig) -> Result<Client, RedisError> {
     let client = build(how, Some(how.command_timeout))?;
     // The handle is that of fred's own task, which ends with the client.
     drop(client.connect());
@@ -122,9 +76,9 @@ pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisE
     }
 }
 
-fn build(how: &Connect, silence_max: Option<Duration>) -> Result<Client, RedisError> {
+fn build(how: &RedisConfig, silence_max: Option<Duration>) -> Result<Client, RedisError> {
     // Of a cluster fred asks CONFIG and INFO of the node that holds the slot of their first argument.
-    let mut config = Config::from_url_centralized(&how.url)?;
+    let mut config = Config::from_url_centralized(how.url.expose())?;
     config.fail_fast = false;
     if let Some(file) = &how.ca_file {
         config.tls = Some(trusting(file)?);
@@ -205,7 +159,7 @@ impl Drop for OwnConnection {
 /// Makes the connections of a [`ReaderPool`].
 #[derive(Debug)]
 pub struct ReaderManager {
-    how: Connect,
+    how: RedisConfig,
 }
 
 impl managed::Manager for ReaderManager {
@@ -239,7 +193,7 @@ impl managed::Manager for ReaderManager {
 ///
 /// # Errors
 /// The runtime has no timer.
-pub fn reader_pool(how: Connect, size: usize) -> Result<ReaderPool, managed::BuildError> {
+pub fn reader_pool(how: RedisConfig, size: usize) -> Result<ReaderPool, managed::BuildError> {
     let deadline = Some(how.connect_timeout + how.command_timeout);
     managed::Pool::builder(ReaderManager { how })
         .max_size(size)
@@ -385,9 +339,9 @@ mod tests {
     #[test]
     fn a_ca_file_without_a_certificate_is_refused_with_its_name() {
         for name in ["/dev/null", "/nowhere.pem"] {
-            let how = Connect {
+            let how = RedisConfig {
                 ca_file: Some(name.into()),
-                ..Connect::to("rediss://localhost", Duration::from_secs(1))
+                ..RedisConfig::at("rediss://localhost", Duration::from_secs(1))
             };
             let error = connect(&how).map(drop).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

@@ -15,8 +15,9 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::prelude::Value;
 use tokio::sync::OnceCell;
 
+use crate::config::RedisConfig;
 use crate::keys::Keys;
-use crate::redis::{Connect, connect};
+use crate::redis::connect;
 use crate::stream::Stream;
 
 /// Longest a test waits for a condition before it fails.
@@ -81,7 +82,7 @@ impl TestRedis {
     /// There is no Redis at `url`.
     #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
     pub async fn at(url: String) -> Self {
-        let how = Connect::to(url.clone(), SERVER_TIMEOUT);
+        let how = RedisConfig::at(url.clone(), SERVER_TIMEOUT);
         let client = connect(&how).expect("redis url");
         client.wait_for_connect().await.expect("redis");
         let keys = Keys::new(&unique("t"));
@@ -94,8 +95,8 @@ impl TestRedis {
     }
 
     /// How to connect to the server.
-    pub fn how(&self) -> Connect {
-        Connect::to(self.url.clone(), SERVER_TIMEOUT)
+    pub fn how(&self) -> RedisConfig {
+        RedisConfig::at(self.url.clone(), SERVER_TIMEOUT)
     }
 
     /// This test's keys.

@@ -9,9 +9,9 @@ use evp_devstack::{
     MongoOptions, MongoServer, Output, RedisOptions, RedisServer, ScratchDir, Service, ServiceSpec,
     free_port,
 };
-use evp_shared::config::MongoConfig;
+use evp_shared::config::{MongoConfig, RedisConfig};
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect, connected};
+use evp_shared::redis::{connect, connected};
 use evp_shared::stream::Stream;
 use mongodb::Database;
 
@@ -124,7 +124,7 @@ impl Servers {
     /// # Errors
     /// Redis does not answer.
     pub async fn stream(&self) -> anyhow::Result<Stream> {
-        let client = connect(&Connect::to(self.redis_url.clone(), COMMAND_TIMEOUT))?;
+        let client = connect(&RedisConfig::at(self.redis_url.clone(), COMMAND_TIMEOUT))?;
         connected(&client, COMMAND_TIMEOUT).await?;
         Ok(Stream::new(client, &Keys::new(&self.name), 1))
     }

@@ -42,7 +42,8 @@ crate::config_section! {
 }
 
 crate::choices! {
-    /// What an acknowledged event survives; named as in the configuration and in the header `evp-durability`.
+    /// What an acknowledged event survives; named as in the configuration and in the header
+    /// `evp-durability`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Durability {
         /// Written and fsynced before the answer: `appendfsync always`.
@@ -90,6 +91,16 @@ impl Value for KeyPrefix {
 }
 
 impl RedisConfig {
+    /// The server at `url`, waited for no longer than `timeout`, for tools and tests.
+    pub fn at(url: impl Into<String>, timeout: Duration) -> Self {
+        Self {
+            url: SecretUrl::new(url),
+            connect_timeout: timeout,
+            command_timeout: timeout,
+            ..Self::keys(&mut Source::default())
+        }
+    }
+
     /// Reads the section.
     pub fn read(source: &mut Source) -> Self {
         let config = Self::keys(source);

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
+use evp_shared::config::RedisConfig;
 use evp_shared::frame::Frame;
 use evp_shared::keys::Keys;
-use evp_shared::redis::{Connect, connect, connected};
+use evp_shared::redis::{connect, connected};
 use evp_shared::stream::{Life, Stream};
 use futures::future::try_join_all;
 
@@ -23,7 +24,7 @@ const FRAMES: u32 = 32;
 /// Redis does not answer, or refuses.
 pub async fn run(spec: &RawSpec) -> anyhow::Result<RawReport> {
     let clock = Clock::system();
-    let client = connect(&Connect::to(spec.url.clone(), TIMEOUT))?;
+    let client = connect(&RedisConfig::at(spec.url.clone(), TIMEOUT))?;
     connected(&client, TIMEOUT).await?;
     let stream = Stream::new(client, &Keys::new(&spec.name), 1);
     let life = stream.hello(0, Life::UNKNOWN, None).await?.life;
