@@ -7,8 +7,8 @@ use std::time::Duration;
 
 pub(crate) use self::load::{Load, Reservation};
 
-/// What Redis is good for at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What Redis is good for at this moment, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum RedisState {
     /// Appends go through.

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evp_shared::clock::Clock;
 use evp_shared::health::{Beat, Condition, Health};
 use evp_shared::redis::{Memory, connected};
 use evp_shared::shutdown::Shutdown;
@@ -13,11 +12,11 @@ use evp_shared::stream::Totals;
 use evp_shared::telemetry::as_f64;
 use tokio::time::timeout;
 
-use crate::admission::{AdmissionLimits, Load, RedisState, overload};
+use crate::admission::{AdmissionLimits, RedisState, overload};
 use crate::append::appender::Appender;
-use crate::append::greeting::{Fault, GreetError};
+use crate::append::greeting::{Fault, Greeter};
+use crate::append::partition::Partition;
 use crate::error::RunError;
-use crate::metrics::Metrics;
 
 /// Pace of probes while Redis is away.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -38,15 +37,12 @@ const FULL_UNTIL_PERMILLE: u32 = 980;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    appender: Appender,
-    load: Load,
+    appender: Arc<Appender>,
     limits: AdmissionLimits,
-    metrics: Arc<Metrics>,
     condition: Condition,
     overload: Condition,
     is_overloaded: bool,
     beat: Beat,
-    clock: Clock,
     drained: Drained,
     /// What was last known of each partition.
     totals: Vec<Totals>,
@@ -56,24 +52,15 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        appender: Appender,
-        (load, limits): (Load, AdmissionLimits),
-        metrics: Arc<Metrics>,
-        health: &Health,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new(appender: Arc<Appender>, limits: AdmissionLimits, health: &Health) -> Self {
         Self {
-            totals: vec![Totals::default(); appender.partitions().len()],
+            totals: vec![Totals::default(); appender.partitions.len()],
             appender,
-            load,
             limits,
-            metrics,
             condition: health.condition("redis"),
             overload: health.condition("load"),
             is_overloaded: false,
             beat: health.loop_beat("keeper", BEAT_MAX),
-            clock,
             drained: Drained::default(),
             has_greeted: false,
             told: None,
@@ -88,11 +75,10 @@ impl Keeper {
     /// promises less than configured, or holds frames of another identity: that is a mistake in
     /// the set-up, not an outage.
     pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
-        let appender = self.appender.clone();
+        let appender = Arc::clone(&self.appender);
         let over = async {
             shutdown.triggered().await;
-            let partitions = appender.partitions();
-            while partitions.iter().any(|partition| partition.owes_replay()) {
+            while appender.partitions.iter().any(Partition::owes_replay) {
                 tokio::time::sleep(PROBE_EVERY).await;
             }
         };
@@ -104,11 +90,11 @@ impl Keeper {
 
     async fn rounds(&mut self) -> Result<Infallible, RunError> {
         // Or the first round would warn of a Redis that is only being connected to.
-        drop(connected(self.appender.stream().client(), QUESTION_MAX).await);
+        drop(connected(self.appender.greeter.stream.client(), QUESTION_MAX).await);
         let mut polled: Option<Instant> = None;
         loop {
             self.greet_where_due().await?;
-            let now = self.clock.now();
+            let now = self.appender.clock.now();
             if polled.is_none_or(|polled| now - polled >= POLL_EVERY) {
                 polled = Some(now);
                 self.poll().await;
@@ -120,24 +106,27 @@ impl Keeper {
     }
 
     async fn greet_where_due(&mut self) -> Result<(), RunError> {
-        let appender = self.appender.clone();
-        for partition in appender.partitions() {
+        let appender = Arc::clone(&self.appender);
+        for partition in &appender.partitions {
             partition.let_go();
             if !partition.wants_hello(IDLE_MAX, BUSY_MAX) {
                 continue;
             }
             match timeout(QUESTION_MAX, appender.greet(partition)).await {
-                Ok(Ok(())) => self.has_greeted = true,
-                Ok(Err(GreetError::Weak(shortfalls))) if !self.has_greeted => {
-                    return Err(RunError::WeakRedis { shortfalls });
-                }
-                Ok(Err(GreetError::OtherIdentity { stored })) if !self.has_greeted => {
-                    let own = appender.fingerprint();
-                    return Err(RunError::OtherIdentity { stored, own });
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(partition = partition.number(), error = ?error, "no greeting");
-                }
+                Ok(Ok(_)) => self.has_greeted = true,
+                Ok(Err(fault)) => match &*fault {
+                    Fault::Weak(shortfalls) if !self.has_greeted => {
+                        let shortfalls = shortfalls.clone();
+                        return Err(RunError::WeakRedis { shortfalls });
+                    }
+                    &Fault::OtherIdentity { stored } if !self.has_greeted => {
+                        let own = appender.greeter.config.fingerprint;
+                        return Err(RunError::OtherIdentity { stored, own });
+                    }
+                    error => {
+                        tracing::debug!(partition = partition.number, ?error, "no greeting");
+                    }
+                },
                 Err(_) => partition.mark_silent(),
             }
         }
@@ -147,29 +136,31 @@ impl Keeper {
     }
 
     fn report_health(&mut self) {
-        let faults = self
-            .appender
-            .partitions()
-            .iter()
-            .map(|partition| partition.fault());
+        let partitions = &self.appender.partitions;
         // One good partition is enough to take events.
-        let faults = faults.collect::<Option<Vec<_>>>();
-        let fault = faults.map(|faults| faults.first().map(text_of).unwrap_or_default());
-        match &fault {
-            None => self.condition.ok(),
-            Some(text) => self.condition.fail(text.as_str()),
-        }
-        if fault != self.told {
-            match &fault {
-                None => tracing::info!("redis takes events"),
-                Some(text) => tracing::warn!(reason = text.as_str(), "redis takes no events"),
+        let faults: Option<Vec<_>> = partitions.iter().map(Partition::fault).collect();
+        let reason = faults.and_then(|faults| Some(faults.first()?.to_string()));
+        let is_news = reason != self.told;
+        match &reason {
+            None => {
+                self.condition.ok();
+                if is_news {
+                    tracing::info!("redis takes events");
+                }
             }
-            self.told = fault;
+            Some(reason) => {
+                self.condition.fail(reason.as_str());
+                if is_news {
+                    tracing::warn!(reason, "redis takes no events");
+                }
+            }
         }
+        self.told = reason;
     }
 
     fn report_overload(&mut self) {
-        let load = self.load.snapshot(self.clock.now_ms());
+        let Appender { load, clock, .. } = &*self.appender;
+        let load = load.snapshot(clock.now_ms());
         let reason = overload(&load, &self.limits, self.is_overloaded);
         // Without Redis nothing is known of the load, so it is what it was.
         if reason.is_some() || load.redis == RedisState::Ready {
@@ -185,15 +176,18 @@ impl Keeper {
     }
 
     async fn poll(&mut self) {
-        let appender = self.appender.clone();
-        let stream = appender.stream();
+        let appender = &self.appender;
+        let Greeter {
+            stream, metrics, ..
+        } = &appender.greeter;
         let mut is_reached = false;
-        for (partition, known) in appender.partitions().iter().zip(&mut self.totals) {
-            if partition.fault().is_some_and(|fault| fault != Fault::Full) {
+        for (partition, known) in appender.partitions.iter().zip(&mut self.totals) {
+            let fault = partition.fault();
+            if fault.is_some_and(|fault| !matches!(*fault, Fault::Full)) {
                 continue;
             }
             // One that does not answer counts with what was last known of it, and is greeted.
-            let asked = timeout(QUESTION_MAX, stream.totals(partition.number()));
+            let asked = timeout(QUESTION_MAX, stream.totals(partition.number));
             match asked.await {
                 Ok(Ok(totals)) => {
                     *known = totals;
@@ -209,14 +203,11 @@ impl Keeper {
         for totals in &self.totals {
             sum.add(totals);
         }
-        self.load
-            .set_backlog(sum.backlog_events(), sum.backlog_bytes());
-        let backlog_events = as_f64(sum.backlog_events());
-        self.metrics.backlog_events.set(backlog_events);
-        let per_s = self
-            .drained
-            .per_second(sum.acknowledged_events, self.clock.now());
-        self.load.set_drained_per_s(per_s);
+        let (events, now) = (sum.backlog_events(), appender.clock.now());
+        appender.load.set_backlog(events, sum.backlog_bytes());
+        metrics.backlog_events.set(as_f64(events));
+        let per_s = self.drained.per_second(sum.acknowledged_events, now);
+        appender.load.set_drained_per_s(per_s);
         if let Ok(Ok(memory)) = timeout(QUESTION_MAX, Memory::ask(stream.client())).await {
             self.report_memory(memory);
         }
@@ -226,29 +217,12 @@ impl Keeper {
         let used = u128::from(memory.used) * 1_000;
         let permille = used.checked_div(u128::from(memory.limit)).unwrap_or(0);
         let permille = u32::try_from(permille).unwrap_or(u32::MAX);
-        self.load.set_memory_permille(permille);
+        self.appender.load.set_memory_permille(permille);
         if permille < FULL_UNTIL_PERMILLE {
-            for partition in self.appender.partitions() {
-                partition.clear_full();
-            }
+            let partitions = &self.appender.partitions;
+            partitions.iter().for_each(Partition::clear_full);
             self.appender.report();
         }
-    }
-}
-
-fn text_of(fault: &Fault) -> String {
-    match fault {
-        Fault::Starting => "not connected yet".to_owned(),
-        Fault::Full => "at its memory limit".to_owned(),
-        Fault::Away => "not answering, or refusing".to_owned(),
-        Fault::Weak(shortfalls) => shortfalls.join("; "),
-        Fault::NoReplica => "no replica follows it: durability replicated needs one, started \
-                             with `replicaof HOST PORT`"
-            .to_owned(),
-        Fault::OtherIdentity { stored } => format!(
-            "holds frames of identity {stored:08x}, not of this service's: set dedupe.identity \
-             and storage.salt_bits as they were"
-        ),
     }
 }
 
@@ -280,6 +254,7 @@ impl Drained {
 
 #[cfg(test)]
 mod tests {
+    use evp_shared::clock::Clock;
     use evp_shared::config::{Durability, RedisConfig};
     use evp_shared::frame::Codec;
     use evp_shared::keys::Keys;
@@ -287,10 +262,12 @@ mod tests {
     use evp_shared::stream::Stream;
 
     use super::*;
+    use crate::admission::Load;
     use crate::append::frames::{AppenderConfig, HeldLimits};
+    use crate::metrics::Metrics;
 
     /// A keeper of one partition, of a Redis that is not there.
-    fn keeper(appender: &Appender, load: &Load) -> Keeper {
+    fn keeper(appender: &Arc<Appender>) -> Keeper {
         let limits = AdmissionLimits {
             in_flight_bytes: 1,
             backlog_events: 1,
@@ -298,21 +275,12 @@ mod tests {
             memory_permille: 1,
             append_wait: Duration::from_secs(1),
         };
-        let clock = Clock::system();
-        let health = Health::new(clock.clone());
-        let metrics = Arc::new(Metrics::resolve());
-        Keeper::new(
-            appender.clone(),
-            (load.clone(), limits),
-            metrics,
-            &health,
-            clock,
-        )
+        let health = Health::new(Clock::system());
+        Keeper::new(Arc::clone(appender), limits, &health)
     }
 
-    fn appender(load: &Load) -> Appender {
+    fn appender() -> Arc<Appender> {
         let how = RedisConfig::at("redis://127.0.0.1:1", QUESTION_MAX);
-        let stream = Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1);
         let config = AppenderConfig {
             codec: Codec::None,
             fingerprint: 1,
@@ -322,16 +290,19 @@ mod tests {
             },
             durability: Durability::Everysec,
         };
-        let metrics = Arc::new(Metrics::resolve());
-        Appender::new(stream, config, load.clone(), Clock::system(), metrics)
+        let greeter = Greeter {
+            stream: Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1),
+            config,
+            metrics: Arc::new(Metrics::resolve()),
+        };
+        Arc::new(Appender::new(greeter, Load::new(), Clock::system()))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shutdown_is_heard_in_the_middle_of_a_question() {
-        let (load, shutdown) = (Load::new(), Shutdown::new());
-        let appender = appender(&load);
-        let keeper = keeper(&appender, &load);
-        let _unanswered = appender.partitions()[0].stall().await;
+        let (appender, shutdown) = (appender(), Shutdown::new());
+        let keeper = keeper(&appender);
+        let _unanswered = appender.partitions[0].stall().await;
         shutdown.trigger();
         let ordered = tokio::time::Instant::now();
         keeper.run(shutdown).await.unwrap();
@@ -340,10 +311,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_shutdown_waits_for_a_replay_that_is_due() {
-        let (load, shutdown) = (Load::new(), Shutdown::new());
-        let appender = appender(&load);
-        let keeper = keeper(&appender, &load);
-        let partition = &appender.partitions()[0];
+        let (appender, shutdown) = (appender(), Shutdown::new());
+        let keeper = keeper(&appender);
+        let partition = &appender.partitions[0];
         partition.hold_what_redis_forgot();
         let unanswered = partition.stall().await;
         shutdown.trigger();

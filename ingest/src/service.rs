@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::clock::Clock;
 use evp_shared::config::Durability;
 use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
@@ -21,6 +20,7 @@ use crate::admission::Load;
 use crate::append::appender::Appender;
 use crate::append::batcher::{Batcher, BatcherConfig};
 use crate::append::frames::AppenderConfig;
+use crate::append::greeting::Greeter;
 use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
 use crate::http::context::Context;
@@ -50,21 +50,16 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let clock = service.clock;
     let load = Load::new();
     let metrics = Arc::new(Metrics::resolve());
-    let appender = appender(&config, &load, &clock, Arc::clone(&metrics))?;
-    let keeper = Keeper::new(
-        appender.clone(),
-        (load.clone(), config.admission),
-        Arc::clone(&metrics),
-        &service.health,
-        clock.clone(),
-    );
+    let greeter = greeter(&config, &metrics)?;
+    let appender = Arc::new(Appender::new(greeter, load.clone(), clock.clone()));
+    let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher_config = BatcherConfig {
         limits: config.frame,
         appends_in_flight: config.append.in_flight,
         deadline: config.append.deadline,
     };
-    let batcher = Batcher::new(batcher_config, queue, appender, load.clone(), clock.clone());
+    let batcher = Batcher::new(batcher_config, queue, appender);
     let app = Arc::new(Context {
         tenant: DEFAULT_TENANT.into(),
         identity: Identity::new(config.identity),
@@ -108,12 +103,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     Ok(Left(drained.cut + cut.len()))
 }
 
-fn appender(
-    config: &IngestConfig,
-    load: &Load,
-    clock: &Clock,
-    metrics: Arc<Metrics>,
-) -> Result<Appender, RunError> {
+fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, RunError> {
     let new_client = || connect(&config.redis).map_err(|error| RunError::Redis(error.into()));
     let client = new_client()?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
@@ -121,19 +111,16 @@ fn appender(
     if config.redis.durability == Durability::Replicated {
         stream = stream.replicated(new_client()?, REPLICA_PATIENCE);
     }
-    let appender_config = AppenderConfig {
-        codec: config.append.codec,
-        fingerprint: config.identity.fingerprint(),
-        held: config.held(),
-        durability: config.redis.durability,
-    };
-    Ok(Appender::new(
+    Ok(Greeter {
         stream,
-        appender_config,
-        load.clone(),
-        clock.clone(),
-        metrics,
-    ))
+        config: AppenderConfig {
+            codec: config.append.codec,
+            fingerprint: config.identity.fingerprint(),
+            held: config.held(),
+            durability: config.redis.durability,
+        },
+        metrics: Arc::clone(metrics),
+    })
 }
 
 async fn serve(

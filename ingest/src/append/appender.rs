@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use evp_shared::backoff::Backoff;
 use evp_shared::clock::Clock;
 use evp_shared::frame::{Frame, FrameDraft, FrameStamp};
-use evp_shared::stream::{AppendError, Stream};
+use evp_shared::stream::{AppendError, Life};
 use tokio::time::timeout_at;
 
 use crate::admission::{Load, RedisState};
-use crate::append::frames::AppenderConfig;
-use crate::append::greeting::{Fault, GreetError};
-use crate::append::partition::{Partition, Sent};
+use crate::append::greeting::{Fault, Greeter};
+use crate::append::partition::Partition;
 use crate::append::submission::{Call, Waiter};
-use crate::metrics::Metrics;
 use crate::outcome::AppendOutcome;
 
 /// Pace of attempts: soon at first, for a Redis that is only restarting.
@@ -29,129 +27,96 @@ const RETRY_MAX: Duration = Duration::from_millis(500);
 /// An attempt that had less time than this says nothing about the partition.
 const FAIR_TIME: Duration = Duration::from_millis(100);
 
-/// Appends calls; clones share one state.
-#[derive(Clone, Debug)]
-pub(crate) struct Appender(Arc<Inner>);
-
+/// Appends calls.
 #[derive(Debug)]
-struct Inner {
-    stream: Stream,
-    partitions: Vec<Partition>,
+pub(crate) struct Appender {
+    pub(crate) greeter: Greeter,
+    pub(crate) partitions: Vec<Partition>,
     /// Whose turn it is.
     next: AtomicUsize,
-    config: AppenderConfig,
-    load: Load,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-}
-
-/// The frames of one call: drafts until their first attempt, then sealed for good.
-enum Cargo {
-    Drafts(Vec<FrameDraft>),
-    Sealed(Vec<Frame>),
+    pub(crate) load: Load,
+    pub(crate) clock: Clock,
 }
 
 /// One call on its way.
 struct Attempts<'a> {
     partition: &'a Partition,
-    cargo: Cargo,
+    /// What is sealed with the first attempt, for good.
+    drafts: Vec<FrameDraft>,
+    frames: Vec<Frame>,
     /// Whether an attempt that may have worked has had no answer.
     is_unknown: bool,
 }
 
 impl Appender {
-    pub(crate) fn new(
-        stream: Stream,
-        config: AppenderConfig,
-        load: Load,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let partitions = (0..stream.partitions())
-            .map(|number| Partition::new(number, &config, &clock))
+    pub(crate) fn new(greeter: Greeter, load: Load, clock: Clock) -> Self {
+        let partitions = (0..greeter.stream.partitions())
+            .map(|number| Partition::new(number, &greeter.config, &clock))
             .collect();
-        let next = AtomicUsize::new(0);
-        Self(Arc::new(Inner {
-            stream,
+        Self {
+            greeter,
             partitions,
-            next,
-            config,
+            next: AtomicUsize::new(0),
             load,
             clock,
-            metrics,
-        }))
+        }
     }
 
     /// Appends the frames of a call and tells everybody who waits for them.
     pub(crate) async fn append(&self, call: Call<Waiter>, deadline: Instant) {
-        let started = self.0.clock.now();
+        let started = self.clock.now();
         let outcome = self.append_frames(call.frames, deadline).await;
-        let took = self.0.clock.now() - started;
-        self.0.metrics.appends[outcome as usize].record(took);
+        let took = self.clock.now() - started;
+        self.greeter.metrics.appends[outcome as usize].record(took);
         for waiter in call.waiters {
             waiter.tell(outcome);
         }
     }
 
-    pub(crate) fn stream(&self) -> &Stream {
-        &self.0.stream
-    }
-
-    /// Of what fixes the identity of the events in its frames.
-    pub(crate) fn fingerprint(&self) -> u32 {
-        self.0.config.fingerprint
-    }
-
-    pub(crate) fn partitions(&self) -> &[Partition] {
-        &self.0.partitions
-    }
-
     /// Greets a partition whatever is known of it, and reports what that shows.
-    pub(crate) async fn greet(&self, partition: &Partition) -> Result<(), GreetError> {
-        let inner = &*self.0;
-        let greeted = partition
-            .greet(&inner.stream, &inner.config, &inner.metrics)
-            .await;
+    pub(crate) async fn greet(&self, partition: &Partition) -> Result<Life, Arc<Fault>> {
+        let greeted = partition.greet(&self.greeter).await;
         self.report();
-        greeted.map(drop)
+        greeted
     }
 
     /// Tells admission what Redis is good for: one good partition is enough.
     pub(crate) fn report(&self) {
-        let faults = || self.0.partitions.iter().map(Partition::fault);
-        let state = if faults().any(|fault| fault.is_none()) {
-            RedisState::Ready
-        } else if faults().any(|fault| matches!(fault, Some(Fault::Full))) {
-            RedisState::Full
-        } else {
-            RedisState::Unavailable
-        };
-        self.0.load.set_redis(state);
+        let states = self
+            .partitions
+            .iter()
+            .map(|partition| match partition.fault().as_deref() {
+                None => RedisState::Ready,
+                Some(Fault::Full) => RedisState::Full,
+                Some(_) => RedisState::Unavailable,
+            });
+        let best = states.min().unwrap_or(RedisState::Unavailable);
+        self.load.set_redis(best);
     }
 
     async fn append_frames(&self, drafts: Vec<FrameDraft>, deadline: Instant) -> AppendOutcome {
         let Some(partition) = self.choose() else {
             return AppendOutcome::NotAccepted;
         };
-        let cargo = Cargo::Drafts(drafts);
         let mut attempts = Attempts {
             partition,
-            cargo,
+            drafts,
+            frames: Vec::new(),
             is_unknown: false,
         };
         let mut backoff = Backoff::new(RETRY_FIRST, 2, RETRY_MAX);
         loop {
-            let attempted = self.0.clock.now();
+            let attempted = self.clock.now();
             match timeout_at(deadline.into(), self.attempt(&mut attempts)).await {
-                Ok(Attempt::Appended) => return AppendOutcome::Appended,
-                Ok(Attempt::Failed) => {}
+                Ok(true) => return AppendOutcome::Appended,
+                Ok(false) => {}
                 // A call whose turn came late has had no fair time to hear anything.
-                Err(_) if self.0.clock.now() - attempted >= FAIR_TIME => partition.mark_silent(),
+                Err(_) if self.clock.now() - attempted >= FAIR_TIME => partition.mark_silent(),
                 Err(_) => {}
             }
             self.report();
             let wait = backoff.next_delay();
-            if self.0.clock.now() + wait >= deadline {
+            if self.clock.now() + wait >= deadline {
                 break;
             }
             tokio::time::sleep(wait).await;
@@ -165,92 +130,76 @@ impl Appender {
 
     /// Takes partitions in turn, those that refuse only when all do.
     fn choose(&self) -> Option<&Partition> {
-        let partitions = &self.0.partitions;
-        let first = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || {
-            (0..partitions.len())
-                .filter_map(|step| partitions.get((first + step) % partitions.len()))
-        };
-        in_turn()
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let first = turn.checked_rem(self.partitions.len())?;
+        let (later, sooner) = self.partitions.split_at(first);
+        let mut in_turn = sooner.iter().chain(later);
+        in_turn
             .find(|partition| partition.fault().is_none())
-            .or_else(|| in_turn().next())
+            .or_else(|| sooner.first())
     }
 
-    /// One attempt.
+    /// One attempt, and whether it worked.
     ///
     /// # Cancel safety
     /// Safe: `is_unknown` is set before anything is sent, and taken back only by an answer.
-    async fn attempt(&self, attempts: &mut Attempts<'_>) -> Attempt {
-        let inner = &*self.0;
+    async fn attempt(&self, attempts: &mut Attempts<'_>) -> bool {
         let partition = attempts.partition;
-        let greeted = partition.greeted(&inner.stream, &inner.config, &inner.metrics);
-        let Ok(life) = greeted.await else {
-            return Attempt::Failed;
+        let Ok(life) = partition.greeted(&self.greeter).await else {
+            return false;
         };
-        if let Cargo::Drafts(drafts) = &mut attempts.cargo {
-            let Some(frames) = self.seal(partition, drafts) else {
-                return Attempt::Failed;
-            };
-            attempts.cargo = Cargo::Sealed(frames);
+        if attempts.frames.is_empty() && !self.seal(attempts) {
+            return false;
         }
-        let Cargo::Sealed(frames) = &attempts.cargo else {
-            return Attempt::Failed;
-        };
-        let was_unknown = attempts.is_unknown;
-        attempts.is_unknown = true;
-        let at = inner.clock.now();
-        let sent = Sent { life, at, frames };
-        match inner.stream.append(partition.number(), life, frames).await {
-            Ok(entries) if partition.acknowledge(&sent, &entries) => Attempt::Appended,
-            // It was sent in an older life, whose answers count for nothing.
-            Ok(_) => Attempt::Failed,
+        let Greeter {
+            stream, metrics, ..
+        } = &self.greeter;
+        let frames = &attempts.frames;
+        let was_unknown = std::mem::replace(&mut attempts.is_unknown, true);
+        let sent_at = self.clock.now();
+        match stream.append(partition.number, life, frames).await {
+            // Unless it was sent in an older life, whose answers count for nothing.
+            Ok(entries) => partition.acknowledge(life, sent_at, frames, &entries),
             Err(error) => {
-                if !matches!(error, AppendError::Unknown(_)) {
-                    attempts.is_unknown = was_unknown;
-                }
-                partition.failed(&error);
                 let failures = match error {
-                    AppendError::SayHello => &inner.metrics.new_life,
-                    AppendError::Full => &inner.metrics.full,
-                    AppendError::Refused(_) => &inner.metrics.refused,
-                    AppendError::Unknown(_) => &inner.metrics.unknown,
+                    AppendError::SayHello => &metrics.new_life,
+                    AppendError::Full => &metrics.full,
+                    AppendError::Refused(_) => &metrics.refused,
+                    AppendError::Unknown(_) => &metrics.unknown,
                 };
                 failures.increment(1);
-                Attempt::Failed
+                partition.failed(&error);
+                attempts.is_unknown = was_unknown || matches!(error, AppendError::Unknown(_));
+                false
             }
         }
     }
 
-    /// Gives the frames their identity: one clock read for all of them. `None` when the producer
+    /// Gives the frames their identity: one clock read for all of them. `false` when the producer
     /// has no numbers left; the next greeting registers another one.
-    fn seal(&self, partition: &Partition, drafts: &mut Vec<FrameDraft>) -> Option<Vec<Frame>> {
-        let received_at_ms = self.0.clock.now_ms();
+    fn seal(&self, attempts: &mut Attempts<'_>) -> bool {
+        let received_at_ms = self.clock.now_ms();
         let second = u32::try_from(received_at_ms / 1_000).unwrap_or(u32::MAX);
-        let ids = partition.frame_ids(second, drafts.len())?;
-        let config = &self.0.config;
-        let seal = |(draft, id): (FrameDraft, _)| {
-            let frame = draft.seal(FrameStamp {
+        let drafts = &mut attempts.drafts;
+        let Some(ids) = attempts.partition.frame_ids(second, drafts.len()) else {
+            return false;
+        };
+        let Greeter {
+            config, metrics, ..
+        } = &self.greeter;
+        let sealed = drafts.drain(..).zip(ids).map(|(draft, id)| {
+            draft.seal(FrameStamp {
                 id,
                 received_at_ms,
                 codec: config.codec,
                 fingerprint: config.fingerprint,
                 flags: 0,
-            });
-            self.0.metrics.frame_events.record(frame.events);
-            frame
-        };
-        Some(
-            std::mem::take(drafts)
-                .into_iter()
-                .zip(ids)
-                .map(seal)
-                .collect(),
-        )
+            })
+        });
+        attempts.frames.extend(sealed);
+        for frame in &attempts.frames {
+            metrics.frame_events.record(frame.events);
+        }
+        true
     }
-}
-
-/// What one attempt came to.
-enum Attempt {
-    Appended,
-    Failed,
 }

@@ -44,12 +44,6 @@ struct Second {
     events: u64,
 }
 
-impl Second {
-    fn number(&self) -> u64 {
-        second_of(self.last)
-    }
-}
-
 impl Held {
     pub(super) fn new(limits: HeldLimits) -> Self {
         Self {
@@ -62,7 +56,7 @@ impl Held {
 
     /// Notes an acknowledged frame.
     pub(super) fn add(&mut self, frame: &Frame, entry: EntryId, now: Instant) {
-        self.count(entry, u64::from(frame.events));
+        count(&mut self.seconds, entry, frame.events);
         if !self.limits.age.is_zero() {
             self.bytes += size(frame);
             self.frames.push_back(HeldFrame {
@@ -112,7 +106,7 @@ impl Held {
         self.seconds.retain(|second| {
             let stays = second.last <= cut;
             if !stays {
-                forgotten.insert(second.number(), second.events);
+                forgotten.insert(second_of(second.last), second.events);
             }
             stays
         });
@@ -124,35 +118,32 @@ impl Held {
             }
         }
         let lost = forgotten.into_values().sum();
-        let mut again = Vec::with_capacity(entries.len());
         for (held, entry) in self.frames.iter_mut().zip(entries) {
             held.entry = *entry;
             // What was appended again may be forgotten again: the window begins anew.
             held.since = now;
-            again.push((*entry, u64::from(held.frame.events)));
-        }
-        for (entry, events) in again {
-            self.count(entry, events);
+            count(&mut self.seconds, *entry, held.frame.events);
         }
         lost
     }
+}
 
-    fn count(&mut self, entry: EntryId, events: u64) {
-        // Mostly the last one; but two answers may come in another order than their entries.
-        let mut known = self.seconds.iter_mut().rev();
-        match known.find(|second| second.number() == second_of(entry)) {
-            Some(second) => {
-                second.last = second.last.max(entry);
-                second.events += events;
-            }
-            None => self.seconds.push_back(Second {
-                last: entry,
-                events,
-            }),
+fn count(seconds: &mut VecDeque<Second>, entry: EntryId, events: u32) {
+    let events = u64::from(events);
+    // Mostly the last one; but two answers may come in another order than their entries.
+    let mut known = seconds.iter_mut().rev();
+    match known.find(|second| second_of(second.last) == second_of(entry)) {
+        Some(second) => {
+            second.last = second.last.max(entry);
+            second.events += events;
         }
-        if self.seconds.len() > SECONDS_REMEMBERED {
-            self.seconds.pop_front();
-        }
+        None => seconds.push_back(Second {
+            last: entry,
+            events,
+        }),
+    }
+    if seconds.len() > SECONDS_REMEMBERED {
+        seconds.pop_front();
     }
 }
 

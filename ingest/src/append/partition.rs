@@ -1,17 +1,16 @@
 //! One partition as this instance sees it: the life it knows, the producer it is, the frames it
 //! holds, and what is wrong.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::{FRAME_NUMBER_MAX, Frame, FrameId, ProducerId};
-use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Registration, Stream};
+use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Registration};
 
-use super::greeting::{Fault, GreetError, check_identity, check_promise};
+use super::greeting::{Fault, Greeter};
 use super::held::{Held, ReplayLimits};
 use crate::append::frames::AppenderConfig;
-use crate::metrics::Metrics;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.
 const REGISTRATIONS_MAX: usize = 8;
@@ -26,7 +25,7 @@ const REPLAYED_AT_ONCE: ReplayLimits = ReplayLimits {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Partition {
-    number: u16,
+    pub(crate) number: u16,
     clock: Clock,
     /// Held by the one who greets; the others wait for what it finds.
     greeting: tokio::sync::Mutex<()>,
@@ -44,7 +43,7 @@ struct State {
     producer: Option<Producer>,
     held: Held,
     replayed: Replayed,
-    fault: Option<Fault>,
+    fault: Option<Arc<Fault>>,
     last_hello: Instant,
     last_answer: Instant,
     /// When the last question was asked that Redis has answered in `life`: what it kept so far is
@@ -66,14 +65,6 @@ struct Producer {
     next_number: u32,
 }
 
-/// Frames on their way.
-#[derive(Debug)]
-pub(super) struct Sent<'f> {
-    pub(super) life: Life,
-    pub(super) at: Instant,
-    pub(super) frames: &'f [Frame],
-}
-
 impl Partition {
     pub(super) fn new(number: u16, config: &AppenderConfig, clock: &Clock) -> Self {
         let now = clock.now();
@@ -84,25 +75,20 @@ impl Partition {
             producer: None,
             held: Held::new(config.held),
             replayed: Replayed::default(),
-            fault: Some(Fault::Starting),
+            fault: Some(Fault::Starting.into()),
             last_hello: now,
             last_answer: now,
             lived_at: now,
         };
-        let greeting = tokio::sync::Mutex::new(());
         Self {
             number,
             clock: clock.clone(),
-            greeting,
+            greeting: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
         }
     }
 
-    pub(crate) const fn number(&self) -> u16 {
-        self.number
-    }
-
-    pub(crate) fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<Arc<Fault>> {
         self.state().fault.clone()
     }
 
@@ -116,10 +102,8 @@ impl Partition {
 
     /// Memory has become free.
     pub(crate) fn clear_full(&self) {
-        let mut state = self.state();
-        if state.fault == Some(Fault::Full) {
-            state.fault = None;
-        }
+        let is_full = |fault: &mut Arc<Fault>| matches!(**fault, Fault::Full);
+        drop(self.state().fault.take_if(is_full));
     }
 
     /// Lets go of frames that were older than the replay window when Redis last showed that it had
@@ -146,31 +130,21 @@ impl Partition {
     }
 
     /// The life to append in; says hello first where that is due.
-    pub(super) async fn greeted(
-        &self,
-        stream: &Stream,
-        config: &AppenderConfig,
-        metrics: &Metrics,
-    ) -> Result<Life, GreetError> {
+    pub(super) async fn greeted(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
         if let Some(life) = self.known_life() {
             return Ok(life);
         }
         let _greeting = self.greeting.lock().await;
         match self.known_life() {
             Some(life) => Ok(life),
-            None => self.say_hello(stream, config, metrics).await,
+            None => self.say_hello(greeter).await,
         }
     }
 
     /// As [`greeted`](Self::greeted), but says hello in any case.
-    pub(super) async fn greet(
-        &self,
-        stream: &Stream,
-        config: &AppenderConfig,
-        metrics: &Metrics,
-    ) -> Result<Life, GreetError> {
+    pub(super) async fn greet(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
         let _greeting = self.greeting.lock().await;
-        self.say_hello(stream, config, metrics).await
+        self.say_hello(greeter).await
     }
 
     fn known_life(&self) -> Option<Life> {
@@ -178,46 +152,26 @@ impl Partition {
         (!state.wants_hello && state.producer.is_some()).then_some(state.life)
     }
 
-    async fn say_hello(
-        &self,
-        stream: &Stream,
-        config: &AppenderConfig,
-        metrics: &Metrics,
-    ) -> Result<Life, GreetError> {
-        let result = self.try_hello(stream, config, metrics).await;
+    async fn say_hello(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
+        let result = self.try_hello(greeter).await.map_err(Arc::new);
         let mut state = self.state();
+        state.wants_hello = result.is_err();
         match &result {
             Ok(_) => {
                 let now = self.clock.now();
                 (state.last_hello, state.last_answer) = (now, now);
-                state.wants_hello = false;
                 // Hello works at maxmemory too, so it says nothing about memory.
-                if state.fault != Some(Fault::Full) {
-                    state.fault = None;
-                }
+                drop(state.fault.take_if(|fault| !matches!(**fault, Fault::Full)));
             }
-            Err(error) => {
-                state.wants_hello = true;
-                state.fault = Some(match error {
-                    GreetError::Weak(shortfalls) => Fault::Weak(shortfalls.clone()),
-                    GreetError::NoReplica => Fault::NoReplica,
-                    GreetError::OtherIdentity { stored } => {
-                        Fault::OtherIdentity { stored: *stored }
-                    }
-                    GreetError::Replay(AppendError::Full) => Fault::Full,
-                    _ => Fault::Away,
-                });
-            }
+            Err(fault) => state.fault = Some(Arc::clone(fault)),
         }
         result
     }
 
-    async fn try_hello(
-        &self,
-        stream: &Stream,
-        config: &AppenderConfig,
-        metrics: &Metrics,
-    ) -> Result<Life, GreetError> {
+    async fn try_hello(&self, greeter: &Greeter) -> Result<Life, Fault> {
+        let Greeter {
+            stream, metrics, ..
+        } = greeter;
         let heard = self.state().heard;
         for _ in 0..REGISTRATIONS_MAX {
             let (registration, is_new) = self.registration();
@@ -237,14 +191,13 @@ impl Partition {
                 continue;
             }
             // After every hello that follows a fault the server may be another one.
-            check_promise(stream, config.durability).await?;
-            check_identity(stream, config.fingerprint).await?;
+            greeter.check().await?;
             if self.hears(hello.life, asked) {
-                self.enter_life(stream, &hello, metrics).await?;
+                self.enter_life(greeter, &hello).await?;
             }
             return Ok(hello.life);
         }
-        Err(GreetError::NoProducer)
+        Err(Fault::Away("no producer id is free".into()))
     }
 
     /// Notes the life a hello found; whether it is still to be entered.
@@ -260,19 +213,20 @@ impl Partition {
     /// Appends what is held again, before anybody appends anything new, and only then knows the
     /// life. A replay that fails, or is cut by the deadline of who greets, is gone on with by the
     /// next greeting: begun again each time, one that takes longer would never end, and fill Redis.
-    async fn enter_life(
-        &self,
-        stream: &Stream,
-        hello: &Hello,
-        metrics: &Metrics,
-    ) -> Result<(), GreetError> {
+    async fn enter_life(&self, greeter: &Greeter, hello: &Hello) -> Result<(), Fault> {
+        let Greeter {
+            stream, metrics, ..
+        } = greeter;
         loop {
             let some = self.still_to_replay(hello.life);
             if some.is_empty() {
                 break;
             }
             let appended = stream.append(self.number, hello.life, &some).await;
-            let entries = appended.map_err(GreetError::Replay)?;
+            let entries = appended.map_err(|error| match error {
+                AppendError::Full => Fault::Full,
+                error => Fault::Away(error.into()),
+            })?;
             self.state().replayed.entries.extend(entries);
         }
         let mut state = self.state();
@@ -360,18 +314,25 @@ impl Partition {
         Some((first..after).map(move |number| FrameId::new(second, id, number)))
     }
 
-    /// Notes frames that were `sent` and acknowledged; `false` when a new life has begun since.
-    pub(super) fn acknowledge(&self, sent: &Sent<'_>, entries: &[EntryId]) -> bool {
+    /// Notes frames that were sent to `life` and acknowledged; `false` when a new one has begun
+    /// since.
+    pub(super) fn acknowledge(
+        &self,
+        life: Life,
+        sent_at: Instant,
+        frames: &[Frame],
+        entries: &[EntryId],
+    ) -> bool {
         let now = self.clock.now();
         let mut state = self.state();
-        let is_current = (state.life, state.heard) == (sent.life, sent.life);
-        if !is_current || entries.len() != sent.frames.len() {
+        let is_current = (state.life, state.heard) == (life, life);
+        if !is_current || entries.len() != frames.len() {
             return false;
         }
         state.last_answer = now;
-        state.lived_at = state.lived_at.max(sent.at);
+        state.lived_at = state.lived_at.max(sent_at);
         let lived_at = state.lived_at;
-        for (frame, entry) in sent.frames.iter().zip(entries) {
+        for (frame, entry) in frames.iter().zip(entries) {
             state.held.add(frame, *entry, now);
         }
         state.held.let_go(lived_at);
@@ -382,11 +343,10 @@ impl Partition {
     /// hello comes before the next append: the connection, or the server behind it, may be another.
     pub(super) fn failed(&self, error: &AppendError) {
         let mut state = self.state();
-        match error {
-            AppendError::Full => state.fault = Some(Fault::Full),
-            AppendError::SayHello | AppendError::Refused(_) | AppendError::Unknown(_) => {
-                state.wants_hello = true;
-            }
+        if matches!(error, AppendError::Full) {
+            state.fault = Some(Fault::Full.into());
+        } else {
+            state.wants_hello = true;
         }
     }
 
@@ -394,7 +354,7 @@ impl Partition {
     pub(crate) fn mark_silent(&self) {
         let mut state = self.state();
         state.wants_hello = true;
-        state.fault = Some(Fault::Away);
+        state.fault = Some(Fault::Away("no answer in time".into()).into());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

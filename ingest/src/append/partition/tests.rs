@@ -63,13 +63,9 @@ fn frame(number: u32) -> Frame {
 
 /// Appends a frame that was sent at `at`.
 fn append(partition: &Partition, number: u32, at: Instant) {
-    let sent = Sent {
-        life: LIFE,
-        at,
-        frames: &[frame(number)],
-    };
     let ms = u64::from(number);
-    assert!(partition.acknowledge(&sent, &[EntryId { ms, seq: 0 }]));
+    let entry = EntryId { ms, seq: 0 };
+    assert!(partition.acknowledge(LIFE, at, &[frame(number)], &[entry]));
 }
 
 fn held(partition: &Partition) -> Vec<FrameId> {
