@@ -133,10 +133,14 @@ impl Process {
         .await;
     }
 
-    async fn send(&self, headers: &str, body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.public))
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.public))
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    async fn send(&self, headers: &str, body: &[u8]) -> TcpStream {
+        let mut stream = self.connect().await;
         let head = format!(
             "POST /events HTTP/1.1\r\nhost: a\r\n{headers}content-length: {}\r\n\r\n",
             body.len()
@@ -155,11 +159,15 @@ impl Process {
     }
 
     fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, which: &str) -> usize {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(status).unwrap();
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(which))
             .unwrap();
         line.trim()
             .trim_end_matches(" kB")
@@ -218,6 +226,31 @@ async fn a_compressed_body_is_let_go_once_it_is_decoded() {
         held / MIB,
         sent / MIB
     );
+}
+
+#[tokio::test]
+async fn what_a_body_announces_costs_nothing_until_it_comes() {
+    let redis = TestRedis::new().await;
+    let ingest = Process::ready(&redis).await;
+    let head = format!(
+        "POST /events HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+        4 * MIB
+    );
+    let start = [head.into_bytes(), vec![b' '; 96 * 1024]].concat();
+    let before = ingest.resident_bytes();
+    let mut unfinished = Vec::new();
+    while unfinished.len() < 128 {
+        let mut client = ingest.connect().await;
+        client.write_all(&start).await.unwrap();
+        unfinished.push(client);
+    }
+    let in_flight = async || ingest.metric("evp_ingest_in_flight_requests").await;
+    wait_for("all have begun", async || in_flight().await == 128).await;
+    drop(unfinished);
+    wait_for("all are read to their end", async || in_flight().await == 0).await;
+    // With huge pages each byte of 2 MiB that nobody has touched would be there.
+    let held = ingest.memory("VmHWM:").saturating_sub(before);
+    assert!(held < 64 * MIB, "{} MiB for 12 MiB", held / MIB);
 }
 
 #[tokio::test]

@@ -18,6 +18,10 @@ const RATE_MIN: u128 = 16 * 1024;
 /// room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Of what a body announces, so much is made room for at once. More may take huge pages, of which
+/// all 2 MiB are there with their first byte.
+const TRUSTED_MAX: usize = 128 * 1024;
+
 /// What a body may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
@@ -111,8 +115,9 @@ where
     let Some(second) = pace.next_data(body.as_mut(), first.len()).await? else {
         return Ok(first);
     };
-    // A chunked body announces nothing: the buffer then grows with what has really come.
-    let mut gathered = BytesMut::with_capacity(announced.max(2 * (first.len() + second.len())));
+    // Most of a large body may never come: beyond what most are the buffer grows with what has.
+    let so_far = first.len() + second.len();
+    let mut gathered = BytesMut::with_capacity(announced.clamp(so_far, TRUSTED_MAX.max(so_far)));
     gathered.extend_from_slice(&first);
     gathered.extend_from_slice(&second);
     drop((first, second));
