@@ -7,16 +7,16 @@ use std::time::Duration;
 
 pub(crate) use self::load::{Load, Reservation};
 
-/// What Redis is good for at this moment, the best first.
+/// What Redis is good for at this moment, the best last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum RedisState {
-    /// Appends go through.
-    Ready = 0,
-    /// It is at maxmemory, and refuses them.
-    Full = 1,
     /// It is away, not greeted yet, or promises less than configured.
-    Unavailable = 2,
+    Unavailable = 0,
+    /// It is at maxmemory, and refuses appends.
+    Full = 1,
+    /// Appends go through.
+    Ready = 2,
 }
 
 /// Part of a limit by which the load must fall below it before readiness is back.
@@ -89,6 +89,8 @@ evp_shared::choices! {
         QueueFull = "queue_full",
     }
 }
+
+impl std::error::Error for ShedReason {}
 
 /// Decides over one request; `Err` is the reason to refuse it.
 ///

@@ -7,10 +7,11 @@ mod json;
 mod ndjson;
 mod parser;
 
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 
 pub use self::decoded::{
-    BodyLimits, BodyProblem, DecodeContext, DecodedRequest, EventIdOf, Format, RejectedEvent, Shape,
+    BodyLimits, DecodeContext, DecodedRequest, EventIdOf, Format, RejectedEvent, Shape,
 };
 use self::parser::Parser;
 use crate::decode::events::{EventSink, SinkScratch};
@@ -27,18 +28,10 @@ const SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
     missing_debug_implementations,
     reason = "simd-json's buffers have no Debug"
 )]
+#[derive(Default)]
 pub struct Decoder {
     parser: Parser,
     sink: SinkScratch,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self {
-            parser: Parser::new(),
-            sink: SinkScratch::default(),
-        }
-    }
 }
 
 impl Decoder {
@@ -51,7 +44,7 @@ impl Decoder {
         body: &[u8],
         format: Format,
         ctx: &DecodeContext<'_>,
-    ) -> Result<DecodedRequest, BodyProblem> {
+    ) -> Result<DecodedRequest, Problem> {
         let result = self.decode_kept(body, format, ctx);
         if body.len() > SCRATCH_BYTES_KEPT {
             *self = Self::default();
@@ -64,7 +57,7 @@ impl Decoder {
         body: &[u8],
         format: Format,
         ctx: &DecodeContext<'_>,
-    ) -> Result<DecodedRequest, BodyProblem> {
+    ) -> Result<DecodedRequest, Problem> {
         if body.len() > ctx.limits.decoded_bytes_max {
             return Err(RejectReason::BodyTooLarge.into());
         }

@@ -295,7 +295,7 @@ mod tests {
             config,
             metrics: Arc::new(Metrics::resolve()),
         };
-        Arc::new(Appender::new(greeter, Load::new(), Clock::system()))
+        Arc::new(Appender::new(greeter, Load::default(), Clock::system()))
     }
 
     #[tokio::test(start_paused = true)]

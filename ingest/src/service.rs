@@ -48,7 +48,7 @@ const DEFAULT_TENANT: &str = "default";
 pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunError> {
     let listener = service.listener.ok_or(RunError::Listener)?;
     let clock = service.clock;
-    let load = Load::new();
+    let load = Load::default();
     let metrics = Arc::new(Metrics::resolve());
     let greeter = greeter(&config, &metrics)?;
     let appender = Arc::new(Appender::new(greeter, load.clone(), clock.clone()));
@@ -63,16 +63,13 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let app = Arc::new(Context {
         tenant: DEFAULT_TENANT.into(),
         identity: Identity::new(config.identity),
-        wire: config.wire,
-        body_limits: config.body,
-        rules: config.rules,
-        limits: config.admission,
         load: load.clone(),
         submissions,
         metrics,
         cors: Cors::new(&config.cors_origins),
         durability: HeaderValue::from_static(config.redis.durability.as_str()),
         clock,
+        config,
     });
 
     let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
@@ -81,7 +78,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     tasks.spawn("batcher", batcher.run());
     // The batcher ends with the last way to submit, which ends with the serving.
     let serving_grace = service.grace * SERVING_SHARE.0 / SERVING_SHARE.1;
-    let serving = serve(app, listener, &config, serving_stop.clone(), serving_grace);
+    let serving = serve(app, listener, serving_stop.clone(), serving_grace);
     tokio::pin!(serving);
     let (drained, failed) = tokio::select! {
         drained = &mut serving => (drained, None),
@@ -126,10 +123,10 @@ fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, Run
 async fn serve(
     app: Arc<Context>,
     listener: TcpListener,
-    config: &IngestConfig,
     stop: Shutdown,
     grace: Duration,
 ) -> Drained {
+    let config = &app.config;
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,

@@ -17,10 +17,10 @@ const CROWDED_SHARE: usize = 4;
 const ELSEWHERE_AFTER: Duration = Duration::from_secs(1);
 
 /// The load as its owners report it; clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Load(Arc<Gauges>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Gauges {
     is_draining: AtomicBool,
     redis: AtomicU8,
@@ -36,20 +36,6 @@ struct Gauges {
 }
 
 impl Load {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Gauges {
-            is_draining: AtomicBool::new(false),
-            redis: AtomicU8::new(RedisState::Unavailable as u8),
-            in_flight_bytes: AtomicUsize::new(0),
-            arriving_bytes: AtomicUsize::new(0),
-            backlog_events: AtomicI64::new(0),
-            backlog_bytes: AtomicI64::new(0),
-            drained_per_s: AtomicU64::new(0),
-            memory_permille: AtomicU32::new(0),
-            oldest_ms: AtomicU64::new(0),
-        }))
-    }
-
     pub(crate) fn snapshot(&self, now_ms: u64) -> LoadSnapshot {
         let gauges = &self.0;
         let oldest_ms = match gauges.oldest_ms.load(Relaxed) {
@@ -90,7 +76,7 @@ impl Load {
 
     pub(crate) fn redis(&self) -> RedisState {
         match self.0.redis.load(Relaxed) {
-            0 => RedisState::Ready,
+            2 => RedisState::Ready,
             1 => RedisState::Full,
             _ => RedisState::Unavailable,
         }
@@ -197,7 +183,7 @@ mod tests {
 
     #[test]
     fn one_that_stops_sends_clients_elsewhere_at_once() {
-        let load = Load::new();
+        let load = Load::default();
         load.set_backlog(1_000_000, 0);
         let wait = load.retry_after_shed(ShedReason::Draining);
         assert_eq!(wait, Duration::from_secs(1));
@@ -206,7 +192,7 @@ mod tests {
 
     #[test]
     fn reservations_are_given_back() {
-        let load = Load::new();
+        let load = Load::default();
         let mut first = load.reserve();
         assert_eq!(first.grow(60, 100), Ok(()));
         let mut second = load.reserve();
@@ -221,7 +207,7 @@ mod tests {
 
     #[test]
     fn bodies_that_are_not_complete_hold_half_at_most() {
-        let load = Load::new();
+        let load = Load::default();
         let (mut slow, mut next) = (load.reserve(), load.reserve());
         assert_eq!(slow.arrive(25, 100), Ok(()));
         assert!(!load.is_crowded(100));

@@ -90,7 +90,7 @@ impl Appender {
                 Some(Fault::Full) => RedisState::Full,
                 Some(_) => RedisState::Unavailable,
             });
-        let best = states.min().unwrap_or(RedisState::Unavailable);
+        let best = states.max().unwrap_or(RedisState::Unavailable);
         self.load.set_redis(best);
     }
 

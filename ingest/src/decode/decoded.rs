@@ -6,6 +6,7 @@ use evp_shared::document::EventBatch;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::{CanonicalId, Identity, MadeId};
 use evp_shared::event::reject::Rejection;
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 
 /// What a frame notes of an event: where it begins, and perhaps that it has no time.
@@ -66,31 +67,12 @@ pub struct DecodeContext<'a> {
     pub idempotency_key: Option<&'a str>,
 }
 
-/// Why nothing of a body is taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BodyProblem {
-    /// The stable code; it has a status.
-    pub reason: RejectReason,
-    /// Where in the decoded body the fault is, in bytes; it may lie one byte further.
-    pub offset: Option<usize>,
-}
-
-impl From<RejectReason> for BodyProblem {
-    fn from(reason: RejectReason) -> Self {
-        Self {
-            reason,
-            offset: None,
-        }
-    }
-}
-
-impl BodyProblem {
-    pub(super) const fn at(reason: RejectReason, offset: usize) -> Self {
-        Self {
-            reason,
-            offset: Some(offset),
-        }
-    }
+/// Says why nothing of a body is taken, and where in it the fault is, decoded and in bytes; it may
+/// lie one byte further.
+pub(super) fn problem_at(reason: RejectReason, offset: usize) -> Problem {
+    Problem::from(reason)
+        .detail(format!("the fault is at byte {offset}"))
+        .with("offset", offset)
 }
 
 /// Where the `eventId` of one input event is found, for answers that name it.

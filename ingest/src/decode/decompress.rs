@@ -5,8 +5,6 @@ use std::io::{self, Read};
 use evp_shared::outcome::RejectReason;
 use flate2::bufread::MultiGzDecoder;
 
-use super::decoded::BodyProblem;
-
 /// zstd windows up to 8 MiB, what RFC 8878 asks every decoder to support: a frame may name a
 /// larger one, and its decoder would allocate it before the first byte is checked.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -27,8 +25,8 @@ pub enum Encoding {
 /// # Errors
 /// `body_too_large` as soon as it has more, `malformed_encoding` when it is incomplete, followed
 /// by something else, or damaged (in zstd only where its optional checksum is there to tell).
-pub fn inflate(wire: &[u8], encoding: Encoding, bytes_max: usize) -> Result<Vec<u8>, BodyProblem> {
-    let malformed = |_: io::Error| BodyProblem::from(RejectReason::MalformedEncoding);
+pub fn inflate(wire: &[u8], encoding: Encoding, bytes_max: usize) -> Result<Vec<u8>, RejectReason> {
+    let malformed = |_: io::Error| RejectReason::MalformedEncoding;
     match encoding {
         Encoding::Gzip => read_all(MultiGzDecoder::new(wire), bytes_max),
         Encoding::Zstd => {
@@ -41,15 +39,15 @@ pub fn inflate(wire: &[u8], encoding: Encoding, bytes_max: usize) -> Result<Vec<
     }
 }
 
-fn read_all(decoder: impl Read, bytes_max: usize) -> Result<Vec<u8>, BodyProblem> {
+fn read_all(decoder: impl Read, bytes_max: usize) -> Result<Vec<u8>, RejectReason> {
     let mut body = Vec::with_capacity(FIRST_BYTES.min(bytes_max));
     let limit = (bytes_max as u64).saturating_add(1);
     decoder
         .take(limit)
         .read_to_end(&mut body)
-        .map_err(|_| BodyProblem::from(RejectReason::MalformedEncoding))?;
+        .map_err(|_| RejectReason::MalformedEncoding)?;
     if body.len() > bytes_max {
-        return Err(RejectReason::BodyTooLarge.into());
+        return Err(RejectReason::BodyTooLarge);
     }
     Ok(body)
 }
@@ -79,9 +77,7 @@ mod tests {
     }
 
     fn reason(wire: &[u8], encoding: Encoding) -> Result<usize, RejectReason> {
-        inflate(wire, encoding, MAX)
-            .map(|body| body.len())
-            .map_err(|problem| problem.reason)
+        inflate(wire, encoding, MAX).map(|body| body.len())
     }
 
     #[test]

@@ -11,9 +11,7 @@ use evp_shared::event::{Event, kind};
 use evp_shared::outcome::RejectReason;
 use simd_json::Node;
 
-use crate::decode::decoded::{
-    BodyProblem, DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape,
-};
+use crate::decode::decoded::{DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape};
 
 /// What a document has and its JSON does not: a single event shall not grow its buffer.
 const FIRST_DOCUMENT_EXTRA: usize = 128;
@@ -71,17 +69,17 @@ impl<'a> EventSink<'a> {
     }
 
     /// Announces the shape and the number of events, as far as it is known.
-    pub(crate) fn begin(&mut self, shape: Shape, events: usize) -> Result<(), BodyProblem> {
+    pub(crate) fn begin(&mut self, shape: Shape, events: usize) -> Result<(), RejectReason> {
         if events == 0 {
-            return Err(RejectReason::EmptyBody.into());
+            return Err(RejectReason::EmptyBody);
         }
         if events > self.events_max() {
-            return Err(RejectReason::TooManyEvents.into());
+            return Err(RejectReason::TooManyEvents);
         }
         if let Some(key) = self.ctx.idempotency_key
             && (shape == Shape::Many || kind::check_id("eventId", key).is_err())
         {
-            return Err(RejectReason::InvalidIdempotencyKey.into());
+            return Err(RejectReason::InvalidIdempotencyKey);
         }
         self.request.shape = shape;
         self.request.ids.reserve(events);
@@ -91,20 +89,20 @@ impl<'a> EventSink<'a> {
     }
 
     /// Takes one event: accepts or rejects it.
-    pub(crate) fn event(&mut self, nodes: &[Node<'_>]) -> Result<(), BodyProblem> {
+    pub(crate) fn event(&mut self, nodes: &[Node<'_>]) -> Result<(), RejectReason> {
         self.check_count()?;
         if let Err(rejection) = self.accept(nodes) {
             self.reject(rejection);
         }
         // An array of small numbers grows sixfold as BSON; the cap on the body holds for both.
         if self.request.batch.documents.len() > self.ctx.limits.decoded_bytes_max {
-            return Err(RejectReason::BodyTooLarge.into());
+            return Err(RejectReason::BodyTooLarge);
         }
         Ok(())
     }
 
     /// Counts a line that never became an event.
-    pub(crate) fn reject_line(&mut self, rejection: Rejection) -> Result<(), BodyProblem> {
+    pub(crate) fn reject_line(&mut self, rejection: Rejection) -> Result<(), RejectReason> {
         self.check_count()?;
         self.reject(rejection);
         Ok(())
@@ -124,9 +122,9 @@ impl<'a> EventSink<'a> {
         self.request
     }
 
-    fn check_count(&self) -> Result<(), BodyProblem> {
+    fn check_count(&self) -> Result<(), RejectReason> {
         if self.request.ids.len() >= self.events_max() {
-            return Err(RejectReason::TooManyEvents.into());
+            return Err(RejectReason::TooManyEvents);
         }
         Ok(())
     }

@@ -8,12 +8,13 @@
 use std::fmt;
 
 use evp_shared::event::value_len;
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use simd_json::Node;
 
-use super::decoded::{BodyProblem, Shape};
+use super::decoded::{Shape, problem_at};
 use super::parser::{Parser, offset_of, rejection_of};
 use crate::decode::events::EventSink;
 
@@ -25,7 +26,7 @@ pub(super) fn decode(
     parser: &mut Parser,
     body: &[u8],
     sink: &mut EventSink<'_>,
-) -> Result<Option<simd_json::Error>, BodyProblem> {
+) -> Result<Option<simd_json::Error>, RejectReason> {
     parser.load(body);
     match parser.parse(0..body.len(), |nodes| take(nodes, sink)) {
         Ok(result) => result.map(|()| None),
@@ -33,7 +34,7 @@ pub(super) fn decode(
     }
 }
 
-fn take(nodes: &[Node<'_>], sink: &mut EventSink<'_>) -> Result<(), BodyProblem> {
+fn take(nodes: &[Node<'_>], sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let items = match nodes {
         [Node::Array { len, .. }, items @ ..] => (*len, items),
         // An envelope has no other member: anything else beside `events` is a single event with a
@@ -46,8 +47,7 @@ fn take(nodes: &[Node<'_>], sink: &mut EventSink<'_>) -> Result<(), BodyProblem>
         ] => (*len, items),
         _ => {
             sink.begin(Shape::Single, 1)?;
-            sink.event(nodes)?;
-            return Ok(());
+            return sink.event(nodes);
         }
     };
     let (len, mut rest) = items;
@@ -66,12 +66,11 @@ pub(super) fn decode_by_element(
     body: &[u8],
     refused: &simd_json::Error,
     sink: &mut EventSink<'_>,
-) -> Result<(), BodyProblem> {
+) -> Result<(), Problem> {
     let text = std::str::from_utf8(body)
-        .map_err(|error| BodyProblem::at(RejectReason::InvalidUtf8, error.valid_up_to()))?;
-    let malformed = |error: serde_json::Error| {
-        BodyProblem::at(RejectReason::MalformedJson, offset_of(body, &error))
-    };
+        .map_err(|error| problem_at(RejectReason::InvalidUtf8, error.valid_up_to()))?;
+    let malformed =
+        |error: serde_json::Error| problem_at(RejectReason::MalformedJson, offset_of(body, &error));
     let most = sink.events_max();
     let list = if text.trim_start_matches(SPACE).starts_with('[') {
         Some(elements(text, most).map_err(malformed)?)
@@ -116,7 +115,7 @@ fn parse_element(
     parser: &mut Parser,
     element: &str,
     sink: &mut EventSink<'_>,
-) -> Result<(), BodyProblem> {
+) -> Result<(), RejectReason> {
     parser.load(element.as_bytes());
     match parser.parse(0..element.len(), |nodes| sink.event(nodes)) {
         Ok(result) => result,

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use evp_shared::event::reject::Rejection;
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use serde_json::value::RawValue;
 
-use super::decoded::{BodyProblem, Shape};
+use super::decoded::{Shape, problem_at};
 use super::parser::{Parser, rejection_of};
 use crate::decode::events::EventSink;
 
@@ -14,7 +15,7 @@ pub(super) fn decode(
     parser: &mut Parser,
     body: &[u8],
     sink: &mut EventSink<'_>,
-) -> Result<(), BodyProblem> {
+) -> Result<(), Problem> {
     parser.load(body);
     // The number of lines is not known before they are read; the sink counts them.
     sink.begin(Shape::Many, 1)?;
@@ -68,10 +69,9 @@ fn fault_of_line(
     body: &[u8],
     line: &Range<usize>,
     error: &simd_json::Error,
-) -> Result<Rejection, BodyProblem> {
-    let text = std::str::from_utf8(&body[line.clone()]).map_err(|error| {
-        BodyProblem::at(RejectReason::InvalidUtf8, line.start + error.valid_up_to())
-    })?;
+) -> Result<Rejection, Problem> {
+    let text = std::str::from_utf8(&body[line.clone()])
+        .map_err(|error| problem_at(RejectReason::InvalidUtf8, line.start + error.valid_up_to()))?;
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     Ok(match values.next() {
         Some(Ok(_)) if values.byte_offset() < text.len() => RejectReason::TrailingTokens.into(),

@@ -21,15 +21,17 @@ pub(super) struct Parser {
     tape: Tape<'static>,
 }
 
-impl Parser {
-    pub(super) fn new() -> Self {
+impl Default for Parser {
+    fn default() -> Self {
         Self {
             padded: Vec::new(),
             buffers: Buffers::new(0),
             tape: Tape(Vec::new()),
         }
     }
+}
 
+impl Parser {
     pub(super) fn load(&mut self, body: &[u8]) {
         self.padded.clear();
         self.padded.reserve(body.len() + INPUT_PADDING);
@@ -192,7 +194,7 @@ mod tests {
         ];
         for (event, field) in cases {
             let shown: String = event.chars().take(60).collect();
-            let mut parser = Parser::new();
+            let mut parser = Parser::default();
             parser.load(event.as_bytes());
             let error = parser.parse(0..event.len(), |_| ()).unwrap_err();
             let found = rejection_of(event, &error).field;

@@ -1,3 +1,4 @@
+use evp_shared::choice::Choice as _;
 use evp_shared::document;
 use evp_shared::event::EventRules;
 use evp_shared::event::id::{CanonicalId, Identity, IdentityConfig};
@@ -24,7 +25,7 @@ impl Case {
         }
     }
 
-    fn decode(&self, body: &[u8], format: Format) -> Result<DecodedRequest, BodyProblem> {
+    fn decode(&self, body: &[u8], format: Format) -> Result<DecodedRequest, Problem> {
         let ctx = DecodeContext {
             tenant: "default",
             now_ms: NOW_MS,
@@ -49,7 +50,13 @@ fn problem(body: &[u8], format: Format) -> (RejectReason, Option<usize>) {
     let problem = Case::new()
         .decode(body, format)
         .expect_err("the body is refused");
-    (problem.reason, problem.offset)
+    let offset = problem.member("offset").as_u64();
+    let offset = offset.map(|offset| usize::try_from(offset).unwrap());
+    (reason_of(&problem), offset)
+}
+
+fn reason_of(problem: &Problem) -> RejectReason {
+    RejectReason::named(problem.code()).unwrap()
 }
 
 fn stored_ids(request: &DecodedRequest) -> Vec<&str> {
@@ -306,7 +313,7 @@ fn caps_hold_exactly() {
         let found = case
             .decode(body.as_bytes(), Format::Sniff)
             .expect_err(&body);
-        assert_eq!(found.reason, reason, "{body}");
+        assert_eq!(reason_of(&found), reason, "{body}");
     }
     assert!(
         case.decode(format!("[{}]", list(3)).as_bytes(), Format::Json)
@@ -358,10 +365,10 @@ fn the_idempotency_key_is_the_event_id_of_a_single_event() {
     let other = case.decode(event("x").as_bytes(), Format::Json).unwrap();
     assert_eq!(rejected(&other), [(0, RejectReason::ConflictingFields)]);
     let many = case.decode(br#"[{"type":"a"}]"#, Format::Json).unwrap_err();
-    assert_eq!(many.reason, RejectReason::InvalidIdempotencyKey);
+    assert_eq!(reason_of(&many), RejectReason::InvalidIdempotencyKey);
     case.key = Some("a\nb");
     let bad = case.decode(plain, Format::Json).unwrap_err();
-    assert_eq!(bad.reason, RejectReason::InvalidIdempotencyKey);
+    assert_eq!(reason_of(&bad), RejectReason::InvalidIdempotencyKey);
 }
 
 #[test]

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use evp_shared::clock::Clock;
-use evp_shared::event::EventRules;
 use evp_shared::event::id::Identity;
-use evp_shared::http::body::BodyLimits as WireLimits;
 use http::HeaderValue;
 use tokio::sync::mpsc;
 
-use crate::admission::{AdmissionLimits, Load};
+use crate::admission::Load;
 use crate::append::submission::Submission;
-use crate::decode::BodyLimits;
+use crate::config::IngestConfig;
 use crate::http::cors::Cors;
 use crate::metrics::Metrics;
 
@@ -20,10 +18,7 @@ use crate::metrics::Metrics;
 pub(crate) struct Context {
     pub(crate) tenant: Arc<str>,
     pub(crate) identity: Identity,
-    pub(crate) wire: WireLimits,
-    pub(crate) body_limits: BodyLimits,
-    pub(crate) rules: EventRules,
-    pub(crate) limits: AdmissionLimits,
+    pub(crate) config: IngestConfig,
     pub(crate) load: Load,
     pub(crate) submissions: mpsc::Sender<Submission>,
     pub(crate) metrics: Arc<Metrics>,

@@ -1,9 +1,10 @@
 //! What the head of a POST /events says: query, content type, encoding, idempotency key.
 
+use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::decode::Format;
 use crate::decode::decompress::Encoding;
@@ -22,25 +23,8 @@ pub(super) struct Head<'r> {
     pub(super) idempotency_key: Option<&'r str>,
 }
 
-/// Why a head is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct HeadFault {
-    pub(super) reason: RejectReason,
-    /// The query parameter to blame, cut.
-    pub(super) parameter: Option<String>,
-}
-
-impl From<RejectReason> for HeadFault {
-    fn from(reason: RejectReason) -> Self {
-        Self {
-            reason,
-            parameter: None,
-        }
-    }
-}
-
 impl<'r> Head<'r> {
-    pub(super) fn parse(parts: &'r Parts) -> Result<Self, HeadFault> {
+    pub(super) fn parse(parts: &'r Parts) -> Result<Self, Problem> {
         Ok(Self {
             ids: ids(parts.uri.query().unwrap_or_default())?,
             format: format(&parts.headers)?,
@@ -51,7 +35,7 @@ impl<'r> Head<'r> {
 }
 
 /// Reads the query. An unknown parameter is refused: it may be one that a client relies on.
-fn ids(query: &str) -> Result<Ids, HeadFault> {
+fn ids(query: &str) -> Result<Ids, Problem> {
     let mut ids = Ids::Listed;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -64,10 +48,10 @@ fn ids(query: &str) -> Result<Ids, HeadFault> {
             ("ids" | "ack", _) => RejectReason::InvalidParameter,
             _ => RejectReason::UnknownParameter,
         };
-        return Err(HeadFault {
-            reason,
-            parameter: Some(name.chars().take(PARAMETER_CHARS_MAX).collect()),
-        });
+        let name: String = name.chars().take(PARAMETER_CHARS_MAX).collect();
+        return Err(Problem::from(reason)
+            .detail("send ids=none, ack=stream, both or neither")
+            .with("parameter", name));
     }
     Ok(ids)
 }
@@ -78,6 +62,7 @@ fn format(headers: &HeaderMap) -> Result<Format, RejectReason> {
     let Some(value) = single(headers, &CONTENT_TYPE, unsupported)? else {
         return Ok(Format::Sniff);
     };
+    let value = value.to_str().map_err(|_| unsupported)?;
     let essence = value.split(';').next().unwrap_or_default().trim();
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
     if is("application/json") {
@@ -97,6 +82,7 @@ fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, RejectReason> {
     let Some(value) = single(headers, &CONTENT_ENCODING, unsupported)? else {
         return Ok(None);
     };
+    let value = value.to_str().map_err(|_| unsupported)?;
     let is = |name: &str| value.trim().eq_ignore_ascii_case(name);
     if is("identity") || is("") {
         Ok(None)
@@ -110,35 +96,29 @@ fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, RejectReason> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, RejectReason> {
-    let name = HeaderName::from_static(IDEMPOTENCY_KEY);
-    let Some(value) = headers.get(&name) else {
-        return Ok(None);
-    };
     let invalid = RejectReason::InvalidIdempotencyKey;
-    if headers.get_all(&name).iter().count() > 1 {
-        return Err(invalid);
-    }
+    let name = HeaderName::from_static(IDEMPOTENCY_KEY);
+    let value = single(headers, &name, invalid)?;
     // Like `eventId`, it may hold any characters; headers carry them as UTF-8 or not at all.
-    std::str::from_utf8(value.as_bytes())
-        .map(Some)
-        .map_err(|_| invalid)
+    let text = value.map(|value| std::str::from_utf8(value.as_bytes()));
+    text.transpose().map_err(|_| invalid)
 }
 
 fn single<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
     refusal: RejectReason,
-) -> Result<Option<&'r str>, RejectReason> {
+) -> Result<Option<&'r HeaderValue>, RejectReason> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| refusal),
-        (Some(_), Some(_)) => Err(refusal),
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(refusal),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use evp_shared::choice::Choice as _;
     use http::Request;
 
     use super::*;
@@ -154,7 +134,7 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         Head::parse(&parts)
             .map(|head| (head.ids, head.format, head.encoding))
-            .map_err(|fault| fault.reason)
+            .map_err(|problem| RejectReason::named(problem.code()).unwrap())
     }
 
     #[test]
@@ -170,8 +150,9 @@ mod tests {
             (&long, R::UnknownParameter, &cut),
         ];
         for (query, reason, name) in cases {
-            let parameter = Some(name.to_owned());
-            assert_eq!(ids(query), Err(HeadFault { reason, parameter }), "{query}");
+            let problem = ids(query).unwrap_err();
+            assert_eq!(problem.code(), reason.as_str(), "{query}");
+            assert_eq!(problem.member("parameter"), name, "{query}");
         }
     }
 

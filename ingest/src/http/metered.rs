@@ -10,12 +10,8 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::admission::Reservation;
 
-/// All requests together hold as many bytes as they may.
-#[derive(Debug, thiserror::Error)]
-#[error("too many bytes in flight")]
-pub(super) struct OverBudget;
-
-/// See the module.
+/// See the module. Its error is a [`ShedReason`](crate::admission::ShedReason) where all requests
+/// together hold as many bytes as they may.
 #[derive(Debug)]
 pub(super) struct MeteredBody<'r> {
     body: RequestBody,
@@ -53,10 +49,7 @@ impl Body for MeteredBody<'_> {
         } else {
             self.reserved.arrive(bytes, limit)
         };
-        Poll::Ready(Some(match reserved {
-            Ok(()) => Ok(frame),
-            Err(_) => Err(OverBudget.into()),
-        }))
+        Poll::Ready(Some(reserved.map(|()| frame).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

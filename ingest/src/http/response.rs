@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use evp_shared::document;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -11,10 +11,11 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::Body as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::admission::Reservation;
-use crate::decode::{BodyProblem, DecodedRequest, EventIdOf, RejectedEvent, Shape};
+use crate::decode::{DecodedRequest, EventIdOf, Shape};
 
 /// Most rejected events that an answer lists: enough to find the fault of a producer, and some tens
 /// of KiB at most.
@@ -54,17 +55,17 @@ fn accepted_body(request: &DecodedRequest, ids: Ids) -> Bytes {
     let capacity = 192 + per_id * request.ids.len() + 192 * request.rejected.len();
     let mut out = BytesMut::with_capacity(capacity);
     out.extend_from_slice(b"{\"accepted\":");
-    number(&mut out, request.batch.events.len());
+    write(&mut out, request.batch.events.len());
     out.extend_from_slice(b",\"duplicates\":");
-    number(&mut out, request.duplicates);
+    write(&mut out, request.duplicates);
     out.extend_from_slice(b",\"rejectedCount\":");
-    number(&mut out, request.rejected_count());
+    write(&mut out, request.rejected_count());
     out.extend_from_slice(b",\"rejected\":[");
-    for (at, event) in request.rejected.iter().enumerate() {
+    for (at, event) in rejected(request).enumerate() {
         if at > 0 {
             out.extend_from_slice(b",");
         }
-        rejected_event(&mut out, event);
+        write(&mut out, event);
     }
     out.extend_from_slice(b"]");
     if ids == Ids::Listed {
@@ -101,7 +102,7 @@ fn single(out: &mut BytesMut, request: &DecodedRequest) {
     let mut made = [0; 36];
     if let Some(event_id) = event_id(request, 0, &mut made) {
         out.extend_from_slice(b",\"eventId\":");
-        string(out, event_id);
+        write(out, event_id);
     }
 }
 
@@ -118,98 +119,39 @@ fn event_id<'r>(
     }
 }
 
-fn rejected_event(out: &mut BytesMut, event: &RejectedEvent) {
-    out.extend_from_slice(b"{\"index\":");
-    number(out, event.index);
-    out.extend_from_slice(b",\"code\":\"");
-    out.extend_from_slice(event.rejection.code.as_str().as_bytes());
-    out.extend_from_slice(b"\"");
-    if let Some(field) = &event.rejection.field {
-        out.extend_from_slice(b",\"field\":");
-        string(out, field);
-    }
-    out.extend_from_slice(b",\"message\":");
-    string(out, &event.rejection.message);
-    out.extend_from_slice(b"}");
+/// One rejected event as answers list it.
+#[derive(Serialize)]
+struct Rejected<'r> {
+    index: usize,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'r str>,
+    message: &'r str,
 }
 
-fn number(out: &mut BytesMut, number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        // A remainder by ten always fits.
-        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+fn rejected(request: &DecodedRequest) -> impl Iterator<Item = Rejected<'_>> {
+    request.rejected.iter().map(|event| Rejected {
+        index: event.index,
+        code: event.rejection.code.as_str(),
+        field: event.rejection.field.as_deref(),
+        message: &event.rejection.message,
+    })
 }
 
-/// Writes a JSON string; most need no escape.
-fn string(out: &mut BytesMut, text: &str) {
-    let is_plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
-    if text.bytes().all(is_plain) {
-        out.extend_from_slice(b"\"");
-        out.extend_from_slice(text.as_bytes());
-        out.extend_from_slice(b"\"");
-    } else {
-        out.extend_from_slice(Value::from(text).to_string().as_bytes());
-    }
-}
-
-/// Starts the problem of a reason that refuses a whole request.
-pub(crate) fn problem(reason: RejectReason) -> Problem {
-    reason.into()
-}
-
-/// Answers a header or query that is wrong; `parameter` is the one to blame.
-pub(crate) fn head_problem(reason: RejectReason, parameter: Option<&str>) -> Answer {
-    let mut problem = problem(reason);
-    if let Some(name) = parameter {
-        problem = problem
-            .detail("send ids=none, ack=stream, both or neither")
-            .with("parameter", name);
-    }
-    problem.into_response()
-}
-
-/// Answers a body that is wrong as a whole.
-pub(crate) fn body_problem(fault: &BodyProblem) -> Answer {
-    let mut problem = problem(fault.reason);
-    if let Some(offset) = fault.offset {
-        problem = problem
-            .detail(format!("the fault is at byte {offset}"))
-            .with("offset", offset);
-    }
-    problem.into_response()
+fn write(out: &mut BytesMut, value: impl Serialize) {
+    // Memory takes all that is written, and numbers, texts and lists of them are JSON.
+    drop(serde_json::to_writer(out.writer(), &value));
 }
 
 /// Answers a request of which every event was rejected.
 pub(crate) fn all_rejected(request: &DecodedRequest) -> Answer {
-    let rejected = request.rejected.iter().map(|event| {
-        let rejection = &event.rejection;
-        let mut shown =
-            json!({"index": event.index, "code": rejection.code.as_str(), "message": rejection.message});
-        if let (Some(field), Some(shown)) = (&rejection.field, shown.as_object_mut()) {
-            shown.insert("field".to_owned(), Value::from(field.as_ref()));
-        }
-        shown
-    });
-    problem(RejectReason::AllEventsRejected)
+    let rejected: Vec<_> = rejected(request).map(|event| json!(event)).collect();
+    Problem::from(RejectReason::AllEventsRejected)
         .with("accepted", 0)
         .with("duplicates", request.duplicates)
         .with("rejectedCount", request.rejected_count())
-        .with("rejected", rejected.collect::<Vec<_>>())
+        .with("rejected", rejected)
         .into_response()
-}
-
-/// Answers a request of which nothing was stored, to be sent again later.
-pub(crate) fn not_accepted(reason: RejectReason, wait: Duration) -> Answer {
-    problem(reason).retry_after(wait).into_response()
 }
 
 /// Answers a request that may be stored or not: with the ids given here, sending it again is
@@ -217,7 +159,7 @@ pub(crate) fn not_accepted(reason: RejectReason, wait: Duration) -> Answer {
 pub(crate) fn not_confirmed(request: &DecodedRequest, wait: Duration) -> Answer {
     let ids = (0..request.event_ids.len())
         .map(|index| event_id(request, index, &mut [0; 36]).map_or(Value::Null, Value::from));
-    problem(RejectReason::NotConfirmed)
+    Problem::from(RejectReason::NotConfirmed)
         .with("eventIds", ids.collect::<Vec<_>>())
         .retry_after(wait)
         .into_response()
@@ -251,7 +193,7 @@ impl AsRef<[u8]> for Held {
 
 /// Answers a method the path does not take.
 pub(crate) fn method_not_allowed(allow: &'static str) -> Answer {
-    let mut response = problem(RejectReason::MethodNotAllowed).into_response();
+    let mut response = Problem::from(RejectReason::MethodNotAllowed).into_response();
     response
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(allow));
@@ -324,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_large_answer_counts_as_in_flight_until_its_bytes_are_gone() {
-        let load = Load::new();
+        let load = Load::default();
         let reserved = || {
             let mut reserved = load.reserve();
             reserved.set(1 << 20);

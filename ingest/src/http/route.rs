@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
+use evp_shared::http::problem::Problem;
 use evp_shared::http::server::RequestBody;
 use evp_shared::outcome::RejectReason;
 use http::{Method, Request, StatusCode};
@@ -15,10 +16,10 @@ use tokio::sync::oneshot;
 
 use crate::admission::{self, Reservation, ShedReason};
 use crate::append::submission::{Submission, Waiter};
-use crate::decode::{BodyProblem, DecodeContext, DecodedRequest, Decoder, decompress};
+use crate::decode::{DecodeContext, DecodedRequest, Decoder, decompress};
 use crate::http::context::Context;
-use crate::http::head::{Head, HeadFault};
-use crate::http::metered::{MeteredBody, OverBudget};
+use crate::http::head::Head;
+use crate::http::metered::MeteredBody;
 use crate::http::response::{self, Answer};
 use crate::metrics::Route;
 use crate::outcome::AppendOutcome;
@@ -37,10 +38,8 @@ pub(crate) async fn handle(app: Arc<Context>, request: Request<RequestBody>) -> 
     } else if path == "/livez" {
         (Route::Other, livez(request.method()))
     } else {
-        (
-            Route::Other,
-            response::problem(RejectReason::NotFound).into_response(),
-        )
+        let problem = Problem::from(RejectReason::NotFound);
+        (Route::Other, problem.into_response())
     };
     under_way.ended(route, response.status().as_u16(), app.clock.now());
     response
@@ -58,10 +57,8 @@ async fn events(app: &Context, request: Request<RequestBody>) -> Answer {
     let origin = app.cors.allows(request.headers());
     let method = request.method();
     let mut answer = if method == Method::POST {
-        match post(app, request).await {
-            Ok(answer) => answer,
-            Err(refusal) => refuse(app, &refusal),
-        }
+        let answer = post(app, request).await;
+        answer.unwrap_or_else(Problem::into_response)
     } else if method == Method::OPTIONS {
         app.cors
             .preflight(response::empty(StatusCode::NO_CONTENT), origin.is_some())
@@ -72,68 +69,25 @@ async fn events(app: &Context, request: Request<RequestBody>) -> Answer {
     answer
 }
 
-/// Why a request is refused as a whole.
-#[derive(Debug)]
-enum Refusal {
-    Shed(ShedReason),
-    Reason(RejectReason),
-    Head(HeadFault),
-    /// A body larger than this many bytes.
-    TooLarge(usize),
-    Body(BodyProblem),
+/// Refuses a request for load.
+fn shed(app: &Context, reason: ShedReason) -> Problem {
+    app.metrics.shed[reason as usize].increment(1);
+    let code = match reason {
+        ShedReason::Draining => RejectReason::ShuttingDown,
+        ShedReason::RedisUnavailable | ShedReason::RedisMemory => RejectReason::NotAccepted,
+        ShedReason::InFlightBytes
+        | ShedReason::Backlog
+        | ShedReason::AppendWait
+        | ShedReason::QueueFull => RejectReason::Overloaded,
+    };
+    Problem::from(code).retry_after(app.load.retry_after_shed(reason))
 }
 
-impl From<ShedReason> for Refusal {
-    fn from(reason: ShedReason) -> Self {
-        Self::Shed(reason)
-    }
-}
-
-impl From<RejectReason> for Refusal {
-    fn from(reason: RejectReason) -> Self {
-        Self::Reason(reason)
-    }
-}
-
-impl From<HeadFault> for Refusal {
-    fn from(fault: HeadFault) -> Self {
-        Self::Head(fault)
-    }
-}
-
-impl From<BodyProblem> for Refusal {
-    fn from(problem: BodyProblem) -> Self {
-        Self::Body(problem)
-    }
-}
-
-fn refuse(app: &Context, refusal: &Refusal) -> Answer {
-    match refusal {
-        Refusal::Shed(reason) => {
-            app.metrics.shed[*reason as usize].increment(1);
-            let code = match reason {
-                ShedReason::Draining => RejectReason::ShuttingDown,
-                ShedReason::RedisUnavailable | ShedReason::RedisMemory => RejectReason::NotAccepted,
-                ShedReason::InFlightBytes
-                | ShedReason::Backlog
-                | ShedReason::AppendWait
-                | ShedReason::QueueFull => RejectReason::Overloaded,
-            };
-            response::not_accepted(code, app.load.retry_after_shed(*reason))
-        }
-        Refusal::Reason(reason) => response::problem(*reason).into_response(),
-        Refusal::Head(fault) => response::head_problem(fault.reason, fault.parameter.as_deref()),
-        Refusal::TooLarge(limit) => response::problem(RejectReason::BodyTooLarge)
-            .detail(format!("a body may have {limit} bytes"))
-            .into_response(),
-        Refusal::Body(problem) => response::body_problem(problem),
-    }
-}
-
-async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Refusal> {
+async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
     app.cors.check(request.headers())?;
     let now_ms = app.clock.now_ms();
-    admission::decide(&app.load.snapshot(now_ms), &app.limits)?;
+    let load = app.load.snapshot(now_ms);
+    admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
     let (parts, body) = request.into_parts();
     let head = Head::parse(&parts)?;
     let mut reserved = app.load.reserve();
@@ -142,8 +96,10 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Re
     let plain = match head.encoding {
         None => wire,
         Some(encoding) => {
-            let plain = decompress::inflate(&wire, encoding, app.body_limits.decoded_bytes_max)?;
-            reserved.grow(plain.len(), app.limits.in_flight_bytes)?;
+            let plain = decompress::inflate(&wire, encoding, app.config.body.decoded_bytes_max)?;
+            reserved
+                .grow(plain.len(), app.config.admission.in_flight_bytes)
+                .map_err(|reason| shed(app, reason))?;
             drop(wire);
             Bytes::from(plain)
         }
@@ -152,8 +108,8 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Re
         tenant: &app.tenant,
         now_ms: app.clock.now_ms(),
         identity: &app.identity,
-        limits: app.body_limits,
-        rules: app.rules,
+        limits: app.config.body,
+        rules: app.config.rules,
         idempotency_key: head.idempotency_key,
     };
     let mut request =
@@ -174,16 +130,19 @@ async fn read_body(
     app: &Context,
     body: RequestBody,
     reserved: &mut Reservation,
-) -> Result<Bytes, Refusal> {
-    let limit = app.limits.in_flight_bytes;
+) -> Result<Bytes, Problem> {
+    let limit = app.config.admission.in_flight_bytes;
     let metered = MeteredBody::new(body, reserved, limit);
-    let read = body::read(metered, &app.wire, || app.load.is_crowded(limit)).await;
+    let read = body::read(metered, &app.config.wire, || app.load.is_crowded(limit)).await;
     reserved.arrived();
     read.map_err(|error| match error {
-        BodyError::TooLarge { limit } => Refusal::TooLarge(limit),
+        BodyError::TooLarge { limit } => Problem::from(RejectReason::BodyTooLarge)
+            .detail(format!("a body may have {limit} bytes")),
         BodyError::Stalled { .. } | BodyError::Deadline { .. } => RejectReason::BodyTimeout.into(),
-        BodyError::Aborted(source) if source.is::<OverBudget>() => ShedReason::InFlightBytes.into(),
-        BodyError::Aborted(_) => RejectReason::TruncatedBody.into(),
+        BodyError::Aborted(source) => match source.downcast_ref() {
+            Some(reason) => shed(app, *reason),
+            None => RejectReason::TruncatedBody.into(),
+        },
     })
 }
 
@@ -193,7 +152,7 @@ async fn append(
     request: Arc<DecodedRequest>,
     reserved: Reservation,
     ids: response::Ids,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Problem> {
     let (answer, outcome) = oneshot::channel();
     let events = request.batch.events.len();
     let waiter = Waiter {
@@ -209,7 +168,7 @@ async fn append(
     };
     app.submissions
         .try_send(submission)
-        .map_err(|_| ShedReason::QueueFull)?;
+        .map_err(|_| shed(app, ShedReason::QueueFull))?;
     let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
@@ -218,9 +177,9 @@ async fn append(
     });
     let answer = match outcome {
         AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
-        AppendOutcome::NotAccepted => {
-            response::not_accepted(RejectReason::NotAccepted, app.load.retry_after())
-        }
+        AppendOutcome::NotAccepted => Problem::from(RejectReason::NotAccepted)
+            .retry_after(app.load.retry_after())
+            .into_response(),
         AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
     };
     Ok(response::held(answer, reserved))
