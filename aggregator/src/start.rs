@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use evp_shared::event::id::Identity;
-use evp_shared::http::server::{self, Drained, ServerLimits};
+use evp_shared::http::server::{self, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Left, RunFailure, Service};
@@ -156,7 +156,7 @@ async fn serve(
         clock.now()
     };
     let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
-    let (Drained { cut }, began) = tokio::join!(serving, began);
+    let (cut, began) = tokio::join!(serving, began);
     let rest = grace.saturating_sub(clock.now() - began);
     Left(cut + admin.drain(rest).await)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evp_shared::config::Durability;
 use evp_shared::event::id::Identity;
-use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
+use evp_shared::http::server::{self, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Left, Service};
@@ -97,7 +97,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     if !cut.is_empty() {
         tracing::warn!(tasks = cut.join(", "), "cut by the end of the grace period");
     }
-    Ok(Left(drained.cut + cut.len()))
+    Ok(Left(drained + cut.len()))
 }
 
 fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, RunError> {
@@ -120,22 +120,14 @@ fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, Run
     })
 }
 
-async fn serve(
-    app: Arc<Context>,
-    listener: TcpListener,
-    stop: Shutdown,
-    grace: Duration,
-) -> Drained {
+async fn serve(app: Arc<Context>, listener: TcpListener, stop: Shutdown, grace: Duration) -> usize {
     let config = &app.config;
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
         header_timeout: config.server.header_timeout,
         keep_alive_idle: config.server.keep_alive_idle,
         write_idle: config.server.write_idle,
-        http2: match config.http2 {
-            Http2Mode::Off => Http2::Off,
-            Http2Mode::On => Http2::On(Http2Limits::default()),
-        },
+        http2: config.http2 == Http2Mode::On,
         // Bodies are read in pieces of up to this. A connection that is idle keeps a piece.
         buffer_bytes: 64 * 1024,
         half_close: true,

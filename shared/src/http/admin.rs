@@ -37,34 +37,20 @@ pub async fn serve(
         ..ServerLimits::named("admin")
     };
     let service = move |request: Request<_>| {
-        std::future::ready(respond(
-            request.method(),
-            request.uri().path(),
-            &health,
-            &telemetry,
-        ))
+        let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
+        std::future::ready(match request.uri().path() {
+            "/livez" | "/readyz" | "/metrics" if !is_read => method_not_allowed(),
+            "/livez" => livez(),
+            "/readyz" => readyz(&health),
+            "/metrics" => {
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                body(StatusCode::OK, kind, telemetry.render().into())
+            }
+            _ => not_found(),
+        })
     };
     server::serve(listener, limits, service, shutdown, GRACE).await;
     Ok(())
-}
-
-fn respond(
-    method: &Method,
-    path: &str,
-    health: &Health,
-    telemetry: &Telemetry,
-) -> Response<Full<Bytes>> {
-    let answer: fn(&Health, &Telemetry) -> Response<Full<Bytes>> = match path {
-        "/livez" => |_, _| livez(),
-        "/readyz" => |health, _| readyz(health),
-        "/metrics" => |_, telemetry| metrics(telemetry),
-        _ => return not_found(),
-    };
-    if method == Method::GET || method == Method::HEAD {
-        answer(health, telemetry)
-    } else {
-        method_not_allowed()
-    }
 }
 
 /// Answers `/livez`, on the public port too: the process runs and answers.
@@ -85,15 +71,6 @@ fn readyz(health: &Health) -> Response<Full<Bytes>> {
     };
     let json = serde_json::to_vec(&readiness).unwrap_or_default();
     body(status, "application/json", Bytes::from(json))
-}
-
-fn metrics(telemetry: &Telemetry) -> Response<Full<Bytes>> {
-    let text = Bytes::from(telemetry.render());
-    body(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        text,
-    )
 }
 
 fn body(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Full<Bytes>> {

@@ -86,49 +86,23 @@ where
             limit: limits.wire_bytes,
         });
     }
-    let body = pin!(body);
-    let pace = Pace {
+    let reading = Reading {
+        body: pin!(body),
         limits,
         is_crowded,
         since: Instant::now(),
         bytes: 0,
     };
-    timeout(limits.total, gather(body, announced, pace))
+    timeout(limits.total, reading.gather(announced))
         .await
         .unwrap_or(Err(BodyError::Deadline {
             after: limits.total,
         }))
 }
 
-async fn gather<B>(
-    mut body: Pin<&mut B>,
-    announced: usize,
-    mut pace: Pace<'_, impl Fn() -> bool>,
-) -> Result<Bytes, BodyError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    let Some(first) = pace.next_data(body.as_mut(), 0).await? else {
-        return Ok(Bytes::new());
-    };
-    let Some(second) = pace.next_data(body.as_mut(), first.len()).await? else {
-        return Ok(first);
-    };
-    // Most of a large body may never come: beyond what most are the buffer grows with what has.
-    let so_far = first.len() + second.len();
-    let mut gathered = BytesMut::with_capacity(announced.clamp(so_far, TRUSTED_MAX.max(so_far)));
-    gathered.extend_from_slice(&first);
-    gathered.extend_from_slice(&second);
-    drop((first, second));
-    while let Some(data) = pace.next_data(body.as_mut(), gathered.len()).await? {
-        gathered.extend_from_slice(&data);
-    }
-    Ok(gathered.freeze())
-}
-
-/// How fast a body comes.
-struct Pace<'l, F> {
+/// A body, and how fast it comes.
+struct Reading<'l, B, F> {
+    body: Pin<&'l mut B>,
     limits: &'l BodyLimits,
     is_crowded: F,
     /// Since when the bytes are counted.
@@ -136,18 +110,35 @@ struct Pace<'l, F> {
     bytes: u128,
 }
 
-impl<F: Fn() -> bool> Pace<'_, F> {
-    async fn next_data<B>(
-        &mut self,
-        mut body: Pin<&mut B>,
-        so_far: usize,
-    ) -> Result<Option<Bytes>, BodyError>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+impl<B, F> Reading<'_, B, F>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    F: Fn() -> bool,
+{
+    async fn gather(mut self, announced: usize) -> Result<Bytes, BodyError> {
+        let Some(first) = self.next_data(0).await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.next_data(first.len()).await? else {
+            return Ok(first);
+        };
+        // Most of a large body may never come: beyond what most are the buffer grows with what has.
+        let so_far = first.len() + second.len();
+        let room = announced.clamp(so_far, TRUSTED_MAX.max(so_far));
+        let mut gathered = BytesMut::with_capacity(room);
+        gathered.extend_from_slice(&first);
+        gathered.extend_from_slice(&second);
+        drop((first, second));
+        while let Some(data) = self.next_data(gathered.len()).await? {
+            gathered.extend_from_slice(&data);
+        }
+        Ok(gathered.freeze())
+    }
+
+    async fn next_data(&mut self, so_far: usize) -> Result<Option<Bytes>, BodyError> {
         loop {
-            let frame = timeout(LOOK_EVERY.min(self.limits.idle), body.frame()).await;
+            let frame = timeout(LOOK_EVERY.min(self.limits.idle), self.body.frame()).await;
             let Ok(frame) = frame else {
                 self.check()?;
                 continue;
@@ -164,7 +155,7 @@ impl<F: Fn() -> bool> Pace<'_, F> {
             }
             self.bytes += data.len() as u128;
             // Most bodies come at once, and need no look at the clock.
-            if so_far > 0 && !body.is_end_stream() {
+            if so_far > 0 && !self.body.is_end_stream() {
                 self.check()?;
             }
             if !data.is_empty() {

@@ -22,8 +22,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
-    #[serde(serialize_with = "as_number")]
-    status: StatusCode,
+    status: u16,
     code: &'static str,
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,13 +36,11 @@ pub struct Problem {
 impl From<RejectReason> for Problem {
     /// The problem of a reason that refuses a whole request.
     fn from(reason: RejectReason) -> Self {
-        let status = reason.status().map(StatusCode::from_u16);
-        let status = status
-            .and_then(Result::ok)
-            .unwrap_or(StatusCode::BAD_REQUEST);
+        let bad = StatusCode::BAD_REQUEST;
         Self {
+            status: reason.status().unwrap_or(bad.as_u16()),
             retryable: reason.is_retryable(),
-            ..Self::new(status, reason.as_str(), reason.message())
+            ..Self::new(bad, reason.as_str(), reason.message())
         }
     }
 }
@@ -54,7 +51,7 @@ impl Problem {
         Self {
             kind: "about:blank",
             title,
-            status,
+            status: status.as_u16(),
             code,
             retryable: false,
             detail: None,
@@ -71,20 +68,14 @@ impl Problem {
         self
     }
 
-    /// Says that the same request may succeed later.
-    #[must_use]
-    pub const fn retryable(mut self) -> Self {
-        self.retryable = true;
-        self
-    }
-
     /// Says that the same request may succeed after `wait`: whole seconds, rounded up, at least 1.
     #[must_use]
     pub const fn retry_after(mut self, wait: Duration) -> Self {
         let rest = if wait.subsec_nanos() > 0 { 1 } else { 0 };
         let seconds = wait.as_secs().saturating_add(rest);
         self.retry_after_s = Some(if seconds == 0 { 1 } else { seconds });
-        self.retryable()
+        self.retryable = true;
+        self
     }
 
     /// Adds a member of this code's own; the standard members cannot be replaced.
@@ -95,19 +86,9 @@ impl Problem {
         self
     }
 
-    /// The HTTP status.
-    pub const fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         self.code
-    }
-
-    /// Whether the same request may succeed later.
-    pub const fn is_retryable(&self) -> bool {
-        self.retryable
     }
 
     /// What it says under `name`, of the standard members too; null for what it does not say.
@@ -121,7 +102,8 @@ impl Problem {
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let body = serde_json::to_vec(&self).unwrap_or_else(|_| br#"{"status":500}"#.to_vec());
         let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = self.status;
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -143,14 +125,6 @@ const STANDARD: [&str; 7] = [
     "detail",
     "retryAfterSeconds",
 ];
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
-fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.as_u16())
-}
 
 fn escape_control(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -182,7 +156,7 @@ mod tests {
             .detail("the backlog is long")
             .retry_after(Duration::from_millis(1_200))
             .with("eventIds", vec!["a", "b"]);
-        assert!(problem.is_retryable());
+        assert_eq!(problem.member("retryable"), true);
         let (parts, body) = render(problem).await;
         assert_eq!(parts.status, 503);
         assert_eq!(parts.headers[CONTENT_TYPE], "application/problem+json");

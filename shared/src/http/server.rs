@@ -51,38 +51,9 @@ pub struct ServerLimits {
     /// Whether a client that has closed its side after a request (`nc -N`) is answered. One that has
     /// gone for good looks the same: so not for listeners with endless answers.
     pub half_close: bool,
-    /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c).
-    pub http2: Http2,
-}
-
-/// Whether a listener speaks HTTP/2 besides HTTP/1.1, and what a connection of it may cost.
-#[derive(Debug, Clone, Copy)]
-pub enum Http2 {
-    /// HTTP/1.1 only.
-    Off,
-    /// Both; the first bytes of a connection decide.
-    On(Http2Limits),
-}
-
-/// What one HTTP/2 connection may cost.
-///
-/// # Source
-/// Rapid reset (CVE-2023-44487) is bounded by the streams that were reset before the service saw
-/// them; h2's own bounds on continuation floods and on resets of its own making stay as they are.
-#[derive(Debug, Clone, Copy)]
-pub struct Http2Limits {
-    /// Requests at once.
-    pub streams: u32,
-    /// Streams reset by the client that still wait to be accepted.
-    pub pending_resets: usize,
-    /// Body bytes in flight for one stream.
-    pub stream_window_bytes: u32,
-    /// Body bytes in flight for the connection.
-    pub connection_window_bytes: u32,
-    /// How often a connection is asked whether it still lives.
-    pub ping_every: Duration,
-    /// How long its answer may take.
-    pub ping_timeout: Duration,
+    /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c): the first bytes of a
+    /// connection decide.
+    pub http2: bool,
 }
 
 impl ServerLimits {
@@ -98,20 +69,7 @@ impl ServerLimits {
             header_bytes: 16 * 1024,
             buffer_bytes: 32 * 1024,
             half_close: false,
-            http2: Http2::Off,
-        }
-    }
-}
-
-impl Default for Http2Limits {
-    fn default() -> Self {
-        Self {
-            streams: 200,
-            pending_resets: 20,
-            stream_window_bytes: 1 << 20,
-            connection_window_bytes: 4 << 20,
-            ping_every: Duration::from_secs(20),
-            ping_timeout: Duration::from_secs(10),
+            http2: false,
         }
     }
 }
@@ -145,16 +103,9 @@ where
     }
 }
 
-/// How serving ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections (and requests of HTTP/2 connections) that were still busy when the grace period
-    /// was over, and were cut.
-    pub cut: usize,
-}
-
 /// Serves HTTP on a bound listener until the shutdown; then stops accepting, finishes the requests
-/// under way, and cuts what is left after `grace`.
+/// under way, and cuts what is left after `grace`: connections, and requests of HTTP/2 connections.
+/// Returns how many it cut.
 ///
 /// Errors of single connections and of accepting are counted; none ends the loop.
 pub async fn serve<H: Handler>(
@@ -163,12 +114,10 @@ pub async fn serve<H: Handler>(
     handler: H,
     shutdown: Shutdown,
     grace: Duration,
-) -> Drained {
+) -> usize {
     let connections = connection::Connections::new(limits, handler, shutdown.clone());
     accept::run(&listener, &connections, &shutdown).await;
     // A client that still connects is refused by the kernel, and turns to another instance.
     drop(listener);
-    Drained {
-        cut: connections.drain(grace).await,
-    }
+    connections.drain(grace).await
 }

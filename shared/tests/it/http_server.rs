@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use evp_shared::http::body::{self, BodyLimits};
 use evp_shared::http::problem::Problem;
-use evp_shared::http::server::{self, Drained, Http2, Http2Limits, RequestBody, ServerLimits};
+use evp_shared::http::server::{self, RequestBody, ServerLimits};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::telemetry::Telemetry;
 use http::{Request, Response, StatusCode};
@@ -32,7 +32,7 @@ pub(crate) struct Server {
     /// Requests to `/held` that have arrived; each waits for a permit of `release`.
     arrived: Arc<Semaphore>,
     release: Arc<Semaphore>,
-    served: JoinHandle<Drained>,
+    served: JoinHandle<usize>,
 }
 
 pub(crate) async fn start(limits: ServerLimits, grace: Duration) -> Server {
@@ -59,7 +59,7 @@ pub(crate) async fn start(limits: ServerLimits, grace: Duration) -> Server {
     clippy::disallowed_methods,
     reason = "a test's server; its handle is awaited"
 )]
-fn spawn(serving: impl Future<Output = Drained> + Send + 'static) -> JoinHandle<Drained> {
+fn spawn(serving: impl Future<Output = usize> + Send + 'static) -> JoinHandle<usize> {
     tokio::spawn(serving)
 }
 
@@ -111,7 +111,7 @@ impl Server {
             .forget();
     }
 
-    pub(crate) async fn stop(self) -> Drained {
+    pub(crate) async fn stop(self) -> usize {
         self.shutdown.trigger();
         timeout(SOON, self.served).await.unwrap().unwrap()
     }
@@ -168,7 +168,7 @@ async fn a_connection_carries_one_request_after_the_other() {
             "{answer}"
         );
     }
-    assert_eq!(server.stop().await, Drained { cut: 0 });
+    assert_eq!(server.stop().await, 0);
     assert_eq!(read_to_end(&mut stream).await, "");
 }
 
@@ -210,7 +210,7 @@ async fn an_answer_does_not_wait_for_the_next_request() {
 
 #[tokio::test]
 async fn silent_and_slow_connections_are_closed() {
-    for http2 in [Http2::Off, Http2::On(Http2Limits::default())] {
+    for http2 in [false, true] {
         let server = start(ServerLimits { http2, ..limits() }, GRACE).await;
         let cases = [
             "",
@@ -224,7 +224,7 @@ async fn silent_and_slow_connections_are_closed() {
             stream.write_all(sent.as_bytes()).await.unwrap();
             assert_eq!(read_to_end(&mut stream).await, "", "{sent:?} {http2:?}");
         }
-        assert_eq!(server.stop().await, Drained { cut: 0 });
+        assert_eq!(server.stop().await, 0);
     }
 }
 
@@ -348,7 +348,7 @@ async fn a_panic_closes_its_connection_and_is_counted() {
     let telemetry = Telemetry::install("test").unwrap();
     let limits = ServerLimits {
         name: "panicking",
-        http2: Http2::On(Http2Limits::default()),
+        http2: true,
         ..limits()
     };
     let server = start(limits, GRACE).await;
@@ -377,7 +377,7 @@ async fn a_panic_closes_its_connection_and_is_counted() {
 #[tokio::test]
 async fn an_answer_over_http2_that_is_not_taken_ends_its_connection() {
     let limits = ServerLimits {
-        http2: Http2::On(Http2Limits::default()),
+        http2: true,
         write_idle: Duration::from_millis(200),
         ..limits()
     };
@@ -509,7 +509,7 @@ async fn drain_finishes_the_request_under_way_and_closes_idle_connections() {
         answer.contains("connection: close") && answer.ends_with("/held 0"),
         "{answer}"
     );
-    assert_eq!(server.stop().await, Drained { cut: 0 });
+    assert_eq!(server.stop().await, 0);
 }
 
 #[tokio::test]
@@ -525,13 +525,13 @@ async fn what_overstays_the_grace_period_is_cut_and_counted() {
         streams.push(stream);
     }
     server.wait_for_held(2).await;
-    assert_eq!(server.stop().await, Drained { cut: 2 });
+    assert_eq!(server.stop().await, 2);
     assert_eq!(read_to_end(&mut streams[0]).await, "");
 }
 
 #[tokio::test]
 async fn http2_and_http1_share_a_port_when_http2_is_on() {
-    let http2 = Http2::On(Http2Limits::default());
+    let http2 = true;
     let server = start(ServerLimits { http2, ..limits() }, GRACE).await;
     let mut plain = server.connect().await;
     plain
@@ -562,7 +562,7 @@ async fn http2_and_http1_share_a_port_when_http2_is_on() {
         server.stop().await
     };
     let (drained, ended) = tokio::join!(requests, connection);
-    assert_eq!(drained, Drained { cut: 0 });
+    assert_eq!(drained, 0);
     ended.unwrap();
 }
 

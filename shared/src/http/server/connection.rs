@@ -15,12 +15,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::deadline::{Activity, Deadlines, Overdue};
+use super::deadline::{Activity, Overdue};
 use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
 use super::service::service;
 use super::unread::Discards;
-use super::{Handler, Http2, Http2Limits, ServerLimits, refuse};
+use super::{Handler, ServerLimits, refuse};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
 
@@ -45,7 +45,7 @@ struct Shared<H> {
     handler: H,
     shutdown: Shutdown,
     metrics: ServerMetrics,
-    deadlines: Deadlines,
+    limits: ServerLimits,
     discards: Arc<Discards>,
     http1: http1::Builder,
     http2: Option<http2::Builder<Spawner>>,
@@ -58,17 +58,10 @@ impl<H: Handler> Connections<H> {
             handler,
             shutdown,
             metrics: ServerMetrics::resolve(limits.name),
-            deadlines: Deadlines {
-                header: limits.header_timeout,
-                idle: limits.keep_alive_idle,
-                write: limits.write_idle,
-            },
+            limits,
             discards: Arc::default(),
             http1: http1_builder(&limits),
-            http2: match limits.http2 {
-                Http2::Off => None,
-                Http2::On(http2) => Some(http2_builder(&limits, &http2, open.spawner())),
-            },
+            http2: limits.http2.then(|| http2_builder(&limits, open.spawner())),
         });
         Self {
             shared,
@@ -122,69 +115,62 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(
-    limits: &ServerLimits,
-    http2: &Http2Limits,
-    spawner: Spawner,
-) -> http2::Builder<Spawner> {
+/// What one HTTP/2 connection may cost.
+///
+/// # Source
+/// Rapid reset (CVE-2023-44487) is bounded by the streams that were reset before the service saw
+/// them; h2's own bounds on continuation floods and on resets of its own making stay as they are.
+fn http2_builder(limits: &ServerLimits, spawner: Spawner) -> http2::Builder<Spawner> {
     let mut builder = http2::Builder::new(spawner);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(http2.streams)
-        .max_pending_accept_reset_streams(http2.pending_resets)
+        .max_concurrent_streams(200_u32)
+        .max_pending_accept_reset_streams(20_usize)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(http2.stream_window_bytes)
-        .initial_connection_window_size(http2.connection_window_bytes)
-        .keep_alive_interval(http2.ping_every)
-        .keep_alive_timeout(http2.ping_timeout);
+        // Body bytes in flight.
+        .initial_stream_window_size(1_u32 << 20)
+        .initial_connection_window_size(4_u32 << 20)
+        // Asks whether the client still lives.
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
     builder
 }
 
 async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
     let mut open = shared.metrics.opened();
+    open.closed = serve(&shared, stream).await;
+}
+
+async fn serve<H: Handler>(shared: &Shared<H>, mut stream: TcpStream) -> Closed {
     let opened = Instant::now();
-    open.closed = match &shared.http2 {
-        None => serve_http1(&shared, opened, stream, Bytes::new()).await,
-        Some(http2) => serve_either(&shared, http2, opened, stream).await,
-    };
-}
-
-async fn serve_either<H: Handler>(
-    shared: &Shared<H>,
-    http2: &http2::Builder<Spawner>,
-    opened: Instant,
-    mut stream: TcpStream,
-) -> Closed {
-    let due = opened + shared.deadlines.first();
-    let detected = tokio::select! {
-        detected = timeout_at(due, read_ahead(&mut stream)) => detected,
-        () = shared.shutdown.triggered() => return Closed::Ended,
-    };
-    match detected {
-        Err(_) => Closed::Idle,
-        Ok(Err(_)) => Closed::Broken,
-        Ok(Ok(ahead)) if ahead.starts_with(HTTP2_PREFACE) => {
-            let activity = Activity::new(&shared.discards);
-            let io = TokioIo::new(WatchedIo::new(stream, ahead, None));
-            let connection = http2.serve_connection(io, service(&shared.handler, &activity));
-            drive(shared, &activity, opened, Box::pin(connection)).await
-        }
-        Ok(Ok(ahead)) => serve_http1(shared, opened, stream, ahead).await,
+    let mut ahead = Bytes::new();
+    if shared.http2.is_some() {
+        let due = opened + shared.limits.first();
+        let detected = tokio::select! {
+            detected = timeout_at(due, read_ahead(&mut stream)) => detected,
+            () = shared.shutdown.triggered() => return Closed::Ended,
+        };
+        ahead = match detected {
+            Err(_) => return Closed::Idle,
+            Ok(Err(_)) => return Closed::Broken,
+            Ok(Ok(ahead)) => ahead,
+        };
     }
-}
-
-async fn serve_http1<H: Handler>(
-    shared: &Shared<H>,
-    opened: Instant,
-    stream: TcpStream,
-    ahead: Bytes,
-) -> Closed {
-    let activity = Activity::new(&shared.discards);
-    let io = TokioIo::new(WatchedIo::new(stream, ahead, Some(Arc::clone(&activity))));
-    let connection = shared
-        .http1
-        .serve_connection(io, service(&shared.handler, &activity));
-    drive(shared, &activity, opened, Box::pin(connection)).await
+    let http2 = shared.http2.as_ref();
+    let http2 = http2.filter(|_| ahead.starts_with(HTTP2_PREFACE));
+    let activity = Activity::new(&shared.discards, http2.is_some());
+    let service = service(&shared.handler, &activity);
+    let io = TokioIo::new(WatchedIo::new(stream, ahead, Arc::clone(&activity)));
+    match http2 {
+        Some(http2) => {
+            let connection = Box::pin(http2.serve_connection(io, service));
+            drive(shared, &activity, opened, connection).await
+        }
+        None => {
+            let connection = Box::pin(shared.http1.serve_connection(io, service));
+            drive(shared, &activity, opened, connection).await
+        }
+    }
 }
 
 /// Reads until the bytes are the preface of HTTP/2 or can no longer become it.
@@ -221,7 +207,7 @@ where
     let mut watched = FuturesUnordered::new();
     let ordered = shared.shutdown.triggered().map(|()| Told::Ordered);
     watched.push(ordered.left_future());
-    let missed = shared.deadlines.missed(activity, opened).map(Told::Overdue);
+    let missed = shared.limits.missed(activity, opened).map(Told::Overdue);
     watched.push(missed.right_future());
     loop {
         tokio::select! {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::ServerLimits;
 use super::unread::{Discards, Unread};
 
 /// Looks per shortest deadline: each is exceeded by at most a quarter of it, the first header's by
@@ -33,6 +34,8 @@ pub(super) struct Activity {
     /// Since when each answer of HTTP/2 waits for its client to take what it was given.
     owed: Mutex<Vec<Instant>>,
     pub(super) discards: Arc<Discards>,
+    /// Its pings are no headers, and find out who is gone; and it resets what is left of a body.
+    pub(super) is_http2: bool,
 }
 
 /// A request under way; it ends when it is dropped, with the last of its answer.
@@ -42,25 +45,9 @@ pub(super) struct InFlight {
     owed: Option<Instant>,
 }
 
-/// What a connection is about. The numbers tell one idle time from the next, and one wait for the
-/// client from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// The connection has not made a request yet.
-    First {
-        has_begun: bool,
-    },
-    Idle {
-        requests: u64,
-    },
-    Header {
-        requests: u64,
-    },
-    Request,
-    Blocked {
-        unblocked: u64,
-    },
-}
+/// What a connection waits for, by the deadline it misses else, and which such wait it is: one idle
+/// time, or one wait for the client, is not the next. Before the first request it is the wait 0.
+type Wait = (Overdue, u64);
 
 /// A deadline that was missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,18 +60,11 @@ pub(super) enum Overdue {
     Answer,
 }
 
-/// How long each phase may last.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadlines {
-    pub(super) header: Duration,
-    pub(super) idle: Duration,
-    pub(super) write: Duration,
-}
-
 impl Activity {
-    pub(super) fn new(discards: &Arc<Discards>) -> Arc<Self> {
+    pub(super) fn new(discards: &Arc<Discards>, is_http2: bool) -> Arc<Self> {
         Arc::new(Self {
             discards: Arc::clone(discards),
+            is_http2,
             ..Self::default()
         })
     }
@@ -126,13 +106,16 @@ impl Activity {
 
     /// Notes that bytes came: between requests, they begin a header.
     pub(super) fn note_bytes(&self) {
-        if self.is_idle() {
+        if !self.is_http2 && self.is_idle() {
             self.header_begun.store(true, Ordering::Relaxed);
         }
     }
 
     /// Notes whether the socket took bytes of an answer, or is full.
     pub(super) fn note_write(&self, is_taken: bool) {
+        if self.is_http2 {
+            return;
+        }
         if !is_taken {
             self.is_blocked.store(true, Ordering::Relaxed);
         } else if self.is_blocked.load(Ordering::Relaxed) {
@@ -150,27 +133,26 @@ impl Activity {
         self.finished() == self.started()
     }
 
-    fn phase(&self) -> Phase {
+    fn awaited(&self) -> Option<Wait> {
         let requests = self.started();
-        let has_begun = self.header_begun.load(Ordering::Relaxed);
         if self.is_blocked.load(Ordering::Relaxed) {
-            let unblocked = self.unblocked.load(Ordering::Relaxed);
-            Phase::Blocked { unblocked }
+            Some((Overdue::Answer, self.unblocked.load(Ordering::Relaxed)))
         } else if !self.is_idle() || self.is_last() {
-            Phase::Request
-        } else if requests == 0 {
-            Phase::First { has_begun }
-        } else if has_begun {
-            Phase::Header { requests }
+            None
+        } else if self.header_begun.load(Ordering::Relaxed) {
+            Some((Overdue::Header, requests))
         } else {
-            Phase::Idle { requests }
+            Some((Overdue::Idle, requests))
         }
     }
 }
 
 impl InFlight {
-    /// Notes that hyper has a part of the answer that waits for the client.
+    /// Notes that hyper has a part of the answer of HTTP/2 that waits for the client.
     pub(super) fn owe(&mut self) {
+        if !self.activity.is_http2 {
+            return;
+        }
         let now = Instant::now();
         lock(&self.activity.owed).push(now);
         self.owed = Some(now);
@@ -194,32 +176,33 @@ impl Drop for InFlight {
     }
 }
 
-impl Deadlines {
+impl ServerLimits {
     /// Returns when the connection, which was opened at `opened`, has missed a deadline.
     ///
     /// # Cancel safety
     /// Not safe: begun again, the present phase counts from then on.
     pub(super) async fn missed(self, activity: &Activity, opened: Instant) -> Overdue {
-        let shortest = self.header.min(self.idle).min(self.write);
+        let shortest = self.first().min(self.write_idle);
         let look_every = (shortest / LOOKS).max(Duration::from_millis(1));
-        let mut seen = activity.phase();
+        let mut seen = activity.awaited();
         let mut lasted = Duration::ZERO;
         loop {
-            let look = Instant::now() + look_every;
-            let first = opened + self.first();
-            let is_first = matches!(seen, Phase::First { .. });
-            sleep_until(if is_first { look.min(first) } else { look }).await;
-            let phase = activity.phase();
-            lasted = match phase {
-                Phase::First { .. } => opened.elapsed(),
+            let mut look = Instant::now() + look_every;
+            if is_first(seen) {
+                look = look.min(opened + self.first());
+            }
+            sleep_until(look).await;
+            let awaited = activity.awaited();
+            lasted = match awaited {
+                first if is_first(first) => opened.elapsed(),
                 same if same == seen => lasted + look_every,
                 _ => Duration::ZERO,
             };
-            seen = phase;
-            if activity.owes_longer_than(self.write) {
+            seen = awaited;
+            if activity.owes_longer_than(self.write_idle) {
                 return Overdue::Answer;
             }
-            if let Some(overdue) = self.judge(phase, lasted) {
+            if let Some((overdue, _)) = awaited.filter(|wait| lasted >= self.longest(*wait)) {
                 return overdue;
             }
         }
@@ -228,20 +211,22 @@ impl Deadlines {
     /// From the opening of a connection to the end of its first header: whoever connects has
     /// something to say.
     pub(super) fn first(self) -> Duration {
-        self.header.min(self.idle)
+        self.header_timeout.min(self.keep_alive_idle)
     }
 
-    fn judge(self, phase: Phase, lasted: Duration) -> Option<Overdue> {
-        let (limit, overdue) = match phase {
-            Phase::Request => return None,
-            Phase::Blocked { .. } => (self.write, Overdue::Answer),
-            Phase::Header { .. } => (self.header, Overdue::Header),
-            Phase::First { has_begun: true } => (self.first(), Overdue::Header),
-            Phase::First { has_begun: false } => (self.first(), Overdue::Idle),
-            Phase::Idle { .. } => (self.idle, Overdue::Idle),
-        };
-        (lasted >= limit).then_some(overdue)
+    fn longest(self, wait: Wait) -> Duration {
+        match wait {
+            (Overdue::Answer, _) => self.write_idle,
+            _ if is_first(Some(wait)) => self.first(),
+            (Overdue::Header, _) => self.header_timeout,
+            (Overdue::Idle, _) => self.keep_alive_idle,
+        }
     }
+}
+
+/// Whether the connection has not made a request yet.
+const fn is_first(wait: Option<Wait>) -> bool {
+    matches!(wait, Some((Overdue::Idle | Overdue::Header, 0)))
 }
 
 /// A panic of a handler must not take the connections of others with it.
@@ -253,16 +238,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const DEADLINES: Deadlines = Deadlines {
-        header: Duration::from_secs(4),
-        idle: Duration::from_secs(20),
-        write: Duration::from_secs(8),
+    const LIMITS: ServerLimits = ServerLimits {
+        header_timeout: Duration::from_secs(4),
+        keep_alive_idle: Duration::from_secs(20),
+        write_idle: Duration::from_secs(8),
+        ..ServerLimits::named("test")
     };
 
     /// Seconds until a deadline is missed, with `change` made to the connection after the first.
     async fn missed_after(activity: Arc<Activity>, change: impl FnOnce()) -> (Overdue, u64) {
         let start = Instant::now();
-        let mut missed = std::pin::pin!(DEADLINES.missed(&activity, start));
+        let mut missed = std::pin::pin!(LIMITS.missed(&activity, start));
         let early = tokio::time::timeout(Duration::from_millis(1_500), missed.as_mut()).await;
         assert!(early.is_err());
         change();
@@ -301,11 +287,11 @@ mod tests {
         assert_eq!(missed_after(late, begins).await, (Overdue::Header, 4));
 
         let opened = Instant::now();
-        tokio::time::advance(DEADLINES.header / 2).await;
-        let overdue = DEADLINES.missed(&Activity::default(), opened).await;
+        tokio::time::advance(LIMITS.header_timeout / 2).await;
+        let overdue = LIMITS.missed(&Activity::default(), opened).await;
         assert_eq!(
             (overdue, opened.elapsed()),
-            (Overdue::Idle, DEADLINES.header)
+            (Overdue::Idle, LIMITS.header_timeout)
         );
     }
 
@@ -326,12 +312,12 @@ mod tests {
         activity.note_write(false);
         let slow = async {
             for _ in 0..100 {
-                tokio::time::sleep(DEADLINES.write / 2).await;
+                tokio::time::sleep(LIMITS.write_idle / 2).await;
                 activity.note_write(true);
                 activity.note_write(false);
             }
         };
-        let mut missed = std::pin::pin!(DEADLINES.missed(&activity, Instant::now()));
+        let mut missed = std::pin::pin!(LIMITS.missed(&activity, Instant::now()));
         tokio::select! {
             () = slow => {}
             overdue = missed.as_mut() => panic!("{overdue:?}"),
@@ -347,13 +333,13 @@ mod tests {
         activity.note_bytes();
         let hour = Duration::from_secs(3_600);
         assert!(
-            tokio::time::timeout(hour, DEADLINES.missed(&activity, Instant::now()))
+            tokio::time::timeout(hour, LIMITS.missed(&activity, Instant::now()))
                 .await
                 .is_err()
         );
         drop(in_flight);
         assert_eq!(
-            DEADLINES.missed(&activity, Instant::now()).await,
+            LIMITS.missed(&activity, Instant::now()).await,
             Overdue::Idle
         );
     }

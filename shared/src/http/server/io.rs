@@ -32,8 +32,7 @@ const SCRATCH_BYTES: usize = 32 * 1024;
 pub(super) struct WatchedIo {
     stream: TcpStream,
     ahead: Bytes,
-    /// `None` for HTTP/2, whose pings are not headers, and find out who is gone.
-    watch: Option<Arc<Activity>>,
+    activity: Arc<Activity>,
     /// Requests of which everything is written.
     settled: u64,
     /// The rest of an error of hyper's, as a problem.
@@ -50,31 +49,24 @@ struct Lingering {
 }
 
 impl WatchedIo {
-    pub(super) fn new(stream: TcpStream, ahead: Bytes, watch: Option<Arc<Activity>>) -> Self {
-        if let Some(activity) = watch.as_ref().filter(|_| !ahead.is_empty()) {
+    pub(super) fn new(stream: TcpStream, ahead: Bytes, activity: Arc<Activity>) -> Self {
+        if !ahead.is_empty() {
             activity.note_bytes();
         }
         Self {
             stream,
             ahead,
-            watch,
+            activity,
             settled: 0,
             problem: None,
             lingering: None,
         }
     }
 
-    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Some(activity) = &self.watch {
-            activity.note_write(written.is_ready());
-        }
-        written
-    }
-
     /// Whether hyper writes an answer of its own: one that belongs to no request.
     fn is_of_hyper(&self, buf: &[u8]) -> bool {
-        let watch = self.watch.as_ref();
-        watch.is_some_and(|activity| activity.started() == self.settled)
+        !self.activity.is_http2
+            && self.activity.started() == self.settled
             && buf.starts_with(b"HTTP/1.1 4")
     }
 
@@ -85,9 +77,7 @@ impl WatchedIo {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, problem))?;
             problem.advance(written);
         }
-        if let Some(activity) = &self.watch {
-            activity.note_last();
-        }
+        self.activity.note_last();
         Poll::Ready(Ok(head.len()))
     }
 
@@ -98,14 +88,16 @@ impl WatchedIo {
             let mut buf = ReadBuf::new(&mut scratch);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
             let bytes = buf.filled().len();
-            let awaits_more = self.watch.as_ref().is_some_and(|watch| watch.is_last());
-            match read {
-                Poll::Ready(_) if bytes == 0 => return Poll::Ready(()),
-                // A client that was not sending will not be surprised by the end.
-                Poll::Pending if self.lingering.is_none() && !awaits_more => return Poll::Ready(()),
-                Poll::Ready(_) | Poll::Pending => {}
+            // A client that was not sending will not be surprised by the end.
+            let awaits_more = self.lingering.is_some() || self.activity.is_last();
+            if bytes == 0 && (read.is_ready() || !awaits_more) {
+                return Poll::Ready(());
             }
-            let lingering = self.lingering.get_or_insert_with(Lingering::begin);
+            let lingering = self.lingering.get_or_insert_with(|| Lingering {
+                until: Box::pin(sleep(LINGER)),
+                next: Box::pin(sleep(Duration::ZERO)),
+                dropped: 0,
+            });
             lingering.dropped += bytes;
             let is_enough = lingering.dropped > LINGER_BYTES;
             if is_enough || lingering.until.as_mut().poll(cx).is_ready() {
@@ -114,21 +106,9 @@ impl WatchedIo {
             if read.is_pending() {
                 return Poll::Pending;
             }
-            if let Some(activity) = &self.watch {
-                let next = activity.discards.next_after(bytes);
-                lingering.next.as_mut().reset(next);
-                ready!(lingering.next.as_mut().poll(cx));
-            }
-        }
-    }
-}
-
-impl Lingering {
-    fn begin() -> Self {
-        Self {
-            until: Box::pin(sleep(LINGER)),
-            next: Box::pin(sleep(Duration::ZERO)),
-            dropped: 0,
+            let next = self.activity.discards.next_after(bytes);
+            lingering.next.as_mut().reset(next);
+            ready!(lingering.next.as_mut().poll(cx));
         }
     }
 }
@@ -166,8 +146,8 @@ impl AsyncRead for WatchedIo {
         }
         let filled = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if let Some(activity) = self.watch.as_ref().filter(|_| buf.filled().len() > filled) {
-            activity.note_bytes();
+        if buf.filled().len() > filled {
+            self.activity.note_bytes();
         }
         Poll::Ready(Ok(()))
     }
@@ -184,7 +164,8 @@ impl AsyncWrite for WatchedIo {
         } else {
             Pin::new(&mut self.stream).poll_write(cx, buf)
         };
-        self.noted(written)
+        self.activity.note_write(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -196,7 +177,8 @@ impl AsyncWrite for WatchedIo {
             return self.poll_write(cx, first);
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.noted(written)
+        self.activity.note_write(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -205,9 +187,7 @@ impl AsyncWrite for WatchedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if let Some(activity) = &self.watch {
-            self.settled = activity.finished();
-        }
+        self.settled = self.activity.finished();
         Poll::Ready(Ok(()))
     }
 

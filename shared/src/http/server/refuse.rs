@@ -27,9 +27,9 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers 503 and closes.
 pub(super) fn run(stream: TcpStream, discards: &Arc<Discards>) -> impl Future<Output = ()> + use<> {
-    let activity = Activity::new(discards);
+    let activity = Activity::new(discards, false);
     activity.note_last();
-    let mut io = WatchedIo::new(stream, Bytes::new(), Some(activity));
+    let mut io = WatchedIo::new(stream, Bytes::new(), activity);
     async move {
         let answer = async {
             io.write_all(ANSWER).await?;

@@ -22,20 +22,11 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(body: Incoming, activity: &Arc<Activity>, awaits_go_ahead: bool) -> Self {
-        let activity = (!body.is_end_stream()).then(|| Arc::clone(activity));
+        let is_of_interest = !activity.is_http2 && !body.is_end_stream();
         Self {
             body: Some(body),
-            activity,
+            activity: is_of_interest.then(|| Arc::clone(activity)),
             awaits_go_ahead,
-        }
-    }
-
-    /// A body whose rest nobody waits for.
-    pub(super) const fn of_http2(body: Incoming) -> Self {
-        Self {
-            body: Some(body),
-            activity: None,
-            awaits_go_ahead: false,
         }
     }
 }

@@ -33,13 +33,9 @@ pub(super) fn service<H: Handler>(
     let (handler, activity) = (handler.clone(), Arc::clone(activity));
     service_fn(move |request: Request<Incoming>| {
         let in_flight = activity.begin();
-        let is_http2 = request.version() == Version::HTTP_2;
-        let is_clear = is_http2 || has_one_host(request.version(), request.headers());
+        let is_clear = activity.is_http2 || has_one_host(request.version(), request.headers());
         let awaits_go_ahead = request.headers().contains_key(EXPECT);
-        let request = request.map(|body| match is_http2 {
-            true => RequestBody::of_http2(body),
-            false => RequestBody::new(body, &activity, awaits_go_ahead),
-        });
+        let request = request.map(|body| RequestBody::new(body, &activity, awaits_go_ahead));
         let answer = is_clear.then(|| handler.answer(request));
         let activity = Arc::clone(&activity);
         async move {
@@ -54,11 +50,7 @@ pub(super) fn service<H: Handler>(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok(response.map(|body| AnswerBody {
-                body,
-                in_flight,
-                is_http2,
-            }))
+            Ok(response.map(|body| AnswerBody { body, in_flight }))
         }
     })
 }
@@ -93,7 +85,6 @@ fn no_host() -> Response<Full<Bytes>> {
 struct AnswerBody<B> {
     body: B,
     in_flight: InFlight,
-    is_http2: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
@@ -107,7 +98,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
         // hyper asks again when it is rid of the frame before, for which it may need the client.
         self.in_flight.settle();
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if self.is_http2 && frame.is_some() {
+        if frame.is_some() {
             self.in_flight.owe();
         }
         Poll::Ready(frame)
