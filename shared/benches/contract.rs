@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use evp_shared::counters::CountRow;
+use evp_shared::counters::field;
 use evp_shared::document::{DocumentWriter, EventBatch, EventMark};
 use evp_shared::event::id::{Identity, IdentityConfig, MadeId};
 use evp_shared::event::{Event, EventRules};
@@ -170,7 +170,7 @@ fn counter_deltas(c: &mut Criterion) {
         b.iter(|| {
             black_box(&counts)
                 .iter()
-                .map(CountRow::field)
+                .map(|row| field(&row.tenant, &row.event_type))
                 .collect::<Vec<_>>()
         });
     });

@@ -15,36 +15,26 @@ pub const OTHER_TYPE: &str = "__other__";
 /// Types counted by name per tenant and partition; the rest count as [`OTHER_TYPE`].
 pub const TYPES_MAX: u32 = 1_000;
 
-/// Width of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Step {
-    /// One second; kept for two hours.
-    Second,
-    /// One minute; kept for 48 hours.
-    Minute,
-    /// One hour; kept for 400 days.
-    Hour,
+crate::choices! {
+    /// Width of a bucket, by its letter in a counter's key; finest first.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Step {
+        /// One second; kept for two hours.
+        Second = "s",
+        /// One minute; kept for 48 hours.
+        Minute = "m",
+        /// One hour; kept for 400 days.
+        Hour = "h",
+    }
 }
 
 impl Step {
-    /// All steps, finest first.
-    pub const ALL: [Self; 3] = [Self::Second, Self::Minute, Self::Hour];
-
     /// Seconds per bucket.
     pub const fn seconds(self) -> u64 {
         match self {
             Self::Second => 1,
             Self::Minute => 60,
             Self::Hour => 3_600,
-        }
-    }
-
-    /// Letter of the step in a counter's key.
-    pub const fn unit(self) -> char {
-        match self {
-            Self::Second => 's',
-            Self::Minute => 'm',
-            Self::Hour => 'h',
         }
     }
 
@@ -72,13 +62,6 @@ pub struct CountRow {
     pub event_type: Box<str>,
     /// How many.
     pub count: u32,
-}
-
-impl CountRow {
-    /// Field of the counter this row is added to.
-    pub fn field(&self) -> String {
-        field(&self.tenant, &self.event_type)
-    }
 }
 
 /// Field of a counter.

@@ -47,17 +47,26 @@ impl Keys {
         format!("{}:identity", self.prefix)
     }
 
-    /// The keys of sketches, which belong to no partition and share a hash tag of their own: they
-    /// are merged.
-    pub fn sketches(&self) -> SketchKeys {
-        SketchKeys {
-            base: format!("{}:{{sketch}}:", self.prefix).into(),
-        }
+    /// The sketch of a bucket, `unit` one of `m`, `h` and `number` the bucket's. It belongs to no
+    /// partition, and all share a hash tag of their own: they are merged.
+    pub fn sketch(&self, kind: SketchKind, unit: &str, number: u64, tenant: &str) -> String {
+        format!("{}:{{sketch}}:{kind}:{unit}:{number}:{tenant}", self.prefix)
     }
 
     /// The keys of partition `partition`.
     pub fn partition(&self, partition: u16) -> PartitionKeys {
-        PartitionKeys::new(&self.prefix, partition)
+        let base = format!("{}:{{{partition}}}:", self.prefix);
+        let key = |name: &str| format!("{base}{name}");
+        PartitionKeys {
+            partition,
+            events: key("events"),
+            life: key("life"),
+            totals: key("totals"),
+            kept: key("kept"),
+            never: key("never"),
+            count_total: key("c:total"),
+            base: base.clone().into(),
+        }
     }
 }
 
@@ -71,19 +80,6 @@ crate::choices! {
         Sessions = "sessions",
         /// The users with most events.
         TopUsers = "top",
-    }
-}
-
-/// The keys of sketches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SketchKeys {
-    base: Arc<str>,
-}
-
-impl SketchKeys {
-    /// The sketch of a bucket, `unit` one of `m`, `h` and `number` the bucket's.
-    pub fn key(&self, kind: SketchKind, unit: char, number: u64, tenant: &str) -> String {
-        format!("{}{}:{unit}:{number}:{tenant}", self.base, kind.as_str())
     }
 }
 
@@ -109,28 +105,13 @@ pub struct PartitionKeys {
 }
 
 impl PartitionKeys {
-    fn new(prefix: &str, partition: u16) -> Self {
-        let base = format!("{prefix}:{{{partition}}}:");
-        let key = |name: &str| format!("{base}{name}");
-        Self {
-            partition,
-            events: key("events"),
-            life: key("life"),
-            totals: key("totals"),
-            kept: key("kept"),
-            never: key("never"),
-            count_total: key("c:total"),
-            base: base.clone().into(),
-        }
-    }
-
     /// Registration of a producer id, `producer` in its textual form.
     pub fn producer(&self, producer: &str) -> String {
         format!("{}producer:{producer}", self.base)
     }
 
     /// Bucket of counts, `unit` one of `s`, `m`, `h` and `start` the bucket's number.
-    pub fn count_bucket(&self, unit: char, start: u64) -> String {
+    pub fn count_bucket(&self, unit: &str, start: u64) -> String {
         format!("{}c:{unit}:{start}", self.base)
     }
 
@@ -153,15 +134,15 @@ mod tests {
     fn keys_of_a_partition_share_its_hash_tag() {
         let keys = Keys::new("evp").partition(3);
         assert_eq!(keys.events, "evp:{3}:events");
-        assert_eq!(keys.count_bucket('s', 12), "evp:{3}:c:s:12");
+        assert_eq!(keys.count_bucket("s", 12), "evp:{3}:c:s:12");
         assert_eq!(
             keys.settled("0003abcdef", 1),
             "evp:{3}:settled:0003abcdef:1"
         );
         assert_eq!(Keys::new("evp").identity(), "evp:identity");
-        let sketches = Keys::new("evp").sketches();
+        let keys = Keys::new("evp");
         assert_eq!(
-            sketches.key(SketchKind::TopUsers, 'm', 12, "default"),
+            keys.sketch(SketchKind::TopUsers, "m", 12, "default"),
             "evp:{sketch}:top:m:12:default"
         );
     }

@@ -21,7 +21,7 @@ mod reply;
 pub mod sketches;
 pub mod uncommitted;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use fred::clients::Client;
@@ -30,7 +30,7 @@ use fred::prelude::{Error as RedisError, ErrorKind, Value};
 use fred::types::config::Options;
 use fred::types::scripts::Script;
 
-use crate::keys::{Keys, PartitionKeys, SketchKeys};
+use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
 pub use append::AppendError;
@@ -142,27 +142,24 @@ fn is_refusal(error: &RedisError) -> bool {
             .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
-#[derive(Debug)]
-struct Scripts {
-    append: Script,
-    hello: Script,
-    commit: Script,
-    leave: Script,
-    follow: Script,
-    sketch: Script,
-    sweep: Script,
-    read_counts: Script,
-    set_counts: Script,
-}
+type Lua = LazyLock<Script>;
+
+static APPEND: Lua = Lua::new(|| Script::from_lua(include_str!("stream/append.lua")));
+static HELLO: Lua = Lua::new(|| Script::from_lua(include_str!("stream/hello.lua")));
+static COMMIT: Lua = Lua::new(|| Script::from_lua(include_str!("stream/commit.lua")));
+static LEAVE: Lua = Lua::new(|| Script::from_lua(include_str!("stream/leave.lua")));
+static FOLLOW: Lua = Lua::new(|| Script::from_lua(include_str!("stream/follow.lua")));
+static SKETCH: Lua = Lua::new(|| Script::from_lua(include_str!("stream/sketch.lua")));
+static SWEEP: Lua = Lua::new(|| Script::from_lua(include_str!("stream/sweep.lua")));
+static READ_COUNTS: Lua = Lua::new(|| Script::from_lua(include_str!("stream/read_counts.lua")));
+static SET_COUNTS: Lua = Lua::new(|| Script::from_lua(include_str!("stream/set_counts.lua")));
 
 /// The stream commands of one deployment over one connection that is never blocked by a read.
 #[derive(Debug, Clone)]
 pub struct Stream {
     client: Client,
-    identity: Arc<String>,
-    sketches: SketchKeys,
+    keys: Keys,
     partitions: Arc<[PartitionKeys]>,
-    scripts: Arc<Scripts>,
     /// Where set, appends go this way.
     replicated: Option<Replicated>,
 }
@@ -172,22 +169,10 @@ impl Stream {
     pub fn new(client: Client, keys: &Keys, partitions: u16) -> Self {
         Self {
             client,
-            identity: Arc::new(keys.identity()),
-            sketches: keys.sketches(),
+            keys: keys.clone(),
             partitions: (0..partitions)
                 .map(|partition| keys.partition(partition))
                 .collect(),
-            scripts: Arc::new(Scripts {
-                append: Script::from_lua(include_str!("stream/append.lua")),
-                hello: Script::from_lua(include_str!("stream/hello.lua")),
-                commit: Script::from_lua(include_str!("stream/commit.lua")),
-                leave: Script::from_lua(include_str!("stream/leave.lua")),
-                sketch: Script::from_lua(include_str!("stream/sketch.lua")),
-                follow: Script::from_lua(include_str!("stream/follow.lua")),
-                sweep: Script::from_lua(include_str!("stream/sweep.lua")),
-                read_counts: Script::from_lua(include_str!("stream/read_counts.lua")),
-                set_counts: Script::from_lua(include_str!("stream/set_counts.lua")),
-            }),
             replicated: None,
         }
     }

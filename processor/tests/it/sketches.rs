@@ -94,9 +94,9 @@ async fn what_the_filters_hold_back_changes_nothing_in_redis() {
     world.settled().await;
     running.stop().await;
     let minute = Step::Minute.bucket(world.now_ms / 1_000);
-    let keys = world.redis.keys().sketches();
-    let sketched = keys.key(SketchKind::Users, 'm', minute, TENANT);
-    let all = keys.key(SketchKind::Users, 'm', minute + 1, TENANT);
+    let keys = world.redis.keys();
+    let sketched = keys.sketch(SketchKind::Users, "m", minute, TENANT);
+    let all = keys.sketch(SketchKind::Users, "m", minute + 1, TENANT);
     let bucket = SketchBucket {
         tenant: TENANT.into(),
         step: Step::Minute,

@@ -38,7 +38,7 @@ fn repair() -> Verify {
 fn bucket(world: &World, step: Step, minutes: u64) -> String {
     let second = world.now_ms / 1_000 - minutes * 60;
     let keys = world.redis.keys().partition(0);
-    keys.count_bucket(step.unit(), step.bucket(second))
+    keys.count_bucket(step.as_str(), step.bucket(second))
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use fred::prelude::Value;
 
-use super::{EntryId, Life, Stream, StreamError, reply};
+use super::{APPEND, EntryId, Life, Stream, StreamError, reply};
 use crate::frame::{FORMAT_VERSION, Frame};
 
 /// What an append that failed means for the events in it.
@@ -68,7 +68,7 @@ impl Stream {
             args.push(Value::Bytes(frame.meta.clone()));
             args.push(Value::Bytes(frame.payload.clone()));
         }
-        let reply = self.run_append(&self.scripts.append, keys, args).await?;
+        let reply = self.run_append(&APPEND, keys, args).await?;
         let mut values = reply.into_iter();
         reply::written(&mut values)?;
         Ok(reply::parse_all(values)?)

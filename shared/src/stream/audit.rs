@@ -7,7 +7,7 @@ use fred::interfaces::SetsInterface;
 use fred::prelude::Value;
 
 use super::counts::Bucket;
-use super::{Life, Stream, StreamError, answered, reply};
+use super::{Life, READ_COUNTS, SET_COUNTS, Stream, StreamError, answered, reply};
 use crate::counters::{Step, TYPES_MAX};
 
 /// Hashes read in one call. Source: 500 of them with ten fields each take the script 2 ms.
@@ -74,9 +74,7 @@ impl Stream {
             return Ok(Vec::new());
         }
         let keys = self.count_keys(partition, hashes)?;
-        let reply = self
-            .run(&self.scripts.read_counts, keys, Vec::new())
-            .await?;
+        let reply = self.run(&READ_COUNTS, keys, Vec::new()).await?;
         if reply.len() != hashes.len() {
             return Err(StreamError::protocol("fewer replies than hashes"));
         }
@@ -112,7 +110,7 @@ impl Stream {
             args.push(row.event_type.as_str().into());
             args.push(row.count.to_string().into());
         }
-        let reply = self.run(&self.scripts.set_counts, keys, args).await?;
+        let reply = self.run(&SET_COUNTS, keys, args).await?;
         let mut values = reply.into_iter();
         reply::written(&mut values)?;
         reply::parse(&mut values)
@@ -134,7 +132,7 @@ impl Stream {
     fn count_keys(&self, partition: u16, hashes: &[CountHash]) -> Result<Vec<String>, StreamError> {
         let names = self.keys(partition)?;
         let key = |hash: &CountHash| match *hash {
-            CountHash::Bucket(step, number) => names.count_bucket(step.unit(), number),
+            CountHash::Bucket(step, number) => names.count_bucket(step.as_str(), number),
             CountHash::Total => names.count_total.clone(),
         };
         Ok(hashes.iter().map(key).collect())

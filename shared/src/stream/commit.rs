@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fred::prelude::Value;
 
-use super::{EntryId, Life, Stream, StreamError, reply};
+use super::{COMMIT, EntryId, Life, Stream, StreamError, reply};
 use crate::counters::{CountRow, TYPES_MAX};
 use crate::frame::FrameId;
 use crate::keys::GROUP;
@@ -125,7 +125,7 @@ impl Stream {
             names.count_total.clone(),
         ];
         let args = arguments(&names.base, commit);
-        let reply = self.run(&self.scripts.commit, keys, args).await?;
+        let reply = self.run(&COMMIT, keys, args).await?;
         parse(reply)
     }
 }

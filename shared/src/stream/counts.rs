@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use fred::interfaces::HashesInterface;
-use fred::prelude::Value;
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 
@@ -104,22 +103,18 @@ impl Stream {
         let pipeline = self.client.pipeline();
         let mut asked = 0;
         for bucket in buckets {
-            let queued: Value = pipeline
-                .hgetall(names.count_bucket(step.unit(), bucket))
+            let () = pipeline
+                .hgetall(names.count_bucket(step.as_str(), bucket))
                 .await?;
-            drop(queued);
             asked += 1;
         }
         if asked == 0 {
             return Ok(Vec::new());
         }
-        let found: Vec<Value> = answered(pipeline.all()).await?;
+        let found: Vec<Bucket> = answered(pipeline.all()).await?;
         if found.len() != asked {
             return Err(StreamError::protocol("fewer replies than commands"));
         }
-        found
-            .into_iter()
-            .map(|value| value.convert().map_err(StreamError::from))
-            .collect()
+        Ok(found)
     }
 }

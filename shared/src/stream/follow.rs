@@ -3,7 +3,7 @@
 
 use std::ops::Bound;
 
-use super::{Entry, EntryId, Life, Stream, StreamError, entry, reply};
+use super::{Entry, EntryId, FOLLOW, Life, Stream, StreamError, entry, reply};
 
 /// How much one read may come to, whichever is reached first.
 #[derive(Debug, Clone, Copy)]
@@ -65,19 +65,12 @@ impl Stream {
             limits.entries.to_string().into(),
             limits.bytes.to_string().into(),
         ];
-        let mut values = self
-            .run(&self.scripts.follow, keys, args)
-            .await?
-            .into_iter();
-        let life = Life(reply::parse(&mut values)?);
-        let deleted = reply::parse(&mut values)?;
-        let last = reply::parse(&mut values)?;
-        let may_be_more = reply::parse::<u64>(&mut values)? != 0;
+        let mut values = self.run(&FOLLOW, keys, args).await?.into_iter();
         Ok(Followed {
-            life,
-            deleted,
-            last,
-            may_be_more,
+            life: Life(reply::parse(&mut values)?),
+            deleted: reply::parse(&mut values)?,
+            last: reply::parse(&mut values)?,
+            may_be_more: reply::parse::<u64>(&mut values)? != 0,
             entries: entry::parse_all(partition, values.next())?,
         })
     }

@@ -7,7 +7,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, StreamsInterface};
 use fred::prelude::Value;
 
-use super::{Entry, EntryId, Stream, StreamError, answered, entry, ms, once, reply};
+use super::{Entry, EntryId, LEAVE, Stream, StreamError, answered, entry, ms, once, reply};
 use crate::keys::GROUP;
 
 /// How much longer than asked a blocking read may take before its connection counts as dead.
@@ -177,10 +177,7 @@ impl Stream {
     pub async fn leave(&self, partition: u16, consumer: &str) -> Result<u64, StreamError> {
         let key = self.keys(partition)?.events.clone();
         let args = vec![GROUP.into(), consumer.into()];
-        let mut reply = self
-            .run(&self.scripts.leave, vec![key], args)
-            .await?
-            .into_iter();
+        let mut reply = self.run(&LEAVE, vec![key], args).await?.into_iter();
         match reply::text(&mut reply)?.as_str() {
             "pending" => reply::parse(&mut reply),
             _ => Ok(0),
@@ -196,11 +193,11 @@ impl Stream {
         let reply: Value = answered(self.client.xpending(key, GROUP, ())).await?;
         let mut parts = reply::array(reply)?.into_iter();
         let entries = reply::parse(&mut parts)?;
-        let oldest = match parts.next() {
-            Some(Value::Null) | None => None,
-            Some(id) => Some(reply::parse(&mut std::iter::once(id))?),
-        };
-        Ok(PendingSummary { entries, oldest })
+        let oldest = parts.next().filter(|id| !id.is_null());
+        Ok(PendingSummary {
+            entries,
+            oldest: reply::parse_all(oldest)?.pop(),
+        })
     }
 
     /// The entry `id` of `partition`, if it is still on the stream.

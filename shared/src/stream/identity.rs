@@ -13,7 +13,7 @@ impl Stream {
     /// [`StreamError`]; repeating is harmless.
     pub async fn claim_identity(&self, fingerprint: u32) -> Result<u32, StreamError> {
         let own = format!("{fingerprint:08x}");
-        let key = self.identity.as_str();
+        let key = &self.keys.identity();
         // Read first: a Redis at maxmemory refuses to write what is there already.
         let mut stored: Option<String> = answered(self.client.get(key)).await?;
         if stored.is_none() {

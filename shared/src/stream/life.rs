@@ -3,7 +3,7 @@
 
 use fred::prelude::Value;
 
-use super::{EntryId, Stream, StreamError, reply};
+use super::{EntryId, HELLO, Stream, StreamError, reply};
 use crate::frame::ProducerId;
 use crate::keys::GROUP;
 
@@ -31,26 +31,30 @@ pub struct Registration {
     pub token: String,
 }
 
-/// What became of a registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProducerState {
-    /// None was asked for.
-    None,
-    /// The id is this producer's for 48 hours.
-    Registered,
-    /// Another producer has it: choose another one.
-    Taken,
+crate::choices! {
+    /// What became of a registration.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ProducerState {
+        /// None was asked for.
+        None = "none",
+        /// The id is this producer's for 48 hours.
+        Registered = "registered",
+        /// Another producer has it: choose another one.
+        Taken = "taken",
+    }
 }
 
-/// What hello had to make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
-    /// Stream and group were there.
-    Nothing,
-    /// The group was missing: every entry on the stream comes again.
-    Group,
-    /// The stream was missing: the backlog that was on it is lost.
-    Stream,
+crate::choices! {
+    /// What hello had to make.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Made {
+        /// Stream and group were there.
+        Nothing = "nothing",
+        /// The group was missing: every entry on the stream comes again.
+        Group = "group",
+        /// The stream was missing: the backlog that was on it is lost.
+        Stream = "stream",
+    }
 }
 
 /// What hello found.
@@ -111,41 +115,26 @@ impl Stream {
             PRODUCER_TTL_S.to_string().into(),
             CUTS_MAX.to_string().into(),
         ];
-        let reply = self.run(&self.scripts.hello, keys, args).await?;
+        let reply = self.run(&HELLO, keys, args).await?;
         parse(reply)
     }
 }
 
 fn parse(reply: Vec<Value>) -> Result<Hello, StreamError> {
     let mut values = reply.into_iter();
-    let life = Life(reply::parse(&mut values)?);
-    let made = match reply::text(&mut values)?.as_str() {
-        "nothing" => Made::Nothing,
-        "group" => Made::Group,
-        "stream" => Made::Stream,
-        other => return Err(StreamError::protocol(other)),
+    let mut hello = Hello {
+        life: Life(reply::parse(&mut values)?),
+        made: reply::choice(&mut values)?,
+        producer: reply::choice(&mut values)?,
+        lost_events: reply::parse(&mut values)?,
+        lost_bytes: reply::parse(&mut values)?,
+        lives: Vec::new(),
     };
-    let producer = match reply::text(&mut values)?.as_str() {
-        "none" => ProducerState::None,
-        "registered" => ProducerState::Registered,
-        "taken" => ProducerState::Taken,
-        other => return Err(StreamError::protocol(other)),
-    };
-    let lost_events = reply::parse(&mut values)?;
-    let lost_bytes = reply::parse(&mut values)?;
-    let mut lives = Vec::new();
     while values.len() > 0 {
         let life = Life(reply::parse(&mut values)?);
-        lives.push((life, reply::parse(&mut values)?));
+        hello.lives.push((life, reply::parse(&mut values)?));
     }
-    Ok(Hello {
-        life,
-        made,
-        producer,
-        lost_events,
-        lost_bytes,
-        lives,
-    })
+    Ok(hello)
 }
 
 #[cfg(test)]

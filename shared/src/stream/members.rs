@@ -7,7 +7,7 @@ use fred::interfaces::StreamsInterface;
 use fred::prelude::Value;
 use fred::types::streams::{XID, XPendingArgs};
 
-use super::{EntryId, Stream, StreamError, answered, ms, reply};
+use super::{EntryId, SWEEP, Stream, StreamError, answered, ms, reply};
 use crate::keys::GROUP;
 
 impl Stream {
@@ -92,7 +92,7 @@ impl Stream {
     ) -> Result<Vec<String>, StreamError> {
         let key = self.keys(partition)?.events.clone();
         let args = vec![GROUP.into(), own.into(), ms(idle).to_string().into()];
-        let reply = self.run(&self.scripts.sweep, vec![key], args).await?;
+        let reply = self.run(&SWEEP, vec![key], args).await?;
         let names = reply.into_iter().filter_map(|name| name.into_string());
         Ok(names.collect())
     }

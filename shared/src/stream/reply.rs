@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fred::prelude::Value;
 
 use super::StreamError;
+use crate::choice::Choice;
 
 /// The next value of a reply as text.
 pub(super) fn text(values: &mut impl Iterator<Item = Value>) -> Result<String, StreamError> {
@@ -13,6 +14,14 @@ pub(super) fn text(values: &mut impl Iterator<Item = Value>) -> Result<String, S
     value
         .into_string()
         .ok_or_else(|| StreamError::protocol("no text"))
+}
+
+/// The next value of a reply, one of a closed list.
+pub(super) fn choice<T: Choice>(
+    values: &mut impl Iterator<Item = Value>,
+) -> Result<T, StreamError> {
+    let text = text(values)?;
+    T::named(&text).ok_or_else(|| StreamError::protocol(text))
 }
 
 /// The next value of a reply, read as a number or as the id of an entry.

@@ -9,7 +9,7 @@ use fred::interfaces::{ClientLike, HashesInterface};
 use fred::prelude::Value;
 use fred::types::CustomCommand;
 
-use super::{Stream, StreamError, reply};
+use super::{SKETCH, Stream, StreamError, reply};
 use crate::counters::Step;
 use crate::keys::SketchKind;
 use crate::sketch::TopItems;
@@ -83,7 +83,7 @@ impl Stream {
         ];
         let ids = update.users.into_iter().chain(update.sessions);
         args.extend(ids.map(|id| Value::from(String::from(id))));
-        let reply = self.run(&self.scripts.sketch, keys, args).await?;
+        let reply = self.run(&SKETCH, keys, args).await?;
         reply::text(&mut reply.into_iter()).map(drop)
     }
 
@@ -133,6 +133,6 @@ impl Stream {
     }
 
     fn sketch_key(&self, kind: SketchKind, tenant: &str, step: Step, number: u64) -> String {
-        self.sketches.key(kind, step.unit(), number, tenant)
+        self.keys.sketch(kind, step.as_str(), number, tenant)
     }
 }

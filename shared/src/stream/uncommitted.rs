@@ -37,7 +37,11 @@ impl Stream {
     ) -> Result<Option<Uncommitted>, StreamError> {
         let delivered = self.last_delivered(partition).await?;
         let undelivered = self.first_after(partition, delivered).await?;
-        if let Some(oldest) = self.oldest_pending(partition).await? {
+        let oldest = match self.pending(partition).await {
+            Err(StreamError::NoGroup) => None,
+            pending => pending?.oldest,
+        };
+        if let Some(oldest) = oldest {
             let pending = self.entry(partition, oldest).await?;
             return Ok(Some(describe(oldest, pending.as_ref())));
         }
@@ -58,14 +62,6 @@ impl Stream {
         let after = format!("({id}");
         let reply: Value = answered(self.client.xrange(key, after, "+", Some(1))).await?;
         Ok(entry::parse_all(partition, reply)?.pop())
-    }
-
-    async fn oldest_pending(&self, partition: u16) -> Result<Option<EntryId>, StreamError> {
-        match self.pending(partition).await {
-            Ok(summary) => Ok(summary.oldest),
-            Err(StreamError::NoGroup) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }
 

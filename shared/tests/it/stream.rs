@@ -389,7 +389,7 @@ async fn what_cannot_be_written_is_reported_not_hidden() {
     let stream = redis.stream(1);
     let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
     let keys = redis.keys().partition(0);
-    let bucket = keys.count_bucket('s', SECOND.into());
+    let bucket = keys.count_bucket("s", SECOND.into());
     redis
         .client()
         .set::<(), _, _>(bucket, "no hash", None, None, false)
