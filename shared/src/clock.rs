@@ -9,13 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The only place that reads the system clocks. It does not drive tokio's timers: a test that
 /// needs those pauses tokio's own clock.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
-
-#[derive(Debug, Clone)]
-enum Source {
-    System,
-    Manual(Arc<Manual>),
-}
+pub struct Clock(Option<Arc<Manual>>);
 
 #[derive(Debug)]
 struct Manual {
@@ -27,12 +21,12 @@ struct Manual {
 impl Clock {
     /// Reads the clocks of the machine.
     pub const fn system() -> Self {
-        Self(Source::System)
+        Self(None)
     }
 
     /// Stands still at `ms` (Unix milliseconds) until [`advance`](Self::advance) moves it.
     pub fn manual(ms: u64) -> Self {
-        Self(Source::Manual(Arc::new(Manual {
+        Self(Some(Arc::new(Manual {
             start_ms: ms,
             start: instant_now(),
             elapsed_us: AtomicU64::new(0),
@@ -42,18 +36,16 @@ impl Clock {
     /// Wall-clock time as Unix milliseconds; may jump when the machine's clock is set.
     pub fn now_ms(&self) -> u64 {
         match &self.0 {
-            Source::System => system_ms(),
-            Source::Manual(manual) => {
-                manual.start_ms + manual.elapsed_us.load(Ordering::SeqCst) / 1_000
-            }
+            None => system_ms(),
+            Some(manual) => manual.start_ms + manual.elapsed_us.load(Ordering::SeqCst) / 1_000,
         }
     }
 
     /// Monotonic time, for measuring spans; never goes back.
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::System => instant_now(),
-            Source::Manual(manual) => {
+            None => instant_now(),
+            Some(manual) => {
                 manual.start + Duration::from_micros(manual.elapsed_us.load(Ordering::SeqCst))
             }
         }
@@ -65,8 +57,8 @@ impl Clock {
     /// On the system clock, which nobody may move.
     pub fn advance(&self, by: Duration) {
         match &self.0 {
-            Source::System => unreachable!("invariant: only a manual clock is advanced"),
-            Source::Manual(manual) => {
+            None => unreachable!("invariant: only a manual clock is advanced"),
+            Some(manual) => {
                 let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
                 manual.elapsed_us.fetch_add(by_us, Ordering::SeqCst);
             }

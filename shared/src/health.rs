@@ -113,25 +113,25 @@ impl Health {
     /// Judges the service as of now.
     pub fn readiness(&self) -> Readiness {
         let mut reasons = Vec::new();
+        let mut add = |name, reason| reasons.push(Reason { name, reason });
         if self.0.draining.load(Ordering::SeqCst) {
-            reasons.push(Reason {
-                name: "shutdown",
-                reason: "draining".to_owned(),
-            });
+            add("shutdown", "draining".to_owned());
         }
-        reasons.extend(lock(&self.0.conditions).iter().filter_map(|condition| {
-            let reason = lock(&condition.fault).clone()?;
-            Some(Reason {
-                name: condition.name,
-                reason,
-            })
-        }));
+        for condition in lock(&self.0.conditions).iter() {
+            if let Some(fault) = &*lock(&condition.fault) {
+                add(condition.name, fault.clone());
+            }
+        }
         let now_ms = self.elapsed_ms();
-        reasons.extend(
-            lock(&self.0.loops)
-                .iter()
-                .filter_map(|watched| watched.fault(now_ms)),
-        );
+        for one in lock(&self.0.loops).iter() {
+            let beaten_ms = one.beaten_ms.load(Ordering::Relaxed);
+            let age = Duration::from_millis(now_ms.saturating_sub(beaten_ms));
+            if age > one.max_age {
+                let expected = one.max_age;
+                let reason = format!("no progress for {age:?}, at most {expected:?} expected");
+                add(one.name, reason);
+            }
+        }
         Readiness {
             ready: reasons.is_empty(),
             reasons,
@@ -141,20 +141,6 @@ impl Health {
     fn elapsed_ms(&self) -> u64 {
         let elapsed = self.0.clock.now().saturating_duration_since(self.0.start);
         u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-impl LoopState {
-    fn fault(&self, now_ms: u64) -> Option<Reason> {
-        let age =
-            Duration::from_millis(now_ms.saturating_sub(self.beaten_ms.load(Ordering::Relaxed)));
-        (age > self.max_age).then(|| Reason {
-            name: self.name,
-            reason: format!(
-                "no progress for {age:?}, at most {:?} expected",
-                self.max_age
-            ),
-        })
     }
 }
 

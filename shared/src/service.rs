@@ -168,16 +168,12 @@ where
     E: RunFailure,
 {
     install_tls();
+    let name = launch.name;
     match start(launch, run) {
         Ok(code) => code,
         Err(error) => {
             // Not by tracing: it may not be there yet, and a person is waiting for the answer.
-            drop(writeln!(
-                std::io::stderr(),
-                "{}: {}",
-                launch.name,
-                Chain(&error)
-            ));
+            drop(writeln!(std::io::stderr(), "{name}: {}", Chain(&error)));
             match error {
                 StartError::Config(_) | StartError::Bind(_) => ExitCode::from(EXIT_CODE),
                 StartError::Telemetry(_) | StartError::System(_) => ExitCode::FAILURE,
@@ -195,23 +191,19 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
+    let Launch { name, version, .. } = *launch;
     let mut source = Source::load(launch.config_file.as_deref())?;
     let config = C::read(&mut source);
     let mut config = source.finish(config)?;
     if launch.check_config {
-        writeln!(
-            std::io::stdout(),
-            "{}: the configuration is good",
-            launch.name
-        )?;
+        writeln!(std::io::stdout(), "{name}: the configuration is good")?;
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init_tracing(&config.process().log);
-    let Launch { name, version, .. } = launch;
     tracing::info!(service = name, version, "starting");
     tracing::info!(target: "evp_shared::config", ?config, "configuration");
     descriptors::share(config.server().map(|server| &mut server.connections));
-    let telemetry = Telemetry::install(launch.version)?;
+    let telemetry = Telemetry::install(version)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.process().worker_threads)
         .enable_all()

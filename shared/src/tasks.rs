@@ -40,18 +40,12 @@ impl TaskError {
     /// # Errors
     /// This error again: the task panicked, or returned another.
     pub fn into_cause<E: Error + 'static>(mut self) -> Result<Box<E>, Self> {
-        match self
-            .source
-            .take()
-            .map(<dyn Error + Send + Sync>::downcast::<E>)
-        {
-            Some(Ok(cause)) => Ok(cause),
-            Some(Err(other)) => {
-                self.source = Some(other);
-                Err(self)
-            }
-            None => Err(self),
+        match self.source.take().map(|cause| cause.downcast::<E>()) {
+            Some(Ok(cause)) => return Ok(cause),
+            Some(Err(other)) => self.source = Some(other),
+            None => {}
         }
+        Err(self)
     }
 }
 
@@ -88,7 +82,17 @@ impl TaskSet {
     /// Safe: a task's end is taken from the set only when it is returned or was a success.
     pub async fn join(&mut self) -> Result<(), TaskError> {
         while let Some(ended) = self.running.join_next_with_id().await {
-            self.settle(ended)?;
+            let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+            let name = self.names.remove(&id).unwrap_or("unnamed");
+            let (how, source) = match ended {
+                Ok((_, Ok(()))) => continue,
+                Ok((_, Err(cause))) => ("failed".to_owned(), Some(cause)),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => (format!("panicked: {}", panic_message(&*panic)), None),
+                    Err(_cancelled) => continue,
+                },
+            };
+            return Err(TaskError { name, how, source });
         }
         Ok(())
     }
@@ -103,39 +107,6 @@ impl TaskSet {
         }
         self.running.abort_all();
         Ok(self.names.drain().map(|(_, name)| name).collect())
-    }
-
-    fn settle(
-        &mut self,
-        ended: Result<(Id, Result<(), Cause>), JoinError>,
-    ) -> Result<(), TaskError> {
-        match ended {
-            Ok((id, result)) => {
-                let name = self.take_name(id);
-                result.map_err(|cause| TaskError {
-                    name,
-                    how: "failed".to_owned(),
-                    source: Some(cause),
-                })
-            }
-            Err(error) if error.is_cancelled() => {
-                self.take_name(error.id());
-                Ok(())
-            }
-            Err(error) => {
-                let name = self.take_name(error.id());
-                let how = format!("panicked: {}", panic_message(error.into_panic().as_ref()));
-                Err(TaskError {
-                    name,
-                    how,
-                    source: None,
-                })
-            }
-        }
-    }
-
-    fn take_name(&mut self, id: Id) -> &'static str {
-        self.names.remove(&id).unwrap_or("unnamed")
     }
 }
 

@@ -40,15 +40,10 @@ pub struct Slot {
 pub struct Spawner {
     tracker: TaskTracker,
     cut: CancellationToken,
-    panics: Panics,
-}
-
-/// Counts and logs the panics of a pool's tasks, whose handles nobody need wait for.
-#[derive(Debug, Clone)]
-struct Panics {
+    /// What its tasks are called in metrics and logs.
     task: &'static str,
-    metric: Counter,
-    count: Arc<AtomicU64>,
+    panics: Counter,
+    panicked: Arc<AtomicU64>,
 }
 
 impl TaskPool {
@@ -60,37 +55,18 @@ impl TaskPool {
             spawner: Spawner {
                 tracker: TaskTracker::new(),
                 cut: CancellationToken::new(),
-                panics: Panics {
-                    task,
-                    metric: counter!(PANICS, "task" => task),
-                    count: Arc::default(),
-                },
+                task,
+                panics: counter!(PANICS, "task" => task),
+                panicked: Arc::default(),
             },
         }
     }
 
     /// Takes a slot if there is one.
     pub fn try_slot(&self) -> Option<Slot> {
-        let permit = Arc::clone(&self.slots).try_acquire_owned();
-        Some(self.slot_of(permit.ok()?))
-    }
-
-    /// Waits for a slot; first come, first served.
-    ///
-    /// # Cancel safety
-    /// Safe, but the place in the queue is lost.
-    pub async fn slot(&self) -> Slot {
-        #[expect(clippy::expect_used, reason = "the pool never closes its semaphore")]
-        let permit = Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .expect("invariant: never closed");
-        self.slot_of(permit)
-    }
-
-    fn slot_of(&self, permit: OwnedSemaphorePermit) -> Slot {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let spawner = self.spawner.clone();
-        Slot { permit, spawner }
+        Some(Slot { permit, spawner })
     }
 
     /// Returns the handle that starts unbounded but tracked tasks.
@@ -147,22 +123,21 @@ impl Spawner {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
         let cut = self.cut.child_token();
-        let panics = self.panics.clone();
+        let spawner = self.clone();
         let task = AssertUnwindSafe(task).catch_unwind();
         self.tracker.spawn(async move {
             match cut.run_until_cancelled_owned(task).await? {
                 Ok(result) => Some(result),
-                Err(payload) => panics.pass_on(payload),
+                Err(payload) => spawner.pass_on(payload),
             }
         })
     }
-}
 
-impl Panics {
-    /// Goes on panicking: the task's handle gives it to who waits for it.
+    /// Counts and logs a panic, whose handle nobody need wait for, and goes on panicking: the task's
+    /// handle gives it to who waits for it.
     fn pass_on(&self, payload: Box<dyn Any + Send>) -> ! {
-        self.metric.increment(1);
-        let panics = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.panics.increment(1);
+        let panics = self.panicked.fetch_add(1, Ordering::Relaxed) + 1;
         // A client may be able to make many: they show in ever fewer lines.
         if panics.is_power_of_two() {
             let message = panic_message(payload.as_ref());
@@ -195,7 +170,6 @@ mod tests {
         assert!(pool.try_slot().is_none());
         let task = slot.spawn(async { 7 });
         assert_eq!(task.await.unwrap(), Some(7));
-        drop(pool.slot().await);
         assert!(pool.try_slot().is_some());
     }
 
@@ -211,8 +185,8 @@ mod tests {
     async fn drain_waits_for_tasks_and_cuts_those_that_overstay() {
         let pool = TaskPool::new("test", 3);
         let second = Duration::from_secs(1);
-        pool.slot().await.spawn(tokio::time::sleep(second));
-        let stuck = pool.slot().await.spawn(pending::<()>());
+        drop(pool.try_slot().unwrap().spawn(tokio::time::sleep(second)));
+        let stuck = pool.try_slot().unwrap().spawn(pending::<()>());
         assert_eq!(pool.running(), 2);
         assert_eq!(pool.drain(2 * second).await, 1);
         assert_eq!(stuck.await.unwrap(), None);
