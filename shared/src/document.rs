@@ -21,7 +21,6 @@ use self::value::ValueWriter;
 use crate::event::id::CanonicalId;
 use crate::event::reject::Rejection;
 use crate::event::{Event, EventRules, key_at};
-use crate::outcome::RejectReason;
 
 /// Where the 16 bytes of `_id` begin.
 pub const ID_OFFSET: usize = 14;
@@ -40,7 +39,6 @@ const PREFIX: &[u8; PREFIX_BYTES] = b"\0\0\0\0\
     \x09timestamp\0\0\0\0\0\0\0\0\0";
 
 const STRING: u8 = 0x02;
-const INT32: u8 = 0x10;
 
 /// The accepted events of one request.
 #[derive(Debug, Default)]
@@ -204,8 +202,7 @@ impl DocumentWriter {
             }
         }
         if let Some(priority) = event.priority {
-            value::header(out, INT32, "priority");
-            out.extend_from_slice(&priority.to_le_bytes());
+            value::integer(out, "priority", priority.into());
         }
         if !kept.is_empty() {
             self.metadata_with_kept(out, event, kept)?;
@@ -227,7 +224,7 @@ impl DocumentWriter {
         kept: &[usize],
     ) -> Result<(), Rejection> {
         const FIELD: &str = "metadata";
-        let nodes = event.nodes();
+        let nodes = event.nodes;
         let metadata = event.metadata.unwrap_or_default();
         ValueWriter::check_kept_keys(nodes, kept, metadata)?;
         let start = value::begin(out, value::DOCUMENT, FIELD);
@@ -241,10 +238,6 @@ impl DocumentWriter {
         value::end(out, start);
         Ok(())
     }
-}
-
-fn too_large() -> Rejection {
-    RejectReason::EventTooLarge.into()
 }
 
 #[cfg(test)]

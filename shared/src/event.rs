@@ -51,7 +51,7 @@ impl Default for EventRules {
 
 /// One event whose top level is valid, borrowed from the tape. What lies inside `metadata` and
 /// `payload` is checked when it is written as a document.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Event<'t> {
     /// `eventType`, or its alias `type`.
     pub event_type: &'t str,
@@ -69,8 +69,8 @@ pub struct Event<'t> {
     pub metadata: Option<&'t [Node<'t>]>,
     /// The object node of `payload`, and what is in it.
     pub payload: Option<&'t [Node<'t>]>,
-    /// The whole event, which `kept` points into.
-    nodes: &'t [Node<'t>],
+    /// The nodes of the whole event, which `kept` points into.
+    pub nodes: &'t [Node<'t>],
 }
 
 crate::choices! {
@@ -111,7 +111,10 @@ impl<'t> Event<'t> {
         if !matches!(nodes.first(), Some(Node::Object { .. })) {
             return Err(RejectReason::NotAnObject.into());
         }
-        let mut event = Self::empty(nodes);
+        let mut event = Self {
+            nodes,
+            ..Self::default()
+        };
         let mut seen = [false; Field::ALL.len()];
         for (at, key, value) in members(nodes) {
             match Field::named(key) {
@@ -134,26 +137,6 @@ impl<'t> Event<'t> {
             return Err(Field::EventType.wrong(RejectReason::MissingField, message));
         }
         Ok(event)
-    }
-
-    const fn empty(nodes: &'t [Node<'t>]) -> Self {
-        Self {
-            event_type: "",
-            event_id: None,
-            user_id: None,
-            session_id: None,
-            timestamp_ms: None,
-            priority: None,
-            metadata: None,
-            payload: None,
-            nodes,
-        }
-    }
-
-    /// The nodes of the whole event.
-    #[must_use]
-    pub const fn nodes(&self) -> &'t [Node<'t>] {
-        self.nodes
     }
 
     fn set(&mut self, field: Field, value: &'t [Node<'t>], now_ms: i64) -> Result<(), Rejection> {

@@ -193,7 +193,7 @@ impl<'a> EventSink<'a> {
             .writer
             .write(documents, head, (event, kept), &self.ctx.rules)?;
         let end = u32::try_from(documents.len())
-            .map_err(|_| Rejection::whole(RejectReason::EventTooLarge))?;
+            .map_err(|_| Rejection::from(RejectReason::EventTooLarge))?;
         let type_index = self.type_index(event.event_type);
         let undated = event.timestamp_ms.is_none();
         self.request.batch.events.push(EventMark {

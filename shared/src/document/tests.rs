@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::event::UnknownFields;
 use crate::event::id::{Identity, IdentityConfig};
+use crate::outcome::RejectReason;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 

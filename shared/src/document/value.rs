@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use simd_json::{Node, StaticNode};
 
-use super::{STRING, too_large};
+use super::STRING;
 use crate::event::reject::Rejection;
 use crate::event::{EventRules, key_at, members, value_len};
 use crate::outcome::RejectReason;
@@ -38,7 +38,7 @@ impl ValueWriter {
 
     pub(super) fn check_size(&self, out: &[u8]) -> Result<(), Rejection> {
         if out.len() - self.start > self.rules.bytes_max {
-            Err(too_large())
+            Err(RejectReason::EventTooLarge.into())
         } else {
             Ok(())
         }
@@ -108,9 +108,9 @@ impl ValueWriter {
         Ok(())
     }
 
-    const fn check_depth(&self, depth: usize) -> Result<(), Rejection> {
+    fn check_depth(&self, depth: usize) -> Result<(), Rejection> {
         if depth > self.rules.depth_max {
-            return Err(Rejection::whole(RejectReason::TooDeep));
+            return Err(RejectReason::TooDeep.into());
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ fn scalar(out: &mut Vec<u8>, key: &str, value: StaticNode) -> Result<(), RejectR
     Ok(())
 }
 
-fn integer(out: &mut Vec<u8>, key: &str, value: i64) {
+pub(super) fn integer(out: &mut Vec<u8>, key: &str, value: i64) {
     if let Ok(small) = i32::try_from(value) {
         header(out, INT32, key);
         out.extend_from_slice(&small.to_le_bytes());
@@ -215,7 +215,7 @@ fn integer(out: &mut Vec<u8>, key: &str, value: i64) {
     }
 }
 
-pub(super) fn header(out: &mut Vec<u8>, tag: u8, key: &str) {
+fn header(out: &mut Vec<u8>, tag: u8, key: &str) {
     out.push(tag);
     out.extend_from_slice(key.as_bytes());
     out.push(0);

@@ -35,37 +35,31 @@ const EMBEDDED_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 const UNDATED_REGION: u64 = 0xFF << 40;
 
 /// The `_id` an event is stored under.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CanonicalId([u8; 16]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CanonicalId(Uuid);
 
 impl CanonicalId {
     /// Takes the bytes of a stored `_id`.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(Uuid::from_bytes(bytes))
     }
 
     /// The 16 bytes as stored.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        self.0.as_bytes()
     }
 
     /// Writes the hyphenated form, 36 bytes of ASCII, into `buffer` and returns it.
     pub fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
-        Uuid::from_bytes(self.0).hyphenated().encode_lower(buffer)
+        self.0.hyphenated().encode_lower(buffer)
     }
 }
 
 impl fmt::Display for CanonicalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.encode(&mut [0; 36]))
-    }
-}
-
-impl fmt::Debug for CanonicalId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CanonicalId({self})")
     }
 }
 
@@ -82,7 +76,7 @@ impl FromStr for CanonicalId {
         if uuid.get_version_num() != 8 {
             return Err(ParseIdError);
         }
-        Ok(Self(uuid.into_bytes()))
+        Ok(Self(uuid))
     }
 }
 
@@ -143,12 +137,6 @@ impl Identity {
         }
     }
 
-    /// The configuration the ids are made by.
-    #[must_use]
-    pub const fn config(&self) -> IdentityConfig {
-        self.config
-    }
-
     /// The id of an event that carries an `eventId`.
     ///
     /// `timestamp_ms` is the event's time as the client sent it, before any correction: a retry
@@ -198,28 +186,24 @@ impl Identity {
             |ms| ms & ((1 << TIME_BITS) - 1),
         );
         let free = salt << (FREE_BITS - salt_bits) | u128::from(time) << tail_bits | tail;
-        CanonicalId(with_version_8(free).to_be_bytes())
+        CanonicalId(Uuid::from_u128(with_version_8(free)))
     }
 }
 
 /// An event id made by the server: a UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MadeId([u8; 16]);
+pub struct MadeId(Uuid);
 
 impl MadeId {
     /// Makes an id from the time of the request and ten random bytes.
     #[must_use]
     pub fn new(now_ms: u64, random: &[u8; 10]) -> Self {
-        Self(
-            uuid::Builder::from_unix_timestamp_millis(now_ms, random)
-                .into_uuid()
-                .into_bytes(),
-        )
+        Self(uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid())
     }
 
     /// Writes the hyphenated form, 36 bytes of ASCII, into `buffer` and returns it.
     pub fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
-        Uuid::from_bytes(self.0).hyphenated().encode_lower(buffer)
+        self.0.hyphenated().encode_lower(buffer)
     }
 }
 

@@ -20,16 +20,6 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Builds a rejection that is about the event as a whole.
-    #[must_use]
-    pub const fn whole(code: RejectReason) -> Self {
-        Self {
-            code,
-            field: None,
-            message: Cow::Borrowed(code.message()),
-        }
-    }
-
     /// Builds a rejection that is about one of the fields EVP knows.
     #[must_use]
     pub const fn field(code: RejectReason, field: &'static str, message: &'static str) -> Self {
@@ -67,7 +57,12 @@ fn cut(text: &str) -> String {
 }
 
 impl From<RejectReason> for Rejection {
+    /// A rejection that is about the event as a whole.
     fn from(code: RejectReason) -> Self {
-        Self::whole(code)
+        Self {
+            code,
+            field: None,
+            message: Cow::Borrowed(code.message()),
+        }
     }
 }
