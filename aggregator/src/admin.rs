@@ -42,7 +42,7 @@ impl Admin {
     ) -> Self {
         let time_limit = config.query.time_limit;
         Self {
-            letters: DeadLetters::new(database.clone()).within(time_limit),
+            letters: DeadLetters::new(database.clone(), time_limit),
             stream,
             database,
             fingerprint: config.identity.fingerprint(),

@@ -80,23 +80,16 @@ pub struct Size {
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     database: Database,
-    /// What MongoDB may work on one read; it takes zero for no limit.
     read_limit: Duration,
 }
 
 impl DeadLetters {
-    /// Those in `database`.
-    pub fn new(database: Database) -> Self {
+    /// Those in `database`, where MongoDB may work on one read for `read_limit`; zero is no limit.
+    pub fn new(database: Database, read_limit: Duration) -> Self {
         Self {
             database,
-            read_limit: Duration::ZERO,
+            read_limit,
         }
-    }
-
-    /// With a limit on what MongoDB may work on one read.
-    #[must_use]
-    pub fn within(self, read_limit: Duration) -> Self {
-        Self { read_limit, ..self }
     }
 
     /// How many there are.
@@ -182,7 +175,10 @@ impl DeadLetters {
             let page = PAGE.min(limit - deleted);
             let sort = doc! { "_id": 1 };
             let found = self.read(filter.to_bson(), sort, page, false).await?;
-            let ids: Vec<Bson> = found.into_iter().filter_map(id_of).collect();
+            let ids: Vec<Bson> = found
+                .into_iter()
+                .filter_map(|mut letter| letter.remove("_id"))
+                .collect();
             if ids.is_empty() {
                 break;
             }
@@ -225,10 +221,6 @@ impl DeadLetters {
     fn collection(&self) -> Collection<Document> {
         durable(&self.database, DEAD_LETTERS)
     }
-}
-
-fn id_of(mut document: Document) -> Option<Bson> {
-    document.remove("_id")
 }
 
 /// A collection whose writes survive a fail-over once they are answered.

@@ -167,7 +167,8 @@ impl Admin {
             return Ok(untouched);
         }
         let request = Request {
-            actor: nobody(),
+            // Until credentials say who.
+            actor: Actor::here("admin API, without credentials".to_owned()),
             operation,
             filter,
             limit: LIMIT,
@@ -207,11 +208,6 @@ impl Admin {
     ) -> Result<T, QueryError> {
         answer(self.time_limit, read).await
     }
-}
-
-/// Whoever asks, until credentials say who.
-fn nobody() -> Actor {
-    Actor::here("admin API, without credentials".to_owned())
 }
 
 impl LetterHead {

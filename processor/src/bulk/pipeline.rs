@@ -88,7 +88,7 @@ impl Pipeline {
         self.room.take(&self.inserter, &letters, stored).await?;
         self.inserter.keep_dead_letters(&letters).await?;
         for letter in &letters {
-            self.metrics.dead_letters[letter.reason() as usize].increment(1);
+            self.metrics.dead_letters[letter.reason as usize].increment(1);
         }
         let now_ms = self.clock.now_ms();
         let receipts = self.inserter.write_receipts(receipts, now_ms).await?;

@@ -6,6 +6,7 @@ mod show;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{DeadLetters, Operation, Replay, Request};
@@ -28,7 +29,7 @@ pub fn main(config_file: Option<&Path>, dlq: &Dlq) -> ExitCode {
 /// # Errors
 /// MongoDB or Redis cannot be reached, or fails; repeating is harmless.
 pub async fn run(config: &ProcessorConfig, action: &Action) -> anyhow::Result<Done> {
-    let letters = DeadLetters::new(open_database(config).await?);
+    let letters = DeadLetters::new(open_database(config).await?, Duration::ZERO);
     match action {
         Action::List(list) => {
             let filter = list.which.filter();

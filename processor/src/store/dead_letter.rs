@@ -8,7 +8,7 @@
 //! (`evp_shared::dead_letters`, which is what reads them).
 
 use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{Binary, DateTime, Document, doc, oid::ObjectId};
 use evp_shared::frame::{FrameId, RawFrame};
 use evp_shared::outcome::DeadReason;
 use evp_shared::store::DEAD_LETTERS;
@@ -32,7 +32,10 @@ const TEXT_MAX: usize = 64 * 1024;
 /// One dead letter on its way into the collection.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    reason: DeadReason,
+    /// Why it is one.
+    pub reason: DeadReason,
+    /// Bytes it takes, without its few fixed fields.
+    pub bytes: u64,
     document: Document,
 }
 
@@ -64,12 +67,16 @@ impl DeadLetter {
             "eventType": short(&facts.event_type),
             "raw": binary(kept),
         };
-        Self { reason, document }
+        Self {
+            reason,
+            bytes: kept.len() as u64,
+            document,
+        }
     }
 
     /// An entry that does not decode.
     pub fn of_entry(entry: Pending, frame: &RawFrame, detail: &str) -> Self {
-        let mut raw = Document::new();
+        let (mut raw, mut bytes) = (Document::new(), 0);
         let fields = [
             ("v", &frame.version),
             ("n", &frame.events),
@@ -81,6 +88,7 @@ impl DeadLetter {
             if let Some(value) = value {
                 let kept = value.get(..RAW_FIELD_MAX).unwrap_or(value);
                 raw.insert(name, binary(kept));
+                bytes += kept.len() as u64;
             }
         }
         let partition = i32::from(entry.partition);
@@ -95,29 +103,9 @@ impl DeadLetter {
         };
         Self {
             reason: DeadReason::Undecodable,
+            bytes,
             document,
         }
-    }
-
-    /// Bytes it takes, without its few fixed fields.
-    pub fn bytes(&self) -> u64 {
-        let raw = match self.document.get("raw") {
-            Some(Bson::Binary(raw)) => raw.bytes.len(),
-            Some(Bson::Document(raw)) => raw
-                .values()
-                .map(|field| match field {
-                    Bson::Binary(field) => field.bytes.len(),
-                    _ => 0,
-                })
-                .sum(),
-            _ => 0,
-        };
-        raw as u64
-    }
-
-    /// Why it is one.
-    pub fn reason(&self) -> DeadReason {
-        self.reason
     }
 }
 
@@ -185,10 +173,10 @@ mod tests {
     #[test]
     fn an_event_is_kept_whole_unless_mongodb_would_refuse_its_dead_letter() {
         let whole = letter_of(RAW_EVENT_MAX);
-        assert_eq!(whole.bytes(), RAW_EVENT_MAX as u64);
+        assert_eq!(whole.bytes, RAW_EVENT_MAX as u64);
         assert_eq!(whole.document.get_str("detail").unwrap(), "no");
         let cut = letter_of(16 * 1024 * 1024);
-        assert_eq!(cut.bytes(), RAW_EVENT_MAX as u64);
+        assert_eq!(cut.bytes, RAW_EVENT_MAX as u64);
         assert_eq!(
             cut.document.get_str("detail").unwrap(),
             "no; kept are 15728640 of 16777216 bytes"

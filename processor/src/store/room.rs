@@ -44,7 +44,7 @@ impl Room {
     /// # Errors
     /// [`StoreFailure`].
     pub async fn measure(&self, inserter: &Inserter, now: Instant) -> Result<Size, StoreFailure> {
-        let letters = DeadLetters::new(inserter.database().clone());
+        let letters = DeadLetters::new(inserter.database().clone(), Duration::ZERO);
         let size = inserter.within(async move { letters.size().await }).await?;
         let size = size.map_err(|error| StoreFailure::DeadLetters(Box::new(error)))?;
         *self.measured.lock() = Some((now, size));
@@ -66,7 +66,7 @@ impl Room {
         }
         let more = Size {
             events: letters.len() as u64,
-            bytes: letters.iter().map(DeadLetter::bytes).sum(),
+            bytes: letters.iter().map(|letter| letter.bytes).sum(),
         };
         let known = *self.measured.lock();
         let size = match known {

@@ -91,7 +91,7 @@ async fn at_the_cap_nothing_more_is_kept_and_entries_stay_pending_until_there_is
     assert_eq!(world.dead_letters().await.len(), 1);
     assert!(world.counts().await.is_empty());
 
-    let letters = DeadLetters::new(world.mongo.database());
+    let letters = DeadLetters::new(world.mongo.database(), std::time::Duration::ZERO);
     let everything = Filter::default();
     assert_eq!(letters.purge(&everything, 10).await.unwrap(), 1);
     world.settled().await;

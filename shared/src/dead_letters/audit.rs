@@ -58,18 +58,11 @@ pub struct Request {
 impl Request {
     /// What came of it, in words.
     pub fn describe(&self, outcome: &Outcome) -> String {
-        let Self { matched, .. } = self;
-        let Outcome {
-            done,
-            appended,
-            waiting,
-            impossible,
-            ..
-        } = outcome;
+        let (matched, done) = (self.matched, outcome.done);
         match self.operation {
             Operation::Replay(_) => format!(
-                "replayed {done} of {matched} dead letters: {appended} appended, {waiting} waiting, \
-                 {impossible} impossible"
+                "replayed {done} of {matched} dead letters: {} appended, {} waiting, {} impossible",
+                outcome.appended, outcome.waiting, outcome.impossible
             ),
             Operation::Purge => format!("purged {done} of {matched} dead letters"),
         }

@@ -1,6 +1,6 @@
 //! Which dead letters are meant.
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, bson};
 
 use super::LetterId;
 use crate::outcome::DeadReason;
@@ -62,31 +62,26 @@ impl Filter {
     }
 
     pub(super) fn to_bson(&self) -> Document {
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let time = |at| Bson::from(DateTime::from_millis(ms(at)));
+        let from = ("$gte", self.from_ms.map(time));
+        let at: Document = present([from, ("$lt", self.to_ms.map(time))]).collect();
+        let (canonical, one) = match &self.id {
+            Some(Wanted::Canonical(id)) => (Some(bson::Uuid::from_bytes(*id).into()), None),
+            Some(Wanted::One(id)) => (None, Some(id.to_bson().into())),
+            None => (None, None),
+        };
+        let ids: Vec<Document> = self.ids.iter().map(LetterId::to_bson).collect();
         let mut query = self.plain("p");
-        let time = |ms: u64| DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-        let mut at = Document::new();
-        if let Some(from) = self.from_ms {
-            at.insert("$gte", time(from));
-        }
-        if let Some(to) = self.to_ms {
-            at.insert("$lt", time(to));
-        }
-        if !at.is_empty() {
-            query.insert("at", at);
-        }
-        match &self.id {
-            Some(Wanted::Canonical(id)) => {
-                query.insert("_id.id", bson::Uuid::from_bytes(*id));
-            }
-            Some(Wanted::One(id)) => {
-                query.insert("_id", id.to_bson());
-            }
-            None => {}
-        }
-        if !self.ids.is_empty() {
-            let ids: Vec<Document> = self.ids.iter().map(LetterId::to_bson).collect();
-            query.insert("$and", [doc! { "_id": { "$in": ids } }]);
-        }
+        query.extend(present([
+            ("at", (!at.is_empty()).then(|| at.into())),
+            ("_id.id", canonical),
+            ("_id", one),
+            (
+                "$and",
+                (!ids.is_empty()).then(|| bson!([{ "_id": { "$in": ids } }])),
+            ),
+        ]));
         query
     }
 

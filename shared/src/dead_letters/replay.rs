@@ -15,8 +15,7 @@ use mongodb::Collection;
 
 use self::frame::frame_of;
 use super::letter::{Kept, Letter, LetterId};
-use super::pace::Pace;
-use super::{DeadLetterError, DeadLetters, Filter, LIMIT_MAX, PAGE};
+use super::{DeadLetterError, DeadLetters, Filter, LIMIT_MAX, PAGE, pace};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::frame::{Frame, FrameId, ProducerId};
@@ -87,14 +86,14 @@ impl DeadLetters {
             taken: 0,
             outcome: Outcome::default(),
         };
-        let pace = Pace::new(replay.per_second);
+        let rate = replay.per_second;
         let begun = replay.clock.now();
         // What is refused again during this replay is left to the next one.
         let query = filter.clone().until(replay.clock.now_ms() + 1).to_bson();
         let limit = limit.min(LIMIT_MAX);
         let mut next = query.clone();
         while run.taken < limit {
-            let page = pace.at_once(PAGE).min(limit - run.taken);
+            let page = pace::at_once(rate, PAGE).min(limit - run.taken);
             let found = self.read(next, doc! { "_id": 1 }, page, true).await?;
             let Some(last) = found.last() else { break };
             next = doc! { "$and": [&query, { "_id": { "$gt": last.get("_id") } }] };
@@ -102,7 +101,7 @@ impl DeadLetters {
                 break;
             }
             let elapsed = replay.clock.now() - begun;
-            tokio::time::sleep(pace.wait(run.taken, elapsed)).await;
+            tokio::time::sleep(pace::wait(rate, run.taken, elapsed)).await;
         }
         Ok(run.outcome)
     }
