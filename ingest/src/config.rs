@@ -163,9 +163,7 @@ evp_shared::choices! {
 struct Share(f64);
 
 impl Value for Share {
-    fn kind() -> String {
-        f64::kind()
-    }
+    const KIND: &'static str = f64::KIND;
 
     fn parse(text: &str) -> Result<Self, String> {
         f64::parse(text).map(Self)

@@ -1,6 +1,6 @@
 //! The declaration of one configuration key.
 
-use super::value::Value;
+use super::value::{Value, wrong};
 
 /// One key, declared once: what it is called, what it is when nobody sets it, what it does.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +56,9 @@ impl<T: Value> Key<T> {
         }
         let (low, high) = (T::parse(lowest)?, T::parse(highest)?);
         let in_range = |value: &T| at_most(&low, value) && at_most(value, &high);
-        value.ok().filter(in_range).ok_or_else(|| {
-            format!(
-                "is {text:?}: write a {} from {lowest} to {highest}",
-                T::kind()
-            )
-        })
+        let like = || format!("a {} from {lowest} to {highest}", T::kind());
+        let value = value.ok().filter(in_range);
+        value.ok_or_else(|| wrong(text, like()))
     }
 }
 

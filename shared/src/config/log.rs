@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::Value;
+use super::value::{Value, wrong};
 
 crate::config_section! {
     /// How the service logs.
@@ -38,17 +38,11 @@ impl LogLevel {
 }
 
 impl Value for LogLevel {
-    fn kind() -> String {
-        "log filter".to_owned()
-    }
+    const KIND: &'static str = "log filter";
 
     fn parse(text: &str) -> Result<Self, String> {
-        EnvFilter::try_new(text)
-            .map(|_| Self(text.to_owned()))
-            .map_err(|_| {
-                let like =
-                    "error, warn, info, debug or trace, or a list such as info,evp_ingest=debug";
-                format!("is {text:?}: write {like}")
-            })
+        let like = "error, warn, info, debug or trace, or a list such as info,evp_ingest=debug";
+        EnvFilter::try_new(text).map_err(|_| wrong(text, like))?;
+        Ok(Self(text.to_owned()))
     }
 }

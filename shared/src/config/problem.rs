@@ -1,13 +1,13 @@
 //! What is wrong with a configuration, all of it at once.
 
-use std::error::Error;
 use std::fmt;
 
 /// Exit code for a configuration that cannot be used: `EX_USAGE` of sysexits(3).
 pub const EXIT_CODE: u8 = 64;
 
 /// One thing wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {fault}")]
 pub struct ConfigProblem {
     /// The key it is about, or the file that could not be read.
     pub key: String,
@@ -15,25 +15,14 @@ pub struct ConfigProblem {
     pub fault: String,
 }
 
-impl fmt::Display for ConfigProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.key, self.fault)
-    }
-}
-
 /// Everything that is wrong with a configuration; displayed one problem per line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblems(pub(super) Vec<ConfigProblem>);
 
 impl ConfigProblems {
     /// The problems, in the order in which the keys were read; never empty.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.0
-    }
-
-    /// The exit code of a process that cannot be configured.
-    pub const fn exit_code(&self) -> u8 {
-        EXIT_CODE
     }
 }
 
@@ -45,5 +34,3 @@ impl fmt::Display for ConfigProblems {
             .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
-
-impl Error for ConfigProblems {}

@@ -1,11 +1,11 @@
 //! `[redis]`
 
-use std::fmt;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SecretUrl, Source, Value};
+use super::value::{Value, wrong};
+use super::{SecretUrl, Source};
 
 crate::config_section! {
     /// How to reach Redis, and what is expected of it.
@@ -58,7 +58,7 @@ crate::choices! {
 }
 
 /// What all keys begin with; 1 to 64 of `a-z 0-9 : _ -`, so it can hold no hash tag of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct KeyPrefix(String);
 
 impl KeyPrefix {
@@ -68,25 +68,16 @@ impl KeyPrefix {
     }
 }
 
-impl fmt::Display for KeyPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Value for KeyPrefix {
-    fn kind() -> String {
-        "1 to 64 of `a-z0-9:_-`".to_owned()
-    }
+    const KIND: &'static str = "1 to 64 of `a-z0-9:_-`";
 
     fn parse(text: &str) -> Result<Self, String> {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b':' | b'_' | b'-');
         if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
             return Ok(Self(text.to_owned()));
         }
-        Err(format!(
-            "is {text:?}: write 1 to 64 characters of a-z, 0-9, \":\", \"_\" and \"-\""
-        ))
+        let like = r#"1 to 64 characters of a-z, 0-9, ":", "_" and "-""#;
+        Err(wrong(text, like))
     }
 }
 

@@ -49,10 +49,7 @@ impl fmt::Debug for SecretUrl {
 
 impl Value for SecretUrl {
     const SECRET: bool = true;
-
-    fn kind() -> String {
-        "URL".to_owned()
-    }
+    const KIND: &'static str = "URL";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.split_once("://") {

@@ -10,10 +10,10 @@
 /// what becomes of it.
 ///
 /// `struct Section in "name"` makes the struct and its `read`; `fn rules() -> Rules in "name"` fills
-/// a struct that is defined elsewhere. What is not a key follows in `with { field: Type = value; }`,
-/// which may use the keys by name, and the source where the head names it, as in
-/// `struct Section(source) in "name"`. `struct Section: keys(source)` makes a private `keys` instead
-/// of `read`, for a `read` that has to look at several keys.
+/// a struct that is defined elsewhere. `struct Section: keys(source) in "name"` makes a private `keys`
+/// instead of `read`, for a `read` that looks at several keys. What is not a key follows in
+/// `with { field: Type = value; }`, where a value may use the keys, and the source as the head names
+/// it.
 ///
 /// ```
 /// use evp_shared::config::{ByteSize, Source};
@@ -73,27 +73,19 @@ macro_rules! config_section {
             $($($(#[$part_meta])* $vis $part: $Part,)*)?
         }
     };
-    (@fn $vis:vis $read:ident($source:ident $(, $arg:ident: $Arg:ty)*) -> $($table:tt)*) => {
+    (
+        @fn $vis:vis $read:ident($source:ident $(, $arg:ident: $Arg:ty)*)
+            -> $Section:ident $($table:tt)*
+    ) => {
         /// Reads the keys.
-        $vis fn $read($source: &mut $crate::config::Source $(, $arg: $Arg)*)
-            -> $crate::config_section!(@first $($table)*)
-        {
-            $crate::config_section! { @read $source, $($table)* }
+        $vis fn $read($source: &mut $crate::config::Source $(, $arg: $Arg)*) -> $Section {
+            $crate::config_section! { @read $source, $Section $($table)* }
         }
     };
-    (@first $Section:ident $($rest:tt)*) => { $Section };
 
     ($(#[$meta:meta])* $vis:vis struct $Section:ident in $section:literal $($rows:tt)*) => {
         $crate::config_section! {
             $(#[$meta])* $vis struct $Section: $vis read(source) in $section $($rows)*
-        }
-    };
-    (
-        $(#[$meta:meta])*
-        $vis:vis struct $Section:ident($($args:tt)*) in $section:literal $($rows:tt)*
-    ) => {
-        $crate::config_section! {
-            $(#[$meta])* $vis struct $Section: $vis read($($args)*) in $section $($rows)*
         }
     };
     (

@@ -1,6 +1,6 @@
 //! Sizes in bytes.
 
-use super::value::{Value, with_unit};
+use super::value::{Value, with_unit, wrong};
 
 /// A number of bytes, written with a binary unit: `512KiB`, `1MiB`, `2GiB`, `100B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -20,9 +20,7 @@ impl From<ByteSize> for usize {
 }
 
 impl Value for ByteSize {
-    fn kind() -> String {
-        "size such as `512KiB`, `1MiB`".to_owned()
-    }
+    const KIND: &'static str = "size such as `512KiB`, `1MiB`";
 
     fn parse(text: &str) -> Result<Self, String> {
         let units = [
@@ -31,10 +29,9 @@ impl Value for ByteSize {
             ("MiB", 1 << 20),
             ("GiB", 1 << 30),
         ];
-        with_unit(text, &units).map(Self).ok_or_else(|| {
-            let like = "a whole number with a unit of B, KiB, MiB or GiB, such as 512KiB";
-            format!("is {text:?}: write {like}")
-        })
+        let like = "a whole number with a unit of B, KiB, MiB or GiB, such as 512KiB";
+        let bytes = with_unit(text, &units).ok_or_else(|| wrong(text, like))?;
+        Ok(Self(bytes))
     }
 }
 

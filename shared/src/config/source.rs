@@ -1,7 +1,6 @@
 //! Reads keys out of the layers, and remembers everything that was wrong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::path::Path;
 
 use config::ConfigError;
@@ -41,24 +40,13 @@ const JUDGED_BY: [(&str, &str); 2] = [("storage", "storage.indexes"), ("query", 
 const TYPO_DISTANCE_MAX: usize = 3;
 
 /// The layers below one service's configuration, and the problems found while reading them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Source {
     leaves: BTreeMap<String, Leaf>,
     port: Option<String>,
     taken: BTreeSet<String>,
     keys: Vec<AnyKey>,
     problems: Vec<ConfigProblem>,
-}
-
-/// The values may be secrets: which of them are is known only when they are read.
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("set", &self.leaves.keys())
-            .field("taken", &self.taken)
-            .field("problems", &self.problems)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Source {

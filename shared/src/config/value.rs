@@ -1,7 +1,8 @@
 //! What a configuration value may be, and how each kind is read.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +17,13 @@ pub trait Value: Sized + 'static {
     /// A list may be written as a TOML array, or separated by commas.
     const LIST: bool = false;
 
+    /// What a value looks like, for people, unless [`kind`](Self::kind) has to put it together.
+    const KIND: &'static str = "";
+
     /// What a value looks like, for people.
-    fn kind() -> String;
+    fn kind() -> String {
+        Self::KIND.to_owned()
+    }
 
     /// Reads a value.
     ///
@@ -26,14 +32,19 @@ pub trait Value: Sized + 'static {
     fn parse(text: &str) -> Result<Self, String>;
 }
 
+/// What is wrong with a text in whose place something `like` another is wanted.
+pub(super) fn wrong(text: &str, like: impl Display) -> String {
+    format!("is {text:?}: write {like}")
+}
+
 impl<C: Choice> Value for C {
     fn kind() -> String {
         names::<C>("`", " or ")
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        C::named(text)
-            .ok_or_else(|| format!("is {text:?}: write one of {}", names::<C>("\"", ", ")))
+        let like = || format!("one of {}", names::<C>("\"", ", "));
+        C::named(text).ok_or_else(|| wrong(text, like()))
     }
 }
 
@@ -45,55 +56,49 @@ fn names<C: Choice>(quote: &str, separator: &str) -> String {
     quoted.join(separator)
 }
 
-macro_rules! whole_number {
-    ($($type:ty),+) => {$(
+/// Types that are written as Rust writes them.
+macro_rules! written_as_in_rust {
+    ($($type:ty: $kind:literal, $like:expr;)+) => {$(
         impl Value for $type {
-            fn kind() -> String {
-                "whole number".to_owned()
-            }
+            const KIND: &'static str = $kind;
 
             fn parse(text: &str) -> Result<Self, String> {
-                text.parse().map_err(|_| {
-                    format!(
-                        "is {text:?}: write a whole number from {} to {}, without a unit",
-                        <$type>::MIN,
-                        <$type>::MAX,
-                    )
-                })
+                text.parse().map_err(|_| wrong(text, $like))
             }
         }
     )+};
 }
 
-whole_number!(
-    u8,
-    u16,
-    u32,
-    u64,
-    usize,
-    NonZeroU16,
-    NonZeroU32,
-    NonZeroU64,
-    NonZeroUsize
-);
+macro_rules! whole_numbers {
+    ($($type:ty),+) => {
+        written_as_in_rust! {$(
+            $type: "whole number", format_args!(
+                "a whole number from {} to {}, without a unit", <$type>::MIN, <$type>::MAX
+            );
+        )+}
+    };
+}
+
+whole_numbers! { u8, u16, u32, u64, usize, NonZeroU16, NonZeroU32, NonZeroU64 }
+
+written_as_in_rust! {
+    SocketAddr: "address such as `127.0.0.1:8080`",
+        "an IP address and a port, such as 127.0.0.1:8080";
+}
 
 impl Value for f64 {
-    fn kind() -> String {
-        "number".to_owned()
-    }
+    const KIND: &'static str = "number";
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
-            .ok()
+        let number = text.parse().ok();
+        number
             .filter(|number: &f64| number.is_finite())
-            .ok_or_else(|| format!("is {text:?}: write a number such as 0.75"))
+            .ok_or_else(|| wrong(text, "a number such as 0.75"))
     }
 }
 
 impl Value for String {
-    fn kind() -> String {
-        "text".to_owned()
-    }
+    const KIND: &'static str = "text";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
@@ -104,31 +109,15 @@ impl Value for String {
 }
 
 impl Value for PathBuf {
-    fn kind() -> String {
-        "path".to_owned()
-    }
+    const KIND: &'static str = "path";
 
     fn parse(text: &str) -> Result<Self, String> {
         String::parse(text).map(Self::from)
     }
 }
 
-impl Value for SocketAddr {
-    fn kind() -> String {
-        "address such as `127.0.0.1:8080`".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| {
-            format!("is {text:?}: write an IP address and a port, such as 127.0.0.1:8080")
-        })
-    }
-}
-
 impl Value for Duration {
-    fn kind() -> String {
-        "duration such as `250ms`, `10s`, `5m`".to_owned()
-    }
+    const KIND: &'static str = "duration such as `250ms`, `10s`, `5m`";
 
     fn parse(text: &str) -> Result<Self, String> {
         const UNITS: [(&str, u64); 6] = [
@@ -139,13 +128,9 @@ impl Value for Duration {
             ("h", 3_600_000_000),
             ("d", 86_400_000_000),
         ];
-        with_unit(text, &UNITS)
-            .map(Self::from_micros)
-            .ok_or_else(|| {
-                let like =
-                    "a whole number with a unit of us, ms, s, m, h or d, such as 250ms or 10s";
-                format!("is {text:?}: write {like}")
-            })
+        let like = "a whole number with a unit of us, ms, s, m, h or d, such as 250ms or 10s";
+        let micros = with_unit(text, &UNITS).ok_or_else(|| wrong(text, like))?;
+        Ok(Self::from_micros(micros))
     }
 }
 

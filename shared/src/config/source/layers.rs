@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::fmt;
 
 use config::{Config, ConfigError, Environment, File, FileFormat, ValueKind};
 
@@ -22,6 +23,13 @@ pub(super) struct Leaf {
     pub(super) text: String,
     pub(super) is_list: bool,
     pub(super) origin: String,
+}
+
+/// Not its text: which values are secrets is known only when they are read.
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
 }
 
 /// Lays the file and the variables over each other; keys are dotted names.
