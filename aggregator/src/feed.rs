@@ -110,16 +110,16 @@ impl Feed {
     /// Learns the frames of the kept window, once for all who come back: what one of them was shown
     /// before it left may have been appended again since.
     async fn look_back(&self) -> Result<(), StreamError> {
-        let known = |ring: &Ring| (Arc::clone(ring.looked_back()), ring.end().clone());
+        let known = |ring: &Ring| (Arc::clone(&ring.looked_back), ring.end.clone());
         let Some((looked_back, end)) = self.ring().as_ref().map(known) else {
             return Ok(());
         };
         let look = async {
             let older = reader::look_back(&self.stream, &end).await?;
             if let Some(ring) = self.ring().as_mut()
-                && Arc::ptr_eq(ring.looked_back(), &looked_back)
+                && Arc::ptr_eq(&ring.looked_back, &looked_back)
             {
-                ring.remember(older);
+                ring.seen.prepend(older);
             }
             Ok(())
         };

@@ -23,8 +23,7 @@ use crate::analytics::Analytics;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 use crate::events::Events;
-use crate::feed::reader::Reader;
-use crate::feed::{Feed, minute};
+use crate::feed::{Feed, minute, reader};
 use crate::metrics::{RequestMetrics, Route};
 use crate::openapi;
 use crate::probe::Probe;
@@ -103,7 +102,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let mut tasks = TaskSet::new();
     let shutdown = || service.shutdown.clone();
     tasks.spawn("probe", probe.run(shutdown()));
-    tasks.spawn("feed", Reader::new(Arc::clone(&feed)).run(shutdown()));
+    tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
     // Not out of the cache: what lives as long as a tick would be seen twice.
     let read_minute = async move || counters.read_last_minute().await;
     tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));

@@ -18,15 +18,6 @@ const ITEM_BYTES: usize = 1_024;
 /// claims: the documents, the rows, the texts.
 const OPENED_FACTOR: usize = 3;
 
-/// One thing the feed says.
-#[derive(Debug)]
-pub enum Item {
-    /// Events.
-    Frame(Box<FrameItem>),
-    /// Something is missing: whoever follows starts anew.
-    Torn,
-}
-
 /// A frame that was read.
 #[derive(Debug)]
 pub struct FrameItem {

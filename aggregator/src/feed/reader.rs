@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{Entry, EntryId, FollowLimits, Followed, Life, Stream, StreamError};
+use evp_shared::stream::{Entry, EntryId, FollowLimits, Followed, Stream, StreamError};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::Feed;
@@ -41,141 +41,86 @@ const READ_NOTHING: FollowLimits = FollowLimits {
 /// Partitions that are read at the same time.
 const PARTITIONS_AT_ONCE: usize = 16;
 
-/// Reads for a [`Feed`].
-#[derive(Debug)]
-pub struct Reader {
-    feed: Arc<Feed>,
-    lives: Vec<Life>,
-}
-
-/// How a round of reads ended.
-enum Round {
-    /// There may be more.
-    More,
-    /// Everything there is was read.
-    AllRead,
-}
-
-impl Reader {
-    /// Reads for `feed`.
-    pub fn new(feed: Arc<Feed>) -> Self {
-        Self {
-            feed,
-            lives: Vec::new(),
+/// Reads for `feed` until the shutdown.
+///
+/// # Errors
+/// None: what fails is tried again.
+pub async fn run(feed: Arc<Feed>, shutdown: Shutdown) -> Result<(), Infallible> {
+    let mut crowd = feed.crowd.subscribe();
+    loop {
+        rest_if_alone(&feed);
+        let somebody = crowd.wait_for(|clients| *clients > 0);
+        tokio::select! {
+            () = shutdown.triggered() => return Ok(()),
+            _ = somebody => {}
         }
-    }
-
-    /// Reads until the shutdown.
-    ///
-    /// # Errors
-    /// None: what fails is tried again.
-    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
-        let mut crowd = self.feed.crowd.subscribe();
-        loop {
-            self.rest_if_alone();
-            let somebody = crowd.wait_for(|clients| *clients > 0);
-            tokio::select! {
-                () = shutdown.triggered() => return Ok(()),
-                _ = somebody => {}
-            }
-            let pause = match Box::pin(self.round()).await {
-                Ok(Round::More) => Duration::ZERO,
-                Ok(Round::AllRead) => POLL,
-                Err(error) => {
-                    // The probe reports a Redis that is away, once.
-                    tracing::debug!(error = &error as &dyn std::error::Error, "feed not read");
-                    POLL_DURING_OUTAGE
-                }
-            };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    async fn round(&mut self) -> Result<Round, StreamError> {
-        let place = self.feed.ring().as_ref().map(|ring| ring.end().clone());
-        let Some(place) = place else {
-            let found = self.read(|_| Bound::Unbounded, READ_NOTHING).await?;
-            self.begin(&found);
-            return Ok(Round::More);
-        };
-        let found = self.read(|partition| place.from(partition), READ).await?;
-        let mut is_more = false;
-        let mut is_torn = false;
-        for (partition, found) in (0..).zip(&found) {
-            is_more |= found.may_be_more;
-            is_torn |= found.is_torn(place.from(partition))
-                || self.lives.get(usize::from(partition)) != Some(&found.life);
-        }
-        self.publish(found, is_torn);
-        Ok(if is_more { Round::More } else { Round::AllRead })
-    }
-
-    /// Begins after what is there.
-    fn begin(&mut self, found: &[Followed]) {
-        let place = self.place_after(found);
-        let limit = self.feed.buffer_bytes;
-        *self.feed.ring() = Some(Ring::new(limit, place));
-        self.feed.changed.send_replace(());
-    }
-
-    fn place_after(&mut self, found: &[Followed]) -> Place {
-        self.lives = found.iter().map(|found| found.life).collect();
-        Place::new(&self.lives, found.iter().map(|found| found.last).collect())
-    }
-
-    /// Gives up the ring when nobody watches.
-    fn rest_if_alone(&self) {
-        let mut slot = self.feed.ring();
-        // Looked at while the ring is held: whoever comes after that finds it gone, and waits.
-        if *self.feed.crowd.borrow() == 0 {
-            *slot = None;
-        }
-    }
-
-    /// Puts what was read into the ring, and wakes the clients.
-    fn publish(&mut self, found: Vec<Followed>, is_torn: bool) {
-        let feed = Arc::clone(&self.feed);
-        let torn_at = is_torn.then(|| self.place_after(&found));
-        let mut slot = feed.ring();
-        let Some(ring) = slot.as_mut() else {
-            return;
-        };
-        if let Some(place) = torn_at {
-            ring.tear(place);
-        } else {
-            let entries: Vec<Entry> = found.into_iter().flat_map(|found| found.entries).collect();
-            if entries.is_empty() {
-                return;
-            }
-            for entry in entries {
-                let (partition, id) = (entry.partition, entry.id);
-                match frame_of(entry) {
-                    Some(frame) => ring.push(frame),
-                    // Poison is the processor's to report.
-                    None => ring.skip(partition, id),
-                }
-            }
-        }
-        drop(slot);
-        feed.changed.send_replace(());
-    }
-
-    /// Reads every partition.
-    async fn read(
-        &self,
-        from: impl Fn(u16) -> Bound<EntryId>,
-        limits: FollowLimits,
-    ) -> Result<Vec<Followed>, StreamError> {
-        let stream = &self.feed.stream;
-        let reads = (0..stream.partitions()).map(|partition| {
-            let from = from(partition);
-            async move { follow(stream, partition, from, limits).await }
+        let pause = Box::pin(round(&feed)).await.unwrap_or_else(|error| {
+            // The probe reports a Redis that is away, once.
+            tracing::debug!(error = &error as &dyn std::error::Error, "feed not read");
+            POLL_DURING_OUTAGE
         });
-        stream::iter(reads)
-            .buffered(PARTITIONS_AT_ONCE)
-            .try_collect()
-            .await
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// Gives up the ring when nobody watches.
+fn rest_if_alone(feed: &Feed) {
+    let mut slot = feed.ring();
+    // Looked at while the ring is held: whoever comes after that finds it gone, and waits.
+    if *feed.crowd.borrow() == 0 {
+        *slot = None;
+    }
+}
+
+/// Begins a ring after what is there, or puts what has come since into it and wakes the clients;
+/// and says how long to wait before the next round.
+async fn round(feed: &Feed) -> Result<Duration, StreamError> {
+    let place = feed.ring().as_ref().map(|ring| ring.end.clone());
+    let found = read(feed, place.as_ref()).await?;
+    let lives: Vec<_> = found.iter().map(|found| found.life).collect();
+    let after = Place::new(&lives, found.iter().map(|found| found.last).collect());
+    let is_more = place.is_none() || found.iter().any(|found| found.may_be_more);
+    let pause = if is_more { Duration::ZERO } else { POLL };
+    let mut slot = feed.ring();
+    match (place, slot.as_mut()) {
+        (None, _) => *slot = Some(Ring::new(feed.buffer_bytes, after)),
+        (Some(place), Some(ring)) => {
+            let mut each = (0..).zip(&found);
+            if after.lives != place.lives || each.any(|(of, found)| found.is_torn(place.from(of))) {
+                ring.tear(after);
+            } else if found.iter().all(|found| found.entries.is_empty()) {
+                return Ok(pause);
+            } else {
+                let entries = found.into_iter().flat_map(|found| found.entries);
+                entries.for_each(|entry| add(ring, entry));
+            }
+        }
+        (Some(_), None) => return Ok(pause),
+    }
+    drop(slot);
+    feed.changed.send_replace(());
+    Ok(pause)
+}
+
+fn add(ring: &mut Ring, entry: Entry) {
+    let (partition, id) = (entry.partition, entry.id);
+    match frame_of(entry) {
+        Some(frame) => ring.push(frame),
+        // Poison is the processor's to report.
+        None => ring.skip(partition, id),
+    }
+}
+
+/// Reads every partition on from `place`, or only where the streams are.
+async fn read(feed: &Feed, place: Option<&Place>) -> Result<Vec<Followed>, StreamError> {
+    let reads = (0..feed.stream.partitions()).map(|partition| match place {
+        Some(place) => follow(&feed.stream, partition, place.from(partition), READ),
+        None => follow(&feed.stream, partition, Bound::Unbounded, READ_NOTHING),
+    });
+    stream::iter(reads)
+        .buffered(PARTITIONS_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// The frames of the kept window up to `end`.

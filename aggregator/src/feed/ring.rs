@@ -6,44 +6,43 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use evp_shared::frame::FrameId;
 use evp_shared::stream::EntryId;
 use tokio::sync::OnceCell;
 
-use super::item::{FrameItem, Item};
+use super::item::FrameItem;
 use super::place::Place;
 use super::seen::Seen;
 
-/// The newest items, by number.
+/// The newest items, by number: a frame, or `None` where something is missing and whoever follows
+/// starts anew.
 #[derive(Debug)]
 pub struct Ring {
-    items: VecDeque<(Arc<Item>, usize)>,
-    first: u64,
+    items: VecDeque<Option<Arc<FrameItem>>>,
+    /// The number of its first item.
+    pub first: u64,
     bytes: usize,
     limit: usize,
-    /// Events of all items that ever were in it, up to its first one.
-    events_before: u64,
-    events: u64,
+    /// Events that have left it so far.
+    pub events_gone: u64,
+    /// Events that ever were in it.
+    pub events: u64,
     /// Before its first item.
-    start: Place,
+    pub start: Place,
     /// After its last item.
-    end: Place,
-    memory: Memory,
-}
-
-/// The frames a ring knows of.
-#[derive(Debug, Default)]
-struct Memory {
-    seen: Seen,
+    pub end: Place,
+    /// The frames it knows of.
+    pub seen: Seen,
     /// Set once those from before the ring are among them.
-    looked_back: Arc<OnceCell<()>>,
+    pub looked_back: Arc<OnceCell<()>>,
 }
 
 /// What is there under a number.
 #[derive(Debug)]
 pub enum Seek {
     /// This.
-    Here(Arc<Item>),
+    Here(Arc<FrameItem>),
+    /// Something is missing: whoever follows starts anew.
+    Torn,
     /// It has left; the first that is there has this number.
     Gone(u64),
     /// It has not come yet.
@@ -58,34 +57,31 @@ impl Ring {
             first: 0,
             bytes: 0,
             limit,
-            events_before: 0,
+            events_gone: 0,
             events: 0,
             start: place.clone(),
             end: place,
-            memory: Memory::default(),
+            seen: Seen::default(),
+            looked_back: Arc::default(),
         }
     }
 
     /// Adds a frame, unless it was appended before, and lets the oldest items leave until all fit.
     pub fn push(&mut self, frame: FrameItem) {
-        if !self.memory.seen.note(frame.header.id, frame.entry) {
+        if !self.seen.note(frame.header.id, frame.entry) {
             return self.skip(frame.partition, frame.entry);
         }
         self.end.pass(frame.partition, frame.entry);
         self.events += frame.events();
-        let weight = frame.weight();
-        self.bytes += weight;
-        self.items
-            .push_back((Arc::new(Item::Frame(Box::new(frame))), weight));
+        self.bytes += frame.weight();
+        self.items.push_back(Some(Arc::new(frame)));
         // The newest one stays however large it is.
         while self.bytes > self.limit && self.items.len() > 1 {
-            if let Some((left, weight)) = self.items.pop_front() {
-                self.bytes -= weight;
-                self.first += 1;
-                if let Item::Frame(frame) = &*left {
-                    self.start.pass(frame.partition, frame.entry);
-                    self.events_before += frame.events();
-                }
+            self.first += 1;
+            if let Some(Some(left)) = self.items.pop_front() {
+                self.bytes -= left.weight();
+                self.start.pass(left.partition, left.entry);
+                self.events_gone += left.events();
             }
         }
     }
@@ -98,31 +94,16 @@ impl Ring {
         }
     }
 
-    /// Whether what lies at `entry` was appended before.
-    pub fn is_repeat(&self, frame: FrameId, entry: EntryId) -> bool {
-        self.memory.seen.is_repeat(frame, entry)
-    }
-
-    /// Whoever sets it has looked for the frames from before the ring.
-    pub fn looked_back(&self) -> &Arc<OnceCell<()>> {
-        &self.memory.looked_back
-    }
-
-    /// Takes over the frames from before the ring.
-    pub fn remember(&mut self, older: Seen) {
-        self.memory.seen.prepend(older);
-    }
-
     /// Forgets everything and says to all that something is missing before `place`, from where the
     /// feed goes on; numbers are not used again.
     pub fn tear(&mut self, place: Place) {
-        self.first = self.next();
-        self.events_before = self.events;
-        self.items = VecDeque::from([(Arc::new(Item::Torn), 0)]);
-        self.bytes = 0;
-        self.start = place.clone();
-        self.end = place;
-        self.memory = Memory::default();
+        *self = Self {
+            items: VecDeque::from([None]),
+            first: self.next(),
+            events_gone: self.events,
+            events: self.events,
+            ..Self::new(self.limit, place)
+        };
     }
 
     /// What is there under `number`.
@@ -130,38 +111,16 @@ impl Ring {
         let Some(at) = number.checked_sub(self.first) else {
             return Seek::Gone(self.first);
         };
-        let at = usize::try_from(at).ok().and_then(|at| self.items.get(at));
-        at.map_or(Seek::NotYet, |(item, _)| Seek::Here(Arc::clone(item)))
+        match self.items.get(usize::try_from(at).unwrap_or(usize::MAX)) {
+            Some(Some(frame)) => Seek::Here(Arc::clone(frame)),
+            Some(None) => Seek::Torn,
+            None => Seek::NotYet,
+        }
     }
 
     /// The number of the next item to come.
     pub fn next(&self) -> u64 {
         self.first + self.items.len() as u64
-    }
-
-    /// The number of its first item.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// Events that have left it so far.
-    pub fn events_gone(&self) -> u64 {
-        self.events_before
-    }
-
-    /// Events that ever were in it.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Before its first item.
-    pub fn start(&self) -> &Place {
-        &self.start
-    }
-
-    /// After its last item.
-    pub fn end(&self) -> &Place {
-        &self.end
     }
 }
 
@@ -201,9 +160,9 @@ mod tests {
         assert!(matches!(ring.seek(1), Seek::Gone(2)));
         assert!(matches!(ring.seek(3), Seek::Here(_)));
         assert!(matches!(ring.seek(4), Seek::NotYet));
-        assert_eq!((ring.events_gone(), ring.events()), (4, 8));
-        assert_eq!(ring.start().entry(0), entry(3));
-        assert_eq!(ring.end().entry(0), entry(5));
+        assert_eq!((ring.events_gone, ring.events), (4, 8));
+        assert_eq!(ring.start.entry(0), entry(3));
+        assert_eq!(ring.end.entry(0), entry(5));
     }
 
     #[test]
@@ -224,14 +183,11 @@ mod tests {
         let Seek::Gone(next) = ring.seek(0) else {
             panic!("still there");
         };
-        let Seek::Here(torn) = ring.seek(next) else {
-            panic!("no tear");
-        };
-        assert!(matches!(&*torn, Item::Torn));
-        assert_eq!(ring.start(), &place);
-        assert_eq!(ring.end(), &place);
+        assert!(matches!(ring.seek(next), Seek::Torn));
+        assert_eq!(ring.start, place);
+        assert_eq!(ring.end, place);
         ring.skip(0, entry(12));
-        assert_eq!(ring.end().entry(0), entry(12));
-        assert_eq!(ring.start().entry(0), entry(9));
+        assert_eq!(ring.end.entry(0), entry(12));
+        assert_eq!(ring.start.entry(0), entry(9));
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use self::behind::Behind;
 use self::message::{COMMENT, HEARTBEAT, RETRY, Reset, write};
 use super::Presence;
-use super::item::{FrameItem, Item, digest};
+use super::item::{FrameItem, digest};
 use super::minute::Minute;
 use super::place::Place;
-use super::ring::Seek;
+use super::ring::{Ring, Seek};
 use super::wanted::{Allowance, Wanted};
 
 /// Bytes after which what was written is sent, before more is looked for.
@@ -63,7 +63,7 @@ impl Subscriber {
         minute.mark_changed();
         let partitions = feed.stream.partitions();
         let mut subscriber = Self {
-            user: wanted.user().map(|user| digest(&feed.users, user)),
+            user: wanted.user.as_deref().map(|user| digest(&feed.users, user)),
             allowance: wanted.allowance(now),
             changed: feed.changed.subscribe(),
             minute,
@@ -89,16 +89,13 @@ impl Subscriber {
     /// Takes the place where the feed goes on.
     fn begin(&mut self) {
         let feed = Arc::clone(&self.presence.feed);
-        let guard = feed.ring();
-        let Some(ring) = guard.as_ref() else {
-            self.is_over = true;
-            return;
-        };
-        self.place = ring.end().clone();
-        self.way = Way::Live {
-            next: ring.next(),
-            events: ring.events(),
-        };
+        if let Some(ring) = feed.ring().as_ref() {
+            self.place = ring.end.clone();
+            self.way = Way::Live {
+                next: ring.next(),
+                events: ring.events,
+            };
+        }
     }
 
     fn resume(&mut self, place: Place) {
@@ -124,7 +121,7 @@ impl Subscriber {
     pub async fn next_chunk(&mut self) -> Option<Bytes> {
         let feed = Arc::clone(&self.presence.feed);
         loop {
-            if self.is_over || feed.shutdown.is_triggered() {
+            if self.is_over || feed.ring().is_none() || feed.shutdown.is_triggered() {
                 return None;
             }
             let now = feed.clock.now();
@@ -172,7 +169,7 @@ impl Subscriber {
         }
         if let Some(minute) = minute {
             let id = self.place.encode();
-            let text = minute.text(self.wanted.tenant());
+            let text = minute.text(&self.wanted.tenant);
             write(&mut self.out, "metrics", Some(&id), &text);
         }
     }
@@ -182,27 +179,24 @@ impl Subscriber {
         while let Way::Live { next, events } = self.way {
             let seek = {
                 let guard = feed.ring();
-                let Some(ring) = guard.as_ref() else {
-                    self.is_over = true;
-                    return;
-                };
+                let Some(ring) = guard.as_ref() else { return };
                 let seek = ring.seek(next);
                 if let Seek::Gone(first) = seek {
-                    self.dropped += ring.events_gone().saturating_sub(events);
-                    self.place.advance(ring.start());
+                    self.dropped += ring.events_gone.saturating_sub(events);
+                    self.place.advance(&ring.start);
                     self.way = Way::Live {
                         next: first,
-                        events: ring.events_gone(),
+                        events: ring.events_gone,
                     };
-                    continue;
                 }
                 seek
             };
-            let Seek::Here(item) = seek else { return };
-            match &*item {
-                Item::Torn => self.reset(Reset::Torn),
-                Item::Frame(frame) => {
-                    if !self.take(frame) {
+            match seek {
+                Seek::Gone(_) => {}
+                Seek::NotYet => return,
+                Seek::Torn => self.reset(Reset::Torn),
+                Seek::Here(frame) => {
+                    if !self.take(&frame) {
                         return;
                     }
                     self.way = Way::Live {
@@ -221,19 +215,14 @@ impl Subscriber {
         let Some(seen) = self.place.seen_of(partition, entry) else {
             return true;
         };
-        let mut likely = self.wanted.count_in(&frame.header);
-        if likely > 0
-            && let Some(ring) = feed.ring().as_ref()
-            && ring.is_repeat(frame.header.id, entry)
-        {
-            likely = 0;
-        }
-        if likely > 0 && self.user.is_none() && self.allowance.is_used_up() {
+        let is_repeat = |ring: &Ring| ring.seen.is_repeat(frame.header.id, entry);
+        let likely = self.wanted.count_in(&frame.header);
+        if likely == 0 || feed.ring().as_ref().is_some_and(is_repeat) {
+            // There is nothing in it to show.
+        } else if self.user.is_none() && self.allowance.is_used_up() {
             // Without a look inside: at full speed that is what most frames come to.
             self.dropped += self.wanted.sampled(likely.saturating_sub(u64::from(seen)));
-        } else if likely > 0
-            && let Some(opened) = frame.open(&feed.users)
-        {
+        } else if let Some(opened) = frame.open(&feed.users) {
             let rows = opened.rows();
             for (index, row) in (0_u32..).zip(rows).skip(seen as usize) {
                 if self.out.len() >= CHUNK_BYTES {

@@ -23,9 +23,11 @@ const ABSENCE_MAX: Duration = Duration::from_secs(60);
 /// What one client wants to see.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    tenant: Tenant,
+    /// Whose events.
+    pub tenant: Tenant,
     types: Vec<String>,
-    user: Option<String>,
+    /// Of which user.
+    pub user: Option<String>,
     /// Events with a lower hash are seen; no hash is as high as the highest number.
     sample: u64,
     share: f64,
@@ -53,16 +55,6 @@ impl Wanted {
             share,
             rate: u32::try_from(rate).unwrap_or(RATE_MAX).into(),
         })
-    }
-
-    /// Whose events.
-    pub fn tenant(&self) -> &Tenant {
-        &self.tenant
-    }
-
-    /// Of which user.
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
     }
 
     /// Whether events of the row `kind` of a header are wanted.

@@ -41,30 +41,26 @@ impl Subscriber {
         if let Some((partition, end)) = behind.end.take() {
             self.place.pass(partition, end);
         }
-        let Some(partition) = self.next_partition() else {
-            return;
-        };
-        self.read_window(partition).await;
+        if let Some(partition) = self.next_partition() {
+            self.read_window(partition).await;
+        }
     }
 
     /// The partition to read next; `None` when the client has changed to the ring, or starts anew.
     fn next_partition(&mut self) -> Option<u16> {
         let feed = Arc::clone(&self.presence.feed);
         let guard = feed.ring();
-        let Some(ring) = guard.as_ref() else {
-            self.is_over = true;
-            return None;
-        };
-        if self.place.lives != ring.end().lives {
+        let ring = guard.as_ref()?;
+        if self.place.lives != ring.end.lives {
             drop(guard);
             self.reset(Reset::NewLife);
             return None;
         }
-        let start = ring.start();
+        let start = &ring.start;
         if self.place.part().is_none() && self.place.is_beyond(start) {
             self.way = Way::Live {
-                next: ring.first(),
-                events: ring.events_gone(),
+                next: ring.first,
+                events: ring.events_gone,
             };
             feed.metrics.resumed.increment(1);
             return None;
