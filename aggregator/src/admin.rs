@@ -14,7 +14,6 @@ use mongodb::Database;
 use self::pipeline::PipelineState;
 use crate::cache::Cache;
 use crate::config::AggregatorConfig;
-use crate::metrics::CacheMetrics;
 
 /// Replays and purges under way at the same time.
 const OPERATIONS_AT_ONCE: usize = 2;
@@ -48,7 +47,7 @@ impl Admin {
             fingerprint: config.identity.fingerprint(),
             clock,
             time_limit,
-            state: Cache::one(config.query.cache_ttl, CacheMetrics::resolve()),
+            state: Cache::one(config.query.cache_ttl),
             operations: TaskPool::new("operation", OPERATIONS_AT_ONCE),
         }
     }

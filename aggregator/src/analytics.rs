@@ -21,7 +21,6 @@ use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
-use crate::metrics::CacheMetrics;
 
 /// How old an answer is when the next one is due.
 const FRESH: Duration = Duration::from_secs(10);
@@ -65,11 +64,10 @@ impl Analytics {
     /// Reads over `stream`.
     pub fn new(stream: Stream, clock: Clock) -> Self {
         let weigh = |answer: &Rendered| answer.body.len();
-        let metrics = CacheMetrics::resolve();
         Self {
             stream,
             clock,
-            kept: Arc::new(Cache::sized(KEPT_BYTES_MAX, weigh, STALE, metrics)),
+            kept: Arc::new(Cache::sized(KEPT_BYTES_MAX, weigh, STALE)),
             refreshes: TaskPool::new("refresh", REFRESHES),
         }
     }

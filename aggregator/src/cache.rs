@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::{Cache as Entries, CacheBuilder};
+use moka::future::Cache as Entries;
 
 use crate::error::QueryError;
 use crate::metrics::CacheMetrics;
@@ -22,21 +22,12 @@ pub struct Cache<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static>
 impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Cache<K, V> {
     /// Keeps values of up to `bytes` together, as `weigh` says, for `ttl` each: how many keys there
     /// are is up to clients.
-    pub fn sized(
-        bytes: usize,
-        weigh: fn(&V) -> usize,
-        ttl: Duration,
-        metrics: CacheMetrics,
-    ) -> Self {
+    pub fn sized(bytes: usize, weigh: fn(&V) -> usize, ttl: Duration) -> Self {
         let weigh = move |_: &K, value: &Arc<V>| u32::try_from(weigh(value)).unwrap_or(u32::MAX);
-        let cache = Entries::builder().weigher(weigh);
-        Self::of(cache.max_capacity(bytes as u64).time_to_live(ttl), metrics)
-    }
-
-    fn of(cache: CacheBuilder<K, Arc<V>, Entries<K, Arc<V>>>, metrics: CacheMetrics) -> Self {
+        let entries = Entries::builder().weigher(weigh).time_to_live(ttl);
         Self {
-            entries: cache.build(),
-            metrics,
+            entries: entries.max_capacity(bytes as u64).build(),
+            metrics: CacheMetrics::resolve(),
         }
     }
 
@@ -92,11 +83,8 @@ impl<K: Hash + Eq + Send + Sync + 'static, V: Send + Sync + 'static> Cache<K, V>
 
 impl<V: Send + Sync + 'static> Cache<(), V> {
     /// Keeps the only value there is for `ttl`.
-    pub fn one(ttl: Duration, metrics: CacheMetrics) -> Self {
-        Self::of(
-            Entries::builder().max_capacity(1).time_to_live(ttl),
-            metrics,
-        )
+    pub fn one(ttl: Duration) -> Self {
+        Self::sized(1, |_| 1, ttl)
     }
 }
 
@@ -107,7 +95,7 @@ mod tests {
     use super::*;
 
     fn cache(ttl: Duration) -> Cache<u8, usize> {
-        Cache::sized(100, |_| 10, ttl, CacheMetrics::resolve())
+        Cache::sized(100, |_| 10, ttl)
     }
 
     #[tokio::test]

@@ -19,7 +19,6 @@ use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
 use crate::counts::{ByTenant, LastMinute, Reading};
 use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
-use crate::metrics::CacheMetrics;
 
 /// Seconds of the last minute.
 pub const WINDOW_S: u64 = 60;
@@ -61,12 +60,11 @@ pub struct Counters {
 impl Counters {
     /// Reads over `stream` and keeps each answer for `ttl`.
     pub fn new(stream: Stream, clock: Clock, ttl: Duration) -> Self {
-        let metrics = CacheMetrics::resolve();
         Self {
-            last_minute: Cache::one(ttl, metrics.clone()),
-            all_time: Cache::one(ttl, metrics.clone()),
-            stored_through: Cache::one(ttl, metrics.clone()),
-            blocks: Cache::sized(BLOCK_BYTES_MAX, Block::weight, ttl, metrics),
+            last_minute: Cache::one(ttl),
+            all_time: Cache::one(ttl),
+            stored_through: Cache::one(ttl),
+            blocks: Cache::sized(BLOCK_BYTES_MAX, Block::weight, ttl),
             series_slots: Semaphore::new(SERIES_AT_ONCE),
             stream,
             clock,
@@ -86,25 +84,21 @@ impl Counters {
     /// # Errors
     /// [`QueryError::Counters`].
     pub async fn read_last_minute(&self) -> Result<Reading<LastMinute>, QueryError> {
-        self.bounded(READ_DEADLINE, async {
+        let read = async {
             let as_of_ms = self.clock.now_ms();
             let end = as_of_ms / 1_000 + 1;
             let buckets = end.saturating_sub(WINDOW_S)..end;
+            let stream = &self.stream;
             let value = self
-                .of_partitions(|partition| {
-                    let read = self
-                        .stream
-                        .count_buckets(partition, Step::Second, buckets.clone());
-                    async { Ok(LastMinute::of(&read.await?)) }
-                })
-                .try_fold(LastMinute::default(), |mut sum, part| async {
-                    sum.merge(part);
+                .of_partitions(|of| stream.count_buckets(of, Step::Second, buckets.clone()))
+                .try_fold(LastMinute::default(), |mut sum, found| async move {
+                    sum.add(&found);
                     Ok(sum)
                 })
                 .await?;
             Ok(Reading { as_of_ms, value })
-        })
-        .await
+        };
+        answer_of_redis(&self.stream, READ_DEADLINE, read).await
     }
 
     /// Counts and totals over all time.
@@ -112,7 +106,7 @@ impl Counters {
     /// # Errors
     /// [`QueryError::Counters`].
     pub async fn all_time(&self) -> Result<Arc<Reading<AllTime>>, QueryError> {
-        let read = self.bounded(READ_DEADLINE, async {
+        let read = answer_of_redis(&self.stream, READ_DEADLINE, async {
             let as_of_ms = self.clock.now_ms();
             let value = self
                 .of_partitions(|partition| async move {
@@ -159,7 +153,7 @@ impl Counters {
     }
 
     async fn block(&self, id: BlockId) -> Result<Arc<Block>, QueryError> {
-        let read = self.bounded(SERIES_DEADLINE, async {
+        let read = answer_of_redis(&self.stream, SERIES_DEADLINE, async {
             self.of_partitions(|partition| {
                 self.stream.count_buckets(partition, id.step, id.buckets())
             })
@@ -176,7 +170,7 @@ impl Counters {
     /// # Errors
     /// [`QueryError::Counters`].
     pub async fn stored_through_ms(&self) -> Result<u64, QueryError> {
-        let read = self.bounded(READ_DEADLINE, async {
+        let read = answer_of_redis(&self.stream, READ_DEADLINE, async {
             // Read first: what is accepted while the partitions are asked is not promised.
             let now_ms = self.clock.now_ms();
             self.of_partitions(|partition| self.stream.oldest_uncommitted(partition))
@@ -198,14 +192,5 @@ impl Counters {
         R: Future<Output = Result<T, StreamError>> + 'a,
     {
         stream::iter((0..self.stream.partitions()).map(read)).buffer_unordered(PARTITIONS_AT_ONCE)
-    }
-
-    /// Runs a read only while there is a connection, and not for longer than `deadline`.
-    async fn bounded<T>(
-        &self,
-        deadline: Duration,
-        read: impl Future<Output = Result<T, StreamError>>,
-    ) -> Result<T, QueryError> {
-        answer_of_redis(&self.stream, deadline, read).await
     }
 }

@@ -1,5 +1,6 @@
 //! Adding counters up, by tenant and type. Pure.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use evp_shared::counters::{OTHER_TYPE, split_field};
@@ -54,16 +55,6 @@ impl ByTenant {
         }
     }
 
-    /// Takes over the sums of another reading.
-    pub fn merge(&mut self, other: Self) {
-        for (tenant, counts) in other.0 {
-            let own = self.0.entry(tenant).or_default();
-            for (event_type, count) in counts {
-                *own.entry(event_type).or_default() += count;
-            }
-        }
-    }
-
     /// Events of `tenant` of all types.
     pub fn total(&self, tenant: &Tenant) -> i64 {
         self.of(tenant).map_or(0, |counts| counts.values().sum())
@@ -72,14 +63,14 @@ impl ByTenant {
     /// Events of `tenant` by type, most first; what is beyond `max` types comes last, as
     /// `__other__`.
     pub fn ranked(&self, tenant: &Tenant, max: usize) -> Vec<TypeCount> {
-        let Some(counts) = self.of(tenant) else {
-            return Vec::new();
-        };
-        let named = counts.iter().map(|(event_type, count)| TypeCount {
-            event_type: event_type.to_string(),
-            count: *count,
+        let counts = self.of(tenant).cloned().unwrap_or_default();
+        let counts = counts.into_iter().collect();
+        let ranked = ranked(counts, max, |count| *count, |sum, count| *sum += count);
+        let named = ranked.into_iter().map(|(event_type, count)| TypeCount {
+            event_type: event_type.into(),
+            count,
         });
-        rank(named.collect(), max)
+        named.collect()
     }
 
     fn of(&self, tenant: &Tenant) -> Option<&TypeCounts> {
@@ -98,18 +89,11 @@ pub struct LastMinute {
 
 impl LastMinute {
     /// Adds the buckets of a partition, oldest first.
-    pub(crate) fn of(buckets: &[Bucket]) -> Self {
-        let mut sum = Self::default();
-        buckets.iter().for_each(|bucket| sum.all.add(bucket));
+    pub(crate) fn add(&mut self, buckets: &[Bucket]) {
+        buckets.iter().for_each(|bucket| self.all.add(bucket));
         if let [.., bucket, _being_filled] = buckets {
-            sum.last_second.add(bucket);
+            self.last_second.add(bucket);
         }
-        sum
-    }
-
-    pub(crate) fn merge(&mut self, part: Self) {
-        self.all.merge(part.all);
-        self.last_second.merge(part.last_second);
     }
 }
 
@@ -122,22 +106,25 @@ fn add(counts: &mut TypeCounts, event_type: &str, count: i64) {
     }
 }
 
-fn rank(mut counts: Vec<TypeCount>, max: usize) -> Vec<TypeCount> {
-    let unnamed = counts.iter().position(|row| row.event_type == OTHER_TYPE);
-    let mut other = unnamed.map(|at| counts.swap_remove(at).count);
-    counts.sort_unstable_by(|one, next| {
-        let by_count = next.count.cmp(&one.count);
-        by_count.then_with(|| one.event_type.cmp(&next.event_type))
+/// The `max` types with the most events by `size`, most first; what is beyond comes last, added up
+/// as `__other__`.
+pub(crate) fn ranked<T>(
+    mut types: Vec<(Box<str>, T)>,
+    max: usize,
+    size: impl Fn(&T) -> i64,
+    add: impl Fn(&mut T, T),
+) -> Vec<(Box<str>, T)> {
+    let unnamed = types.iter().position(|(name, _)| &**name == OTHER_TYPE);
+    let other = unnamed.map(|at| types.swap_remove(at));
+    types.sort_by_cached_key(|(name, counted)| (Reverse(size(counted)), name.clone()));
+    let beyond = types.split_off(types.len().min(max));
+    let other = other.into_iter().chain(beyond).map(|(_, counted)| counted);
+    let other = other.reduce(|mut sum, counted| {
+        add(&mut sum, counted);
+        sum
     });
-    if counts.len() > max {
-        let beyond: i64 = counts.drain(max..).map(|row| row.count).sum();
-        *other.get_or_insert(0) += beyond;
-    }
-    counts.extend(other.map(|count| TypeCount {
-        event_type: OTHER_TYPE.to_owned(),
-        count,
-    }));
-    counts
+    types.extend(other.map(|sum| (OTHER_TYPE.into(), sum)));
+    types
 }
 
 #[cfg(test)]
@@ -164,9 +151,7 @@ mod tests {
         counts.add(&bucket(&[("a", "click", 2), ("b", "click", 7)]));
         counts.add(&bucket(&[("a", "click", 1), ("a", "view", 5)]));
         counts.add(&Bucket::from([("no counter".to_owned(), 9)]));
-        let mut more = ByTenant::default();
-        more.add(&bucket(&[("a", "view", 1)]));
-        counts.merge(more);
+        counts.add(&bucket(&[("a", "view", 1)]));
         let expected = [("view".to_owned(), 6), ("click".to_owned(), 3)];
         assert_eq!(ranked(&counts, "a", 10), expected);
         assert_eq!(counts.total(&Tenant::named("a")), 9);

@@ -18,6 +18,9 @@ use evp_shared::clock::Clock;
 use evp_shared::store::{DEAD_LETTERS, EVENTS};
 use mongodb::{Collection, Database};
 
+use self::plan::Catalogue;
+use crate::auth::Tenant;
+use crate::cache::Cache;
 use crate::deadline::Deadline;
 
 /// The events of all tenants; a query is of one.
@@ -25,7 +28,7 @@ use crate::deadline::Deadline;
 pub struct Events {
     events: Collection<RawDocumentBuf>,
     dead_letters: Collection<RawDocumentBuf>,
-    catalogues: catalogue::Catalogues,
+    catalogues: Cache<Tenant, Catalogue>,
     clock: Clock,
     time_limit: Duration,
 }
@@ -36,7 +39,7 @@ impl Events {
         Self {
             events: database.collection(EVENTS),
             dead_letters: database.collection(DEAD_LETTERS),
-            catalogues: catalogue::Catalogues::new(),
+            catalogues: catalogue::cache(),
             clock,
             time_limit,
         }

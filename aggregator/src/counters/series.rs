@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::block::Block;
 use crate::auth::Tenant;
+use crate::counts::ranked;
 use crate::error::bad_parameter;
 use crate::params::Params;
 use crate::time::{SPAN_HINT, parse_span_ms};
@@ -143,10 +144,7 @@ pub struct SeriesFold<'a> {
 impl<'a> SeriesFold<'a> {
     /// Sums what `request` asks for, of `tenant`.
     pub fn new(request: &'a SeriesRequest, tenant: &'a Tenant) -> Self {
-        let zeros = |event_type: &String| {
-            let event_type = event_type.clone().into_boxed_str();
-            (event_type, vec![0; request.points()])
-        };
+        let zeros = |kind: &String| (kind.as_str().into(), vec![0; request.points()]);
         Self {
             request,
             tenant,
@@ -186,7 +184,11 @@ impl<'a> SeriesFold<'a> {
         let request = self.request;
         let mut sums: Vec<_> = self.sums.into_iter().collect();
         if request.types.is_empty() {
-            sums = largest(sums);
+            let add = |sums: &mut Vec<_>, counts: Vec<_>| {
+                let both = sums.iter_mut().zip(counts);
+                both.for_each(|(sum, count)| *sum += count);
+            };
+            sums = ranked(sums, SERIES_MAX, |counts| counts.iter().sum(), add);
         } else {
             sums.sort_unstable();
         }
@@ -228,25 +230,6 @@ fn points_of<'a>(
     };
     let zeros = || vec![0; request.points()];
     Some(sums.entry(name.into()).or_insert_with(zeros))
-}
-
-type Sums = Vec<(Box<str>, Vec<i64>)>;
-
-fn largest(mut sums: Sums) -> Sums {
-    let unnamed = sums.iter().position(|(name, _)| &**name == OTHER_TYPE);
-    let mut other = unnamed.map(|at| sums.swap_remove(at).1);
-    sums.sort_by_cached_key(|(name, counts)| {
-        (std::cmp::Reverse(counts.iter().sum::<i64>()), name.clone())
-    });
-    let beyond = sums.split_off(sums.len().min(SERIES_MAX));
-    for (_, counts) in beyond {
-        let rest = other.get_or_insert_with(|| vec![0; counts.len()]);
-        for (sum, count) in rest.iter_mut().zip(counts) {
-            *sum += count;
-        }
-    }
-    sums.extend(other.map(|counts| (OTHER_TYPE.into(), counts)));
-    sums
 }
 
 #[cfg(test)]

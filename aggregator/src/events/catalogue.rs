@@ -16,22 +16,15 @@ use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::deadline::{Deadline, answer};
 use crate::error::QueryError;
-use crate::metrics::CacheMetrics;
 
 /// An event of a type nobody sent before is listed without a type filter at most this much later.
 const TTL: Duration = Duration::from_secs(1);
 /// Bytes of all catalogues; one has 200 types of 100 characters at most.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The catalogues of the tenants that ask.
-#[derive(Debug, Clone)]
-pub struct Catalogues(Cache<Tenant, Catalogue>);
-
-impl Catalogues {
-    pub(super) fn new() -> Self {
-        let metrics = CacheMetrics::resolve();
-        Self(Cache::sized(BYTES_MAX, Catalogue::weight, TTL, metrics))
-    }
+/// For the catalogues of the tenants that ask.
+pub(super) fn cache() -> Cache<Tenant, Catalogue> {
+    Cache::sized(BYTES_MAX, Catalogue::weight, TTL)
 }
 
 impl Events {
@@ -49,7 +42,7 @@ impl Events {
             };
             Ok(Catalogue { indexes, types })
         };
-        self.catalogues.0.get(tenant.clone(), read).await
+        self.catalogues.get(tenant.clone(), read).await
     }
 
     async fn indexes(&self, deadline: &Deadline) -> Result<Vec<Index>, QueryError> {
