@@ -50,6 +50,21 @@ impl Params {
         Ok(first)
     }
 
+    /// The value of a parameter that is sent at most once, as `parse` reads it.
+    ///
+    /// # Errors
+    /// It is repeated, empty, or not read: `hint` says what to send.
+    pub fn parsed<T>(
+        &self,
+        name: &str,
+        hint: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let parsed = self.single(name)?.map(parse);
+        let parsed = parsed.map(|value| value.ok_or_else(|| bad_parameter(name, hint)));
+        parsed.transpose()
+    }
+
     /// An id of an event: `userId`, `sessionId`.
     ///
     /// # Errors
@@ -93,11 +108,9 @@ impl Params {
     /// # Errors
     /// It is repeated, or no such number.
     pub fn number(&self, name: &str, default: u64, max: u64) -> Result<u64, Problem> {
-        let Some(text) = self.single(name)? else {
-            return Ok(default);
-        };
-        let number = text.parse().ok().filter(|it| (1..=max).contains(it));
-        number.ok_or_else(|| bad_parameter(name, format!("send a whole number from 1 to {max}")))
+        let hint = format!("send a whole number from 1 to {max}");
+        let parse = |text: &str| text.parse().ok().filter(|it| (1..=max).contains(it));
+        Ok(self.parsed(name, &hint, parse)?.unwrap_or(default))
     }
 
     fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 
 use crate::auth::Tenant;
 use crate::counts::ByTenant;
-use crate::error::bad_parameter;
 use crate::params::Params;
 
 /// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
@@ -33,10 +32,12 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
+    const HOUR: Self = Self::of("1h", Step::Minute, 60);
+
     /// All ranges.
     pub const ALL: [Self; 4] = [
         Self::of("15m", Step::Minute, 15),
-        Self::of("1h", Step::Minute, 60),
+        Self::HOUR,
         Self::of("24h", Step::Hour, 24),
         Self::of("7d", Step::Hour, 168),
     ];
@@ -50,10 +51,9 @@ impl TimeRange {
     /// # Errors
     /// It is none of them.
     pub fn parse(params: &Params) -> Result<Self, Problem> {
-        let name = params.single("range")?.unwrap_or("1h");
-        let mut all = Self::ALL.into_iter();
-        all.find(|range| range.name == name)
-            .ok_or_else(|| bad_parameter("range", "send 15m, 1h, 24h or 7d"))
+        let named = |name: &str| Self::ALL.into_iter().find(|range| range.name == name);
+        let range = params.parsed("range", "send 15m, 1h, 24h or 7d", named)?;
+        Ok(range.unwrap_or(Self::HOUR))
     }
 
     /// Its buckets, by number.
@@ -156,16 +156,6 @@ struct TopUser {
     error: u64,
 }
 
-impl From<TopItem> for TopUser {
-    fn from(item: TopItem) -> Self {
-        Self {
-            user_id: item.item,
-            count: item.count,
-            error: item.error,
-        }
-    }
-}
-
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Estimate {
@@ -202,6 +192,11 @@ impl AnalyticsAnswer {
             estimate,
             standard_error: UNIQUE_STANDARD_ERROR,
         };
+        let top_user = |top: TopItem| TopUser {
+            user_id: top.item,
+            count: top.count,
+            error: top.error,
+        };
         let (unique, top) = sketched.unzip();
         Self {
             range: range.name,
@@ -217,7 +212,7 @@ impl AnalyticsAnswer {
                     count: row.count,
                 })
                 .collect(),
-            top_users: top.map(|top| top.into_iter().map(TopUser::from).collect()),
+            top_users: top.map(|top| top.into_iter().map(top_user).collect()),
             unique_users: unique.map(|unique| estimate(unique.users)),
             unique_sessions: unique.map(|unique| estimate(unique.sessions)),
             over_time: OverTime {

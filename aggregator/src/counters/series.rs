@@ -42,20 +42,11 @@ impl SeriesRequest {
     /// # Errors
     /// The first parameter with a value it does not take.
     pub fn parse(params: &Params, now_ms: u64) -> Result<Self, Problem> {
-        let window_s = match params.single("window")? {
-            None => DEFAULT_WINDOW_S,
-            Some(text) => {
-                parse_span_ms(text).ok_or_else(|| bad_parameter("window", SPAN_HINT))? / 1_000
-            }
-        };
-        let step = match params.single("step")? {
-            None => finest(window_s),
-            Some("second" | "1s") => Step::Second,
-            Some("minute" | "1m") => Step::Minute,
-            Some("hour" | "1h") => Step::Hour,
-            Some(_) => return Err(bad_parameter("step", "send second, minute or hour")),
-        };
-        check(window_s, step, params.single("step")?.is_some())?;
+        let window_ms = params.parsed("window", SPAN_HINT, parse_span_ms)?;
+        let window_s = window_ms.map_or(DEFAULT_WINDOW_S, |window_ms| window_ms / 1_000);
+        let sent = params.parsed("step", "send second, minute or hour", parse_step)?;
+        let step = sent.unwrap_or_else(|| finest(window_s));
+        check(window_s, step, sent.is_some())?;
         let end = step.bucket(now_ms / 1_000) + 1;
         let points = window_s.div_ceil(step.seconds());
         Ok(Self {
@@ -71,6 +62,15 @@ impl SeriesRequest {
 
     fn start_ms(&self, bucket: u64) -> u64 {
         bucket * self.step.seconds() * 1_000
+    }
+}
+
+fn parse_step(text: &str) -> Option<Step> {
+    match text {
+        "second" | "1s" => Some(Step::Second),
+        "minute" | "1m" => Some(Step::Minute),
+        "hour" | "1h" => Some(Step::Hour),
+        _ => None,
     }
 }
 

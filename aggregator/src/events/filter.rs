@@ -63,14 +63,8 @@ impl Filter {
     /// # Errors
     /// The first parameter with a value it does not take.
     pub fn parse(tenant: Tenant, params: &Params, now_ms: u64) -> Result<Self, Problem> {
-        let instant = |name: &str| {
-            let Some(text) = params.single(name)? else {
-                return Ok(None);
-            };
-            parse_instant(text, now_ms)
-                .map(Some)
-                .ok_or_else(|| bad_parameter(name, INSTANT_HINT))
-        };
+        let instant =
+            |name: &str| params.parsed(name, INSTANT_HINT, |text| parse_instant(text, now_ms));
         let written =
             |name: &str| Ok::<_, Problem>(params.single(name)?.unwrap_or_default().to_owned());
         let window = Window {

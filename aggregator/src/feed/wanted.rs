@@ -7,7 +7,6 @@ use evp_shared::http::problem::Problem;
 
 use super::item::Row;
 use crate::auth::Tenant;
-use crate::error::bad_parameter;
 use crate::params::Params;
 
 /// Events per second a client may ask for, and gets unless it asks for less.
@@ -40,12 +39,8 @@ impl Wanted {
     /// # Errors
     /// The first parameter with a value it does not take.
     pub fn parse(tenant: Tenant, params: &Params) -> Result<Self, Problem> {
-        let share = match params.single("sample")? {
-            None => 1.0,
-            Some(text) => share(text).ok_or_else(|| {
-                bad_parameter("sample", "send a number above 0, at most 1, such as 0.1")
-            })?,
-        };
+        let hint = "send a number above 0, at most 1, such as 0.1";
+        let share = params.parsed("sample", hint, share)?.unwrap_or(1.0);
         let rate = params.number("rate", RATE_MAX.into(), RATE_MAX.into())?;
         Ok(Self {
             tenant,

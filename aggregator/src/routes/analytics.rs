@@ -1,10 +1,9 @@
 //! `GET /analytics`.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::Uri;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Uri};
 
 use crate::analytics::answer::{AnalyticsAnswer, TimeRange};
 use crate::auth::Tenant;
@@ -41,9 +40,6 @@ pub(crate) async fn analytics(
     let params = Params::parse(&uri, &["range"])?;
     let range = TimeRange::parse(&params)?;
     let answer = app.analytics.get(tenant, range).await?;
-    let mut response = Response::new(Body::from(answer.body.clone()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(CONTROL));
-    Ok(response)
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, CONTROL)];
+    Ok((headers, answer.body.clone()).into_response())
 }

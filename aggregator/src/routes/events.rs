@@ -92,15 +92,11 @@ pub(crate) async fn list(
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
     let (filter, cursor) = Cursor::of_list(tenant, &params, app.clock.now_ms())?;
-    let as_lines = wants_lines(&headers);
-    let limit = if as_lines {
-        params.number("limit", u64::MAX, EXPORT_MAX)?
-    } else {
-        params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?
-    };
-    if as_lines {
+    if wants_lines(&headers) {
+        let limit = params.number("limit", u64::MAX, EXPORT_MAX)?;
         return export::begin(&app, filter, cursor, limit).await;
     }
+    let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = app.events.page(&filter, cursor, limit).await?;
     json(&ListAnswer {
@@ -139,15 +135,8 @@ pub(crate) async fn one(
 ) -> Result<Response, QueryError> {
     let Path(id) = id.map_err(|_| bad_parameter("id", "send an id in UTF-8"))?;
     let params = Params::parse(&uri, &["timestamp"])?;
-    let timestamp_ms = match params.single("timestamp")? {
-        None => None,
-        Some(text) => Some(parse_timestamp(text).ok_or_else(|| {
-            bad_parameter(
-                "timestamp",
-                "send the timestamp of the event as it was sent",
-            )
-        })?),
-    };
+    let hint = "send the timestamp of the event as it was sent";
+    let timestamp_ms = params.parsed("timestamp", hint, parse_timestamp)?;
     let wanted = Wanted::parse(&id, timestamp_ms, &tenant, &app.identity);
     if let Some(found) = app.events.event(&wanted, &tenant).await? {
         return found_answer(&found);

@@ -11,7 +11,7 @@ use crate::auth::Tenant;
 use crate::counters::series::{SeriesAnswer, SeriesRequest};
 use crate::counters::{AllTime, WINDOW_S};
 use crate::counts::{NAMED_TYPES_MAX, TypeCount};
-use crate::error::{QueryError, bad_parameter};
+use crate::error::QueryError;
 use crate::params::Params;
 use crate::schema::problem::Reading;
 use crate::state::App;
@@ -70,16 +70,12 @@ pub(crate) async fn now(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, &["window"])?;
-    let wants_totals = match params.single("window")? {
-        None => false,
-        Some("all") => true,
-        Some(_) => return Err(bad_parameter("window", "send all or leave it out").into()),
-    };
+    let all = |window: &str| (window == "all").then_some(());
+    let all = params.parsed("window", "send all or leave it out", all)?;
     let minute = app.counters.last_minute().await?;
-    let all_time = if wants_totals {
-        Some(app.counters.all_time().await?)
-    } else {
-        None
+    let all_time = match all {
+        Some(()) => Some(app.counters.all_time().await?),
+        None => None,
     };
     let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
     json(&MetricsAnswer {
