@@ -3,6 +3,7 @@
 use bson::{Document, doc};
 use evp_shared::http::problem::Problem;
 use evp_shared::store::Index;
+use serde::{Deserialize, Serialize};
 
 use super::position::range_of;
 use crate::auth::Tenant;
@@ -32,11 +33,13 @@ pub struct Filter {
 }
 
 /// Unix ms, from the first that is in to the first that is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// [`i64::MIN`] without a bound.
+    #[serde(with = "postcard::fixint::be")]
     pub from_ms: i64,
     /// [`i64::MAX`] without a bound.
+    #[serde(with = "postcard::fixint::be")]
     pub to_ms: i64,
 }
 

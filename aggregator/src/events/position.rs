@@ -1,23 +1,24 @@
 //! Places in a list, and the part of it that lies between two of them. Pure.
 
 use bson::{Bson, DateTime, Document, doc};
+use serde::{Deserialize, Serialize};
 
 /// What a list is ordered by, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// By `timestamp`, events of the same time by `_id`.
-    Timestamp,
+    Timestamp = 0,
     /// By `_id`, which is time order but for undated ids and between salts.
-    Id,
+    Id = 1,
 }
 
 /// Which way a list is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From new to old, as lists are answered.
-    Older,
+    Older = 0,
     /// Back, from old to new.
-    Newer,
+    Newer = 1,
 }
 
 impl Direction {
@@ -38,9 +39,10 @@ impl Direction {
 }
 
 /// The place of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Its `timestamp`, Unix ms.
+    #[serde(with = "postcard::fixint::be")]
     pub timestamp_ms: i64,
     /// Its `_id`.
     pub id: [u8; 16],
