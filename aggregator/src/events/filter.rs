@@ -68,8 +68,7 @@ impl Filter {
     pub fn parse(tenant: Tenant, params: &Params, now_ms: u64) -> Result<Self, Problem> {
         let instant =
             |name: &str| params.parsed(name, INSTANT_HINT, |text| parse_instant(text, now_ms));
-        let written =
-            |name: &str| Ok::<_, Problem>(params.single(name)?.unwrap_or_default().to_owned());
+        let written = |name| Ok::<_, Problem>(params.single(name)?.unwrap_or_default().to_owned());
         let window = Window {
             from_ms: instant("from")?.unwrap_or(i64::MIN),
             to_ms: instant("to")?.unwrap_or(i64::MAX),

@@ -1,9 +1,10 @@
 //! One event by its id, wherever it has got to.
 
 use bson::raw::RawDocument;
-use bson::{Bson, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use evp_shared::event::id::{CanonicalId, Identity};
 use futures::TryStreamExt;
+use mongodb::Collection;
 
 use super::Events;
 use super::position::stored_id;
@@ -12,7 +13,7 @@ use crate::deadline::answer;
 use crate::error::QueryError;
 
 /// Dead letters of one id that are looked at: one per frame that carried it and was refused.
-const DEAD_LETTERS_MAX: i64 = 16;
+const DEAD_LETTERS_MAX: usize = 16;
 
 /// The ids an event may be stored under that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,57 +99,41 @@ impl Events {
         if ids.is_empty() {
             return Ok(None);
         }
-        if let Some(document) = self.stored(&ids, wanted, tenant).await? {
+        let ids: Vec<_> = ids.iter().map(|id| stored_id(*id.as_bytes())).collect();
+        let stored = doc! { "_id": { "$in": &ids } };
+        let stored = self.newest(&self.events, stored, ids.len()).await?;
+        let mut stored = stored.into_iter();
+        if let Some(document) = stored.find(|document| wanted.is(document, tenant)) {
             return Ok(Some(Found::Stored(document)));
         }
-        let dead = self.dead_lettered(&ids, wanted, tenant).await?;
-        Ok(dead.map(Found::DeadLettered))
-    }
-
-    async fn stored(
-        &self,
-        ids: &[CanonicalId],
-        wanted: &Wanted,
-        tenant: &Tenant,
-    ) -> Result<Option<RawDocumentBuf>, QueryError> {
-        let limit = self.deadline().left()?;
-        let ids: Vec<Bson> = ids.iter().map(|id| stored_id(*id.as_bytes())).collect();
-        let find = self
-            .events
-            .find(doc! { "_id": { "$in": ids } })
-            .max_time(limit);
-        let read = async { find.await?.try_collect().await };
-        let documents: Vec<RawDocumentBuf> = answer(limit, read).await?;
-        Ok(documents
-            .into_iter()
-            .find(|document| wanted.is(document, tenant)))
-    }
-
-    async fn dead_lettered(
-        &self,
-        ids: &[CanonicalId],
-        wanted: &Wanted,
-        tenant: &Tenant,
-    ) -> Result<Option<DeadLetter>, QueryError> {
         // A range of `_id` per id: that of a dead letter is the id and then the frame.
         let ranges = ids.iter().map(|id| {
-            let id = stored_id(*id.as_bytes());
             doc! { "_id": {
-                "$gte": { "id": id.clone(), "f": Bson::MinKey },
+                "$gte": { "id": id, "f": Bson::MinKey },
                 "$lte": { "id": id, "f": Bson::MaxKey },
             } }
         });
+        let dead = doc! { "$or": ranges.collect::<Vec<_>>() };
+        let dead = self
+            .newest(&self.dead_letters, dead, DEAD_LETTERS_MAX)
+            .await?;
+        let mut dead = dead.iter().filter_map(|letter| dead_letter(letter));
+        let dead = dead.find(|letter| wanted.is(&letter.document, tenant));
+        Ok(dead.map(Found::DeadLettered))
+    }
+
+    async fn newest(
+        &self,
+        collection: &Collection<RawDocumentBuf>,
+        filter: Document,
+        most: usize,
+    ) -> Result<Vec<RawDocumentBuf>, QueryError> {
         let limit = self.deadline().left()?;
-        let find = self
-            .dead_letters
-            .find(doc! { "$or": ranges.collect::<Vec<_>>() })
-            .sort(doc! { "_id": -1 })
-            .limit(DEAD_LETTERS_MAX)
+        let find = collection.find(filter).sort(doc! { "_id": -1 });
+        let find = find
+            .limit(i64::try_from(most).unwrap_or(i64::MAX))
             .max_time(limit);
-        let read = async { find.await?.try_collect().await };
-        let letters: Vec<RawDocumentBuf> = answer(limit, read).await?;
-        let mut found = letters.iter().filter_map(|letter| dead_letter(letter));
-        Ok(found.find(|letter| wanted.is(&letter.document, tenant)))
+        answer(limit, async { find.await?.try_collect().await }).await
     }
 }
 

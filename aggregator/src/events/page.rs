@@ -60,7 +60,8 @@ impl Events {
             }
         };
         let direction = cursor.map_or(Direction::Older, |cursor| cursor.direction);
-        let scan = Scan {
+        let begun = cursor.map(|cursor| cursor.position);
+        let mut scan = Scan {
             events: &self.events,
             plan: &plan,
             direction,
@@ -68,13 +69,18 @@ impl Events {
             limit,
             documents: Vec::new(),
             bytes: 0,
-            reached: cursor.map(|cursor| cursor.position),
+            reached: begun,
         };
-        let (mut documents, reached) = scan.run().await?;
+        let reached = match scan.read().await {
+            Ok(Part::Read) => None,
+            Ok(Part::PageFull) => scan.reached,
+            Err(QueryError::Timeout) if scan.reached != begun => scan.reached,
+            Err(error) => return Err(error),
+        };
+        let mut documents = scan.documents;
         if direction == Direction::Newer {
             documents.reverse();
         }
-        let begun = cursor.map(|cursor| cursor.position);
         let at = |document: Option<&RawDocumentBuf>| document.map(position).transpose();
         // Against the way it was read: from its first event on, or from where it began.
         let back = |edge: Option<Position>, to: Direction| {
@@ -123,19 +129,7 @@ enum Part {
     PageFull,
 }
 
-type Outcome = (Vec<RawDocumentBuf>, Option<Position>);
-
 impl Scan<'_> {
-    async fn run(mut self) -> Result<Outcome, QueryError> {
-        let began = self.reached;
-        match self.read().await {
-            Ok(Part::Read) => Ok((self.documents, None)),
-            Ok(Part::PageFull) => Ok((self.documents, self.reached)),
-            Err(QueryError::Timeout) if self.reached != began => Ok((self.documents, self.reached)),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn read(&mut self) -> Result<Part, QueryError> {
         if self.plan.residual.is_empty() {
             return self.collect(None).await;
@@ -163,7 +157,7 @@ impl Scan<'_> {
             let limit = self.deadline.left()?;
             let find = self
                 .events
-                .find_one(both([&self.plan.bounds, &piece, &Document::new()]))
+                .find_one(doc! { "$and": [&self.plan.bounds, piece] })
                 .sort(self.plan.order.sort(self.direction))
                 .hint(self.plan.hint.clone())
                 .projection(doc! { "timestamp": 1, "_id": 1 })
@@ -178,20 +172,20 @@ impl Scan<'_> {
 
     async fn collect(&mut self, until: Option<Position>) -> Result<Part, QueryError> {
         for piece in self.between(until) {
-            if self.collect_piece(&piece).await? == Part::PageFull {
+            if self.collect_piece(piece).await? == Part::PageFull {
                 return Ok(Part::PageFull);
             }
         }
         Ok(Part::Read)
     }
 
-    async fn collect_piece(&mut self, piece: &Document) -> Result<Part, QueryError> {
+    async fn collect_piece(&mut self, piece: Document) -> Result<Part, QueryError> {
         let limit = self.deadline.left()?;
         // One more than wanted tells whether there is more.
         let wanted = i64::try_from(self.limit + 1 - self.documents.len()).unwrap_or(i64::MAX);
         let find = self
             .events
-            .find(both([&self.plan.bounds, piece, &self.plan.residual]))
+            .find(doc! { "$and": [&self.plan.bounds, piece, &self.plan.residual] })
             .sort(self.plan.order.sort(self.direction))
             .hint(self.plan.hint.clone())
             .limit(wanted)
@@ -209,16 +203,6 @@ impl Scan<'_> {
             Ok::<_, QueryError>(Part::Read)
         };
         answer(limit, read).await
-    }
-}
-
-/// All of the conditions at once; they may be on the same field.
-fn both(conditions: [&Document; 3]) -> Document {
-    let conditions = conditions.into_iter().filter(|one| !one.is_empty());
-    let conditions: Vec<Document> = conditions.cloned().collect();
-    match conditions.is_empty() {
-        true => Document::new(),
-        false => doc! { "$and": conditions },
     }
 }
 
