@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::doc;
 use evp_shared::redis::{Memory, version};
 use evp_shared::stream::{PartitionState, StreamError, Totals};
+use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -108,37 +109,23 @@ impl Admin {
         stored_through: Option<u64>,
     ) -> Result<Arc<PipelineState>, QueryError> {
         let read = async {
-            let as_of = self.clock.now_ms();
-            let redis = Box::pin(self.of_redis(as_of));
+            let redis = Box::pin(self.of_redis(stored_through));
+            let redis = answer_of_redis(&self.stream, DEADLINE, redis);
             let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
-            let ((totals, partitions, redis), mongo) =
-                tokio::try_join!(answer_of_redis(&self.stream, DEADLINE, redis), async {
-                    Ok(mongo.await)
-                },)?;
+            let (state, mongo) = tokio::try_join!(redis, mongo.map(Ok))?;
             let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
             Ok(PipelineState {
-                as_of,
-                stored_through,
-                totals: PipelineTotals {
-                    appended: totals.appended_events,
-                    stored: totals.counted_events,
-                    duplicates: totals.duplicate_events,
-                    dead_lettered: totals.dead_lettered_events,
-                    backlog: totals.backlog_events(),
-                },
-                partitions,
-                redis,
                 mongodb,
                 dead_letters,
+                ..state
             })
         };
         self.state.get((), read).await
     }
 
-    async fn of_redis(
-        &self,
-        now_ms: u64,
-    ) -> Result<(Totals, Vec<Partition>, RedisState), StreamError> {
+    /// The state without what MongoDB says.
+    async fn of_redis(&self, stored_through: Option<u64>) -> Result<PipelineState, StreamError> {
+        let as_of = self.clock.now_ms();
         let stream = &self.stream;
         let look = |partition| async move {
             let state = stream.look(partition).await?;
@@ -149,18 +136,28 @@ impl Admin {
             .try_collect()
             .await?;
         let mut totals = Totals::default();
-        let mut partitions = Vec::with_capacity(found.len());
-        for (partition, state, own) in found {
-            totals.add(&own);
-            partitions.push(Partition::of(partition, state, now_ms));
-        }
+        found.iter().for_each(|(_, _, own)| totals.add(own));
+        let partition = |(number, state, _)| Partition::of(number, state, as_of);
         let memory = Memory::ask(stream.client()).await?;
-        let redis = RedisState {
-            version: version(stream.client()).await?,
-            used_memory_bytes: memory.used,
-            max_memory_bytes: memory.limit,
-        };
-        Ok((totals, partitions, redis))
+        Ok(PipelineState {
+            as_of,
+            stored_through,
+            totals: PipelineTotals {
+                appended: totals.appended_events,
+                stored: totals.counted_events,
+                duplicates: totals.duplicate_events,
+                dead_lettered: totals.dead_lettered_events,
+                backlog: totals.backlog_events(),
+            },
+            partitions: found.into_iter().map(partition).collect(),
+            redis: RedisState {
+                version: version(stream.client()).await?,
+                used_memory_bytes: memory.used,
+                max_memory_bytes: memory.limit,
+            },
+            mongodb: None,
+            dead_letters: None,
+        })
     }
 
     async fn of_mongo(&self) -> Result<(MongoState, LettersState), QueryError> {

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use crate::schema::problem::Ingesting;
+use crate::schema::problem::WithBody;
 
 /// An event to be taken.
 #[derive(Debug, ToSchema)]
@@ -97,7 +97,7 @@ pub struct RejectedEvent {
     )),
     responses(
         (status = 202, description = "Taken, as far as `rejected` does not say otherwise", body = Accepted),
-        Ingesting,
+        WithBody,
     )
 )]
 pub fn accept() {}

@@ -65,8 +65,6 @@ problems_of! {
     Reading: BAD REFUSED AWAY;
     /// Problems of routes that take a body.
     WithBody: BAD REFUSED SLOW LARGE KIND AWAY;
-    /// Problems of `POST /events`.
-    Ingesting: BAD REFUSED SLOW LARGE KIND AWAY;
 }
 
 fn problems(rows: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
