@@ -10,9 +10,11 @@ pub(crate) mod stream;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -21,9 +23,11 @@ use serde::Serialize;
 use crate::dashboard;
 use crate::error::QueryError;
 use crate::guard::guard;
+use crate::metrics::RequestMetrics;
 use crate::state::App;
 
 pub(crate) fn router(app: App) -> Router {
+    let measured = (Arc::new(RequestMetrics::resolve()), app.clock.clone());
     Router::new()
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::one))
@@ -42,7 +46,21 @@ pub(crate) fn router(app: App) -> Router {
         .method_not_allowed_fallback(async || QueryError::from(RejectReason::MethodNotAllowed))
         .layer(from_fn_with_state(Arc::clone(&app.hosts), guard))
         .layer(map_response(unframed))
+        .layer(from_fn_with_state(measured, measure))
         .with_state(app)
+}
+
+async fn measure(
+    State((metrics, clock)): State<(Arc<RequestMetrics>, Clock)>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = clock.now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    metrics.record(route, response.status(), clock.now() - began);
+    response
 }
 
 /// No page of another site may show an answer inside itself, where a click on its page would be

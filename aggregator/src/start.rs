@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response;
 use evp_shared::event::id::Identity;
 use evp_shared::http::server::{self, ServerLimits};
 use evp_shared::keys::Keys;
@@ -24,7 +22,6 @@ use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
-use crate::metrics::{RequestMetrics, Route};
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
@@ -135,18 +132,10 @@ async fn serve(
     };
     let clock = app.clock.clone();
     let router = routes::router(app);
-    let metrics = Arc::new(RequestMetrics::resolve());
-    let times = clock.clone();
     let handler = move |request: Request<_>| {
-        let (router, metrics, clock) = (router.clone(), metrics.clone(), times.clone());
+        let router = router.clone();
         async move {
-            let route = Route::of(request.uri().path());
-            let began = clock.now();
-            let response: Response<Body> = match router.oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            metrics.record(route, response.status(), clock.now() - began);
+            let Ok(response) = router.oneshot(request).await;
             response
         }
     };
