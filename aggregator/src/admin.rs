@@ -28,7 +28,8 @@ pub struct Admin {
     clock: Clock,
     time_limit: Duration,
     state: Cache<(), PipelineState>,
-    operations: TaskPool,
+    /// Replays and purges; they outlive their clients.
+    pub operations: TaskPool,
 }
 
 impl Admin {
@@ -50,11 +51,5 @@ impl Admin {
             state: Cache::one(config.query.cache_ttl),
             operations: TaskPool::new("operation", OPERATIONS_AT_ONCE),
         }
-    }
-
-    /// Waits for replays and purges whose clients have left, for at most `grace`; then cuts them,
-    /// which their audit entries show, and returns how many.
-    pub async fn drain(&self, grace: Duration) -> usize {
-        self.operations.drain(grace).await
     }
 }

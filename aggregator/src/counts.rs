@@ -106,6 +106,12 @@ fn add(counts: &mut TypeCounts, event_type: &str, count: i64) {
     }
 }
 
+/// The type of a counter's field of `tenant`; `None` for any other field.
+pub(crate) fn type_of<'f>(field: &'f str, tenant: &Tenant) -> Option<&'f str> {
+    let (of, event_type) = split_field(field)?;
+    (of == tenant.as_str()).then_some(event_type)
+}
+
 /// The `max` types with the most events by `size`, most first; what is beyond comes last, added up
 /// as `__other__`.
 pub(crate) fn ranked<T>(

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bson::oid::ObjectId;
-use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use bson::raw::{RawBsonRef, RawDocument};
 use evp_shared::event::id::CanonicalId;
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 
@@ -94,8 +94,21 @@ impl Serialize for Plain<'_> {
         match self.0 {
             RawBsonRef::Double(number) => serializer.serialize_f64(number),
             RawBsonRef::String(text) | RawBsonRef::Symbol(text) => serializer.serialize_str(text),
-            RawBsonRef::Array(items) => array(items, serializer),
-            RawBsonRef::Document(members) => document(members, serializer),
+            RawBsonRef::Array(items) => {
+                let mut sequence = serializer.serialize_seq(None)?;
+                for item in items {
+                    sequence.serialize_element(&Plain(item.map_err(S::Error::custom)?))?;
+                }
+                sequence.end()
+            }
+            RawBsonRef::Document(members) => {
+                let mut map = serializer.serialize_map(None)?;
+                for member in members {
+                    let (key, value) = member.map_err(S::Error::custom)?;
+                    map.serialize_entry(key.as_str(), &Plain(value))?;
+                }
+                map.end()
+            }
             RawBsonRef::Boolean(value) => serializer.serialize_bool(value),
             RawBsonRef::Null | RawBsonRef::Undefined => serializer.serialize_unit(),
             RawBsonRef::Int32(number) => serializer.serialize_i32(number),
@@ -114,24 +127,6 @@ impl Serialize for Plain<'_> {
             _ => serializer.serialize_str("unsupported"),
         }
     }
-}
-
-fn document<S: Serializer>(members: &RawDocument, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    for element in members {
-        let (key, value) = element.map_err(S::Error::custom)?;
-        map.serialize_entry(key.as_str(), &Plain(value))?;
-    }
-    map.end()
-}
-
-fn array<S: Serializer>(items: &RawArray, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = serializer.serialize_seq(None)?;
-    for item in items {
-        let value = item.map_err(S::Error::custom)?;
-        sequence.serialize_element(&Plain(value))?;
-    }
-    sequence.end()
 }
 
 #[cfg(test)]

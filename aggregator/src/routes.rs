@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
@@ -38,7 +38,8 @@ pub(crate) fn router(app: App) -> Router {
         .merge(admin::routes())
         .merge(dashboard::routes())
         .route("/openapi.json", get(docs::openapi))
-        .route("/docs", get(docs::to_browser))
+        // Its files name each other relative to a folder.
+        .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(docs::browse))
         .route("/docs/{*file}", get(docs::browse))
         .route("/livez", get(docs::livez))

@@ -46,10 +46,7 @@ pub enum RunError {
 
 impl RunFailure for RunError {
     fn is_for_operator(&self) -> bool {
-        match self {
-            Self::Redis(_) | Self::Mongo(_) => true,
-            Self::Listener | Self::Task(_) => false,
-        }
+        matches!(self, Self::Redis(_) | Self::Mongo(_))
     }
 }
 
@@ -146,5 +143,6 @@ async fn serve(
     let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
     let (cut, began) = tokio::join!(serving, began);
     let rest = grace.saturating_sub(clock.now() - began);
-    Left(cut + admin.drain(rest).await)
+    // Replays and purges that are cut are in their audit entries.
+    Left(cut + admin.operations.drain(rest).await)
 }

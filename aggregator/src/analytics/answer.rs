@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use evp_shared::counters::{Step, split_field};
+use evp_shared::counters::Step;
 use evp_shared::http::problem::Problem;
 use evp_shared::sketch::{TopItem, UNIQUE_STANDARD_ERROR};
 use evp_shared::stream::Bucket;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Tenant;
-use crate::counts::ByTenant;
+use crate::counts::{ByTenant, type_of};
 use crate::params::Params;
 
 /// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
@@ -86,10 +86,10 @@ impl Counted {
     pub fn add(&mut self, found: &[Bucket]) {
         for (sum, bucket) in self.over_time.iter_mut().zip(found) {
             self.by_type.add(bucket);
-            let of_tenant = bucket.iter().filter(|(field, _)| {
-                split_field(field).is_some_and(|(name, _)| name == self.tenant.as_str())
-            });
-            *sum += of_tenant.map(|(_, count)| count).sum::<i64>();
+            let own = bucket
+                .iter()
+                .filter(|(field, _)| type_of(field, &self.tenant).is_some());
+            *sum += own.map(|(_, count)| count).sum::<i64>();
         }
     }
 

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use evp_shared::counters::{OTHER_TYPE, Step, split_field};
+use evp_shared::counters::{OTHER_TYPE, Step};
 use evp_shared::http::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::block::Block;
 use crate::auth::Tenant;
-use crate::counts::ranked;
+use crate::counts::{ranked, type_of};
 use crate::error::bad_parameter;
 use crate::params::Params;
 use crate::time::{SPAN_HINT, parse_span_ms};
@@ -161,15 +161,9 @@ impl<'a> SeriesFold<'a> {
             let mut counts = counts
                 .filter(|(bucket, count)| *count != 0 && within(bucket))
                 .peekable();
-            let (Some((tenant, event_type)), Some(_)) = (split_field(field), counts.peek()) else {
-                continue;
-            };
-            if tenant != self.tenant.as_str() {
-                continue;
-            }
-            let Some(sums) = points_of(&mut self.sums, self.request, event_type) else {
-                continue;
-            };
+            let kind = type_of(field, self.tenant).filter(|_| counts.peek().is_some());
+            let sums = kind.and_then(|kind| points_of(&mut self.sums, self.request, kind));
+            let Some(sums) = sums else { continue };
             for (bucket, count) in counts {
                 let at = usize::try_from(bucket - asked.start).ok();
                 if let Some(sum) = at.and_then(|at| sums.get_mut(at)) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, doc};
-use evp_shared::store::Index;
+use evp_shared::store::{Index, code_of};
 
 use super::Events;
 use super::filter::TYPES_MAX;
@@ -21,6 +21,8 @@ use crate::error::QueryError;
 const TTL: Duration = Duration::from_secs(1);
 /// Bytes of all catalogues; one has 200 types of 100 characters at most.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+const NAMESPACE_NOT_FOUND: i32 = 26;
 
 /// For the catalogues of the tenants that ask.
 pub(super) fn cache() -> Cache<Tenant, Catalogue> {
@@ -49,9 +51,10 @@ impl Events {
         let list = self.events.list_index_names();
         let names: Vec<String> = match answer(deadline.left()?, list).await {
             Ok(names) => names,
+            // There are no events yet.
             Err(QueryError::Store {
                 source: Some(error),
-            }) if is_missing(&error) => Vec::new(),
+            }) if code_of(&error) == Some(NAMESPACE_NOT_FOUND) => Vec::new(),
             Err(error) => return Err(error),
         };
         let exists = |index: &Index| names.iter().any(|name| name == index.as_str());
@@ -74,10 +77,4 @@ impl Events {
         let types = values.iter().filter_map(Bson::as_str).map(str::to_owned);
         Ok(Some(types.collect()))
     }
-}
-
-/// Whether there are no events yet.
-fn is_missing(error: &mongodb::error::Error) -> bool {
-    const NAMESPACE_NOT_FOUND: i32 = 26;
-    evp_shared::store::code_of(error) == Some(NAMESPACE_NOT_FOUND)
 }

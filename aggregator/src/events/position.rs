@@ -22,13 +22,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    const fn sign(self) -> i32 {
-        match self {
-            Self::Older => -1,
-            Self::Newer => 1,
-        }
-    }
-
     /// The operators for what lies beyond a place, before a place, and before or at it.
     const fn operators(self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -66,7 +59,10 @@ impl Position {
 impl Order {
     /// The order as a sort document.
     pub fn sort(self, direction: Direction) -> Document {
-        let sign = direction.sign();
+        let sign = match direction {
+            Direction::Older => -1,
+            Direction::Newer => 1,
+        };
         match self {
             Self::Timestamp => doc! { "timestamp": sign, "_id": sign },
             Self::Id => doc! { "_id": sign },

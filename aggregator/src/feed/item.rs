@@ -1,6 +1,7 @@
 //! What the feed is made of: frames, opened once and only when somebody wants to see inside.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bson::raw::RawDocument;
@@ -35,14 +36,14 @@ pub struct FrameItem {
 #[derive(Debug)]
 pub struct Opened {
     frame: OpenFrame,
-    rows: Vec<Row>,
+    /// In order.
+    pub rows: Vec<Row>,
 }
 
 /// One event: where it lies, and what it is chosen by.
 #[derive(Debug)]
 pub struct Row {
-    start: usize,
-    end: usize,
+    place: Range<usize>,
     /// Position of its tenant and type in the header's counts.
     pub kind: usize,
     /// Digest of its user, 0 without one.
@@ -93,25 +94,18 @@ impl Opened {
             let kind = frame.header.counts.iter().position(|row| {
                 &*row.event_type == tags.event_type && &*row.tenant == tags.tenant
             })?;
-            let end = start + document.len();
-            let row = Row {
-                start,
-                end,
+            let place = start..start + document.len();
+            start = place.end;
+            Some(Row {
+                place,
                 kind,
                 user: tags.user_id.map_or(0, |user| digest(users, user)),
                 sample: sample(document),
                 text: OnceLock::new(),
-            };
-            start = end;
-            Some(row)
+            })
         };
         let rows = frame.iter().map(row).collect::<Option<_>>()?;
         Some(Self { frame, rows })
-    }
-
-    /// The events, in order.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
     }
 
     /// The event as JSON, written once for all who want it; `None` for no document.
@@ -119,7 +113,7 @@ impl Opened {
         if let Some(text) = row.text.get() {
             return Some(text.clone());
         }
-        let document = self.frame.documents.get(row.start..row.end)?;
+        let document = self.frame.documents.get(row.place.clone())?;
         let document = RawDocument::from_bytes(document).ok()?;
         let text = serde_json::to_vec(&EventJson::new(document)).ok()?;
         Some(row.text.get_or_init(|| text.into()).clone())

@@ -38,30 +38,21 @@ struct MinuteFrame {
 }
 
 impl Minute {
-    fn new(reading: Reading<LastMinute>) -> Self {
-        Self {
-            reading,
-            texts: Mutex::new(HashMap::new()),
-        }
-    }
-
     /// What clients of `tenant` are told, as JSON.
     pub fn text(&self, tenant: &Tenant) -> Bytes {
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = texts.get(tenant) {
-            return text.clone();
-        }
-        let LastMinute { all, last_second } = &self.reading.value;
-        let frame = MinuteFrame {
-            as_of: self.reading.as_of_ms,
-            per_second: last_second.total(tenant),
-            total_events_last_minute: all.total(tenant),
-            by_type: all.ranked(tenant, NAMED_TYPES_MAX),
-        };
-        // Numbers and texts always serialise.
-        let text = Bytes::from(serde_json::to_vec(&frame).unwrap_or_default());
-        texts.insert(tenant.clone(), text.clone());
-        text
+        let text = texts.entry(tenant.clone()).or_insert_with(|| {
+            let LastMinute { all, last_second } = &self.reading.value;
+            let frame = MinuteFrame {
+                as_of: self.reading.as_of_ms,
+                per_second: last_second.total(tenant),
+                total_events_last_minute: all.total(tenant),
+                by_type: all.ranked(tenant, NAMED_TYPES_MAX),
+            };
+            // Numbers and texts always serialise.
+            serde_json::to_vec(&frame).unwrap_or_default().into()
+        });
+        text.clone()
     }
 }
 
@@ -88,8 +79,9 @@ pub async fn run<E>(
             _ = somebody => {}
         }
         if let Ok(reading) = read().await {
-            feed.minute
-                .send_replace(Some(Arc::new(Minute::new(reading))));
+            let texts = Mutex::default();
+            let minute = Arc::new(Minute { reading, texts });
+            feed.minute.send_replace(Some(minute));
         }
         tokio::select! {
             () = shutdown.triggered() => return Ok(()),

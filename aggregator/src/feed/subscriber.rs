@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::json;
 use tokio::sync::watch;
 
 use self::behind::Behind;
@@ -113,7 +114,7 @@ impl Subscriber {
         self.presence.feed.metrics.reset.increment(1);
         self.begin();
         let id = self.place.encode();
-        let data = format!("{{\"reason\":\"{}\"}}", reason.as_str());
+        let data = json!({ "reason": reason }).to_string();
         write(&mut self.out, "reset", Some(&id), data.as_bytes());
     }
 
@@ -162,7 +163,7 @@ impl Subscriber {
     fn tell_minute(&mut self) {
         let minute = self.minute.borrow_and_update().clone();
         if self.dropped > 0 {
-            let data = format!("{{\"count\":{}}}", self.dropped);
+            let data = json!({ "count": self.dropped }).to_string();
             write(&mut self.out, "dropped", None, data.as_bytes());
             self.presence.feed.metrics.dropped.increment(self.dropped);
             self.dropped = 0;
@@ -223,7 +224,7 @@ impl Subscriber {
             // Without a look inside: at full speed that is what most frames come to.
             self.dropped += self.wanted.sampled(likely.saturating_sub(u64::from(seen)));
         } else if let Some(opened) = frame.open(&feed.users) {
-            let rows = opened.rows();
+            let rows = &opened.rows;
             for (index, row) in (0_u32..).zip(rows).skip(seen as usize) {
                 if self.out.len() >= CHUNK_BYTES {
                     self.place.pass_part(partition, entry, index);

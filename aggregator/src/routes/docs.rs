@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use evp_shared::http::admin;
 use evp_shared::outcome::RejectReason;
 use http::Uri;
@@ -49,11 +49,6 @@ pub(super) async fn browse(path: Option<Path<String>>) -> Result<Response, Query
         Ok(Some(found)) => Ok(file(&found.content_type, found.bytes.into_owned())),
         Ok(None) | Err(_) => Err(RejectReason::NotFound.into()),
     }
-}
-
-/// Its files name each other relative to a folder.
-pub(super) async fn to_browser() -> Response {
-    Redirect::permanent("/docs/").into_response()
 }
 
 fn file(kind: &str, content: impl Into<Body>) -> Response {

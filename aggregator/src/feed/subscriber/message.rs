@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use serde::Serialize;
 
 /// Longest silence: a proxy closes what is silent for long, and a client gone is noticed by
 /// writing to it.
@@ -15,7 +16,8 @@ pub(super) const COMMENT: &[u8] = b":\n\n";
 pub(super) const RETRY: &str = "retry: 2000\n\n";
 
 /// Why a client has to start anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Reset {
     /// Its id is none of this feed's.
     UnknownId,
@@ -25,17 +27,6 @@ pub(super) enum Reset {
     NewLife,
     /// The aggregator could not follow.
     Torn,
-}
-
-impl Reset {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownId => "unknown_id",
-            Self::LeftWindow => "left_window",
-            Self::NewLife => "new_life",
-            Self::Torn => "torn",
-        }
-    }
 }
 
 /// Writes one event of the stream; JSON has no line breaks.
