@@ -1,20 +1,22 @@
 //! The dashboard: pages and files that are part of the binary.
 //!
-//! `make dashboard` builds them into `dashboard/dist` and `build.rs` embeds what is there. A binary
+//! `make dashboard` builds them into `dashboard/dist`, and what is there is embedded. A binary
 //! built without them serves a page that says so. Files with a hash in their name never change;
 //! everything else is asked for again each time, by its `ETag`.
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evp_shared::outcome::RejectReason;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use rust_embed::Embed;
 
 use crate::error::QueryError;
 use crate::state::App;
@@ -24,19 +26,15 @@ const SCREENS: [&str; 6] = ["/", "/live", "/browse", "/pipeline", "/start", "/de
 const PAGE: &str = "/index.html";
 /// Vite puts a hash of the content into the names of these.
 const HASHED: &str = "/assets/";
+/// Codings of files and how the names of packed ones end, the smallest first.
+const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 const UNBUILT: &str = include_str!("dashboard/unbuilt.html");
 
-include!(concat!(env!("OUT_DIR"), "/assets.rs"));
-
-/// A file, as it is and as browsers prefer it.
-#[derive(Debug)]
-struct Asset {
-    path: &'static str,
-    etag: &'static str,
-    plain: &'static [u8],
-    brotli: Option<&'static [u8]>,
-    gzip: Option<&'static [u8]>,
-}
+/// What was built: files as they are and, beside them, as browsers prefer them.
+#[derive(Embed)]
+#[folder = "dashboard/dist"]
+#[allow_missing = true]
+struct Dist;
 
 pub(crate) fn routes() -> Router<App> {
     let router = SCREENS
@@ -48,31 +46,27 @@ pub(crate) fn routes() -> Router<App> {
         .route("/theme.js", get(file))
 }
 
-async fn page(State(app): State<App>, headers: HeaderMap) -> Result<Response, QueryError> {
-    let mut response = match find(ASSETS, PAGE) {
-        Some(asset) => asset.answer(&headers),
-        None => unbuilt(),
-    };
+async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
+    let mut response = answer::<Dist>(PAGE, &headers).unwrap_or_else(unbuilt);
     response
         .headers_mut()
         .insert(CONTENT_SECURITY_POLICY, content_policy(&app.ingest_url));
-    Ok(response)
+    response
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, QueryError> {
-    let asset = find(ASSETS, uri.path()).ok_or(RejectReason::NotFound)?;
-    Ok(asset.answer(&headers))
-}
-
-fn find(assets: &'static [Asset], path: &str) -> Option<&'static Asset> {
-    assets.iter().find(|asset| asset.path == path)
+    let is_packed = |path: &str| ENCODINGS.iter().any(|(_, suffix)| path.ends_with(suffix));
+    let path = Some(uri.path()).filter(|path| !is_packed(path));
+    let found = path.and_then(|path| answer::<Dist>(path, &headers));
+    found.ok_or_else(|| RejectReason::NotFound.into())
 }
 
 fn unbuilt() -> Response {
-    let mut response = Response::new(Body::from(UNBUILT));
-    set(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
-    set(&mut response, CACHE_CONTROL, "no-cache");
-    response
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, UNBUILT).into_response()
 }
 
 /// Nothing but our own files, and requests to nobody but us and ingest: what an event contains is
@@ -93,112 +87,73 @@ fn content_policy(ingest_url: &str) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-impl Asset {
-    fn answer(&self, headers: &HeaderMap) -> Response {
-        let (encoding, bytes) = self.encoded(headers);
-        let is_known = headers
-            .get_all(IF_NONE_MATCH)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|tag| tag.trim().trim_start_matches("W/") == self.etag)
-            });
-        let mut response = Response::new(Body::empty());
-        if is_known {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else {
-            *response.body_mut() = Body::from(bytes);
-            if let Some(encoding) = encoding {
-                set(&mut response, CONTENT_ENCODING, encoding);
-            }
-        }
-        set(&mut response, CONTENT_TYPE, self.content_type());
-        set(&mut response, ETAG, self.etag);
-        set(&mut response, VARY, "accept-encoding");
-        set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
-        set(&mut response, REFERRER_POLICY, "no-referrer");
-        set(&mut response, CACHE_CONTROL, self.cache_control());
-        response
+/// The file at `path`; `None` where there is none.
+fn answer<E: Embed>(path: &str, asked: &HeaderMap) -> Option<Response> {
+    let file = |suffix: &str| E::get(&format!("{}{suffix}", path.trim_start_matches('/')));
+    let plain = file("")?;
+    let hash = plain.metadata.sha256_hash();
+    let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash));
+    let kind = plain.metadata.mimetype();
+    let charset = if kind.starts_with("text/") {
+        "; charset=utf-8"
+    } else {
+        ""
+    };
+    let cache = if path.starts_with(HASHED) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let headers = [
+        (CONTENT_TYPE, &*format!("{kind}{charset}")),
+        (ETAG, &etag),
+        (VARY, "accept-encoding"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, cache),
+    ];
+    let mut known = texts(asked, &IF_NONE_MATCH).flat_map(|tags| tags.split(','));
+    if known.any(|tag| tag.trim().trim_start_matches("W/") == etag) {
+        return Some((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-
-    fn encoded(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
-        match (self.brotli, self.gzip) {
-            (Some(bytes), _) if accepts(headers, "br") => (Some("br"), bytes),
-            (_, Some(bytes)) if accepts(headers, "gzip") => (Some("gzip"), bytes),
-            _ => (None, self.plain),
-        }
-    }
-
-    fn cache_control(&self) -> &'static str {
-        if self.path.starts_with(HASHED) {
-            "public, max-age=31536000, immutable"
-        } else {
-            "no-cache"
-        }
-    }
-
-    fn content_type(&self) -> &'static str {
-        let extension = self.path.rsplit_once('.').map(|(_, extension)| extension);
-        match extension {
-            Some("html") => "text/html; charset=utf-8",
-            Some("js") => "text/javascript; charset=utf-8",
-            Some("css") => "text/css; charset=utf-8",
-            Some("svg") => "image/svg+xml",
-            Some("json") => "application/json",
-            _ => "application/octet-stream",
-        }
-    }
+    let mut accepted = ENCODINGS
+        .iter()
+        .filter(|(coding, _)| accepts(asked, coding));
+    let packed = accepted.find_map(|(coding, suffix)| Some((*coding, file(suffix)?)));
+    let (coding, packed) = packed.unzip();
+    let coding = coding.map(|coding| [(CONTENT_ENCODING, coding)]);
+    Some((headers, coding, packed.unwrap_or(plain).data).into_response())
 }
 
-fn set(response: &mut Response, name: HeaderName, value: &'static str) {
-    response
-        .headers_mut()
-        .insert(name, HeaderValue::from_static(value));
+fn texts<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let values = headers.get_all(name).into_iter();
+    values.filter_map(|value| value.to_str().ok())
 }
 
 /// Whether `Accept-Encoding` names the coding, and not with a weight of 0.
 fn accepts(headers: &HeaderMap, coding: &str) -> bool {
-    headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|part| {
-            let (name, weight) = part.split_once(';').unwrap_or((part, "q=1"));
-            let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
-            name.trim().eq_ignore_ascii_case(coding) && !matches!(weight, Some(Ok(0.0)))
-        })
+    let mut codings = texts(headers, &ACCEPT_ENCODING).flat_map(|value| value.split(','));
+    codings.any(|part| {
+        let (name, weight) = part.split_once(';').unwrap_or((part, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case(coding) && !matches!(weight, Some(Ok(0.0)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static EXAMPLES: &[Asset] = &[
-        Asset {
-            path: "/assets/a-1f.js",
-            etag: "\"1\"",
-            plain: b"plain",
-            brotli: Some(b"br"),
-            gzip: Some(b"gz"),
-        },
-        Asset {
-            path: PAGE,
-            etag: "\"2\"",
-            plain: b"page",
-            brotli: None,
-            gzip: None,
-        },
-    ];
+    #[derive(Embed)]
+    #[folder = "src/dashboard/example"]
+    struct Example;
 
-    fn asked(path: &str, headers: &[(HeaderName, &'static str)]) -> Response {
+    fn asked(path: &str, headers: &[(HeaderName, &str)]) -> Response {
         let headers = headers
             .iter()
-            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
             .collect();
-        find(EXAMPLES, path).unwrap().answer(&headers)
+        answer::<Example>(path, &headers).unwrap()
     }
 
     #[test]
@@ -227,8 +182,12 @@ mod tests {
         let cache = response.headers()[CACHE_CONTROL].to_str().unwrap();
         assert!(cache.ends_with("immutable"), "{cache}");
         assert_eq!(asked(PAGE, &[]).headers()[CACHE_CONTROL], "no-cache");
-        let known = asked(PAGE, &[(IF_NONE_MATCH, "\"x\", W/\"2\"")]);
+        let page = asked(PAGE, &[]);
+        let known = format!("\"x\", W/{}", page.headers()[ETAG].to_str().unwrap());
+        let known = asked(PAGE, &[(IF_NONE_MATCH, &known)]);
         assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(known.headers(), page.headers());
+        assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
         assert_eq!(asked(PAGE, &[(IF_NONE_MATCH, "\"x\"")]).status(), 200);
     }
 
