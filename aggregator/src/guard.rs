@@ -5,7 +5,7 @@
 //! made to lead to 127.0.0.1 would read everything (DNS rebinding); and it sends a page's POST to
 //! any address at all. The `Host` of the first is not ours, and the second has another `Origin`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -63,30 +63,21 @@ fn is_made_by_another_site(headers: &HeaderMap) -> bool {
 
 /// The host of `host:port`, without the brackets of an IPv6 address.
 fn host_name(authority: &str) -> &str {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest.split_once(']').map_or("", |(address, _)| address);
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
+        None => authority.split(':').next().unwrap_or_default(),
     }
-    authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host)
 }
 
 fn is_loopback(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
-        return true;
-    }
-    match name.parse() {
-        Ok(IpAddr::V4(address)) => address.is_loopback(),
-        Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,
-        Err(_) => false,
-    }
+    let is_address = |address: IpAddr| address.is_loopback();
+    name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(is_address)
 }
 
 fn is_of(origin: &str, authority: &str) -> bool {
-    let of_page = ["http://", "https://"]
-        .into_iter()
-        .find_map(|scheme| origin.strip_prefix(scheme));
+    let secure = origin.strip_prefix("https://");
+    let of_page = secure.or_else(|| origin.strip_prefix("http://"));
     of_page.is_some_and(|host| host.eq_ignore_ascii_case(authority))
 }
 

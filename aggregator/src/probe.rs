@@ -83,17 +83,14 @@ impl Probe {
 
 impl Dependency {
     fn note(&mut self, answers: bool) {
-        if answers {
-            self.condition.ok();
-        } else {
-            self.condition.fail("does not answer");
-        }
         if self.answered.replace(answers) == Some(answers) {
             return;
         }
         if answers {
+            self.condition.ok();
             tracing::info!(dependency = self.name, "dependency answers");
         } else {
+            self.condition.fail("does not answer");
             tracing::warn!(dependency = self.name, "dependency does not answer");
         }
     }

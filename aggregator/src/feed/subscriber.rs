@@ -33,26 +33,17 @@ pub struct Subscriber {
     changed: watch::Receiver<()>,
     minute: watch::Receiver<Option<Arc<Minute>>>,
     place: Place,
-    way: Way,
+    /// The number of the ring's item it comes to next.
+    next: u64,
+    /// Events of all items before that.
+    events: u64,
+    /// While it is behind the ring, its events come out of the kept window.
+    behind: Option<Box<Behind>>,
     out: BytesMut,
     /// Events it did not get and was not told of.
     dropped: u64,
     written: Instant,
     is_over: bool,
-}
-
-/// Where it gets its events from.
-#[derive(Debug)]
-enum Way {
-    /// From the ring.
-    Live {
-        /// The number of the next item.
-        next: u64,
-        /// Events of all items before it.
-        events: u64,
-    },
-    /// Out of the kept window.
-    Behind(Box<Behind>),
 }
 
 impl Subscriber {
@@ -69,7 +60,9 @@ impl Subscriber {
             changed: feed.changed.subscribe(),
             minute,
             place: Place::new(&[], Vec::new()),
-            way: Way::Live { next: 0, events: 0 },
+            next: 0,
+            events: 0,
+            behind: None,
             out: BytesMut::from(RETRY),
             dropped: 0,
             written: now,
@@ -92,10 +85,8 @@ impl Subscriber {
         let feed = Arc::clone(&self.presence.feed);
         if let Some(ring) = feed.ring().as_ref() {
             self.place = ring.end.clone();
-            self.way = Way::Live {
-                next: ring.next(),
-                events: ring.events,
-            };
+            (self.next, self.events) = (ring.next(), ring.events);
+            self.behind = None;
         }
     }
 
@@ -107,7 +98,7 @@ impl Subscriber {
         let absence = Duration::from_millis(now_ms.saturating_sub(place.ms()));
         self.allowance.grant_absence(absence);
         self.place = place;
-        self.way = Way::Behind(Box::default());
+        self.behind = Some(Box::default());
     }
 
     fn reset(&mut self, reason: Reset) {
@@ -127,9 +118,9 @@ impl Subscriber {
             }
             let now = feed.clock.now();
             self.allowance.refill(now);
-            match self.way {
-                Way::Live { .. } => self.follow_ring(),
-                Way::Behind(_) => self.follow_window().await,
+            match self.behind {
+                None => self.follow_ring(),
+                Some(_) => self.follow_window().await,
             }
             if self.minute.has_changed().unwrap_or(false) {
                 self.tell_minute();
@@ -138,7 +129,7 @@ impl Subscriber {
                 self.written = now;
                 return Some(std::mem::take(&mut self.out).freeze());
             }
-            if matches!(self.way, Way::Live { .. }) {
+            if self.behind.is_none() {
                 self.wait().await;
             }
         }
@@ -177,18 +168,15 @@ impl Subscriber {
 
     fn follow_ring(&mut self) {
         let feed = Arc::clone(&self.presence.feed);
-        while let Way::Live { next, events } = self.way {
+        loop {
             let seek = {
                 let guard = feed.ring();
                 let Some(ring) = guard.as_ref() else { return };
-                let seek = ring.seek(next);
+                let seek = ring.seek(self.next);
                 if let Seek::Gone(first) = seek {
-                    self.dropped += ring.events_gone.saturating_sub(events);
+                    self.dropped += ring.events_gone.saturating_sub(self.events);
                     self.place.advance(&ring.start);
-                    self.way = Way::Live {
-                        next: first,
-                        events: ring.events_gone,
-                    };
+                    (self.next, self.events) = (first, ring.events_gone);
                 }
                 seek
             };
@@ -200,10 +188,8 @@ impl Subscriber {
                     if !self.take(&frame) {
                         return;
                     }
-                    self.way = Way::Live {
-                        next: next + 1,
-                        events: events + frame.events(),
-                    };
+                    self.next += 1;
+                    self.events += frame.events();
                 }
             }
         }

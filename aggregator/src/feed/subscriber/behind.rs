@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use evp_shared::stream::{EntryId, FollowLimits};
 
+use super::Subscriber;
 use super::message::Reset;
-use super::{Subscriber, Way};
 use crate::feed::item::FrameItem;
 use crate::feed::reader::{follow, frame_of};
 
@@ -27,12 +27,12 @@ pub(super) struct Behind {
 impl Subscriber {
     /// Shows one frame of the window, or reads on.
     pub(super) async fn follow_window(&mut self) {
-        let Way::Behind(behind) = &mut self.way else {
+        let Some(behind) = &mut self.behind else {
             return;
         };
         if let Some(frame) = behind.page.pop_front() {
             if !self.take(&frame)
-                && let Way::Behind(behind) = &mut self.way
+                && let Some(behind) = &mut self.behind
             {
                 behind.page.push_front(frame);
             }
@@ -58,10 +58,8 @@ impl Subscriber {
         }
         let start = &ring.start;
         if self.place.part().is_none() && self.place.is_beyond(start) {
-            self.way = Way::Live {
-                next: ring.first,
-                events: ring.events_gone,
-            };
+            (self.next, self.events) = (ring.first, ring.events_gone);
+            self.behind = None;
             feed.metrics.resumed.increment(1);
             return None;
         }
@@ -72,9 +70,6 @@ impl Subscriber {
 
     async fn read_window(&mut self, partition: u16) {
         let feed = Arc::clone(&self.presence.feed);
-        let Way::Behind(behind) = &mut self.way else {
-            return;
-        };
         let from = self.place.from(partition);
         // Closed only with the feed.
         let _slot = feed.catching_up.acquire().await;
@@ -85,11 +80,12 @@ impl Subscriber {
         if found.is_torn(from) {
             return self.reset(Reset::LeftWindow);
         }
-        behind.end = if found.may_be_more {
+        let end = if found.may_be_more {
             found.entries.last().map(|last| (partition, last.id))
         } else {
             Some((partition, found.last.max(self.place.entry(partition))))
         };
-        behind.page = found.entries.into_iter().filter_map(frame_of).collect();
+        let page = found.entries.into_iter().filter_map(frame_of).collect();
+        self.behind = Some(Box::new(Behind { page, end }));
     }
 }
