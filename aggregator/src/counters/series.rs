@@ -154,7 +154,8 @@ impl<'a> SeriesFold<'a> {
 
     /// Adds what a block has of the request's buckets.
     pub fn add(&mut self, block: &Block) {
-        let asked = &self.request.buckets;
+        let request = self.request;
+        let asked = &request.buckets;
         let within = |bucket: &u64| asked.contains(bucket);
         for (field, counts) in &block.rows {
             let counts = block.buckets.clone().zip(counts.iter().copied());
@@ -162,8 +163,9 @@ impl<'a> SeriesFold<'a> {
                 .filter(|(bucket, count)| *count != 0 && within(bucket))
                 .peekable();
             let kind = type_of(field, self.tenant).filter(|_| counts.peek().is_some());
-            let sums = kind.and_then(|kind| points_of(&mut self.sums, self.request, kind));
-            let Some(sums) = sums else { continue };
+            let Some(sums) = kind.and_then(|kind| self.sums_of(kind)) else {
+                continue;
+            };
             for (bucket, count) in counts {
                 let at = usize::try_from(bucket - asked.start).ok();
                 if let Some(sum) = at.and_then(|at| sums.get_mut(at)) {
@@ -171,6 +173,21 @@ impl<'a> SeriesFold<'a> {
                 }
             }
         }
+    }
+
+    /// The sums of a type; `None` for one that was not asked for.
+    fn sums_of(&mut self, event_type: &str) -> Option<&mut Vec<i64>> {
+        let is_known = self.sums.contains_key(event_type);
+        if !is_known && !self.request.types.is_empty() {
+            return None;
+        }
+        let name = if is_known || self.sums.len() < SUMMED_TYPES_MAX {
+            event_type
+        } else {
+            OTHER_TYPE
+        };
+        let zeros = || vec![0; self.request.points()];
+        Some(self.sums.entry(name.into()).or_insert_with(zeros))
     }
 
     /// The types that were asked for by name, or the largest [`SERIES_MAX`] and, last, the rest.
@@ -205,25 +222,6 @@ impl<'a> SeriesFold<'a> {
                 .collect(),
         }
     }
-}
-
-/// The sums of a type; `None` for one that was not asked for.
-fn points_of<'a>(
-    sums: &'a mut HashMap<Box<str>, Vec<i64>>,
-    request: &SeriesRequest,
-    event_type: &str,
-) -> Option<&'a mut Vec<i64>> {
-    let is_known = sums.contains_key(event_type);
-    if !is_known && !request.types.is_empty() {
-        return None;
-    }
-    let name = if is_known || sums.len() < SUMMED_TYPES_MAX {
-        event_type
-    } else {
-        OTHER_TYPE
-    };
-    let zeros = || vec![0; request.points()];
-    Some(sums.entry(name.into()).or_insert_with(zeros))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Wanted {
             tenant,
             types: params.types("type", None, TYPES_MAX)?,
             user: params.id("userId")?,
-            sample: threshold(share),
+            sample: share_of(u64::MAX, share),
             share,
             rate: u32::try_from(rate).unwrap_or(RATE_MAX).into(),
         })
@@ -70,14 +70,7 @@ impl Wanted {
 
     /// Of `count` events the share that is sampled.
     pub fn sampled(&self, count: u64) -> u64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an estimate of a frame's events"
-        )]
-        let share = (count as f64 * self.share).round() as u64;
-        share
+        share_of(count, self.share)
     }
 
     /// Whether an event is wanted; `user` is the digest of [`Self::user`].
@@ -106,10 +99,10 @@ fn share(text: &str) -> Option<f64> {
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a share of all hashes, rounded"
+    reason = "a share of all hashes, or of a frame's events, rounded"
 )]
-fn threshold(share: f64) -> u64 {
-    (share * u64::MAX as f64) as u64
+fn share_of(count: u64, share: f64) -> u64 {
+    (count as f64 * share).round() as u64
 }
 
 /// How many events a client may still be sent: a second's worth at once, more as time goes by.
