@@ -49,9 +49,7 @@ fn with_duplicates(
             fact.id,
             StoredFacts {
                 frame: [2; 12],
-                tenant: fact.tenant.clone(),
-                event_id: fact.event_id.clone(),
-                event_type: fact.event_type.clone(),
+                event: fact.clone(),
             },
         );
     }

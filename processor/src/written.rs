@@ -22,7 +22,7 @@ pub enum Written {
     },
 }
 
-/// What identifies an event of the frame.
+/// What identifies an event, in a frame or stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFacts {
     /// Canonical id.
@@ -40,10 +40,6 @@ pub struct EventFacts {
 pub struct StoredFacts {
     /// Frame that stored it.
     pub frame: [u8; 12],
-    /// Whose event.
-    pub tenant: String,
-    /// As sent by the client.
-    pub event_id: Option<String>,
-    /// Its type.
-    pub event_type: String,
+    /// The event.
+    pub event: EventFacts,
 }

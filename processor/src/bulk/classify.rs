@@ -83,9 +83,9 @@ pub fn classify(
             _ if inserted.contains(&event.id) => None,
             (_, Some(stored)) if stored.frame == *frame => {
                 let is_first = stored_before.insert(event.id);
-                is_first.then_some((&*stored.tenant, &*stored.event_type))
+                is_first.then_some((&*stored.event.tenant, &*stored.event.event_type))
             }
-            (_, Some(stored)) if are_different(event, stored) => {
+            (_, Some(stored)) if are_different(event, &stored.event) => {
                 let detail = "another event has the same canonical id".to_owned();
                 dies(index, DeadReason::IdCollision, detail);
                 continue;
@@ -117,7 +117,7 @@ pub fn classify(
 }
 
 /// Whether two events merely have one canonical id. A made id is not stored, so it cannot differ.
-fn are_different(event: &EventFacts, stored: &StoredFacts) -> bool {
+fn are_different(event: &EventFacts, stored: &EventFacts) -> bool {
     let ids = event.event_id.as_ref().zip(stored.event_id.as_ref());
     event.tenant != stored.tenant || ids.is_some_and(|(own, other)| own != other)
 }

@@ -9,6 +9,7 @@ use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::service::Chain;
 use evp_shared::store::EVENTS;
+use evp_shared::stream::Settle;
 use evp_shared::telemetry::as_f64;
 use tracing::{error, warn};
 
@@ -21,7 +22,6 @@ use crate::metrics::Metrics;
 use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::event_facts;
-use crate::store::receipt::Receipt;
 use crate::store::room::Room;
 use crate::written::{EventFacts, Written};
 
@@ -189,17 +189,21 @@ impl Pipeline {
         written: &[Written],
     ) -> Result<Option<Outcome>, StoreFailure> {
         let header = &entry.frame.header;
+        let mut outcome = Outcome {
+            receipt: Settle {
+                frame: header.id,
+                // It is not written yet.
+                receipt_at_ms: 0,
+                counts: Vec::new(),
+                duplicates: 0,
+                dead_letters: 0,
+            },
+            letters: Vec::new(),
+            inserted: None,
+        };
         if is_clean(written) {
-            return Ok(Some(Outcome {
-                receipt: Receipt {
-                    frame: header.id,
-                    counts: header.counts.clone(),
-                    duplicates: 0,
-                    dead_letters: 0,
-                },
-                letters: Vec::new(),
-                inserted: None,
-            }));
+            outcome.receipt.counts.clone_from(&header.counts);
+            return Ok(Some(outcome));
         }
         let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
         // Opening the frame checked where its documents begin.
@@ -213,27 +217,23 @@ impl Pipeline {
         else {
             return Ok(None);
         };
-        let letter = |event: &DeadEvent| {
-            let (document, facts) = (
-                entry.frame.iter().nth(event.index)?,
-                facts.get(event.index)?,
-            );
-            let DeadEvent { reason, detail, .. } = event;
+        let letter = |DeadEvent {
+                          index,
+                          reason,
+                          detail,
+                      }: &DeadEvent| {
+            let (document, facts) = (entry.frame.iter().nth(*index)?, facts.get(*index)?);
             Some(DeadLetter::of_event(
                 header.id, facts, document, *reason, detail,
             ))
         };
         let is_inserted = |one: &Written| *one == Written::Inserted;
-        Ok(Some(Outcome {
-            receipt: Receipt {
-                frame: header.id,
-                counts,
-                duplicates,
-                dead_letters: u32::try_from(dead.len()).unwrap_or(u32::MAX),
-            },
-            letters: dead.iter().filter_map(letter).collect(),
-            inserted: Some(written.iter().map(is_inserted).collect()),
-        }))
+        outcome.receipt.counts = counts;
+        outcome.receipt.duplicates = duplicates;
+        outcome.receipt.dead_letters = u32::try_from(dead.len()).unwrap_or(u32::MAX);
+        outcome.letters = dead.iter().filter_map(letter).collect();
+        outcome.inserted = Some(written.iter().map(is_inserted).collect());
+        Ok(Some(outcome))
     }
 
     fn add_gone(&self, gone: &[Pending], batch: &mut Batch) {
@@ -247,7 +247,7 @@ impl Pipeline {
 
 /// What became of a frame all of whose events are known.
 struct Outcome {
-    receipt: Receipt,
+    receipt: Settle,
     letters: Vec<DeadLetter>,
     /// Which of its documents this bulk inserted; `None` for all.
     inserted: Option<Vec<bool>>,

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use bson::{Binary, Document, doc, spec::BinarySubtype};
-use evp_shared::document::CANONICAL_ID_BYTES;
+use bson::{Binary, RawDocument, RawDocumentBuf, doc, spec::BinarySubtype};
+use evp_shared::document::canonical_id;
 use evp_shared::store::EVENTS;
 use futures::TryStreamExt as _;
 
@@ -23,19 +23,17 @@ impl Inserter {
         let mut found = HashMap::with_capacity(ids.len());
         for part in ids.chunks(IDS_MAX) {
             let filter = doc! { "_id": { "$in": part.iter().map(uuid).collect::<Vec<_>>() } };
-            let events = self.database().collection::<Document>(EVENTS);
+            let events = self.database().collection::<RawDocumentBuf>(EVENTS);
             let query = async move {
                 let fields = doc! { "f": 1, "tenant": 1, "eventId": 1, "eventType": 1 };
-                events
-                    .find(filter)
-                    .projection(fields)
-                    .await?
-                    .try_collect::<Vec<_>>()
-                    .await
+                let cursor = events.find(filter).projection(fields).await?;
+                cursor.try_collect::<Vec<_>>().await
             };
             for document in self.within(query).await?? {
-                let (id, facts) = stored_facts(&document).ok_or(StoreFailure::Protocol)?;
-                found.insert(id, facts);
+                // A document changed by hand may lack it: then it is no frame's.
+                let frame = document.get_object_id("f").map_or([0; 12], |id| id.bytes());
+                let event = event_facts(document.as_bytes()).ok_or(StoreFailure::Protocol)?;
+                found.insert(event.id, StoredFacts { frame, event });
             }
         }
         Ok(found)
@@ -50,35 +48,12 @@ pub fn uuid(id: &Id) -> Binary {
     }
 }
 
-fn stored_facts(document: &Document) -> Option<(Id, StoredFacts)> {
-    let id = document.get("_id").and_then(|id| match id {
-        bson::Bson::Binary(id) => <Id>::try_from(id.bytes.as_slice()).ok(),
-        _ => None,
-    })?;
-    let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-    // A document changed by hand may lack them: then it is no frame's, and no event's but its own.
-    let frame = document
-        .get_object_id("f")
-        .map_or([0; 12], |frame| frame.bytes());
-    let tenant = text("tenant").unwrap_or_default();
-    let event_type = text("eventType").unwrap_or_default();
-    Some((
-        id,
-        StoredFacts {
-            frame,
-            tenant,
-            event_id: text("eventId"),
-            event_type,
-        },
-    ))
-}
-
-/// What identifies the event in a document of a frame. What cannot be read is empty: a document that
+/// What identifies the event in a document. What cannot be read is empty: a document of a frame that
 /// no ingest wrote may be malformed behind its first fields, and must end as a dead letter all the
-/// same.
+/// same; and a stored one that was changed by hand may lack it, and is no event's but its own.
 pub fn event_facts(document: &[u8]) -> Option<EventFacts> {
-    let id: [u8; CANONICAL_ID_BYTES] = evp_shared::document::canonical_id(document)?;
-    let document = bson::RawDocument::from_bytes(document).ok()?;
+    let id = canonical_id(document)?;
+    let document = RawDocument::from_bytes(document).ok()?;
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     Some(EventFacts {
         id,

@@ -18,61 +18,17 @@ use futures::TryStreamExt as _;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::written::Written;
 
-/// The outcome of one frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// Which frame.
-    pub frame: FrameId,
-    /// New events per tenant and type.
-    pub counts: Vec<CountRow>,
-    /// Events stored before.
-    pub duplicates: u32,
-    /// Events among the dead letters.
-    pub dead_letters: u32,
-}
-
-impl Receipt {
-    /// Unix ms `at` makes it ready to be settled.
-    pub fn settle(self, at_ms: u64) -> Settle {
-        Settle {
-            frame: self.frame,
-            receipt_at_ms: at_ms,
-            counts: self.counts,
-            duplicates: self.duplicates,
-            dead_letters: self.dead_letters,
-        }
-    }
-
-    /// What the insert of it leaves; `found` are the receipts that were there already.
-    fn after(
-        self,
-        written: Written,
-        found: &HashMap<FrameId, WrittenReceipt>,
-        now_ms: u64,
-    ) -> Result<WrittenReceipt, StoreFailure> {
-        match written {
-            Written::Inserted => Ok(WrittenReceipt(self.settle(now_ms))),
-            // It was there a moment ago, and receipts are kept: not found is no answer.
-            Written::DuplicateKey => {
-                let earlier = found.get(&self.frame).cloned();
-                earlier.ok_or(StoreFailure::Protocol)
-            }
-            Written::Refused { code, message } => Err(StoreFailure::Systemic { code, message }),
-        }
-    }
-
-    fn to_bson(&self) -> RawDocumentBuf {
-        let row = |row: &CountRow| rawbson!([&*row.tenant, &*row.event_type, i64::from(row.count)]);
-        let counts: RawArrayBuf = self.counts.iter().map(row).collect();
-        rawdoc! {
-            "_id": ObjectId::from_bytes(self.frame.bytes()),
-            "p": i32::from(self.frame.producer().partition()),
-            // The server writes its own time where it finds an empty timestamp.
-            "at": Timestamp { time: 0, increment: 0 },
-            "n": counts,
-            "d": i64::from(self.duplicates),
-            "x": i64::from(self.dead_letters),
-        }
+fn to_bson(receipt: &Settle) -> RawDocumentBuf {
+    let row = |row: &CountRow| rawbson!([&*row.tenant, &*row.event_type, i64::from(row.count)]);
+    let counts: RawArrayBuf = receipt.counts.iter().map(row).collect();
+    rawdoc! {
+        "_id": ObjectId::from_bytes(receipt.frame.bytes()),
+        "p": i32::from(receipt.frame.producer().partition()),
+        // The server writes its own time where it finds an empty timestamp.
+        "at": Timestamp { time: 0, increment: 0 },
+        "n": counts,
+        "d": i64::from(receipt.duplicates),
+        "x": i64::from(receipt.dead_letters),
     }
 }
 
@@ -80,16 +36,11 @@ impl Receipt {
 pub fn parse(document: &Document) -> Option<Settle> {
     let at = document.get_timestamp("at").ok()?;
     let number = |name: &str| u32::try_from(document.get_i64(name).ok()?).ok();
-    let counts = document
-        .get_array("n")
-        .ok()?
-        .iter()
-        .map(parse_row)
-        .collect::<Option<_>>()?;
+    let rows = document.get_array("n").ok()?.iter();
     Some(Settle {
         frame: FrameId::from_bytes(document.get_object_id("_id").ok()?.bytes()),
         receipt_at_ms: u64::from(at.time) * 1_000,
-        counts,
+        counts: rows.map(parse_row).collect::<Option<_>>()?,
         duplicates: number("d")?,
         dead_letters: number("x")?,
     })
@@ -115,31 +66,57 @@ impl WrittenReceipt {
     pub fn into_settle(self) -> Settle {
         self.0
     }
+
+    /// What the insert of `receipt` leaves; `found` are those that were there already.
+    fn after(
+        written: Written,
+        receipt: Settle,
+        found: &HashMap<FrameId, Self>,
+    ) -> Result<Self, StoreFailure> {
+        match written {
+            Written::Inserted => Ok(Self(receipt)),
+            // It was there a moment ago, and receipts are kept: not found is no answer.
+            Written::DuplicateKey => {
+                let earlier = found.get(&receipt.frame).cloned();
+                earlier.ok_or(StoreFailure::Protocol)
+            }
+            Written::Refused { code, message } => Err(StoreFailure::Systemic { code, message }),
+        }
+    }
 }
 
 impl Inserter {
     /// Writes `receipts` and returns them in their order; the first writer wins, so where one exists
-    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows.
+    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows, and
+    /// takes the place of the one they have.
     ///
     /// # Errors
     /// [`StoreFailure`]; repeating is harmless.
     pub async fn write_receipts(
         &self,
-        receipts: Vec<Receipt>,
+        receipts: Vec<Settle>,
         now_ms: u64,
     ) -> Result<Vec<WrittenReceipt>, StoreFailure> {
-        let documents: Vec<RawDocumentBuf> = receipts.iter().map(Receipt::to_bson).collect();
+        let documents: Vec<RawDocumentBuf> = receipts.iter().map(to_bson).collect();
         let slices: Vec<&[u8]> = documents.iter().map(|one| one.as_bytes()).collect();
         let written = self.insert(RECEIPTS, &slices).await?;
         let earlier = receipts.iter().zip(&written);
-        let earlier: Vec<FrameId> = earlier
-            .filter(|(_, written)| **written == Written::DuplicateKey)
-            .map(|(receipt, _)| receipt.frame)
-            .collect();
+        let earlier = earlier.filter(|(_, written)| **written == Written::DuplicateKey);
+        let earlier: Vec<FrameId> = earlier.map(|(receipt, _)| receipt.frame).collect();
         let found = self.find_receipts(&earlier).await?;
-        let each = receipts.into_iter().zip(written);
-        each.map(|(receipt, written)| receipt.after(written, &found, now_ms))
-            .collect()
+        let each = written.into_iter().zip(receipts);
+        each.map(|(written, receipt)| {
+            let receipt_at_ms = now_ms;
+            WrittenReceipt::after(
+                written,
+                Settle {
+                    receipt_at_ms,
+                    ..receipt
+                },
+                &found,
+            )
+        })
+        .collect()
     }
 
     /// The receipts of `frames` that exist, read with majority read concern.
@@ -153,15 +130,10 @@ impl Inserter {
         if frames.is_empty() {
             return Ok(HashMap::new());
         }
-        let ids: Vec<_> = frames
-            .iter()
-            .map(|id| ObjectId::from_bytes(id.bytes()))
-            .collect();
-        let found = self.query_receipts(doc! { "_id": { "$in": ids } }).await?;
-        Ok(found
-            .into_iter()
-            .map(|receipt| (receipt.0.frame, receipt))
-            .collect())
+        let ids = frames.iter().map(|id| ObjectId::from_bytes(id.bytes()));
+        let filter = doc! { "_id": { "$in": ids.collect::<Vec<_>>() } };
+        let found = self.query_receipts(filter).await?.into_iter();
+        Ok(found.map(|receipt| (receipt.0.frame, receipt)).collect())
     }
 
     /// The receipts of `partition` whose frames were received in the Unix seconds `seconds`.
@@ -184,11 +156,12 @@ impl Inserter {
         let receipts = self.database().collection::<Document>(RECEIPTS);
         let query = async move { receipts.find(filter).await?.try_collect::<Vec<_>>().await };
         let found = self.within(query).await??;
-        found
+        let receipts = found
             .iter()
-            .map(|document| parse(document).map(WrittenReceipt))
-            .map(|receipt| receipt.ok_or(StoreFailure::Protocol))
-            .collect()
+            .map(|document| parse(document).map(WrittenReceipt));
+        receipts
+            .collect::<Option<_>>()
+            .ok_or(StoreFailure::Protocol)
     }
 }
 
@@ -208,28 +181,34 @@ mod tests {
     #[test]
     fn a_frame_that_comes_twice_is_settled_twice_by_its_one_receipt() {
         let frame = |number| FrameId::new(1_700_000_000, ProducerId::new(3, 5), number);
-        let receipt = Receipt {
+        let receipt = Settle {
             frame: frame(1),
+            receipt_at_ms: 5_000,
             counts: Vec::new(),
             duplicates: 0,
             dead_letters: 0,
         };
-        let first = WrittenReceipt(receipt.clone().settle(5_000));
+        let first = WrittenReceipt(receipt.clone());
         let found = HashMap::from([(frame(1), first.clone())]);
-        let again = |receipt: &Receipt| receipt.clone().after(Written::DuplicateKey, &found, 6_000);
-        let both = [&receipt, &receipt].map(|one| again(one).unwrap());
+        let again = |frame| {
+            let receipt = Settle {
+                frame,
+                receipt_at_ms: 6_000,
+                ..receipt.clone()
+            };
+            WrittenReceipt::after(Written::DuplicateKey, receipt, &found)
+        };
+        let both = [frame(1), frame(1)].map(|one| again(one).unwrap());
         assert_eq!(both, [first.clone(), first]);
-        let missing = again(&Receipt {
-            frame: frame(2),
-            ..receipt
-        });
+        let missing = again(frame(2));
         assert!(matches!(missing, Err(StoreFailure::Protocol)));
     }
 
     #[test]
     fn a_receipt_reads_back_as_what_it_settles() {
-        let receipt = Receipt {
+        let receipt = Settle {
             frame: FrameId::new(1_700_000_000, ProducerId::new(3, 5), 9),
+            receipt_at_ms: 5_000,
             counts: vec![CountRow {
                 tenant: "default".into(),
                 event_type: "click".into(),
@@ -238,7 +217,7 @@ mod tests {
             duplicates: 2,
             dead_letters: 1,
         };
-        let mut document = Document::try_from(receipt.to_bson()).unwrap();
+        let mut document = Document::try_from(to_bson(&receipt)).unwrap();
         document.insert(
             "at",
             Timestamp {
@@ -247,7 +226,7 @@ mod tests {
             },
         );
         assert_eq!(document.get_i32("p").unwrap(), 3);
-        assert_eq!(parse(&document).unwrap(), receipt.settle(5_000));
+        assert_eq!(parse(&document).unwrap(), receipt);
         assert!(parse(&doc! { "_id": 1 }).is_none());
     }
 }

@@ -174,7 +174,9 @@ fn receipts_are_stored_documents(world: &World) -> Result<(), String> {
         };
         let frame = FrameId::from_bytes(facts.frame);
         if with_receipt.contains(&frame) {
-            *stored.entry(facts.event_type.clone().into()).or_default() += 1;
+            *stored
+                .entry(facts.event.event_type.clone().into())
+                .or_default() += 1;
         } else if world.plan.promise != Promise::Nothing && !is_forgotten(world) {
             return Err(format!("frame {frame} is stored and has no receipt"));
         }

@@ -209,7 +209,7 @@ impl Mongo {
         // The validator is asked before the index.
         let mut document = document.clone();
         match &mut document {
-            Document::Event(facts) if self.has_validator && facts.event_type == "bad" => {
+            Document::Event(facts) if self.has_validator && facts.event.event_type == "bad" => {
                 return Written::Refused {
                     code: VALIDATION,
                     message: "Document failed validation".to_owned(),

@@ -490,14 +490,11 @@ proptest! {
 
 /// The event `number` of type `kind`, as the model keeps it.
 fn modelled(number: u64, kind: &str) -> (Key, Document) {
-    let facts = event(number, kind);
     let stored = evp_processor::written::StoredFacts {
         frame: [0; 12],
-        tenant: facts.tenant,
-        event_id: facts.event_id,
-        event_type: facts.event_type,
+        event: event(number, kind),
     };
-    (Key::Event(facts.id), Document::Event(stored))
+    (Key::Event(stored.event.id), Document::Event(stored))
 }
 
 #[tokio::test]

@@ -13,21 +13,8 @@ fn event(id: u8, event_type: &str) -> EventFacts {
 }
 
 fn stored(id: u8, frame: [u8; 12], event_type: &str) -> (Id, StoredFacts) {
-    let EventFacts {
-        id,
-        tenant,
-        event_id,
-        event_type,
-    } = event(id, event_type);
-    (
-        id,
-        StoredFacts {
-            frame,
-            tenant,
-            event_id,
-            event_type,
-        },
-    )
+    let event = event(id, event_type);
+    (event.id, StoredFacts { frame, event })
 }
 
 fn refused() -> Written {
@@ -139,7 +126,7 @@ fn a_refused_event_is_dead_and_its_neighbour_is_not() {
 #[test]
 fn a_hash_collision_is_a_dead_letter_never_a_duplicate() {
     let (id, mut facts) = stored(1, OTHER, "a");
-    facts.event_id = Some("another".to_owned());
+    facts.event.event_id = Some("another".to_owned());
     let found = classify(
         &OWN,
         &[event(1, "a")],
@@ -153,7 +140,7 @@ fn a_hash_collision_is_a_dead_letter_never_a_duplicate() {
     );
 
     // A made id is not stored, so it cannot be compared.
-    facts.event_id = None;
+    facts.event.event_id = None;
     let found = classify(
         &OWN,
         &[event(1, "a")],

@@ -380,8 +380,6 @@ fn acknowledge(acks: &mut Acks, one: &Delivery, events: usize) {
 fn stored_as(event: &EventFacts, frame: &Frame) -> Document {
     Document::Event(StoredFacts {
         frame: frame.id.bytes(),
-        tenant: event.tenant.clone(),
-        event_id: event.event_id.clone(),
-        event_type: event.event_type.clone(),
+        event: event.clone(),
     })
 }
