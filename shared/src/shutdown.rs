@@ -1,8 +1,12 @@
 //! The order to stop, passed down to everything that runs.
 
 use std::io;
+use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks;
@@ -63,6 +67,18 @@ impl Shutdown {
     /// Safe: the order stays given.
     pub async fn triggered(&self) {
         self.0.cancelled().await;
+    }
+
+    /// Ticks at once and then every `period` until the order is given; one that is late puts off
+    /// those after it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn every(&self, period: Duration) -> BoxStream<'static, ()> {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticks = stream::poll_fn(move |context| ticks.poll_tick(context).map(|_| Some(())));
+        ticks.take_until(self.0.clone().cancelled_owned()).boxed()
     }
 
     /// Whether the order has been given.

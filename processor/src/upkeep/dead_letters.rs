@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evp_shared::health::{Beat, Condition};
 use evp_shared::shutdown::Shutdown;
+use futures::StreamExt as _;
 use tracing::warn;
 
 use crate::bulk::pipeline::Pipeline;
@@ -29,14 +30,9 @@ impl DeadLetterLoop {
     /// # Errors
     /// None: what fails is tried again.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = shutdown.every(EVERY);
         let pipeline = &*self.pipeline;
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.triggered() => return Ok(()),
-            }
+        while ticks.next().await.is_some() {
             let now = pipeline.clock.now();
             match pipeline.room.measure(&pipeline.inserter, now).await {
                 Ok(size) => {
@@ -52,5 +48,6 @@ impl DeadLetterLoop {
             }
             self.beat.beat();
         }
+        Ok(())
     }
 }

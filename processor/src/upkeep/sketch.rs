@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{SketchBucket, SketchUpdate, Stream};
+use futures::StreamExt as _;
 use tracing::debug;
 
 use crate::bulk::pipeline::Pipeline;
@@ -19,14 +19,11 @@ const EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// None: what fails is left out.
 pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) -> Result<(), Infallible> {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.triggered() => return Ok(()),
-            _ = ticks.tick() => write(&pipeline, false).await,
-        }
+    let mut ticks = shutdown.every(EVERY);
+    while ticks.next().await.is_some() {
+        write(&pipeline, false).await;
     }
+    Ok(())
 }
 
 /// Writes what is gathered, for the last time when `is_last`.
@@ -49,17 +46,13 @@ pub async fn write(pipeline: &Pipeline, is_last: bool) {
     let places: Vec<_> = updates.iter().map(|(place, _)| place.clone()).collect();
     // Memory is for what has to be kept; what was gathered is left out.
     let is_short = committer.memory_short.load(Ordering::Relaxed);
-    if is_short || !is_written(&committer.stream, updates).await {
-        sketches.forget(places);
+    if is_short {
+        return sketches.forget(places);
     }
-}
-
-async fn is_written(stream: &Stream, updates: Vec<(SketchBucket, SketchUpdate)>) -> bool {
     for (bucket, update) in updates {
-        if let Err(error) = stream.add_to_sketches(&bucket, update).await {
+        if let Err(error) = committer.stream.add_to_sketches(&bucket, update).await {
             debug!(%error, "sketches not written");
-            return false;
+            return sketches.forget(places);
         }
     }
-    true
 }
