@@ -2,7 +2,6 @@
 
 pub mod claimer;
 pub mod consumer;
-pub mod in_flight;
 pub mod lives;
 pub mod member;
 pub mod queue;

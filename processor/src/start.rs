@@ -15,6 +15,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{self, StoreError};
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -26,12 +27,13 @@ use crate::bulk::sketch::Sketches;
 use crate::bulk::worker::WorkLoop;
 use crate::config::{ProcessorConfig, SketchMode};
 use crate::deliver::claimer::ClaimLoop;
-use crate::deliver::consumer::Consumer;
+use crate::deliver::consumer::{Consumer, default_name};
 use crate::deliver::lives::Lives;
 use crate::deliver::member::MemberLoop;
 use crate::deliver::reader::ReadLoop;
-use crate::doctor::{self, Finding, Level};
+use crate::doctor::{self, Level};
 use crate::metrics::Metrics;
+use crate::store::breaker::Breaker;
 use crate::store::insert::Inserter;
 use crate::store::room::Room;
 use crate::upkeep::dead_letters::DeadLetterLoop;
@@ -106,13 +108,20 @@ impl Parts {
         let metrics = Arc::new(Metrics::resolve(stream.partitions()));
         let lives = Arc::new(Lives::new(stream.clone()));
         let committer = Committer::new(config, stream.clone(), lives.clone(), metrics.clone());
-        let consumer = Consumer::new(
-            config,
-            stream.clone(),
+        let consumer = Consumer {
+            name: config.name.clone().unwrap_or_else(default_name),
+            stream: stream.clone(),
             lives,
-            metrics.clone(),
-            clock.clone(),
-        );
+            in_flight: Mutex::default(),
+            breaker: Breaker::default(),
+            left_overs: false.into(),
+            unfinished: 0.into(),
+            foreign: 0.into(),
+            claim_idle: config.claim_idle,
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            patience: config.redis.command_timeout,
+        };
         let pipeline = Pipeline {
             fingerprint: config.fingerprint(),
             inserter,
@@ -229,9 +238,8 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
     let stream = Stream::new(client.clone(), &keys, partitions);
     let unanswered = config.bulks_in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let connections = u32::try_from(unanswered).unwrap_or(u32::MAX);
-    let database = store::connect(&config.mongo, connections)
-        .await
-        .map_err(StoreError::from)?;
+    let database = store::connect(&config.mongo, connections).await;
+    let database = database.map_err(StoreError::from)?;
 
     // Or the first question would find a connection that is only being made, and warn of it.
     drop(connected(&client, config.redis.connect_timeout).await);
@@ -259,37 +267,34 @@ enum NotReady {
     Never(RunError),
 }
 
+fn not_yet(reason: impl std::fmt::Display) -> NotReady {
+    NotReady::Yet(reason.to_string())
+}
+
 async fn ready(
     config: &ProcessorConfig,
     stream: &Stream,
     database: &mongodb::Database,
 ) -> Result<(), NotReady> {
     if !evp_shared::redis::is_connected(stream.client()) {
-        return Err(NotReady::Yet("redis is not connected".to_owned()));
+        return Err(not_yet("redis is not connected"));
     }
-    let promise = ServerPromise::ask(stream.client())
-        .await
-        .map_err(|error| NotReady::Yet(error.to_string()))?;
+    let promise = ServerPromise::ask(stream.client()).await;
+    let promise = promise.map_err(not_yet)?;
     let shortfalls = promise.shortfalls(config.redis.durability);
     if !shortfalls.is_empty() {
         return Err(NotReady::Never(RunError::Durability(shortfalls.join("; "))));
     }
-    let (own, stored) = (
-        config.fingerprint(),
-        stream.claim_identity(config.fingerprint()).await,
-    );
-    match stored {
-        Ok(stored) if stored != own => {
-            return Err(NotReady::Never(StoreError::Identity { stored, own }.into()));
-        }
-        Ok(_) => {}
-        Err(error) => return Err(NotReady::Yet(error.to_string())),
+    let own = config.fingerprint();
+    let stored = stream.claim_identity(own).await.map_err(not_yet)?;
+    if stored != own {
+        return Err(NotReady::Never(StoreError::Identity { stored, own }.into()));
     }
-    match store::prepare(database, &config.indexes, config.fingerprint()).await {
-        Ok(()) => Ok(()),
-        Err(error @ StoreError::Identity { .. }) => Err(NotReady::Never(error.into())),
-        Err(error @ StoreError::Mongo(_)) => Err(NotReady::Yet(error.to_string())),
-    }
+    let prepared = store::prepare(database, &config.indexes, own).await;
+    prepared.map_err(|error| match error {
+        StoreError::Identity { .. } => NotReady::Never(error.into()),
+        StoreError::Mongo(_) => not_yet(error),
+    })
 }
 
 /// What `doctor` finds, as far as it is cheap: logged, and what the service must not run with
@@ -301,11 +306,9 @@ async fn examine(
 ) -> Result<(), RunError> {
     let findings = doctor::at_start(config, stream, database).await;
     let mut refused = Vec::new();
-    for finding in findings.iter().filter(|one| one.level >= Level::Warn) {
-        let Finding {
-            check, found, fix, ..
-        } = finding;
-        if finding.level == Level::Fail && check.refuses_start() {
+    for one in findings.iter().filter(|one| one.level >= Level::Warn) {
+        let (check, found, fix) = (one.check, &one.found, &one.fix);
+        if one.level == Level::Fail && check.refuses_start() {
             refused.push(format!("{found}: {fix}"));
         } else {
             warn!(check = check.as_str(), found, fix, "doctor");

@@ -36,10 +36,7 @@ pub struct WorkLoop {
 }
 
 /// A bulk that is over: which entries were in it, and what became of them.
-struct Concluded {
-    entries: Vec<(u16, EntryId)>,
-    result: Result<Processed, BulkFailure>,
-}
+type Concluded = (Vec<(u16, EntryId)>, Result<Processed, BulkFailure>);
 
 impl WorkLoop {
     /// Runs until every sender of deliveries is gone and what they sent is committed.
@@ -47,15 +44,14 @@ impl WorkLoop {
     /// # Errors
     /// A bulk panicked.
     pub async fn run(mut self) -> Result<(), tokio::task::JoinError> {
-        let whole = self.limits;
-        let mut limits = whole;
+        let mut limits = self.limits;
         let mut queue = Queue::default();
         let mut bulks: JoinSet<Concluded> = JoinSet::new();
         let mut open = true;
         while open || !queue.is_empty() || !bulks.is_empty() {
             tokio::select! {
                 Some(concluded) = bulks.join_next(), if !bulks.is_empty() => {
-                    limits = self.conclude(concluded?, limits, whole);
+                    limits = self.conclude(concluded?, limits);
                 }
                 received = self.deliveries.recv(), if open && !queue.is_full(limits) => {
                     match received {
@@ -66,62 +62,51 @@ impl WorkLoop {
             }
             while let Some(bulk) = queue.next(limits, bulks.len()) {
                 let pipeline = Arc::clone(&self.pipeline);
-                bulks.spawn(async move {
-                    let entries = bulk
-                        .iter()
-                        .map(|one| (one.entry.partition, one.entry.id))
-                        .collect();
-                    let result = pipeline.process(bulk).await;
-                    Concluded { entries, result }
-                });
+                let entries = bulk.iter().map(|one| (one.entry.partition, one.entry.id));
+                let entries = entries.collect();
+                bulks.spawn(async move { (entries, pipeline.process(bulk).await) });
             }
         }
         Ok(())
     }
 
     /// Learns from a bulk that is over, and returns the limits of the next ones.
-    fn conclude(&self, concluded: Concluded, limits: BulkLimits, whole: BulkLimits) -> BulkLimits {
+    fn conclude(&self, (entries, result): Concluded, limits: BulkLimits) -> BulkLimits {
         let consumer = &*self.consumer;
-        if concluded.result.is_err() && self.shutdown.is_triggered() {
-            let left = concluded.entries.len();
-            consumer.unfinished.fetch_add(left, Ordering::SeqCst);
+        if result.is_err() && self.shutdown.is_triggered() {
+            consumer
+                .unfinished
+                .fetch_add(entries.len(), Ordering::SeqCst);
         }
-        for (partition, id) in concluded.entries {
-            consumer.in_flight.leave(partition, id);
+        for entry in entries {
+            consumer.in_flight.lock().remove(&entry);
         }
-        match concluded.result {
+        match result {
             Ok(processed) => {
                 // What sent nothing to MongoDB proves nothing of it.
                 if processed.is_confirmed {
                     self.mongo.ok();
                     consumer.breaker.succeed();
                 }
-                if processed.unknown > 0 {
-                    warn!(
-                        frames = processed.unknown,
-                        "frames stay pending: an event is unknown"
-                    );
-                    consumer
-                        .metrics
-                        .unknown_frames
-                        .increment(processed.unknown as u64);
-                    consumer.left_overs.signal();
+                let (frames, entries) = (processed.unknown, processed.foreign);
+                if frames > 0 {
+                    warn!(frames, "frames stay pending: an event is unknown");
+                    let unknown = &consumer.metrics.unknown_frames;
+                    unknown.increment(frames as u64);
+                    consumer.left_overs.store(true, Ordering::SeqCst);
                 }
-                if processed.foreign > 0 {
-                    error!(
-                        entries = processed.foreign,
-                        "frames of another identity stay pending"
-                    );
+                if entries > 0 {
+                    error!(entries, "frames of another identity stay pending");
                     consumer.foreign.fetch_add(1, Ordering::SeqCst);
                 }
-                limits.doubled_up_to(whole)
+                limits.doubled_up_to(self.limits)
             }
             Err(BulkFailure::Stream(failure)) => {
                 if !matches!(failure, StreamError::NewLife) {
                     warn!(error = %failure, "bulk not committed");
                     consumer.breaker.fail(consumer.clock.now());
                 }
-                consumer.left_overs.signal();
+                consumer.left_overs.store(true, Ordering::SeqCst);
                 limits
             }
             Err(BulkFailure::Store(failure)) => {
@@ -129,7 +114,7 @@ impl WorkLoop {
                 self.mongo.fail(failure.to_string());
                 consumer.metrics.store_failures.increment(1);
                 consumer.breaker.fail(consumer.clock.now());
-                consumer.left_overs.signal();
+                consumer.left_overs.store(true, Ordering::SeqCst);
                 // Down to a frame alone, which is then looked at document by document.
                 limits.halved()
             }

@@ -1,14 +1,14 @@
 //! This processor as a consumer of the group.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use evp_shared::clock::Clock;
-use evp_shared::stream::{Entry, Life, Stream, StreamError};
+use evp_shared::stream::{Entry, EntryId, Life, Stream, StreamError};
+use parking_lot::Mutex;
 
-use crate::config::ProcessorConfig;
-use crate::deliver::in_flight::InFlight;
 use crate::deliver::lives::Lives;
 use crate::entry::Delivery;
 use crate::metrics::Metrics;
@@ -24,12 +24,13 @@ pub struct Consumer {
     pub stream: Stream,
     /// The lives of the partitions.
     pub lives: Arc<Lives>,
-    /// Entries being worked on.
-    pub in_flight: InFlight,
+    /// Entries between delivery and commit, so that no loop takes one up twice.
+    pub in_flight: Mutex<HashSet<(u16, EntryId)>>,
     /// Pauses reading.
     pub breaker: Breaker,
-    /// Says that entries were left pending under this consumer.
-    pub left_overs: LeftOvers,
+    /// Whether entries were left pending under this consumer: nobody else takes them up while it
+    /// lives, so its reader does.
+    pub left_overs: AtomicBool,
     /// Entries of bulks that failed after the order to stop: nobody here takes them up again.
     pub unfinished: AtomicUsize,
     /// How often entries of another identity were met.
@@ -40,34 +41,11 @@ pub struct Consumer {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
-    patience: Duration,
+    /// Longest wait for an answer of Redis.
+    pub patience: Duration,
 }
 
 impl Consumer {
-    /// Nothing is known or read yet.
-    pub fn new(
-        config: &ProcessorConfig,
-        stream: Stream,
-        lives: Arc<Lives>,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            name: config.name.clone().unwrap_or_else(default_name),
-            stream,
-            lives,
-            in_flight: InFlight::default(),
-            breaker: Breaker::default(),
-            left_overs: LeftOvers::default(),
-            unfinished: 0.into(),
-            foreign: 0.into(),
-            claim_idle: config.claim_idle,
-            metrics,
-            clock,
-            patience: config.redis.command_timeout,
-        }
-    }
-
     /// Waits for an answer of Redis, but not for a connection, which may take for ever.
     ///
     /// # Errors
@@ -83,52 +61,30 @@ impl Consumer {
     }
 
     /// The entries nobody here works on, noted as worked on.
-    pub fn deliver(&self, entries: Vec<Entry>, life: &[Life], redelivered: bool) -> Vec<Delivery> {
-        entries
-            .into_iter()
-            .filter(|entry| self.in_flight.enter(entry.partition, entry.id))
-            .map(|entry| {
-                let life = life
-                    .get(usize::from(entry.partition))
-                    .copied()
-                    .unwrap_or_default();
-                Delivery {
-                    entry,
-                    life,
-                    redelivered,
-                }
-            })
-            .collect()
+    pub fn deliver(&self, entries: Vec<Entry>, lives: &[Life], redelivered: bool) -> Vec<Delivery> {
+        let entries = entries.into_iter();
+        let entries =
+            entries.filter(|entry| self.in_flight.lock().insert((entry.partition, entry.id)));
+        let life = |entry: &Entry| lives.get(usize::from(entry.partition)).copied();
+        let deliveries = entries.map(|entry| Delivery {
+            life: life(&entry).unwrap_or_default(),
+            entry,
+            redelivered,
+        });
+        deliveries.collect()
     }
 
     /// The lives known now, by partition: to be taken before entries are read.
     pub fn lives_now(&self) -> Vec<Life> {
-        (0..self.stream.partitions())
+        let partitions = 0..self.stream.partitions();
+        partitions
             .map(|partition| self.lives.known(partition))
             .collect()
     }
 }
 
-/// Whether entries were left pending under this consumer: nobody else takes them up while it
-/// lives, so its reader does.
-#[derive(Debug, Default)]
-pub struct LeftOvers {
-    some: AtomicBool,
-}
-
-impl LeftOvers {
-    /// Says that there are some.
-    pub fn signal(&self) {
-        self.some.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether there were some since the last call.
-    pub fn take(&self) -> bool {
-        self.some.swap(false, Ordering::SeqCst)
-    }
-}
-
-fn default_name() -> String {
+/// The name of a processor that is given none.
+pub fn default_name() -> String {
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
     format!("{host}-{}", std::process::id())

@@ -50,16 +50,12 @@ impl Lives {
             *lowest = cut.min(*lowest);
             self.news.notify_one();
         }
-        if hello.made != Made::Nothing && (known != Life::UNKNOWN || hello.lost_events != 0) {
-            warn!(
-                partition,
-                made = ?hello.made,
-                lost_events = hello.lost_events,
-                "stream or group was missing"
-            );
+        let (made, lost_events) = (hello.made, hello.lost_events);
+        if made != Made::Nothing && (known != Life::UNKNOWN || lost_events != 0) {
+            warn!(partition, ?made, lost_events, "stream or group was missing");
         }
         // Hello reports a loss once, so it is counted before anything else can fail.
-        let lost = u64::try_from(hello.lost_events).unwrap_or(0);
+        let lost = u64::try_from(lost_events).unwrap_or(0);
         self.lost_events.fetch_add(lost, Ordering::SeqCst);
         if let Some(slot) = self.known.get(usize::from(partition)) {
             slot.fetch_max(hello.life.0, Ordering::SeqCst);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{EntryId, StreamError};
+use futures::StreamExt as _;
 use tracing::{debug, info};
 
 use crate::deliver::consumer::Consumer;
@@ -41,14 +42,9 @@ impl MemberLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let consumer = &*self.consumer;
         let every = (consumer.claim_idle / 4).min(LOOK_MAX);
-        let mut looks = tokio::time::interval(every);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut sweep_due = consumer.clock.now();
-        loop {
-            tokio::select! {
-                _ = looks.tick() => {}
-                () = shutdown.triggered() => return Ok(()),
-            }
+        let mut looks = shutdown.every(every);
+        while looks.next().await.is_some() {
             let sweeps = consumer.clock.now() >= sweep_due;
             for partition in 0..consumer.stream.partitions() {
                 if let Err(error) = consumer.in_time(self.refresh(partition)).await {
@@ -64,30 +60,27 @@ impl MemberLoop {
             }
             self.beat.beat();
         }
+        Ok(())
     }
 
     /// Refreshes what has been worked on for half the time after which others take it.
     async fn refresh(&self, partition: u16) -> Result<(), StreamError> {
         let consumer = &*self.consumer;
         let of_own = (&*consumer.name, consumer.claim_idle / 2);
-        let mut after = EntryId::ZERO;
+        let (stream, mut after) = (&consumer.stream, EntryId::ZERO);
         loop {
-            let page = consumer
-                .stream
+            let page = stream
                 .pending_longer(partition, of_own, after, PAGE)
                 .await?;
-            let Some(last) = page.last() else {
+            let Some(last) = page.last().copied() else {
                 return Ok(());
             };
-            after = *last;
-            let worked_on: Vec<EntryId> = page
+            after = last;
+            let worked_on = page
                 .into_iter()
-                .filter(|id| consumer.in_flight.has(partition, *id))
-                .collect();
-            let refreshed = consumer
-                .stream
-                .refresh(partition, of_own, &worked_on)
-                .await?;
+                .filter(|id| consumer.in_flight.lock().contains(&(partition, *id)));
+            let worked_on: Vec<EntryId> = worked_on.collect();
+            let refreshed = stream.refresh(partition, of_own, &worked_on).await?;
             if refreshed > 0 {
                 debug!(partition, refreshed, "still worked on");
             }

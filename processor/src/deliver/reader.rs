@@ -1,6 +1,7 @@
 //! The reader: first what is pending under this consumer, then what nobody was given yet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
@@ -56,20 +57,6 @@ pub struct ReadLoop {
     pub beat: Beat,
 }
 
-/// Why a reader stopped reading.
-enum Stopped {
-    /// The worker is gone.
-    Closed,
-    /// Redis failed, or lives another life.
-    Redis(StreamError),
-}
-
-impl From<StreamError> for Stopped {
-    fn from(error: StreamError) -> Self {
-        Self::Redis(error)
-    }
-}
-
 impl ReadLoop {
     /// Runs until `shutdown`.
     ///
@@ -78,29 +65,26 @@ impl ReadLoop {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
         let mut backoff = Backoff::new(Duration::from_millis(50), 2, Duration::from_secs(2));
         while !shutdown.is_triggered() {
-            match self.read_on(&shutdown).await {
-                Ok(()) | Err(Stopped::Closed) => break,
-                Err(Stopped::Redis(error)) => {
-                    // A reply may have been lost with the connection: its entries are pending.
-                    self.consumer.left_overs.signal();
-                    debug!(%error, "reading stopped");
-                    timeout(backoff.next_delay(), shutdown.triggered())
-                        .await
-                        .ok();
-                    if self.consumer.lives.greet_all().await.is_ok() {
-                        backoff.reset();
-                    }
-                }
+            let Err(error) = self.read_on(&shutdown).await else {
+                break;
+            };
+            // A reply may have been lost with the connection: its entries are pending.
+            self.consumer.left_overs.store(true, Ordering::SeqCst);
+            debug!(%error, "reading stopped");
+            let pause = backoff.next_delay();
+            timeout(pause, shutdown.triggered()).await.ok();
+            if self.consumer.lives.greet_all().await.is_ok() {
+                backoff.reset();
             }
         }
         Ok(())
     }
 
     /// Reads over one connection until it fails.
-    async fn read_on(&self, shutdown: &Shutdown) -> Result<(), Stopped> {
+    async fn read_on(&self, shutdown: &Shutdown) -> Result<(), StreamError> {
         let consumer = &*self.consumer;
         consumer.lives.greet_all().await?;
-        consumer.left_overs.signal();
+        consumer.left_overs.store(true, Ordering::SeqCst);
         let lives = consumer.lives_now();
         let connection = self.pool.get().await.map_err(|error| {
             warn!(%error, "no connection to read over");
@@ -121,13 +105,13 @@ impl ReadLoop {
         connection: &Reader,
         made_in: &[Life],
         shutdown: &Shutdown,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), StreamError> {
         let consumer = &*self.consumer;
         let group = GroupReader::new(connection, &consumer.stream, &consumer.name);
         let partitions = consumer.stream.partitions();
         let mut count = ReadCount::new(COUNT_BOUNDS.0, COUNT_BOUNDS.1, partitions);
         let mut pass_due = consumer.clock.now();
-        while !shutdown.is_triggered() {
+        while !shutdown.is_triggered() && !self.deliveries.is_closed() {
             let entries = match consumer.breaker.admit(consumer.clock.now()) {
                 Admit::Read => count.entries(),
                 Admit::Probe => 1,
@@ -142,19 +126,21 @@ impl ReadLoop {
                 // What failed is pending here: it is the probe.
                 self.probe(&group).await?;
                 count.forget();
-            } else if consumer.clock.now() >= pass_due && consumer.left_overs.take() {
+            } else if consumer.clock.now() >= pass_due
+                && consumer.left_overs.swap(false, Ordering::SeqCst)
+            {
                 pass_due = consumer.clock.now() + PASS_EVERY;
                 self.read_pending(&group, shutdown).await?;
             } else {
                 let lives = consumer.lives_now();
                 if lives != made_in {
-                    return Err(StreamError::NewLife.into());
+                    return Err(StreamError::NewLife);
                 }
                 let read = group.read_new(entries, self.block).await?;
                 let deliveries = consumer.deliver(read, &lives, false);
                 count.learn(&deliveries, self.limits);
                 let since = consumer.clock.now();
-                self.send(deliveries).await?;
+                self.send(deliveries).await;
                 if consumer.clock.now() - since > SIZE_KNOWN_FOR {
                     count.forget();
                 }
@@ -169,7 +155,7 @@ impl ReadLoop {
         &self,
         group: &GroupReader<'_>,
         shutdown: &Shutdown,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), StreamError> {
         let consumer = &*self.consumer;
         for partition in 0..consumer.stream.partitions() {
             let mut after = EntryId::ZERO;
@@ -178,25 +164,26 @@ impl ReadLoop {
                 let page = group.read_pending(partition, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.id;
-                self.send(consumer.deliver(page, &lives, true)).await?;
+                self.send(consumer.deliver(page, &lives, true)).await;
                 self.beat.beat();
             }
         }
         if consumer.breaker.is_open() {
-            consumer.left_overs.signal();
+            consumer.left_overs.store(true, Ordering::SeqCst);
         }
         Ok(())
     }
 
     /// Takes up the oldest pending entry, or a new one where none is pending.
-    async fn probe(&self, group: &GroupReader<'_>) -> Result<(), Stopped> {
+    async fn probe(&self, group: &GroupReader<'_>) -> Result<(), StreamError> {
         let consumer = &*self.consumer;
         let lives = consumer.lives_now();
         for partition in 0..consumer.stream.partitions() {
             if let Some(oldest) = self.oldest_own(group, partition).await? {
-                consumer.left_overs.signal();
-                let delivery = consumer.deliver(vec![oldest], &lives, true);
-                return self.send(delivery).await;
+                consumer.left_overs.store(true, Ordering::SeqCst);
+                self.send(consumer.deliver(vec![oldest], &lives, true))
+                    .await;
+                return Ok(());
             }
         }
         let read = group.read_new(1, self.block).await?;
@@ -205,7 +192,8 @@ impl ReadLoop {
             consumer.breaker.succeed();
             self.mongo.ok();
         }
-        self.send(consumer.deliver(read, &lives, false)).await
+        self.send(consumer.deliver(read, &lives, false)).await;
+        Ok(())
     }
 
     /// The oldest pending entry of `partition` that MongoDB will hear of: one of another identity
@@ -223,23 +211,18 @@ impl ReadLoop {
             };
             after = last.id;
             count = COUNT_BOUNDS.0;
-            let own = page
-                .into_iter()
-                .find(|entry| !is_foreign(entry, self.fingerprint));
-            if own.is_some() {
-                return Ok(own);
+            let is_own = |entry: &Entry| !is_foreign(entry, self.fingerprint);
+            if let Some(own) = page.into_iter().find(is_own) {
+                return Ok(Some(own));
             }
             self.beat.beat();
         }
     }
 
-    async fn send(&self, deliveries: Vec<Delivery>) -> Result<(), Stopped> {
-        if deliveries.is_empty() {
-            return Ok(());
+    async fn send(&self, deliveries: Vec<Delivery>) {
+        if !deliveries.is_empty() {
+            // Where the worker is gone, nothing is read any more.
+            self.deliveries.send(deliveries).await.ok();
         }
-        self.deliveries
-            .send(deliveries)
-            .await
-            .map_err(|_| Stopped::Closed)
     }
 }

@@ -11,6 +11,7 @@ use evp_shared::redis::{LogState, Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Commit, Life, StreamError};
 use evp_shared::telemetry::as_f64;
+use futures::StreamExt as _;
 use tracing::{debug, error, info, warn};
 
 use crate::bulk::commit::Committer;
@@ -31,7 +32,8 @@ struct Promise {
     checked: Option<Instant>,
     /// The lives at that time: another one may be that of another server.
     lives: Vec<Life>,
-    shortfalls: Vec<String>,
+    /// What of it is missing; empty where nothing is.
+    shortfalls: String,
     renewal: Renewal,
 }
 
@@ -58,21 +60,22 @@ impl TickLoop {
     /// # Errors
     /// None: what fails is tried again.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
-        let mut ticks = tokio::time::interval(EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut promise = Promise::default();
         let mut foreign_told = 0;
         self.identity.ok();
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = shutdown.triggered() => return Ok(()),
-            }
+        let mut ticks = shutdown.every(EVERY);
+        while ticks.next().await.is_some() {
             // Before the pending entries are counted: one that is met by now is among them.
             let foreign = self.consumer.foreign.load(Ordering::SeqCst);
             match self.tick_all(&mut promise).await {
                 Ok(pending) => {
-                    self.report_promise(&promise);
+                    // What is on the stream is stored and committed in any case; a weak promise is
+                    // ingest's to refuse by, and the operator's to mend.
+                    if promise.shortfalls.is_empty() {
+                        self.redis.ok();
+                    } else {
+                        self.redis.fail(&*promise.shortfalls);
+                    }
                     if foreign > foreign_told {
                         self.identity.fail("frames of another identity are pending");
                     } else if pending == 0 {
@@ -89,16 +92,7 @@ impl TickLoop {
             }
             self.beat.beat();
         }
-    }
-
-    /// What is on the stream is stored and committed in any case; a weak promise is ingest's to
-    /// refuse by, and the operator's to mend.
-    fn report_promise(&self, promise: &Promise) {
-        if promise.shortfalls.is_empty() {
-            self.redis.ok();
-        } else {
-            self.redis.fail(promise.shortfalls.join("; "));
-        }
+        Ok(())
     }
 
     async fn check_promise(&self, promise: &mut Promise) -> Result<(), StreamError> {
@@ -110,10 +104,9 @@ impl TickLoop {
             return Ok(());
         }
         let asked = ServerPromise::ask(consumer.stream.client());
-        let found = self.consumer.in_time(asked).await?;
-        let shortfalls = found.shortfalls(self.durability);
+        let found = consumer.in_time(asked).await?;
+        let shortfalls = found.shortfalls(self.durability).join("; ");
         if shortfalls != promise.shortfalls && !shortfalls.is_empty() {
-            let shortfalls = shortfalls.join("; ");
             error!(
                 shortfalls,
                 "redis keeps less than redis.durability declares"
@@ -131,15 +124,16 @@ impl TickLoop {
 
     /// A server may have been started over a log without its end: see [`LogState`].
     async fn renew_log(&self, renewal: &mut Renewal) -> Result<(), StreamError> {
-        let client = self.consumer.stream.client();
-        let state = self.consumer.in_time(LogState::ask(client)).await?;
-        if !renewal.is_due(state, self.consumer.clock.now()) {
+        let consumer = &*self.consumer;
+        let client = consumer.stream.client();
+        let state = consumer.in_time(LogState::ask(client)).await?;
+        if !renewal.is_due(state, consumer.clock.now()) {
             return Ok(());
         }
         if state == LogState::Failed {
             warn!("redis could not make its append-only file anew, see its log: it is asked again");
         }
-        self.consumer.in_time(renew_log(client)).await?;
+        consumer.in_time(renew_log(client)).await?;
         info!("redis makes its append-only file anew");
         Ok(())
     }
@@ -148,17 +142,13 @@ impl TickLoop {
     async fn tick_all(&self, promise: &mut Promise) -> Result<u64, StreamError> {
         let consumer = &*self.consumer;
         self.check_promise(promise).await?;
+        let memory = Memory::ask(consumer.stream.client());
+        let is_short = consumer.in_time(memory).await?.share() >= MEMORY_SHORT;
+        let memory_short = &self.committer.memory_short;
+        memory_short.store(is_short, Ordering::Relaxed);
         let mut pending = 0;
-        let memory = self
-            .consumer
-            .in_time(Memory::ask(consumer.stream.client()))
-            .await?;
-        let is_short = memory.share() >= MEMORY_SHORT;
-        self.committer
-            .memory_short
-            .store(is_short, Ordering::Relaxed);
         for partition in 0..consumer.stream.partitions() {
-            match self.consumer.in_time(self.tick(partition)).await {
+            match consumer.in_time(self.tick(partition)).await {
                 Err(error) if error.wants_hello() => {
                     info!(
                         partition,
@@ -166,7 +156,7 @@ impl TickLoop {
                     );
                     consumer.lives.greet(partition).await?;
                     // What was read before is pending, and comes again.
-                    consumer.left_overs.signal();
+                    consumer.left_overs.store(true, Ordering::SeqCst);
                     pending += 1;
                 }
                 other => pending += other?,
@@ -178,25 +168,19 @@ impl TickLoop {
     /// Returns how many entries of the partition are pending.
     async fn tick(&self, partition: u16) -> Result<u64, StreamError> {
         let consumer = &*self.consumer;
-        let life = consumer.lives.known(partition);
+        let metrics = &consumer.metrics;
         let tick = Commit {
-            life,
+            life: consumer.lives.known(partition),
             entries: &[],
             settles: &[],
             kept: self.committer.kept(),
         };
         let done = consumer.stream.commit(partition, &tick).await?;
-        let lost = u64::try_from(done.lost_events).unwrap_or(0);
-        consumer
-            .metrics
-            .backlog_lost
-            .increment(lost + consumer.lives.take_lost_events());
-        if done.lost_events != 0 {
-            error!(
-                partition,
-                events = done.lost_events,
-                "backlog was not there any more"
-            );
+        let events = done.lost_events;
+        let lost = u64::try_from(events).unwrap_or(0) + consumer.lives.take_lost_events();
+        metrics.backlog_lost.increment(lost);
+        if events != 0 {
+            error!(partition, events, "backlog was not there any more");
         }
         for failure in &done.failures {
             error!(partition, failure, "tick could not write");
@@ -205,7 +189,7 @@ impl TickLoop {
         let now_ms = consumer.clock.now_ms();
         let oldest = consumer.stream.oldest_uncommitted(partition).await?;
         let received = oldest.map_or(now_ms, |oldest| oldest.received_at_ms);
-        let (metrics, at) = (&consumer.metrics, usize::from(partition));
+        let at = usize::from(partition);
         metrics.backlog_events[at].set(as_f64(done.backlog_events));
         metrics.backlog_bytes[at].set(as_f64(done.backlog_bytes));
         metrics.pending_entries[at].set(as_f64(pending.entries));
