@@ -34,7 +34,7 @@ use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
 pub use append::AppendError;
-pub use audit::{CountHash, CountTo, FoundCounts, SetCounts};
+pub use audit::{CountHash, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};

@@ -83,14 +83,11 @@ impl Auditor {
         partition: u16,
         hour: u64,
     ) -> Result<Bucket, BulkFailure> {
-        let until = 0..second(Step::Hour, hour);
+        let until = seconds_of(Step::Hour, 0..hour);
         // One bucket for all of time.
         let width_s = u64::from(u32::MAX);
-        let mut sums = self
-            .inserter
-            .receipt_sums(partition, width_s, until)
-            .await?;
-        self.folded(partition, sums.remove(&0)).await
+        let sums = self.inserter.receipt_sums(partition, width_s, until);
+        self.folded(partition, sums.await?.remove(&0)).await
     }
 
     /// The sums of the receipts that belong into `buckets`.
@@ -100,7 +97,7 @@ impl Auditor {
         step: Step,
         buckets: Range<u64>,
     ) -> Result<HashMap<u64, Owed>, StoreFailure> {
-        let seconds = second(step, buckets.start)..second(step, buckets.end);
+        let seconds = seconds_of(step, buckets);
         let width_s = step.seconds();
         self.inserter
             .receipt_sums(partition, width_s, seconds)
@@ -134,6 +131,9 @@ impl Auditor {
     }
 }
 
-pub(super) fn second(step: Step, number: u64) -> u32 {
-    u32::try_from(number.saturating_mul(step.seconds())).unwrap_or(u32::MAX)
+/// The Unix seconds of `buckets`.
+pub(super) fn seconds_of(step: Step, buckets: Range<u64>) -> Range<u32> {
+    let first = |number: u64| number.saturating_mul(step.seconds());
+    let first = |number| u32::try_from(first(number)).unwrap_or(u32::MAX);
+    first(buckets.start)..first(buckets.end)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use evp_shared::counters::{OTHER_TYPE, Step, TYPES_MAX, field, split_field};
+use evp_shared::counters::{OTHER_TYPE, Step, TYPES_MAX, field};
 use evp_shared::stream::{Bucket, FoundCounts};
 
 use crate::store::sums::Owed;
@@ -36,10 +36,8 @@ pub fn fold(owed: &Owed, table: &TypeTable) -> Bucket {
 /// One count that is not what the receipts say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differing {
-    /// Whose events.
-    pub tenant: String,
-    /// Their type.
-    pub event_type: String,
+    /// Its field: whose events, and their type.
+    pub field: String,
     /// What the counter says.
     pub counted: i64,
     /// What the receipts say.
@@ -55,7 +53,7 @@ pub struct DifferingBucket {
     pub number: u64,
     /// Its key holds another type or a value that is no number.
     pub damaged: bool,
-    /// The counts that differ, by tenant and type.
+    /// The counts that differ, by field.
     pub counts: Vec<Differing>,
 }
 
@@ -83,10 +81,8 @@ pub fn compare(
         .filter_map(|field| {
             let counted = found.counts.get(field).copied().unwrap_or(0);
             let owed = owed.get(field).copied().unwrap_or(0);
-            let (tenant, event_type) = split_field(field).unwrap_or(("", field));
             (counted != owed).then(|| Differing {
-                tenant: tenant.to_owned(),
-                event_type: event_type.to_owned(),
+                field: field.clone(),
                 counted,
                 owed,
             })
@@ -173,12 +169,12 @@ mod tests {
         let total = (None, 0);
         let differing = compare(total, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
         assert!(differing.is_missing_counts() && differing.has_surplus());
-        let numbers: Vec<_> = differing
-            .counts
-            .iter()
-            .map(|one| (one.event_type.as_str(), one.counted, one.owed))
+        let counts = differing.counts.iter();
+        let numbers: Vec<_> = counts
+            .map(|one| (one.field.clone(), one.counted, one.owed))
             .collect();
-        assert_eq!(numbers, [("a", 1, 3), ("b", 4, 2)]);
+        let expected = [(field("t", "a"), 1, 3), (field("t", "b"), 4, 2)];
+        assert_eq!(numbers, expected);
         let equal = found(&[("a", 3), ("b", 2)]);
         assert_eq!(compare(total, &equal, &truth), None);
     }

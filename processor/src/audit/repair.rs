@@ -1,16 +1,15 @@
 //! Mending what differs.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
-use evp_shared::counters::{Step, split_field};
+use evp_shared::counters::Step;
 use evp_shared::stream::audit::FIELDS_MAX;
-use evp_shared::stream::{Bucket, CountHash, CountTo, FoundCounts, SetCounts};
+use evp_shared::stream::{Bucket, CountHash, FoundCounts, SetCounts};
 use tracing::warn;
 
 use crate::audit::auditor::Auditor;
-use crate::audit::buckets::second;
-use crate::audit::compare::{DifferingBucket, compare};
+use crate::audit::buckets::seconds_of;
+use crate::audit::compare::compare;
 use crate::audit::verify::Differences;
 use crate::bulk::commit::BulkFailure;
 
@@ -62,9 +61,8 @@ impl Auditor {
         old: u64,
     ) -> Result<Repaired, BulkFailure> {
         let mut repaired = Repaired::default();
-        for minutes in young_minutes(differences, self.clock.now_ms() / 1_000) {
-            let seconds = second(Step::Minute, minutes)..second(Step::Minute, minutes + 1);
-            repaired.settled_events += self.settle(partition, seconds).await?;
+        for minute in young_minutes(differences, self.clock.now_ms() / 1_000) {
+            repaired.settled_events += self.settle(partition, minute).await?;
         }
         for bucket in &differences.buckets {
             repaired.set_counts += match bucket.step {
@@ -81,12 +79,13 @@ impl Auditor {
         Ok(repaired)
     }
 
-    /// Settles the receipts of `partition` whose frames were received in the Unix seconds `seconds`:
+    /// Settles the receipts of `partition` whose frames were received in the Unix minute `minute`:
     /// only what was missing is added. Returns the events added.
     ///
     /// # Errors
     /// [`BulkFailure`]; repeating is harmless.
-    pub async fn settle(&self, partition: u16, seconds: Range<u32>) -> Result<u64, BulkFailure> {
+    pub async fn settle(&self, partition: u16, minute: u64) -> Result<u64, BulkFailure> {
+        let seconds = seconds_of(Step::Minute, minute..minute + 1);
         let receipts = self.inserter.receipts_of_seconds(partition, seconds);
         let done = self.committer.settle(partition, receipts.await?).await?;
         Ok(done.counted)
@@ -141,7 +140,15 @@ impl Auditor {
         let Some(differing) = compare((None, 0), found, owed) else {
             return Ok(0);
         };
-        let rows = rows(&differing, owed);
+        // All that is owed where the bucket begins anew, else what differs.
+        let rows: Vec<(&str, i64)> = if differing.damaged {
+            owed.iter()
+                .map(|(field, count)| (&**field, *count))
+                .collect()
+        } else {
+            let counts = differing.counts.iter();
+            counts.map(|one| (&*one.field, one.owed)).collect()
+        };
         let mut counts = SetCounts {
             life: self.committer.lives.known(partition),
             hash,
@@ -175,29 +182,10 @@ fn young_minutes(differences: &Differences, now: u64) -> BTreeSet<u64> {
     minutes
 }
 
-/// What is to be set: all that is owed where the bucket begins anew, else what differs.
-fn rows(differing: &DifferingBucket, owed: &Bucket) -> Vec<CountTo> {
-    let row = |(tenant, event_type): (&str, &str), count| CountTo {
-        tenant: tenant.to_owned(),
-        event_type: event_type.to_owned(),
-        count,
-    };
-    if differing.damaged {
-        let of_field = |(field, count): (&String, &i64)| {
-            row(split_field(field).unwrap_or(("", field)), *count)
-        };
-        owed.iter().map(of_field).collect()
-    } else {
-        let counts = differing.counts.iter();
-        let counts = counts.map(|one| row((&one.tenant, &one.event_type), one.owed));
-        counts.collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::compare::Differing;
+    use crate::audit::compare::{Differing, DifferingBucket};
 
     fn bucket(step: Step, number: u64, counted: i64, owed: i64) -> DifferingBucket {
         DifferingBucket {
@@ -205,8 +193,7 @@ mod tests {
             number,
             damaged: false,
             counts: vec![Differing {
-                tenant: "t".to_owned(),
-                event_type: "e".to_owned(),
+                field: "t".to_owned(),
                 counted,
                 owed,
             }],

@@ -30,11 +30,6 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Whether counters and receipts are equal.
-    pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
-    }
-
     /// Counts that differ.
     pub fn counts(&self) -> usize {
         let counts = self.buckets.iter().map(|bucket| bucket.counts.len().max(1));

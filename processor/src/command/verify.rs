@@ -62,7 +62,9 @@ impl Report {
     /// Whether counters, receipts and, as far as asked for, events are equal at the end.
     pub fn is_equal(&self) -> bool {
         let deep = self.deep.as_ref();
-        self.differences.values().all(Differences::is_empty)
+        self.differences
+            .values()
+            .all(|found| found.buckets.is_empty())
             && deep.is_none_or(|deep| deep.differing_frames == deep.mended)
     }
 }
@@ -119,7 +121,7 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
     for (partition, old) in old {
         let mut found = auditor.differences(partition, span).await?;
         report.found += found.counts();
-        if verify.repair && !found.is_empty() {
+        if verify.repair && !found.buckets.is_empty() {
             let repaired = auditor.repair(partition, &found, old).await?;
             report.repaired.add(repaired);
             found = auditor.differences(partition, span).await?;

@@ -5,6 +5,7 @@
 //! n: [[tenant, type, count], ...], d: <duplicates>, x: <dead letters>}`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use bson::{
     Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId, rawbson, rawdoc,
@@ -143,13 +144,9 @@ impl Inserter {
     pub async fn receipts_of_seconds(
         &self,
         partition: u16,
-        seconds: std::ops::Range<u32>,
+        seconds: Range<u32>,
     ) -> Result<Vec<WrittenReceipt>, StoreFailure> {
-        self.query_receipts(doc! {
-            "_id": { "$gte": first_of(seconds.start), "$lt": first_of(seconds.end) },
-            "p": i32::from(partition),
-        })
-        .await
+        self.query_receipts(received_in(partition, seconds)).await
     }
 
     async fn query_receipts(&self, filter: Document) -> Result<Vec<WrittenReceipt>, StoreFailure> {
@@ -162,6 +159,14 @@ impl Inserter {
         receipts
             .collect::<Option<_>>()
             .ok_or(StoreFailure::Protocol)
+    }
+}
+
+/// Which receipts are those of frames of `partition` received in the Unix seconds `seconds`.
+pub(super) fn received_in(partition: u16, seconds: Range<u32>) -> Document {
+    doc! {
+        "_id": { "$gte": first_of(seconds.start), "$lt": first_of(seconds.end) },
+        "p": i32::from(partition),
     }
 }
 

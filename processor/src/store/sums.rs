@@ -8,7 +8,7 @@ use evp_shared::store::RECEIPTS;
 use futures::TryStreamExt as _;
 
 use crate::store::insert::{Inserter, StoreFailure};
-use crate::store::receipt::first_of;
+use crate::store::receipt::received_in;
 
 /// Events by tenant and type, as receipts have them.
 pub type Owed = HashMap<(String, String), i64>;
@@ -28,10 +28,7 @@ impl Inserter {
         let width_ms = i64::try_from(width_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let row = |at: i32| doc! { "$arrayElemAt": ["$n", at] };
         let pipeline = [
-            doc! { "$match": {
-                "_id": { "$gte": first_of(seconds.start), "$lt": first_of(seconds.end) },
-                "p": i32::from(partition),
-            } },
+            doc! { "$match": received_in(partition, seconds) },
             doc! { "$unwind": "$n" },
             doc! { "$group": {
                 "_id": {

@@ -19,7 +19,7 @@ use crate::bulk::commit::BulkFailure;
 use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
 
-const MINUTE: u64 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long after its end a minute is compared, in minutes.
 const LATER: [u64; 2] = [2, 60];
 /// How far before a cut forgotten commits may lie: a frame's second is older than its entry by no
@@ -34,7 +34,7 @@ const FAILURES_MAX: usize = 3;
 
 /// Minutes compared at once: at 50,000 events/s they hold 300,000 receipts, which MongoDB sums up
 /// within the deadline of a command.
-const AT_ONCE: u64 = 10;
+const AT_ONCE: usize = 10;
 
 /// Reconciles for one processor until the shutdown.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl ReconcileLoop {
     /// # Errors
     /// None: what fails is tried again a minute later.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), std::convert::Infallible> {
-        let mut minutes = tokio::time::interval(Duration::from_secs(MINUTE));
+        let mut minutes = tokio::time::interval(MINUTE);
         minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut due = Due::default();
         let mut added = None;
@@ -123,11 +123,9 @@ struct Due(BTreeSet<(u64, u64, u16)>);
 
 impl Due {
     fn add(&mut self, partition: u16, minutes: Range<u64>) {
-        let mut from = minutes.start;
-        while from < minutes.end {
-            let to = (from + AT_ONCE).min(minutes.end);
+        for from in minutes.clone().step_by(AT_ONCE) {
+            let to = (from + AT_ONCE as u64).min(minutes.end);
             self.0.insert((from, to, partition));
-            from = to;
         }
     }
 
@@ -174,11 +172,9 @@ pub async fn reconcile(
     partition: u16,
     minutes: Range<u64>,
 ) -> Result<u64, BulkFailure> {
-    let differing = auditor
-        .differing_buckets(partition, Step::Minute, minutes)
-        .await?;
+    let differing = auditor.differing_buckets(partition, Step::Minute, minutes);
     let mut added = 0;
-    for bucket in differing.into_iter().rev() {
+    for bucket in differing.await?.into_iter().rev() {
         let minute = bucket.number;
         if bucket.has_surplus() {
             warn!(
@@ -187,16 +183,10 @@ pub async fn reconcile(
             );
         }
         if bucket.is_missing_counts() {
-            added += auditor
-                .settle(partition, second(minute)..second(minute + 1))
-                .await?;
+            added += auditor.settle(partition, minute).await?;
         }
     }
     Ok(added)
-}
-
-fn second(minute: u64) -> u32 {
-    u32::try_from(minute * MINUTE).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

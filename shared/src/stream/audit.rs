@@ -8,7 +8,7 @@ use fred::prelude::Value;
 
 use super::counts::Bucket;
 use super::{Life, READ_COUNTS, SET_COUNTS, Stream, StreamError, answered, reply};
-use crate::counters::{Step, TYPES_MAX};
+use crate::counters::{Step, TYPES_MAX, split_field};
 
 /// Hashes read in one call. Source: 500 of them with ten fields each take the script 2 ms.
 pub const HASHES_MAX: usize = 500;
@@ -46,18 +46,7 @@ pub struct SetCounts<'a> {
     /// Hashes whose present value is added to each count.
     pub plus: &'a [CountHash],
     /// What each field is set to, at most [`FIELDS_MAX`]; a row of 0 removes its field.
-    pub rows: &'a [CountTo],
-}
-
-/// What one field is set to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CountTo {
-    /// Whose events.
-    pub tenant: String,
-    /// Their type, or [`OTHER_TYPE`](crate::counters::OTHER_TYPE).
-    pub event_type: String,
-    /// How many.
-    pub count: i64,
+    pub rows: &'a [(&'a str, i64)],
 }
 
 impl Stream {
@@ -105,10 +94,11 @@ impl Stream {
             (&*names.base).into(),
             TYPES_MAX.to_string().into(),
         ];
-        for row in set.rows {
-            args.push(row.tenant.as_str().into());
-            args.push(row.event_type.as_str().into());
-            args.push(row.count.to_string().into());
+        for (field, count) in set.rows {
+            let (tenant, event_type) = split_field(field).unwrap_or(("", field));
+            args.push(tenant.into());
+            args.push(event_type.into());
+            args.push(count.to_string().into());
         }
         let reply = self.run(&SET_COUNTS, keys, args).await?;
         let mut values = reply.into_iter();

@@ -1,6 +1,6 @@
 //! The report of a verification, for people and for programs.
 
-use evp_shared::counters::Step;
+use evp_shared::counters::{Step, split_field};
 use serde_json::{Value, json};
 
 use super::Report;
@@ -13,31 +13,31 @@ const SHOWN_MAX: usize = 1_000;
 
 /// One row per count that differs: partition, bucket's width, its begin, and the count.
 fn rows(report: &Report) -> Vec<Vec<String>> {
-    let each = report.differences.iter();
-    let each =
-        each.flat_map(|(partition, found)| found.buckets.iter().map(move |one| (partition, one)));
-    each.flat_map(|(partition, bucket)| {
-        let (width, begin) = match bucket.step {
-            Some(step) => (
-                width(step),
-                show_time(bucket.number * step.seconds() * 1_000),
-            ),
-            None => ("total", String::new()),
-        };
-        let place = [partition.to_string(), width.to_owned(), begin];
-        let counts = bucket.counts.iter().map(|one| {
-            let (counted, owed) = (one.counted.to_string(), one.owed.to_string());
-            [one.tenant.clone(), one.event_type.clone(), counted, owed]
-        });
-        let damaged = bucket
-            .damaged
-            .then(|| ["", "", "damaged", ""].map(str::to_owned));
-        let cells = counts
-            .chain(damaged)
-            .map(move |cells| [&place[..], &cells].concat());
-        cells.collect::<Vec<_>>()
-    })
-    .collect()
+    let mut rows = Vec::new();
+    for (partition, found) in &report.differences {
+        for bucket in &found.buckets {
+            let begin = |step: Step| show_time(bucket.number * step.seconds() * 1_000);
+            let begin = bucket.step.map(begin).unwrap_or_default();
+            let width = bucket.step.map_or("total", width);
+            let place = [partition.to_string(), width.to_owned(), begin];
+            let mut push = |cells: [&str; 4]| {
+                rows.push([&place[..], &cells.map(str::to_owned)].concat());
+            };
+            for one in &bucket.counts {
+                let (tenant, kind) = split_field(&one.field).unwrap_or(("", &one.field));
+                push([
+                    tenant,
+                    kind,
+                    &one.counted.to_string(),
+                    &one.owed.to_string(),
+                ]);
+            }
+            if bucket.damaged {
+                push(["", "", "damaged", ""]);
+            }
+        }
+    }
+    rows
 }
 
 /// What the cells of a row are.
@@ -86,11 +86,8 @@ pub(super) fn as_text(report: &Report) -> String {
 }
 
 fn compared(report: &Report) -> usize {
-    report
-        .differences
-        .values()
-        .map(|found| found.compared)
-        .sum()
+    let found = report.differences.values();
+    found.map(|one| one.compared).sum()
 }
 
 pub(super) fn as_json(report: &Report) -> Value {
