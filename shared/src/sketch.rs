@@ -4,8 +4,6 @@
 //! which ids would change nothing there, so that few are sent. Top users are a sketch of frequent
 //! items ([`TopItems`]), of the DataSketches library.
 
-use std::fmt;
-
 use datasketches::frequencies::{ErrorType, FrequentItemsSketch};
 
 /// Relative standard error of unique counts. Source: 1.04 / sqrt(16,384), Redis' HyperLogLog.
@@ -34,7 +32,7 @@ impl IdHash {
 /// It keeps the registers as Redis does, under the same hash. Were the hash another one in some
 /// server, ids would be missing there: a test compares with the real one. A filter that forgets
 /// only lets more pass.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct IdFilter {
     registers: Box<[u8; REGISTERS]>,
 }
@@ -44,12 +42,6 @@ impl Default for IdFilter {
         Self {
             registers: Box::new([0; REGISTERS]),
         }
-    }
-}
-
-impl fmt::Debug for IdFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdFilter").finish_non_exhaustive()
     }
 }
 
@@ -145,15 +137,14 @@ impl TopItems {
 
     /// The `most` items seen most.
     pub fn top(&self, most: usize) -> Vec<TopItem> {
-        let rows = self
-            .0
-            .frequent_items_with_threshold(ErrorType::NoFalseNegatives, 0);
-        let item = |row: &datasketches::frequencies::Row<String>| TopItem {
+        let all = ErrorType::NoFalseNegatives;
+        let rows = self.0.frequent_items_with_threshold(all, 0).into_iter();
+        let items = rows.map(|row| TopItem {
             item: row.item().clone(),
             count: row.upper_bound(),
             error: row.upper_bound() - row.lower_bound(),
-        };
-        let mut items: Vec<TopItem> = rows.iter().map(item).collect();
+        });
+        let mut items: Vec<TopItem> = items.collect();
         items.sort_unstable_by(|one, next| {
             let by_count = next.count.cmp(&one.count);
             by_count.then_with(|| one.item.cmp(&next.item))

@@ -40,13 +40,13 @@ const IDLE: Duration = Duration::from_secs(300);
 /// What is gathered and not yet written.
 #[derive(Debug)]
 pub struct Sketches {
-    /// What this processor's own sketches are known by, another one for each of its starts.
-    name: String,
     gathered: Mutex<Gathered>,
 }
 
 #[derive(Debug, Default)]
 struct Gathered {
+    /// What this processor's own sketches are known by, another one for each of its starts.
+    name: String,
     buckets: HashMap<SketchBucket, Bucket>,
     closed: Vec<(SketchBucket, SketchUpdate)>,
     closed_bytes: usize,
@@ -81,19 +81,13 @@ struct Noted<'d> {
     session: Option<Id<'d>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Id<'d> {
-    text: &'d str,
-    hash: IdHash,
-}
+/// An id and its hash.
+type Id<'d> = (&'d str, IdHash);
 
 impl<'d> Noted<'d> {
     fn of(document: &'d [u8]) -> Option<Self> {
         let tags = tags(document)?;
-        let id = |text: &'d str| Id {
-            text,
-            hash: IdHash::of(text.as_bytes()),
-        };
+        let id = |text: &'d str| (text, IdHash::of(text.as_bytes()));
         Some(Self {
             tenant: tags.tenant,
             user: tags.user_id.map(id),
@@ -111,17 +105,12 @@ struct Ids {
 
 impl Ids {
     fn note(&mut self, id: Option<Id<'_>>) {
-        if let Some(id) = id
+        if let Some((text, hash)) = id
             && self.due.len() < IDS_MAX
-            && self.filter.lets_pass(id.hash)
+            && self.filter.lets_pass(hash)
         {
-            self.due.push(id.text.into());
+            self.due.push(text.into());
         }
-    }
-
-    /// Whether something may have been held back.
-    fn is_full(&self) -> bool {
-        self.due.len() == IDS_MAX
     }
 }
 
@@ -143,9 +132,28 @@ impl Bucket {
     fn note(&mut self, event: &Noted<'_>, step: Step) {
         self.users.note(event.user);
         self.sessions.note(event.session);
-        if let (Step::Minute, Some(user)) = (step, event.user) {
-            self.top_new.note(user.text);
+        if let (Step::Minute, Some((user, _))) = (step, event.user) {
+            self.top_new.note(user);
         }
+    }
+
+    /// Adds the top users of this round to its own, and gives them on to the hour.
+    fn pass_on(&mut self) -> TopItems {
+        let new = std::mem::take(&mut self.top_new);
+        self.take_over(&new);
+        new
+    }
+
+    fn take_over(&mut self, new: &TopItems) {
+        self.top.merge(new);
+        self.is_top_due = true;
+    }
+
+    /// Whether an id may have been held back.
+    fn is_full(&self) -> bool {
+        [&self.users, &self.sessions]
+            .iter()
+            .any(|ids| ids.due.len() == IDS_MAX)
     }
 
     /// What is to be written of it, as if it were.
@@ -169,10 +177,22 @@ fn bytes_of(update: &SketchUpdate) -> usize {
 
 impl Default for Sketches {
     fn default() -> Self {
-        Self {
+        let gathered = Gathered {
             name: format!("{:016x}", rand::random::<u64>()),
-            gathered: Mutex::default(),
+            ..Gathered::default()
+        };
+        Self {
+            gathered: Mutex::new(gathered),
         }
+    }
+}
+
+/// The hour that the minute or hour at `place` lies in.
+fn hour_of(place: &SketchBucket) -> SketchBucket {
+    SketchBucket {
+        step: Step::Hour,
+        number: Step::Hour.bucket(place.number * place.step.seconds()),
+        ..place.clone()
     }
 }
 
@@ -195,7 +215,7 @@ impl Sketches {
                     step,
                     number: step.bucket(second),
                 };
-                let bucket = gathered.bucket(&self.name, place, now);
+                let bucket = gathered.bucket(place, now);
                 let own = rest.iter().filter(|event| event.tenant == tenant);
                 own.for_each(|event| bucket.note(event, step));
             }
@@ -209,15 +229,15 @@ impl Sketches {
         let gathered = &mut *gathered;
         gathered.rounds = gathered.rounds.wrapping_add(1);
         let writes_hours = is_last || gathered.rounds.is_multiple_of(HOUR_TOP_ROUNDS);
-        gathered.pass_to_hours(&self.name, now);
+        gathered.pass_to_hours(now);
         let mut updates = std::mem::take(&mut gathered.closed);
         gathered.closed_bytes = 0;
         for (place, bucket) in &mut gathered.buckets {
-            if bucket.users.is_full() || bucket.sessions.is_full() {
+            if bucket.is_full() {
                 gathered.lost += 1;
                 gathered.lacking.insert(place.clone());
             }
-            let update = bucket.update(&self.name, place.step != Step::Hour || writes_hours);
+            let update = bucket.update(&gathered.name, place.step != Step::Hour || writes_hours);
             let is_empty = update.users.is_empty() && update.sessions.is_empty();
             if !is_empty || update.top.is_some() {
                 updates.push((place.clone(), update));
@@ -225,9 +245,8 @@ impl Sketches {
         }
         let lacking = gathered.lacking.drain();
         updates.extend(lacking.map(|place| (place, SketchUpdate::lacking())));
-        gathered
-            .buckets
-            .retain(|_, bucket| bucket.is_top_due || now - bucket.used < IDLE);
+        let buckets = &mut gathered.buckets;
+        buckets.retain(|_, bucket| bucket.is_top_due || now - bucket.used < IDLE);
         (updates, std::mem::take(&mut gathered.lost))
     }
 
@@ -242,9 +261,9 @@ impl Sketches {
 
 impl Gathered {
     /// The bucket at `place`; closes others while too many are at hand.
-    fn bucket(&mut self, name: &str, place: SketchBucket, now: Instant) -> &mut Bucket {
+    fn bucket(&mut self, place: SketchBucket, now: Instant) -> &mut Bucket {
         while self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&place) {
-            self.close_one(name, now);
+            self.close_one(now);
         }
         self.uses += 1;
         let uses = self.uses;
@@ -256,19 +275,21 @@ impl Gathered {
 
     /// Closes the bucket that was used longest ago. One that comes again is opened anew: its ids
     /// change nothing a second time, and its top users are a sketch beside the first.
-    fn close_one(&mut self, name: &str, now: Instant) {
+    fn close_one(&mut self, now: Instant) {
         let oldest = self.buckets.iter().min_by_key(|(_, one)| one.used_last);
-        let Some(place) = oldest.map(|(place, _)| place.clone()) else {
+        let oldest = oldest.map(|(place, _)| place.clone());
+        let Some((place, mut bucket)) = oldest.and_then(|place| self.buckets.remove_entry(&place))
+        else {
             return;
         };
-        let Some(mut bucket) = self.buckets.remove(&place) else {
-            return;
-        };
-        self.pass_on(name, (&place, &mut bucket), now);
-        if bucket.users.is_full() || bucket.sessions.is_full() {
+        if !bucket.top_new.is_empty() {
+            let new = bucket.pass_on();
+            self.bucket(hour_of(&place), now).take_over(&new);
+        }
+        if bucket.is_full() {
             self.lose(place.clone());
         }
-        let update = bucket.update(name, true);
+        let update = bucket.update(&self.name, true);
         self.closed_bytes += bytes_of(&update);
         if self.closed_bytes > CLOSED_BYTES_MAX {
             self.closed_bytes -= bytes_of(&update);
@@ -285,33 +306,13 @@ impl Gathered {
     }
 
     /// Adds the top users of this round to their minutes and hours.
-    fn pass_to_hours(&mut self, name: &str, now: Instant) {
-        let due = |(_, bucket): &(&SketchBucket, &Bucket)| !bucket.top_new.is_empty();
-        let due = self.buckets.iter().filter(due);
-        for place in due.map(|(place, _)| place.clone()).collect::<Vec<_>>() {
-            if let Some(mut bucket) = self.buckets.remove(&place) {
-                self.pass_on(name, (&place, &mut bucket), now);
-                self.buckets.insert(place, bucket);
-            }
+    fn pass_to_hours(&mut self, now: Instant) {
+        let due = self.buckets.iter_mut();
+        let due = due.filter(|(_, bucket)| !bucket.top_new.is_empty());
+        let due = due.map(|(place, bucket)| (hour_of(place), bucket.pass_on()));
+        for (hour, new) in due.collect::<Vec<_>>() {
+            self.bucket(hour, now).take_over(&new);
         }
-    }
-
-    /// Adds the top users of this round to their minute, which is not at hand, and its hour.
-    fn pass_on(&mut self, name: &str, (place, bucket): (&SketchBucket, &mut Bucket), now: Instant) {
-        if bucket.top_new.is_empty() {
-            return;
-        }
-        let new = std::mem::take(&mut bucket.top_new);
-        bucket.top.merge(&new);
-        bucket.is_top_due = true;
-        let hour = SketchBucket {
-            tenant: place.tenant.clone(),
-            step: Step::Hour,
-            number: Step::Hour.bucket(place.number * place.step.seconds()),
-        };
-        let hour = self.bucket(name, hour, now);
-        hour.top.merge(&new);
-        hour.is_top_due = true;
     }
 }
 
