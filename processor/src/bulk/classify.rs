@@ -45,12 +45,9 @@ pub fn is_clean(written: &[Written]) -> bool {
 
 /// The `_id`s whose stored facts [`classify`] needs.
 pub fn to_look_up(events: &[EventFacts], written: &[Written]) -> Vec<Id> {
-    let mut ids: Vec<_> = events
-        .iter()
-        .zip(written)
-        .filter(|(_, written)| **written != Written::Inserted)
-        .map(|(event, _)| event.id)
-        .collect();
+    let others = events.iter().zip(written);
+    let others = others.filter(|(_, written)| **written != Written::Inserted);
+    let mut ids: Vec<_> = others.map(|(event, _)| event.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use crate::bulk::classify::{Classified, DeadEvent, classify, is_clean, to_look_up};
 use crate::bulk::commit::{Batch, BulkFailure, Committer};
-use crate::bulk::open::{OpenEntry, Opened, PoisonEntry, open_all};
+use crate::bulk::open::{OpenEntry, PoisonEntry, open_all};
 use crate::bulk::sketch::Sketches;
 use crate::entry::{Delivery, Pending};
 use crate::metrics::Metrics;
@@ -61,15 +61,10 @@ impl Pipeline {
     /// # Errors
     /// [`BulkFailure`]: everything stays pending; repeating is harmless.
     pub async fn process(&self, deliveries: Vec<Delivery>) -> Result<Processed, BulkFailure> {
-        let Opened {
-            frames,
-            poison,
-            gone,
-            foreign,
-        } = open_all(deliveries, self.fingerprint);
+        let opened = open_all(deliveries, self.fingerprint);
         let mut batch = Batch::default();
-        let fresh = self.take_settled(frames, &mut batch).await?;
-        let mut letters: Vec<DeadLetter> = poison.iter().map(poison_letter).collect();
+        let fresh = self.take_settled(opened.frames, &mut batch).await?;
+        let mut letters: Vec<DeadLetter> = opened.poison.iter().map(poison_letter).collect();
 
         let started = self.clock.now();
         let outcomes = self.store(&fresh).await?;
@@ -98,9 +93,9 @@ impl Pipeline {
             batch.add(entry.pending, Some(receipt));
         }
         let is_confirmed = !letters.is_empty() || batch.has_receipts();
-        let poison = poison.iter().map(|entry| entry.pending);
+        let poison = opened.poison.iter().map(|entry| entry.pending);
         poison.for_each(|entry| batch.add(entry, None));
-        self.add_gone(&gone, &mut batch);
+        self.add_gone(opened.gone, &mut batch);
         // Before the commit: if that fails, the events come again with a receipt and are not looked at.
         self.sketch(&done);
         let since = self.clock.now();
@@ -108,7 +103,7 @@ impl Pipeline {
         self.metrics.commit.record(self.clock.now() - since);
         Ok(Processed {
             unknown: fresh.len() - done.len(),
-            foreign,
+            foreign: opened.foreign,
             is_confirmed,
         })
     }
@@ -154,10 +149,8 @@ impl Pipeline {
 
     /// Inserts every document of `entries` with one command, and decides what became of each frame.
     async fn store(&self, entries: &[OpenEntry]) -> Result<Vec<Option<Outcome>>, StoreFailure> {
-        let documents: Vec<&[u8]> = entries
-            .iter()
-            .flat_map(|entry| entry.frame.iter())
-            .collect();
+        let documents = entries.iter().flat_map(|entry| entry.frame.iter());
+        let documents: Vec<&[u8]> = documents.collect();
         if documents.is_empty() {
             return Ok(Vec::new());
         }
@@ -173,9 +166,8 @@ impl Pipeline {
         let mut rest = written.as_slice();
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
-            let (own, after) = rest
-                .split_at_checked(entry.frame.events as usize)
-                .ok_or(StoreFailure::Protocol)?;
+            let parts = rest.split_at_checked(entry.frame.events as usize);
+            let (own, after) = parts.ok_or(StoreFailure::Protocol)?;
             rest = after;
             outcomes.push(self.decide(entry, own).await?);
         }
@@ -217,14 +209,12 @@ impl Pipeline {
         else {
             return Ok(None);
         };
-        let letter = |DeadEvent {
-                          index,
-                          reason,
-                          detail,
-                      }: &DeadEvent| {
-            let (document, facts) = (entry.frame.iter().nth(*index)?, facts.get(*index)?);
+        let letter = |dead: &DeadEvent| {
+            let facts = facts.get(dead.index)?;
+            let document = entry.frame.iter().nth(dead.index)?;
+            let (reason, detail) = (dead.reason, &dead.detail);
             Some(DeadLetter::of_event(
-                header.id, facts, document, *reason, detail,
+                header.id, facts, document, reason, detail,
             ))
         };
         let is_inserted = |one: &Written| *one == Written::Inserted;
@@ -236,12 +226,13 @@ impl Pipeline {
         Ok(Some(outcome))
     }
 
-    fn add_gone(&self, gone: &[Pending], batch: &mut Batch) {
-        gone.iter().for_each(|entry| batch.add(*entry, None));
-        if !gone.is_empty() {
-            self.metrics.entries_lost.increment(gone.len() as u64);
-            error!(entries = gone.len(), "pending entries were deleted");
+    fn add_gone(&self, gone: Vec<Pending>, batch: &mut Batch) {
+        let entries = gone.len();
+        if entries > 0 {
+            self.metrics.entries_lost.increment(entries as u64);
+            error!(entries, "pending entries were deleted");
         }
+        gone.into_iter().for_each(|entry| batch.add(entry, None));
     }
 }
 
@@ -255,12 +246,7 @@ struct Outcome {
 
 /// The dead letter of an entry that does not decode, which is then acknowledged without a receipt.
 fn poison_letter(poison: &PoisonEntry) -> DeadLetter {
-    let PoisonEntry {
-        pending: entry,
-        raw,
-        error,
-    } = poison;
-    let detail = Chain(error).to_string();
+    let (entry, detail) = (poison.pending, Chain(&poison.error).to_string());
     warn!(partition = entry.partition, entry = %entry.ack.id, detail, "poison entry");
-    DeadLetter::of_entry(*entry, raw, &detail)
+    DeadLetter::of_entry(entry, &poison.raw, &detail)
 }

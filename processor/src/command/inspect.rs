@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use bson::{Bson, Document, RawDocument};
 use clap::Args;
-use evp_shared::frame::RawFrame;
+use evp_shared::counters::CountRow;
 use evp_shared::stream::{Entry, EntryId};
 use serde_json::{Value, json};
 
@@ -27,8 +28,8 @@ pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
     run_to_end(config_file, FAILED, async |config| {
         let stream = open_stream(config).await?;
         let found = stream.entry(partition, entry).await?;
-        let found = found.ok_or_else(|| {
-            anyhow::anyhow!(
+        let found = found.with_context(|| {
+            format!(
                 "partition {partition} has no entry {entry}: it was committed and has left the \
                  kept window, or it is on another partition (--partition)"
             )
@@ -45,36 +46,26 @@ pub fn main(config_file: Option<&Path>, inspect: &Inspect) -> ExitCode {
 /// # Errors
 /// What makes the entry poison.
 pub fn describe(entry: &Entry) -> anyhow::Result<Value> {
-    let raw: &RawFrame = entry
-        .frame
-        .as_ref()
-        .ok_or_else(|| anyhow::anyhow!("the entry has no fields"))?;
+    let raw = entry.frame.as_ref().context("the entry has no fields")?;
     let frame = raw.open()?;
-    let counts: Vec<Value> = frame
-        .header
-        .counts
-        .iter()
-        .map(|row| json!({ "tenant": row.tenant, "type": row.event_type, "count": row.count }))
-        .collect();
-    let events = frame
-        .iter()
-        .map(|document| {
-            let document = Document::try_from(RawDocument::from_bytes(document)?)?;
-            Ok(Bson::Document(document).into_relaxed_extjson())
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let header = &frame.header;
+    let count = |row: &CountRow| json!({ "tenant": row.tenant, "type": row.event_type, "count": row.count });
+    let event = |document| -> anyhow::Result<Value> {
+        let document = Document::try_from(RawDocument::from_bytes(document)?)?;
+        Ok(Bson::Document(document).into_relaxed_extjson())
+    };
     Ok(json!({
         "entry": entry.id.to_string(),
         "partition": entry.partition,
-        "frame": frame.header.id.to_string(),
-        "producer": frame.header.id.producer().to_string(),
-        "number": frame.header.id.number(),
-        "receivedAtMs": frame.header.received_at_ms,
-        "codec": frame.header.codec.as_str(),
-        "fingerprint": format!("{:08x}", frame.header.fingerprint),
+        "frame": header.id.to_string(),
+        "producer": header.id.producer().to_string(),
+        "number": header.id.number(),
+        "receivedAtMs": header.received_at_ms,
+        "codec": header.codec.as_str(),
+        "fingerprint": format!("{:08x}", header.fingerprint),
         "bytes": frame.documents.len(),
         "storedBytes": entry.stored_bytes(),
-        "counts": counts,
-        "events": events,
+        "counts": header.counts.iter().map(count).collect::<Value>(),
+        "events": frame.iter().map(event).collect::<anyhow::Result<Value>>()?,
     }))
 }

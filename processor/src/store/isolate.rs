@@ -12,7 +12,7 @@
 //! start takes it away.
 
 use bson::spec::BinarySubtype;
-use bson::{Binary, Document, RawDocumentBuf, doc};
+use bson::{Binary, Document, RawDocumentBuf, doc, rawdoc};
 use evp_shared::frame::FrameId;
 use evp_shared::store::EVENTS;
 use mongodb::error::{Error as MongoError, ErrorKind};
@@ -130,7 +130,12 @@ impl Inserter {
             }
             self.probe(longest(alone)).await?;
         }
-        Ok(refused(&failure))
+        let message = failure.to_string();
+        let code = match failure {
+            StoreFailure::Systemic { code, .. } => code,
+            _ => 0,
+        };
+        Ok(Written::Refused { code, message })
     }
 
     /// Inserts a document of `bytes` bytes that cannot be at fault, and takes it away again.
@@ -166,29 +171,9 @@ fn longest(documents: &[&[u8]]) -> usize {
 fn probe_of(bytes: usize) -> RawDocumentBuf {
     let mut noise = vec![0; bytes.saturating_sub(PROBE_BYTES)];
     rand::rng().fill_bytes(&mut noise);
-    let mut probe = RawDocumentBuf::new();
-    probe.append(
-        bson::cstr!("_id"),
-        format!("{}{:016x}", PROBES.0, rand::random::<u64>()),
-    );
-    probe.append(
-        bson::cstr!("noise"),
-        Binary {
-            subtype: BinarySubtype::Generic,
-            bytes: noise,
-        },
-    );
-    probe
-}
-
-fn refused(failure: &StoreFailure) -> Written {
-    let code = match failure {
-        StoreFailure::Systemic { code, .. } => *code,
-        _ => 0,
-    };
-    Written::Refused {
-        code,
-        message: failure.to_string(),
+    rawdoc! {
+        "_id": format!("{}{:016x}", PROBES.0, rand::random::<u64>()),
+        "noise": Binary { subtype: BinarySubtype::Generic, bytes: noise },
     }
 }
 
