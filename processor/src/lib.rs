@@ -13,18 +13,17 @@
 //! Whenever a processor dies, a reply is lost, Redis comes back without its newest part, or the
 //! frame was appended twice. Nothing then needs to be undone: the documents are found stored by
 //! this same frame, its receipt is read back instead of written, and its settled bit is set
-//! already. [`upkeep::reconcile`] finds the receipts whose counts Redis forgot; [`audit::verify`]
-//! compares all of them, by the same decision ([`audit::compare`]).
+//! already. [`upkeep::reconcile`] finds the receipts whose counts Redis forgot;
+//! [`verify::differences`] compares all of them, by the same decision ([`verify::compare`]).
 //!
 //! # Which room imports which
-//! [`command`] imports [`audit`] and [`doctor`]; [`upkeep`] audit, bulk, deliver and store;
-//! [`audit`] the committer of bulk, the lives of deliver, and store; [`bulk`] deliver and store;
+//! [`command`] imports [`verify`] and [`doctor`]; [`upkeep`] verify, bulk, deliver and store;
+//! [`verify`] the committer of bulk, the lives of deliver, and store; [`bulk`] deliver and store;
 //! [`deliver`] store. Below all of them lie the words they share ([`entry`], [`written`]), [`config`]
 //! and [`metrics`], which import no room; above them [`start`] puts everything together.
 //!
 //! Deliberately absent: locks between processors, and any trust in delivery counts.
 
-pub mod audit;
 pub mod bulk;
 pub mod command;
 pub mod config;
@@ -35,6 +34,7 @@ pub mod metrics;
 pub mod start;
 pub mod store;
 pub mod upkeep;
+pub mod verify;
 pub mod written;
 
 pub use start::{RunError, run};

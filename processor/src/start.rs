@@ -20,7 +20,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::audit::auditor::Auditor;
 use crate::bulk::commit::Committer;
 use crate::bulk::pipeline::Pipeline;
 use crate::bulk::sketch::Sketches;
@@ -40,6 +39,7 @@ use crate::upkeep::dead_letters::DeadLetterLoop;
 use crate::upkeep::reconcile::ReconcileLoop;
 use crate::upkeep::sketch;
 use crate::upkeep::ticker::TickLoop;
+use crate::verify::verifier::Verifier;
 
 /// Batches of deliveries between the readers and the worker. One is being joined to bulks, one
 /// waits; more would only grow idle here.
@@ -146,7 +146,7 @@ impl Parts {
             beat: health.loop_beat("dead_letters", LOOP_AGE_MAX),
         };
         let reconcile = ReconcileLoop {
-            auditor: Auditor {
+            verifier: Verifier {
                 stream: pipeline.committer.stream.clone(),
                 inserter: pipeline.inserter.clone(),
                 committer: pipeline.committer.clone(),

@@ -6,7 +6,6 @@
 //! in docs/ARCHITECTURE.md.
 
 pub mod append;
-pub mod audit;
 pub mod commit;
 pub mod counts;
 pub mod entry;
@@ -20,6 +19,7 @@ mod replicated;
 mod reply;
 pub mod sketches;
 pub mod uncommitted;
+pub mod verify;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -34,7 +34,6 @@ use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
 pub use append::AppendError;
-pub use audit::{CountHash, FoundCounts, SetCounts};
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
 pub use entry::{Entry, EntryId};
@@ -44,6 +43,7 @@ pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};
 pub use sketches::{SketchBucket, SketchUpdate};
 pub use uncommitted::Uncommitted;
+pub use verify::{CountHash, FoundCounts, SetCounts};
 
 /// Longest a command may take before its outcome counts as unknown. Above the connection's own
 /// limit, which closes a silent socket: this is the net under it, for a command that is lost with

@@ -49,7 +49,10 @@ pub fn describe(entry: &Entry) -> anyhow::Result<Value> {
     let raw = entry.frame.as_ref().context("the entry has no fields")?;
     let frame = raw.open()?;
     let header = &frame.header;
-    let count = |row: &CountRow| json!({ "tenant": row.tenant, "type": row.event_type, "count": row.count });
+    let count = |row: &CountRow| {
+        let (tenant, kind) = (&row.tenant, &row.event_type);
+        json!({ "tenant": tenant, "type": kind, "count": row.count })
+    };
     let event = |document| -> anyhow::Result<Value> {
         let document = Document::try_from(RawDocument::from_bytes(document)?)?;
         Ok(Bson::Document(document).into_relaxed_extjson())

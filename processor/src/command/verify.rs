@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Done, open_database, open_stream, parse_time, run_to_end};
-use crate::audit::auditor::Auditor;
-use crate::audit::compare::Span;
-use crate::audit::deep::{Deep, deep};
-use crate::audit::repair::Repaired;
-use crate::audit::verify::Differences;
 use crate::config::ProcessorConfig;
+use crate::verify::compare::Span;
+use crate::verify::deep::{Deep, deep};
+use crate::verify::differences::Differences;
+use crate::verify::repair::Repaired;
+use crate::verify::verifier::Verifier;
 
 /// Exit code when the comparison could not be made.
 const COULD_NOT_TELL: u8 = 2;
@@ -89,28 +89,28 @@ pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
 /// It could not be told.
 pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
     let (stream, database) = (open_stream(config).await?, open_database(config).await?);
-    let auditor = Auditor::of_command(config, stream, database);
+    let verifier = Verifier::of_command(config, stream, database);
     let partitions = match verify.partition {
-        None => 0..auditor.stream.partitions(),
+        None => 0..verifier.stream.partitions(),
         Some(partition) => {
-            auditor.stream.keys(partition)?;
+            verifier.stream.keys(partition)?;
             partition..partition + 1
         }
     };
     if verify.repair {
         for partition in partitions.clone() {
-            auditor.committer.lives.greet(partition).await?;
+            verifier.committer.lives.greet(partition).await?;
         }
     }
     let mut old = BTreeMap::new();
     for partition in partitions.clone() {
-        old.insert(partition, auditor.old_before(partition).await?);
+        old.insert(partition, verifier.old_before(partition).await?);
     }
     let mut report = Report::default();
     if verify.deep {
         // Before the counters are compared: they are compared with mended receipts.
-        let before = deep_before(&auditor, verify, &old).await?;
-        let found = deep(auditor.inserter.database(), &before, verify.repair).await?;
+        let before = deep_before(&verifier, verify, &old).await?;
+        let found = deep(verifier.inserter.database(), &before, verify.repair).await?;
         report.deep = Some(found);
     }
     let seconds = |ms: Option<u64>| ms.map(|ms| ms / 1_000);
@@ -119,12 +119,12 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
         to: seconds(verify.to),
     };
     for (partition, old) in old {
-        let mut found = auditor.differences(partition, span).await?;
+        let mut found = verifier.differences(partition, span).await?;
         report.found += found.counts();
         if verify.repair && !found.buckets.is_empty() {
-            let repaired = auditor.repair(partition, &found, old).await?;
+            let repaired = verifier.repair(partition, &found, old).await?;
             report.repaired.add(repaired);
-            found = auditor.differences(partition, span).await?;
+            found = verifier.differences(partition, span).await?;
         }
         report.differences.insert(partition, found);
     }
@@ -133,17 +133,17 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
 
 /// Up to which Unix second frames are compared with events, by partition.
 async fn deep_before(
-    auditor: &Auditor,
+    verifier: &Verifier,
     verify: &Verify,
     old: &BTreeMap<u16, u64>,
 ) -> anyhow::Result<BTreeMap<u16, u64>> {
     if !verify.any_age {
         return Ok(old.clone());
     }
-    let now = auditor.clock.now_ms() / 1_000 + 1;
+    let now = verifier.clock.now_ms() / 1_000 + 1;
     let mut before = BTreeMap::new();
     for partition in old.keys() {
-        let oldest = auditor.stream.oldest_uncommitted(*partition).await?;
+        let oldest = verifier.stream.oldest_uncommitted(*partition).await?;
         let pending = oldest.map_or(now, |oldest| oldest.received_at_ms / 1_000);
         before.insert(*partition, pending.min(now));
     }

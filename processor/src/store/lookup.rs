@@ -48,9 +48,9 @@ pub fn uuid(id: &Id) -> Binary {
     }
 }
 
-/// What identifies the event in a document. What cannot be read is empty: a document of a frame that
-/// no ingest wrote may be malformed behind its first fields, and must end as a dead letter all the
-/// same; and a stored one that was changed by hand may lack it, and is no event's but its own.
+/// What identifies the event in a document. What cannot be read is empty: a document of a frame
+/// that no ingest wrote may be malformed behind its first fields, and must end as a dead letter all
+/// the same; and a stored one that was changed by hand may lack it, and is no event's but its own.
 pub fn event_facts(document: &[u8]) -> Option<EventFacts> {
     let id = canonical_id(document)?;
     let document = RawDocument::from_bytes(document).ok()?;

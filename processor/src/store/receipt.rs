@@ -88,8 +88,8 @@ impl WrittenReceipt {
 
 impl Inserter {
     /// Writes `receipts` and returns them in their order; the first writer wins, so where one exists
-    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows, and
-    /// takes the place of the one they have.
+    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows,
+    /// and takes the place of the one they have.
     ///
     /// # Errors
     /// [`StoreFailure`]; repeating is harmless.

@@ -14,10 +14,10 @@ use evp_shared::health::Beat;
 use evp_shared::shutdown::Shutdown;
 use tracing::{info, warn};
 
-use crate::audit::auditor::Auditor;
 use crate::bulk::commit::BulkFailure;
 use crate::metrics::Metrics;
 use crate::store::insert::StoreFailure;
+use crate::verify::verifier::Verifier;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// How long after its end a minute is compared, in minutes.
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 10;
 #[derive(Debug)]
 pub struct ReconcileLoop {
     /// Compares and settles.
-    pub auditor: Auditor,
+    pub verifier: Verifier,
     /// The metric handles.
     pub metrics: Arc<Metrics>,
     /// Sign of life.
@@ -61,14 +61,14 @@ impl ReconcileLoop {
             tokio::select! {
                 _ = minutes.tick() => {
                     let now = self.this_minute();
-                    for partition in 0..self.auditor.stream.partitions() {
+                    for partition in 0..self.verifier.stream.partitions() {
                         for later in LATER {
                             due.add(partition, closed_since(added, now, later));
                         }
                     }
                     added = Some(now);
                 }
-                cuts = self.auditor.committer.lives.cuts() => {
+                cuts = self.verifier.committer.lives.cuts() => {
                     let now = self.this_minute();
                     for (partition, cut) in cuts {
                         let from = (cut.ms / 60_000).saturating_sub(BEFORE_CUT);
@@ -91,7 +91,7 @@ impl ReconcileLoop {
             if shutdown.is_triggered() || failures == FAILURES_MAX {
                 return;
             }
-            match reconcile(&self.auditor, partition, minutes.clone()).await {
+            match reconcile(&self.verifier, partition, minutes.clone()).await {
                 Ok(events) => {
                     due.remove(partition, &minutes);
                     if events > 0 {
@@ -113,7 +113,7 @@ impl ReconcileLoop {
     }
 
     fn this_minute(&self) -> u64 {
-        self.auditor.clock.now_ms() / 60_000
+        self.verifier.clock.now_ms() / 60_000
     }
 }
 
@@ -168,11 +168,11 @@ fn closed_since(added: Option<u64>, now: u64, later: u64) -> Range<u64> {
 /// # Errors
 /// [`BulkFailure`]; repeating is harmless.
 pub async fn reconcile(
-    auditor: &Auditor,
+    verifier: &Verifier,
     partition: u16,
     minutes: Range<u64>,
 ) -> Result<u64, BulkFailure> {
-    let differing = auditor.differing_buckets(partition, Step::Minute, minutes);
+    let differing = verifier.differing_buckets(partition, Step::Minute, minutes);
     let mut added = 0;
     for bucket in differing.await?.into_iter().rev() {
         let minute = bucket.number;
@@ -183,7 +183,7 @@ pub async fn reconcile(
             );
         }
         if bucket.is_missing_counts() {
-            added += auditor.settle(partition, minute).await?;
+            added += verifier.settle(partition, minute).await?;
         }
     }
     Ok(added)

@@ -4,9 +4,9 @@ use evp_shared::counters::{Step, split_field};
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::audit::deep::Counts;
-use crate::audit::verify::Differences;
 use crate::command::{show_time, table};
+use crate::verify::deep::Counts;
+use crate::verify::differences::Differences;
 
 /// Differences printed; the summary counts all.
 const SHOWN_MAX: usize = 1_000;

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use evp_shared::counters::Step;
-use evp_shared::stream::audit::FIELDS_MAX;
+use evp_shared::stream::verify::FIELDS_MAX;
 use evp_shared::stream::{Bucket, CountHash, FoundCounts, SetCounts};
 use tracing::warn;
 
-use crate::audit::auditor::Auditor;
-use crate::audit::buckets::seconds_of;
-use crate::audit::compare::compare;
-use crate::audit::verify::Differences;
 use crate::bulk::commit::BulkFailure;
+use crate::verify::buckets::seconds_of;
+use crate::verify::compare::compare;
+use crate::verify::differences::Differences;
+use crate::verify::verifier::Verifier;
 
 const DAY: u64 = 24 * 3_600;
 
@@ -37,7 +37,7 @@ impl Repaired {
     }
 }
 
-impl Auditor {
+impl Verifier {
     /// The Unix second before which no frame of `partition` will be delivered or settled again.
     ///
     /// # Errors
@@ -128,8 +128,8 @@ impl Auditor {
             .await
     }
 
-    /// Sets what of `found` is not `owed`, beside what the hashes `plus` hold, in as many calls as the
-    /// script's bounds ask for.
+    /// Sets what of `found` is not `owed`, beside what the hashes `plus` hold, in as many calls as
+    /// the script's bounds ask for.
     async fn set(
         &self,
         partition: u16,
@@ -185,7 +185,7 @@ fn young_minutes(differences: &Differences, now: u64) -> BTreeSet<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::compare::{Differing, DifferingBucket};
+    use crate::verify::compare::{Differing, DifferingBucket};
 
     fn bucket(step: Step, number: u64, counted: i64, owed: i64) -> DifferingBucket {
         DifferingBucket {

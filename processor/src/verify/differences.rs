@@ -1,17 +1,17 @@
-//! Verify: compares all retained, closed buckets with the receipts, and mends them.
+//! Differences: compares all retained, closed buckets with the receipts, and mends them.
 //!
 //! What reconcile does for the newest minutes, for all of them and by the same decision
-//! ([`crate::audit::compare`]). What is younger than a day is mended by settling its receipts: the bits
-//! say what is in. What is older, and older than everything that may still be delivered, is
+//! ([`crate::verify::compare`]). What is younger than a day is mended by settling its receipts: the
+//! bits say what is in. What is older, and older than everything that may still be delivered, is
 //! nobody's any more and is set to the sum of its receipts.
 
 use std::ops::Range;
 
 use evp_shared::counters::Step;
 
-use crate::audit::auditor::Auditor;
-use crate::audit::compare::{CLOSED_AFTER, DifferingBucket, Span, compare};
 use crate::bulk::commit::BulkFailure;
+use crate::verify::compare::{CLOSED_AFTER, DifferingBucket, Span, compare};
+use crate::verify::verifier::Verifier;
 
 /// Times a difference is looked at again: a commit on its way looks like one.
 const LOOKS: usize = 3;
@@ -37,7 +37,7 @@ impl Differences {
     }
 }
 
-impl Auditor {
+impl Verifier {
     /// Compares the buckets of `partition` in `span`, and the counts over all time when the span
     /// leaves nothing out.
     ///

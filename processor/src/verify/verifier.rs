@@ -1,4 +1,4 @@
-//! What an audit works with.
+//! What a verification works with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 
 /// Reads counters and receipts, and mends the counters.
 #[derive(Debug, Clone)]
-pub struct Auditor {
+pub struct Verifier {
     /// The stream commands.
     pub stream: Stream,
     /// The way to MongoDB.
@@ -32,7 +32,7 @@ pub struct Auditor {
     pub clock: Clock,
 }
 
-impl Auditor {
+impl Verifier {
     /// For a command, without a processor beside it.
     pub fn of_command(config: &ProcessorConfig, stream: Stream, database: Database) -> Self {
         let lives = Arc::new(Lives::new(stream.clone()));

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use evp_shared::counters::Step;
-use evp_shared::stream::audit::HASHES_MAX;
+use evp_shared::stream::verify::HASHES_MAX;
 use evp_shared::stream::{Bucket, CountHash, FoundCounts};
 
-use crate::audit::auditor::Auditor;
-use crate::audit::compare::{DifferingBucket, TypeTable, compare, fold};
 use crate::bulk::commit::BulkFailure;
 use crate::store::insert::StoreFailure;
 use crate::store::sums::Owed;
+use crate::verify::compare::{DifferingBucket, TypeTable, compare, fold};
+use crate::verify::verifier::Verifier;
 
 /// Hours ahead of the present one that a frame may lie in: ingest's clock may be ahead.
 const HOURS_AHEAD: u64 = 2;
 
-impl Auditor {
+impl Verifier {
     /// Compares the buckets numbered `buckets`; those that differ, oldest first.
     ///
     /// # Errors
