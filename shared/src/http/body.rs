@@ -6,7 +6,7 @@ use std::error::Error;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::{Instant, timeout};
@@ -18,9 +18,9 @@ const RATE_MIN: u128 = 16 * 1024;
 /// room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Of what a body announces, so much is made room for at once. More may take huge pages, of which
-/// all 2 MiB are there with their first byte.
-const TRUSTED_MAX: usize = 128 * 1024;
+/// Bytes that are made room for at once where a body announces more: a client may never send them,
+/// and of a huge page all 2 MiB are there with the first byte.
+const TRUSTED_BYTES: usize = 128 * 1024;
 
 /// What a body may cost.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,20 @@ where
         }))
 }
 
+/// Doubles what is there when `more` bytes do not fit, but to no more than was announced: what is
+/// counted as in flight is what has come.
+fn make_room(gathered: &mut Vec<u8>, more: usize, announced: usize) {
+    let (bytes, room) = (gathered.len(), gathered.capacity());
+    if bytes + more > room {
+        let doubled = if announced == 0 {
+            2 * room
+        } else {
+            announced.min(2 * room)
+        };
+        gathered.reserve_exact(doubled.max(bytes + more) - bytes);
+    }
+}
+
 /// A body, and how fast it comes.
 struct Reading<'l, B, F> {
     body: Pin<&'l mut B>,
@@ -123,17 +137,16 @@ where
         let Some(second) = self.next_data(first.len()).await? else {
             return Ok(first);
         };
-        // Most of a large body may never come: beyond what most are the buffer grows with what has.
-        let so_far = first.len() + second.len();
-        let room = announced.clamp(so_far, TRUSTED_MAX.max(so_far));
-        let mut gathered = BytesMut::with_capacity(room);
-        gathered.extend_from_slice(&first);
-        gathered.extend_from_slice(&second);
-        drop((first, second));
-        while let Some(data) = self.next_data(gathered.len()).await? {
+        let mut gathered = Vec::with_capacity(announced.min(TRUSTED_BYTES));
+        for data in [first, second] {
+            make_room(&mut gathered, data.len(), announced);
             gathered.extend_from_slice(&data);
         }
-        Ok(gathered.freeze())
+        while let Some(data) = self.next_data(gathered.len()).await? {
+            make_room(&mut gathered, data.len(), announced);
+            gathered.extend_from_slice(&data);
+        }
+        Ok(gathered.into())
     }
 
     async fn next_data(&mut self, so_far: usize) -> Result<Option<Bytes>, BodyError> {

@@ -171,3 +171,18 @@ async fn a_broken_body_keeps_its_cause() {
     assert_eq!(error.to_string(), "body was broken off");
     assert_eq!(error.source().unwrap().to_string(), "reset");
 }
+
+#[test]
+fn room_is_made_for_what_has_come_and_never_beyond_what_was_announced() {
+    for announced in [200_000, 2_200_000, 4 << 20] {
+        let mut gathered = Vec::with_capacity(TRUSTED_BYTES);
+        while gathered.len() < announced {
+            let piece = vec![b'x'; (announced - gathered.len()).min(60_000)];
+            make_room(&mut gathered, piece.len(), announced);
+            gathered.extend_from_slice(&piece);
+            let room = gathered.capacity();
+            assert!(room <= announced, "{room} of {announced}");
+            assert!(room <= TRUSTED_BYTES.max(2 * gathered.len()), "{room}");
+        }
+    }
+}
