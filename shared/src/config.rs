@@ -23,7 +23,7 @@ mod source;
 mod value;
 
 pub use identity::identity;
-pub use key::{AnyKey, Key};
+pub use key::{Key, KeyRow};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use mongo::MongoConfig;
 pub use problem::{ConfigProblem, ConfigProblems, EXIT_CODE};

@@ -62,9 +62,9 @@ impl<T: Value> Key<T> {
     }
 }
 
-/// A key of whatever type, as the reference shows it.
+/// A key of whatever type, as a row of the reference.
 #[derive(Debug, Clone)]
-pub struct AnyKey {
+pub struct KeyRow {
     /// See [`Key::name`].
     pub name: &'static str,
     /// See [`Key::default`].
@@ -75,14 +75,14 @@ pub struct AnyKey {
     pub doc: &'static str,
 }
 
-impl AnyKey {
+impl KeyRow {
     /// What the name begins with.
     pub fn section(&self) -> &'static str {
         section(self.name)
     }
 }
 
-impl<T: Value> From<&Key<T>> for AnyKey {
+impl<T: Value> From<&Key<T>> for KeyRow {
     fn from(key: &Key<T>) -> Self {
         let range = key.range.map_or_else(String::new, |(lowest, highest)| {
             format!(", `{lowest}` to `{highest}`")

@@ -1,9 +1,9 @@
 //! The reference of all keys, as Markdown.
 
-use super::{AnyKey, SECTIONS};
+use super::{KeyRow, SECTIONS};
 
 /// Renders the tables of `docs/CONFIGURATION.md`: one per section.
-pub fn reference(keys: &[AnyKey]) -> String {
+pub fn reference(keys: &[KeyRow]) -> String {
     let head = "| key | value | default | what it does |\n|---|---|---|---|";
     let tables = SECTIONS.iter().filter_map(|section| {
         let keys = keys.iter().filter(|key| key.section() == *section);
@@ -13,8 +13,8 @@ pub fn reference(keys: &[AnyKey]) -> String {
     tables.collect::<Vec<_>>().join("\n")
 }
 
-fn row(key: &AnyKey) -> String {
-    let AnyKey {
+fn row(key: &KeyRow) -> String {
+    let KeyRow {
         name, kind, doc, ..
     } = key;
     let default = match key.default {

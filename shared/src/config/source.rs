@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::ConfigError;
 
-use super::key::{AnyKey, Key, section};
+use super::key::{self, Key, KeyRow};
 use super::problem::{ConfigProblem, ConfigProblems};
 use super::value::Value;
 use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
@@ -29,12 +29,11 @@ pub const SECTIONS: &[&str] = &[
     "live",
     "dead_letters",
     "aggregator",
-    "query",
 ];
 
-/// A section is judged by the services that read a key of it. Of `[storage]` all read one, and
-/// `[query]` has none: these are judged by those who read a key that begins so.
-const JUDGED_BY: [(&str, &str); 2] = [("storage", "storage.indexes"), ("query", "aggregator")];
+/// A section is judged by the services that read a key of it, but this one, of which all read one:
+/// by those that read this key.
+const STORAGE: (&str, &str) = ("storage", "storage.indexes");
 
 /// Farther apart, two names are not a typo of each other.
 const TYPO_DISTANCE_MAX: usize = 3;
@@ -45,7 +44,7 @@ pub struct Source {
     leaves: BTreeMap<String, Leaf>,
     port: Option<String>,
     taken: BTreeSet<String>,
-    keys: Vec<AnyKey>,
+    keys: Vec<KeyRow>,
     problems: Vec<ConfigProblem>,
 }
 
@@ -119,7 +118,7 @@ impl Source {
     }
 
     /// The keys that were read, in the order in which they were.
-    pub fn keys(&self) -> &[AnyKey] {
+    pub fn keys(&self) -> &[KeyRow] {
         &self.keys
     }
 
@@ -191,10 +190,13 @@ impl Source {
     }
 
     fn is_unknown(&self, name: &str) -> bool {
-        let section = section(name);
-        let mark = JUDGED_BY.iter().find(|(judged, _)| *judged == section);
-        let mark = mark.map_or(section, |(_, mark)| mark);
-        let is_own = self.taken.iter().any(|key| key.starts_with(mark));
+        let section = key::section(name);
+        let is_own = if section == STORAGE.0 {
+            self.taken.contains(STORAGE.1)
+        } else {
+            let mut sections = self.taken.iter().map(|key| key::section(key));
+            sections.any(|read| read == section)
+        };
         !self.taken.contains(name) && (is_own || !SECTIONS.contains(&section))
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use evp_shared::config::{AnyKey, SECTIONS, Source, reference};
+use evp_shared::config::{KeyRow, SECTIONS, Source, reference};
 use evp_shared::service::ServiceConfig;
 
 use crate::{read, repository};
@@ -29,15 +29,15 @@ the processor's (which has no public port), then the aggregator's.
 ";
 
 /// All keys, each once; a key whose default depends on the service, once for each default.
-fn all_keys() -> Vec<AnyKey> {
+fn all_keys() -> Vec<KeyRow> {
     let services = [
         keys_of::<evp_ingest::IngestConfig>(),
         keys_of::<evp_processor::config::ProcessorConfig>(),
         keys_of::<evp_aggregator::AggregatorConfig>(),
     ];
-    let mut keys: Vec<AnyKey> = Vec::new();
+    let mut keys: Vec<KeyRow> = Vec::new();
     for key in services.into_iter().flatten() {
-        let is_known = |known: &AnyKey| (known.name, known.default) == (key.name, key.default);
+        let is_known = |known: &KeyRow| (known.name, known.default) == (key.name, key.default);
         if !keys.iter().any(is_known) {
             keys.push(key);
         }
@@ -45,7 +45,7 @@ fn all_keys() -> Vec<AnyKey> {
     keys
 }
 
-fn keys_of<C: ServiceConfig>() -> Vec<AnyKey> {
+fn keys_of<C: ServiceConfig>() -> Vec<KeyRow> {
     let mut source = Source::from_text("", &[]).unwrap();
     C::read(&mut source);
     source.keys().to_vec()
@@ -133,7 +133,9 @@ fn a_typo_is_found_by_the_services_that_know_the_section() {
         ("[redis]\nurll = \"x\"", [true, true, true]),
         ("[ingest]\nhttp3 = \"on\"", [true, false, false]),
         ("[storage]\nindices = []", [false, true, false]),
-        ("[query]\ntime = \"1s\"", [false, false, true]),
+        ("[query]\ntime = \"1s\"", [true, true, true]),
+        ("[logs]\nlevel = \"info\"", [true, true, true]),
+        ("[log]\nlevels = \"info\"", [true, true, true]),
         ("[ingset]\nhttp2 = \"on\"", [true, true, true]),
     ];
     for (toml, expected) in cases {
