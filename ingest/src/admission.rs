@@ -11,7 +11,7 @@ pub(crate) use self::load::{Load, Reservation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum RedisState {
-    /// It is away, not greeted yet, or promises less than configured.
+    /// It is away, not greeted yet, or promises less than configured: what a new `Load` says.
     Unavailable = 0,
     /// It is at maxmemory, and refuses appends.
     Full = 1,
@@ -97,19 +97,19 @@ impl std::error::Error for ShedReason {}
 /// # Errors
 /// The first bound that is exceeded, the ones a client can do least about first.
 pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedReason> {
-    use ShedReason as S;
+    use ShedReason::{AppendWait, Backlog, Draining, InFlightBytes, RedisMemory, RedisUnavailable};
     let is_full = load.redis == RedisState::Full || load.memory_permille >= limits.memory_permille;
     let is_behind =
         load.backlog_events >= limits.backlog_events || load.backlog_bytes >= limits.backlog_bytes;
     let exceeded = [
-        (load.is_draining, S::Draining),
-        (load.redis == RedisState::Unavailable, S::RedisUnavailable),
-        (is_full, S::RedisMemory),
-        (is_behind, S::Backlog),
-        (load.append_wait >= limits.append_wait, S::AppendWait),
+        (load.is_draining, Draining),
+        (load.redis == RedisState::Unavailable, RedisUnavailable),
+        (is_full, RedisMemory),
+        (is_behind, Backlog),
+        (load.append_wait >= limits.append_wait, AppendWait),
         (
             load.in_flight_bytes >= limits.in_flight_bytes,
-            S::InFlightBytes,
+            InFlightBytes,
         ),
     ];
     let first = exceeded.into_iter().find(|(is_exceeded, _)| *is_exceeded);

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::admission::{AdmissionLimits, RedisState, overload};
 use crate::append::appender::Appender;
-use crate::append::greeting::{Fault, Greeter};
+use crate::append::greeting::{Fault, Target};
 use crate::append::partition::Partition;
 use crate::error::RunError;
 
@@ -90,7 +90,7 @@ impl Keeper {
 
     async fn rounds(&mut self) -> Result<Infallible, RunError> {
         // Or the first round would warn of a Redis that is only being connected to.
-        drop(connected(self.appender.greeter.stream.client(), QUESTION_MAX).await);
+        drop(connected(self.appender.target.stream.client(), QUESTION_MAX).await);
         let mut polled: Option<Instant> = None;
         loop {
             self.greet_where_due().await?;
@@ -120,7 +120,7 @@ impl Keeper {
                         return Err(RunError::WeakRedis { shortfalls });
                     }
                     &Fault::OtherIdentity { stored } if !self.has_greeted => {
-                        let own = appender.greeter.config.fingerprint;
+                        let own = appender.target.fingerprint;
                         return Err(RunError::OtherIdentity { stored, own });
                     }
                     error => {
@@ -177,9 +177,9 @@ impl Keeper {
 
     async fn poll(&mut self) {
         let appender = &self.appender;
-        let Greeter {
+        let Target {
             stream, metrics, ..
-        } = &appender.greeter;
+        } = &appender.target;
         let mut is_reached = false;
         for (partition, known) in appender.partitions.iter().zip(&mut self.totals) {
             let fault = partition.fault();
@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
     use crate::admission::Load;
-    use crate::append::frames::{AppenderConfig, HeldLimits};
+    use crate::append::frames::HeldLimits;
     use crate::metrics::Metrics;
 
     /// A keeper of one partition, of a Redis that is not there.
@@ -281,21 +281,18 @@ mod tests {
 
     fn appender() -> Arc<Appender> {
         let how = RedisConfig::at("redis://127.0.0.1:1", QUESTION_MAX);
-        let config = AppenderConfig {
+        let target = Target {
+            stream: Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1),
             codec: Codec::None,
             fingerprint: 1,
+            durability: Durability::Everysec,
             held: HeldLimits {
                 age: Duration::from_secs(5),
                 bytes: 1_000,
             },
-            durability: Durability::Everysec,
-        };
-        let greeter = Greeter {
-            stream: Stream::new(connect(&how).unwrap(), &Keys::new("t"), 1),
-            config,
             metrics: Arc::new(Metrics::resolve()),
         };
-        Arc::new(Appender::new(greeter, Load::default(), Clock::system()))
+        Arc::new(Appender::new(target, Load::default(), Clock::system()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use evp_shared::metric_table;
 use evp_shared::outcome::RejectReason;
+use evp_shared::stream::AppendError;
 
 use crate::admission::ShedReason;
 use crate::outcome::AppendOutcome;
@@ -28,7 +29,7 @@ metric_table! {
             "Time from a call's first attempt to its outcome."
             [outcome in AppendOutcome::ALL] appends;
         counter "evp_ingest_append_failures_total" "Append attempts that failed, by kind."
-            [kind] new_life, full, refused, unknown;
+            [kind in AppendFailure::ALL] append_failures;
         counter "evp_ingest_new_lives_total" "New lives of Redis this instance has entered."
             [] lives;
         counter "evp_ingest_replayed_frames_total" "Frames appended again in a new life of Redis."
@@ -48,6 +49,28 @@ evp_shared::choices! {
     pub(crate) enum Route {
         Events = "/events",
         Other = "other",
+    }
+}
+
+evp_shared::choices! {
+    /// How an attempt to append failed.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum AppendFailure {
+        NewLife = "new_life",
+        Full = "full",
+        Refused = "refused",
+        Unknown = "unknown",
+    }
+}
+
+impl From<&AppendError> for AppendFailure {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::SayHello => Self::NewLife,
+            AppendError::Full => Self::Full,
+            AppendError::Refused(_) => Self::Refused,
+            AppendError::Unknown(_) => Self::Unknown,
+        }
     }
 }
 
@@ -71,7 +94,7 @@ impl Metrics {
     }
 
     /// Counts what became of valid events.
-    pub(crate) fn ended(&self, outcome: AppendOutcome, events: usize) {
+    pub(crate) fn count(&self, outcome: AppendOutcome, events: usize) {
         let counter = match outcome {
             AppendOutcome::Appended => &self.accepted,
             AppendOutcome::NotAccepted => &self.not_accepted,

@@ -19,8 +19,7 @@ use tokio::sync::mpsc;
 use crate::admission::Load;
 use crate::append::appender::Appender;
 use crate::append::batcher::{Batcher, BatcherConfig};
-use crate::append::frames::AppenderConfig;
-use crate::append::greeting::Greeter;
+use crate::append::greeting::Target;
 use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
 use crate::http::context::Context;
@@ -50,8 +49,8 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let clock = service.clock;
     let load = Load::default();
     let metrics = Arc::new(Metrics::resolve());
-    let greeter = greeter(&config, &metrics)?;
-    let appender = Arc::new(Appender::new(greeter, load.clone(), clock.clone()));
+    let target = target(&config, &metrics)?;
+    let appender = Arc::new(Appender::new(target, load.clone(), clock.clone()));
     let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher_config = BatcherConfig {
@@ -100,7 +99,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     Ok(Left(drained + cut.len()))
 }
 
-fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, RunError> {
+fn target(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Target, RunError> {
     let new_client = || connect(&config.redis).map_err(|error| RunError::Redis(error.into()));
     let client = new_client()?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
@@ -108,14 +107,12 @@ fn greeter(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Greeter, Run
     if config.redis.durability == Durability::Replicated {
         stream = stream.replicated(new_client()?, REPLICA_PATIENCE);
     }
-    Ok(Greeter {
+    Ok(Target {
         stream,
-        config: AppenderConfig {
-            codec: config.append.codec,
-            fingerprint: config.identity.fingerprint(),
-            held: config.held(),
-            durability: config.redis.durability,
-        },
+        codec: config.append.codec,
+        fingerprint: config.identity.fingerprint(),
+        durability: config.redis.durability,
+        held: config.held(),
         metrics: Arc::clone(metrics),
     })
 }

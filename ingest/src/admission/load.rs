@@ -75,11 +75,10 @@ impl Load {
     }
 
     pub(crate) fn redis(&self) -> RedisState {
-        match self.0.redis.load(Relaxed) {
-            2 => RedisState::Ready,
-            1 => RedisState::Full,
-            _ => RedisState::Unavailable,
-        }
+        let stored = self.0.redis.load(Relaxed);
+        let mut others = [RedisState::Ready, RedisState::Full].into_iter();
+        let found = others.find(|state| *state as u8 == stored);
+        found.unwrap_or(RedisState::Unavailable)
     }
 
     pub(crate) fn set_redis(&self, state: RedisState) {

@@ -15,9 +15,10 @@ use evp_shared::stream::{AppendError, Life};
 use tokio::time::timeout_at;
 
 use crate::admission::{Load, RedisState};
-use crate::append::greeting::{Fault, Greeter};
+use crate::append::greeting::{Fault, Target};
 use crate::append::partition::Partition;
 use crate::append::submission::{Call, Waiter};
+use crate::metrics::AppendFailure;
 use crate::outcome::AppendOutcome;
 
 /// Pace of attempts: soon at first, for a Redis that is only restarting.
@@ -30,7 +31,7 @@ const FAIR_TIME: Duration = Duration::from_millis(100);
 /// Appends calls.
 #[derive(Debug)]
 pub(crate) struct Appender {
-    pub(crate) greeter: Greeter,
+    pub(crate) target: Target,
     pub(crate) partitions: Vec<Partition>,
     /// Whose turn it is.
     next: AtomicUsize,
@@ -49,12 +50,12 @@ struct Attempts<'a> {
 }
 
 impl Appender {
-    pub(crate) fn new(greeter: Greeter, load: Load, clock: Clock) -> Self {
-        let partitions = (0..greeter.stream.partitions())
-            .map(|number| Partition::new(number, &greeter.config, &clock))
+    pub(crate) fn new(target: Target, load: Load, clock: Clock) -> Self {
+        let partitions = (0..target.stream.partitions())
+            .map(|number| Partition::new(number, target.held, &clock))
             .collect();
         Self {
-            greeter,
+            target,
             partitions,
             next: AtomicUsize::new(0),
             load,
@@ -67,7 +68,7 @@ impl Appender {
         let started = self.clock.now();
         let outcome = self.append_frames(call.frames, deadline).await;
         let took = self.clock.now() - started;
-        self.greeter.metrics.appends[outcome as usize].record(took);
+        self.target.metrics.appends[outcome as usize].record(took);
         for waiter in call.waiters {
             waiter.tell(outcome);
         }
@@ -75,7 +76,7 @@ impl Appender {
 
     /// Greets a partition whatever is known of it, and reports what that shows.
     pub(crate) async fn greet(&self, partition: &Partition) -> Result<Life, Arc<Fault>> {
-        let greeted = partition.greet(&self.greeter).await;
+        let greeted = partition.greet(&self.target).await;
         self.report();
         greeted
     }
@@ -145,15 +146,15 @@ impl Appender {
     /// Safe: `is_unknown` is set before anything is sent, and taken back only by an answer.
     async fn attempt(&self, attempts: &mut Attempts<'_>) -> bool {
         let partition = attempts.partition;
-        let Ok(life) = partition.greeted(&self.greeter).await else {
+        let Ok(life) = partition.greeted(&self.target).await else {
             return false;
         };
         if attempts.frames.is_empty() && !self.seal(attempts) {
             return false;
         }
-        let Greeter {
+        let Target {
             stream, metrics, ..
-        } = &self.greeter;
+        } = &self.target;
         let frames = &attempts.frames;
         let was_unknown = std::mem::replace(&mut attempts.is_unknown, true);
         let sent_at = self.clock.now();
@@ -161,13 +162,8 @@ impl Appender {
             // Unless it was sent in an older life, whose answers count for nothing.
             Ok(entries) => partition.acknowledge(life, sent_at, frames, &entries),
             Err(error) => {
-                let failures = match error {
-                    AppendError::SayHello => &metrics.new_life,
-                    AppendError::Full => &metrics.full,
-                    AppendError::Refused(_) => &metrics.refused,
-                    AppendError::Unknown(_) => &metrics.unknown,
-                };
-                failures.increment(1);
+                let failure = AppendFailure::from(&error);
+                metrics.append_failures[failure as usize].increment(1);
                 partition.failed(&error);
                 attempts.is_unknown = was_unknown || matches!(error, AppendError::Unknown(_));
                 false
@@ -184,21 +180,19 @@ impl Appender {
         let Some(ids) = attempts.partition.frame_ids(second, drafts.len()) else {
             return false;
         };
-        let Greeter {
-            config, metrics, ..
-        } = &self.greeter;
+        let target = &self.target;
         let sealed = drafts.drain(..).zip(ids).map(|(draft, id)| {
             draft.seal(FrameStamp {
                 id,
                 received_at_ms,
-                codec: config.codec,
-                fingerprint: config.fingerprint,
+                codec: target.codec,
+                fingerprint: target.fingerprint,
                 flags: 0,
             })
         });
         attempts.frames.extend(sealed);
         for frame in &attempts.frames {
-            metrics.frame_events.record(frame.events);
+            target.metrics.frame_events.record(frame.events);
         }
         true
     }

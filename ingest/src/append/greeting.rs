@@ -4,10 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use evp_shared::config::Durability;
+use evp_shared::frame::Codec;
 use evp_shared::redis::{ServerPromise, online_replicas};
 use evp_shared::stream::{Stream, StreamError};
 
-use super::frames::AppenderConfig;
+use super::frames::HeldLimits;
 use crate::metrics::Metrics;
 
 /// Why a partition takes no new frames at this moment.
@@ -47,34 +48,37 @@ impl From<StreamError> for Fault {
     }
 }
 
-/// What it takes to greet a partition.
+/// Where frames go, as what, and how they are kept until they are safe there.
 #[derive(Debug)]
-pub(crate) struct Greeter {
+pub(crate) struct Target {
     pub(crate) stream: Stream,
-    pub(crate) config: AppenderConfig,
+    pub(crate) codec: Codec,
+    pub(crate) fingerprint: u32,
+    pub(crate) durability: Durability,
+    pub(crate) held: HeldLimits,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Greeter {
+impl Target {
     /// Whether the server promises what is configured, as far as it lets itself be asked, and its
     /// frames have this service's identity. A Redis that forgot its keys has no fingerprint: then
     /// this instance's is written.
     pub(super) async fn check(&self) -> Result<(), Fault> {
-        let (client, config) = (self.stream.client(), &self.config);
+        let client = self.stream.client();
         let promise = ServerPromise::ask(client).await;
         let promise = promise.map_err(StreamError::from)?;
-        let shortfalls = promise.shortfalls(config.durability);
+        let shortfalls = promise.shortfalls(self.durability);
         if !shortfalls.is_empty() {
             return Err(Fault::Weak(shortfalls));
         }
-        if config.durability == Durability::Replicated {
+        if self.durability == Durability::Replicated {
             let replicas = online_replicas(client).await;
             if replicas.map_err(StreamError::from)? == 0 {
                 return Err(Fault::NoReplica);
             }
         }
-        let stored = self.stream.claim_identity(config.fingerprint).await?;
-        if stored != config.fingerprint {
+        let stored = self.stream.claim_identity(self.fingerprint).await?;
+        if stored != self.fingerprint {
             return Err(Fault::OtherIdentity { stored });
         }
         Ok(())

@@ -1,16 +1,17 @@
 //! One partition as this instance sees it: the life it knows, the producer it is, the frames it
 //! holds, and what is wrong.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::{FRAME_NUMBER_MAX, Frame, FrameId, ProducerId};
 use evp_shared::stream::{AppendError, EntryId, Hello, Life, ProducerState, Registration};
+use parking_lot::{Mutex, MutexGuard};
 
-use super::greeting::{Fault, Greeter};
+use super::greeting::{Fault, Target};
 use super::held::{Held, ReplayLimits};
-use crate::append::frames::AppenderConfig;
+use crate::append::frames::HeldLimits;
 
 /// Producer ids tried in one greeting; of 2^24 few are taken.
 const REGISTRATIONS_MAX: usize = 8;
@@ -66,14 +67,14 @@ struct Producer {
 }
 
 impl Partition {
-    pub(super) fn new(number: u16, config: &AppenderConfig, clock: &Clock) -> Self {
+    pub(super) fn new(number: u16, held: HeldLimits, clock: &Clock) -> Self {
         let now = clock.now();
         let state = State {
             life: Life::UNKNOWN,
             heard: Life::UNKNOWN,
             wants_hello: true,
             producer: None,
-            held: Held::new(config.held),
+            held: Held::new(held),
             replayed: Replayed::default(),
             fault: Some(Fault::Starting.into()),
             last_hello: now,
@@ -130,21 +131,21 @@ impl Partition {
     }
 
     /// The life to append in; says hello first where that is due.
-    pub(super) async fn greeted(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
+    pub(super) async fn greeted(&self, target: &Target) -> Result<Life, Arc<Fault>> {
         if let Some(life) = self.known_life() {
             return Ok(life);
         }
         let _greeting = self.greeting.lock().await;
         match self.known_life() {
             Some(life) => Ok(life),
-            None => self.say_hello(greeter).await,
+            None => self.say_hello(target).await,
         }
     }
 
     /// As [`greeted`](Self::greeted), but says hello in any case.
-    pub(super) async fn greet(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
+    pub(super) async fn greet(&self, target: &Target) -> Result<Life, Arc<Fault>> {
         let _greeting = self.greeting.lock().await;
-        self.say_hello(greeter).await
+        self.say_hello(target).await
     }
 
     fn known_life(&self) -> Option<Life> {
@@ -152,8 +153,8 @@ impl Partition {
         (!state.wants_hello && state.producer.is_some()).then_some(state.life)
     }
 
-    async fn say_hello(&self, greeter: &Greeter) -> Result<Life, Arc<Fault>> {
-        let result = self.try_hello(greeter).await.map_err(Arc::new);
+    async fn say_hello(&self, target: &Target) -> Result<Life, Arc<Fault>> {
+        let result = self.try_hello(target).await.map_err(Arc::new);
         let mut state = self.state();
         state.wants_hello = result.is_err();
         match &result {
@@ -168,10 +169,10 @@ impl Partition {
         result
     }
 
-    async fn try_hello(&self, greeter: &Greeter) -> Result<Life, Fault> {
-        let Greeter {
+    async fn try_hello(&self, target: &Target) -> Result<Life, Fault> {
+        let Target {
             stream, metrics, ..
-        } = greeter;
+        } = target;
         let heard = self.state().heard;
         for _ in 0..REGISTRATIONS_MAX {
             let (registration, is_new) = self.registration();
@@ -191,9 +192,9 @@ impl Partition {
                 continue;
             }
             // After every hello that follows a fault the server may be another one.
-            greeter.check().await?;
+            target.check().await?;
             if self.hears(hello.life, asked) {
-                self.enter_life(greeter, &hello).await?;
+                self.enter_life(target, &hello).await?;
             }
             return Ok(hello.life);
         }
@@ -213,10 +214,10 @@ impl Partition {
     /// Appends what is held again, before anybody appends anything new, and only then knows the
     /// life. A replay that fails, or is cut by the deadline of who greets, is gone on with by the
     /// next greeting: begun again each time, one that takes longer would never end, and fill Redis.
-    async fn enter_life(&self, greeter: &Greeter, hello: &Hello) -> Result<(), Fault> {
-        let Greeter {
+    async fn enter_life(&self, target: &Target, hello: &Hello) -> Result<(), Fault> {
+        let Target {
             stream, metrics, ..
-        } = greeter;
+        } = target;
         loop {
             let some = self.still_to_replay(hello.life);
             if some.is_empty() {
@@ -358,7 +359,7 @@ impl Partition {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Waiter {
 impl Waiter {
     /// Counts here, not where the answer is made: a client that has left has none.
     pub(crate) fn tell(self, outcome: AppendOutcome) {
-        self.metrics.ended(outcome, self.events);
+        self.metrics.count(outcome, self.events);
         if self.answer.send((outcome, self.reserved)).is_err() {
             tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
         }

@@ -107,12 +107,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, RejectReason> {
 fn single<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
-    refusal: RejectReason,
+    reason: RejectReason,
 ) -> Result<Option<&'r HeaderValue>, RejectReason> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
-        (_, Some(_)) => Err(refusal),
+        (_, Some(_)) => Err(reason),
     }
 }
 

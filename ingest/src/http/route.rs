@@ -172,7 +172,7 @@ async fn append(
     let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
-        app.metrics.ended(outcome, events);
+        app.metrics.count(outcome, events);
         (outcome, app.load.reserve())
     });
     let answer = match outcome {

@@ -1,24 +1,16 @@
 use bytes::Bytes;
-use evp_shared::config::Durability;
-use evp_shared::frame::Codec;
 
 use super::*;
-use crate::append::frames::HeldLimits;
 
-const CONFIG: AppenderConfig = AppenderConfig {
-    codec: Codec::None,
-    fingerprint: 1,
-    held: HeldLimits {
-        age: Duration::from_secs(5),
-        bytes: 1_000,
-    },
-    durability: Durability::Everysec,
+const HELD: HeldLimits = HeldLimits {
+    age: Duration::from_secs(5),
+    bytes: 1_000,
 };
 
 const LIFE: Life = Life(7);
 
 fn partition(clock: &Clock) -> Partition {
-    Partition::new(0, &CONFIG, clock)
+    Partition::new(0, HELD, clock)
 }
 
 impl Partition {
