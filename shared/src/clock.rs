@@ -9,7 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The only place that reads the system clocks. It does not drive tokio's timers: a test that
 /// needs those pauses tokio's own clock.
 #[derive(Debug, Clone)]
-pub struct Clock(Option<Arc<Manual>>);
+pub struct Clock(
+    /// `None` reads the clocks of the machine.
+    Option<Arc<Manual>>,
+);
 
 #[derive(Debug)]
 struct Manual {

@@ -70,7 +70,7 @@ pub struct Event<'t> {
     /// The object node of `payload`, and what is in it.
     pub payload: Option<&'t [Node<'t>]>,
     /// The nodes of the whole event, which `kept` points into.
-    pub nodes: &'t [Node<'t>],
+    pub(crate) nodes: &'t [Node<'t>],
 }
 
 crate::choices! {

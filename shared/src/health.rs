@@ -1,9 +1,10 @@
 //! Whether a service should get traffic, and if not, why not.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::clock::Clock;
@@ -86,7 +87,7 @@ impl Health {
     /// Registers a loop, which from now on must beat at least every `max_age`.
     pub fn loop_beat(&self, name: &'static str, max_age: Duration) -> Beat {
         let beaten_ms = Arc::new(AtomicU64::new(self.elapsed_ms()));
-        lock(&self.0.loops).push(LoopState {
+        self.0.loops.lock().push(LoopState {
             name,
             max_age,
             beaten_ms: Arc::clone(&beaten_ms),
@@ -101,7 +102,7 @@ impl Health {
     pub fn condition(&self, name: &'static str) -> Condition {
         let fault = Mutex::new(Some("starting".to_owned()));
         let condition = Arc::new(ConditionState { name, fault });
-        lock(&self.0.conditions).push(Arc::clone(&condition));
+        self.0.conditions.lock().push(Arc::clone(&condition));
         Condition(condition)
     }
 
@@ -117,13 +118,13 @@ impl Health {
         if self.0.draining.load(Ordering::SeqCst) {
             add("shutdown", "draining".to_owned());
         }
-        for condition in lock(&self.0.conditions).iter() {
-            if let Some(fault) = &*lock(&condition.fault) {
+        for condition in self.0.conditions.lock().iter() {
+            if let Some(fault) = &*condition.fault.lock() {
                 add(condition.name, fault.clone());
             }
         }
         let now_ms = self.elapsed_ms();
-        for one in lock(&self.0.loops).iter() {
+        for one in self.0.loops.lock().iter() {
             let beaten_ms = one.beaten_ms.load(Ordering::Relaxed);
             let age = Duration::from_millis(now_ms.saturating_sub(beaten_ms));
             if age > one.max_age {
@@ -155,17 +156,13 @@ impl Beat {
 impl Condition {
     /// Says that the condition holds.
     pub fn ok(&self) {
-        *lock(&self.0.fault) = None;
+        *self.0.fault.lock() = None;
     }
 
     /// Says that it does not, and why: for operators, without secrets.
     pub fn fail(&self, reason: impl Into<String>) {
-        *lock(&self.0.fault) = Some(reason.into());
+        *self.0.fault.lock() = Some(reason.into());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

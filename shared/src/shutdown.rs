@@ -73,7 +73,7 @@ impl Shutdown {
     /// those after it.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, or with a period of zero.
     pub fn every(&self, period: Duration) -> BoxStream<'static, ()> {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

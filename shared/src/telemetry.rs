@@ -4,11 +4,11 @@ mod table;
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 pub use self::table::as_f64;
@@ -100,7 +100,7 @@ impl Telemetry {
 }
 
 fn recorder() -> Result<PrometheusHandle, TelemetryError> {
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = INSTALLED.lock();
     if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }

@@ -119,16 +119,15 @@ impl Slot {
 
 impl Spawner {
     fn start<T: Send + 'static>(
-        &self,
+        self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        let cut = self.cut.child_token();
-        let spawner = self.clone();
+        let (tracker, cut) = (self.tracker.clone(), self.cut.child_token());
         let task = AssertUnwindSafe(task).catch_unwind();
-        self.tracker.spawn(async move {
+        tracker.spawn(async move {
             match cut.run_until_cancelled_owned(task).await? {
                 Ok(result) => Some(result),
-                Err(payload) => spawner.pass_on(payload),
+                Err(payload) => self.pass_on(payload),
             }
         })
     }
@@ -153,7 +152,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        drop(self.start(task));
+        drop(self.clone().start(task));
     }
 }
 

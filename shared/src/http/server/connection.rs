@@ -115,7 +115,8 @@ fn http1_builder(limits: &ServerLimits) -> http1::Builder {
     builder
 }
 
-/// What one HTTP/2 connection may cost.
+/// Bounds what one HTTP/2 connection may cost: requests under way, streams reset before they were
+/// seen, header, bytes of bodies.
 ///
 /// # Source
 /// Rapid reset (CVE-2023-44487) is bounded by the streams that were reset before the service saw

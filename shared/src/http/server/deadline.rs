@@ -4,10 +4,11 @@
 //! request. Here a request costs two atomic additions, and one timer per connection looks at them
 //! a few times per deadline.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerLimits;
@@ -34,7 +35,7 @@ pub(super) struct Activity {
     /// Since when each answer of HTTP/2 waits for its client to take what it was given.
     owed: Mutex<Vec<Instant>>,
     pub(super) discards: Arc<Discards>,
-    /// Its pings are no headers, and find out who is gone; and it resets what is left of a body.
+    /// Of HTTP/2 pings are no headers, and find out who is gone; what is left of a body is reset.
     pub(super) is_http2: bool,
 }
 
@@ -45,9 +46,16 @@ pub(super) struct InFlight {
     owed: Option<Instant>,
 }
 
-/// What a connection waits for, by the deadline it misses else, and which such wait it is: one idle
-/// time, or one wait for the client, is not the next. Before the first request it is the wait 0.
-type Wait = (Overdue, u64);
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wait {
+    /// The deadline that it misses else.
+    overdue: Overdue,
+    /// Which such wait it is: one idle time, or one wait for the client, is not the next.
+    number: u64,
+    /// The connection has not made a request yet.
+    is_first: bool,
+}
 
 /// A deadline that was missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +88,11 @@ impl Activity {
     }
 
     pub(super) fn leave(&self, unread: Unread) {
-        *lock(&self.unread) = Some(unread);
+        *self.unread.lock() = Some(unread);
     }
 
     pub(super) fn take_unread(&self) -> Option<Unread> {
-        lock(&self.unread).take()
+        self.unread.lock().take()
     }
 
     /// Notes that the connection ends with the present answer, whatever the client still sends.
@@ -125,7 +133,7 @@ impl Activity {
     }
 
     fn owes_longer_than(&self, limit: Duration) -> bool {
-        let owed = lock(&self.owed);
+        let owed = self.owed.lock();
         owed.iter().any(|since| since.elapsed() >= limit)
     }
 
@@ -135,15 +143,24 @@ impl Activity {
 
     fn awaited(&self) -> Option<Wait> {
         let requests = self.started();
-        if self.is_blocked.load(Ordering::Relaxed) {
-            Some((Overdue::Answer, self.unblocked.load(Ordering::Relaxed)))
+        let overdue = if self.is_blocked.load(Ordering::Relaxed) {
+            return Some(Wait {
+                overdue: Overdue::Answer,
+                number: self.unblocked.load(Ordering::Relaxed),
+                is_first: false,
+            });
         } else if !self.is_idle() || self.is_last() {
-            None
+            return None;
         } else if self.header_begun.load(Ordering::Relaxed) {
-            Some((Overdue::Header, requests))
+            Overdue::Header
         } else {
-            Some((Overdue::Idle, requests))
-        }
+            Overdue::Idle
+        };
+        Some(Wait {
+            overdue,
+            number: requests,
+            is_first: requests == 0,
+        })
     }
 }
 
@@ -154,14 +171,14 @@ impl InFlight {
             return;
         }
         let now = Instant::now();
-        lock(&self.activity.owed).push(now);
+        self.activity.owed.lock().push(now);
         self.owed = Some(now);
     }
 
     /// Notes that hyper has none any more.
     pub(super) fn settle(&mut self) {
         if let Some(since) = self.owed.take() {
-            let mut owed = lock(&self.activity.owed);
+            let mut owed = self.activity.owed.lock();
             if let Some(at) = owed.iter().position(|one| *one == since) {
                 owed.swap_remove(at);
             }
@@ -180,7 +197,7 @@ impl ServerLimits {
     /// Returns when the connection, which was opened at `opened`, has missed a deadline.
     ///
     /// # Cancel safety
-    /// Not safe: begun again, the present phase counts from then on.
+    /// Not safe: begun again, the present wait counts from then on.
     pub(super) async fn missed(self, activity: &Activity, opened: Instant) -> Overdue {
         let shortest = self.first().min(self.write_idle);
         let look_every = (shortest / LOOKS).max(Duration::from_millis(1));
@@ -188,13 +205,13 @@ impl ServerLimits {
         let mut lasted = Duration::ZERO;
         loop {
             let mut look = Instant::now() + look_every;
-            if is_first(seen) {
+            if seen.is_some_and(|wait| wait.is_first) {
                 look = look.min(opened + self.first());
             }
             sleep_until(look).await;
             let awaited = activity.awaited();
             lasted = match awaited {
-                first if is_first(first) => opened.elapsed(),
+                Some(wait) if wait.is_first => opened.elapsed(),
                 same if same == seen => lasted + look_every,
                 _ => Duration::ZERO,
             };
@@ -202,8 +219,8 @@ impl ServerLimits {
             if activity.owes_longer_than(self.write_idle) {
                 return Overdue::Answer;
             }
-            if let Some((overdue, _)) = awaited.filter(|wait| lasted >= self.longest(*wait)) {
-                return overdue;
+            if let Some(wait) = awaited.filter(|wait| lasted >= self.longest(*wait)) {
+                return wait.overdue;
             }
         }
     }
@@ -215,23 +232,13 @@ impl ServerLimits {
     }
 
     fn longest(self, wait: Wait) -> Duration {
-        match wait {
-            (Overdue::Answer, _) => self.write_idle,
-            _ if is_first(Some(wait)) => self.first(),
-            (Overdue::Header, _) => self.header_timeout,
-            (Overdue::Idle, _) => self.keep_alive_idle,
+        match wait.overdue {
+            _ if wait.is_first => self.first(),
+            Overdue::Answer => self.write_idle,
+            Overdue::Header => self.header_timeout,
+            Overdue::Idle => self.keep_alive_idle,
         }
     }
-}
-
-/// Whether the connection has not made a request yet.
-const fn is_first(wait: Option<Wait>) -> bool {
-    matches!(wait, Some((Overdue::Idle | Overdue::Header, 0)))
-}
-
-/// A panic of a handler must not take the connections of others with it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
