@@ -111,6 +111,9 @@ impl Process {
             .env("EVP__REDIS__URL", redis.url())
             .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix())
             .env("EVP__INGEST__APPEND__DEADLINE", "60s")
+            // A test that is slow itself ends no body.
+            .env("EVP__INGEST__BODY__IDLE", "5m")
+            .env("EVP__INGEST__BODY__TOTAL", "10m")
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true)
             .spawn()
