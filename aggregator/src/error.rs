@@ -81,9 +81,10 @@ impl From<DeadLetterError> for QueryError {
     fn from(error: DeadLetterError) -> Self {
         match error {
             DeadLetterError::Mongo(error) => error.into(),
+            DeadLetterError::NoAnswer(_) => Self::Store { source: None },
             DeadLetterError::Redis(error) => error.into(),
             error @ DeadLetterError::Identity => {
-                tracing::error!("{error}");
+                tracing::error!(%error, "dead letters not replayed");
                 Self::Store { source: None }
             }
             error @ DeadLetterError::NotWritten { .. } => {

@@ -76,8 +76,14 @@ fn complain(error: &impl std::fmt::Display, code: u8) -> ExitCode {
 }
 
 async fn open_stream(config: &ProcessorConfig) -> anyhow::Result<Stream> {
+    let stream = begin_stream(config)?;
+    connected(stream.client(), config.redis.connect_timeout).await?;
+    Ok(stream)
+}
+
+/// The stream, whose connection may not be there yet.
+fn begin_stream(config: &ProcessorConfig) -> anyhow::Result<Stream> {
     let client = connect(&config.redis)?;
-    connected(&client, config.redis.connect_timeout).await?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     Ok(Stream::new(client, &keys, config.redis.partitions.get()))
 }

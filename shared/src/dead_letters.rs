@@ -25,8 +25,8 @@ use crate::stream::{AppendError, StreamError};
 
 pub use audit::{Actor, Operation, Request};
 pub use filter::{Filter, Wanted};
-pub use letter::{Kept, Letter, LetterId, LetterIdError};
-pub use replay::{Outcome, Replay};
+pub use letter::{Kept, Letter, LetterId, LetterIdError, Replaying};
+pub use replay::{Handled, Replay};
 pub use show::{fields_json, hex_json};
 
 /// Letters handled by one call at most: more is more than dead letters may be.
@@ -35,12 +35,18 @@ pub const LIMIT_MAX: u64 = 1_000_000;
 /// Letters read, purged or appended at once.
 const PAGE: u64 = 100;
 
+/// How much longer than MongoDB's own limit an answer is waited for: the way there and back.
+const ANSWER_SLACK: Duration = Duration::from_secs(1);
+
 /// Why an operation on dead letters stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
     /// MongoDB does not answer, or refuses.
     #[error("mongodb failed")]
     Mongo(#[from] MongoError),
+    /// MongoDB does not answer in time.
+    #[error("mongodb gave no answer within {0:?}")]
+    NoAnswer(Duration),
     /// Redis does not answer, or refuses.
     #[error("redis failed")]
     Redis(#[from] StreamError),
@@ -74,6 +80,15 @@ pub struct Size {
     pub events: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+/// How much of a letter is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Without what was kept.
+    Head,
+    /// With what was kept.
+    Kept,
 }
 
 /// The dead letters of one database.
@@ -121,7 +136,8 @@ impl DeadLetters {
     pub async fn count(&self, filter: &Filter) -> Result<u64, DeadLetterError> {
         let letters = self.collection();
         let count = letters.count_documents(filter.to_bson());
-        Ok(count.max_time(self.read_limit).await?)
+        let count = count.max_time(self.read_limit);
+        self.in_time(count.into_future()).await
     }
 
     /// The newest `limit` of those that match `filter` and come after `after` (its time in Unix ms
@@ -142,25 +158,25 @@ impl DeadLetters {
             let same = doc! { "at": at, "_id": { "$lt": id.to_bson() } };
             query = doc! { "$and": [query, { "$or": [older, same] }] };
         }
-        self.newest(query, limit, false).await
+        self.newest(query, limit, Depth::Head).await
     }
 
     /// The newest `limit` of those that match `filter`, newest first, with what was kept.
     ///
     /// # Errors
     /// MongoDB's.
-    pub async fn whole(&self, filter: &Filter, limit: u64) -> Result<Vec<Letter>, DeadLetterError> {
-        self.newest(filter.to_bson(), limit, true).await
+    pub async fn show(&self, filter: &Filter, limit: u64) -> Result<Vec<Letter>, DeadLetterError> {
+        self.newest(filter.to_bson(), limit, Depth::Kept).await
     }
 
     async fn newest(
         &self,
         query: Document,
         limit: u64,
-        is_whole: bool,
+        depth: Depth,
     ) -> Result<Vec<Letter>, DeadLetterError> {
         let sort = doc! { "at": -1, "_id": -1 };
-        let found = self.read(query, sort, limit, is_whole).await?;
+        let found = self.read(query, sort, limit, depth).await?;
         Ok(found.iter().filter_map(Letter::parse).collect())
     }
 
@@ -174,7 +190,7 @@ impl DeadLetters {
         while deleted < limit {
             let page = PAGE.min(limit - deleted);
             let sort = doc! { "_id": 1 };
-            let found = self.read(filter.to_bson(), sort, page, false).await?;
+            let found = self.read(filter.to_bson(), sort, page, Depth::Head).await?;
             let ids: Vec<Bson> = found
                 .into_iter()
                 .filter_map(|mut letter| letter.remove("_id"))
@@ -187,13 +203,13 @@ impl DeadLetters {
         Ok(deleted)
     }
 
-    /// The first `limit` of those that match `query`; what was kept of them where `is_whole`.
+    /// The first `limit` of those that match `query`.
     async fn read(
         &self,
         query: Document,
         sort: Document,
         limit: u64,
-        is_whole: bool,
+        depth: Depth,
     ) -> Result<Vec<Document>, DeadLetterError> {
         let mut steps = vec![
             doc! { "$match": query },
@@ -201,7 +217,7 @@ impl DeadLetters {
             doc! { "$limit": i64::try_from(limit.clamp(1, LIMIT_MAX)).unwrap_or(i64::MAX) },
             doc! { "$set": { letter::BYTES: { "$bsonSize": "$$ROOT" } } },
         ];
-        if !is_whole {
+        if depth == Depth::Head {
             steps.push(doc! { "$unset": "raw" });
         }
         let letters = self.collection();
@@ -209,7 +225,22 @@ impl DeadLetters {
             .aggregate(steps)
             .allow_disk_use(true)
             .max_time(self.read_limit);
-        Ok(found.await?.try_collect().await?)
+        self.in_time(async { found.await?.try_collect().await })
+            .await
+    }
+
+    /// Waits for a read no longer than MongoDB may work on it, and a little: the driver has no
+    /// limit of its own.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, MongoError>>,
+    ) -> Result<T, DeadLetterError> {
+        if self.read_limit.is_zero() {
+            return Ok(read.await?);
+        }
+        let limit = self.read_limit + ANSWER_SLACK;
+        let answer = tokio::time::timeout(limit, read).await;
+        Ok(answer.map_err(|_| DeadLetterError::NoAnswer(limit))??)
     }
 
     async fn delete(&self, ids: &[Bson]) -> Result<u64, DeadLetterError> {
@@ -230,4 +261,22 @@ fn durable(database: &Database, name: &str) -> Collection<Document> {
     let mut options = CollectionOptions::default();
     options.write_concern = Some(concern);
     database.collection_with_options(name, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_without_an_answer_ends() {
+        crate::testing::install_crypto();
+        // Nothing listens there, and the driver goes on looking.
+        let client = mongodb::Client::with_uri_str("mongodb://127.0.0.1:1").await;
+        let letters = DeadLetters::new(client.unwrap().database("t"), Duration::from_millis(1));
+        let read = letters.count(&Filter::default()).await;
+        assert!(
+            matches!(read, Err(DeadLetterError::NoAnswer(_))),
+            "{read:?}"
+        );
+    }
 }

@@ -169,13 +169,18 @@ async fn check_fingerprint(database: &Database, own: u32) -> Result<(), StoreErr
     }
 }
 
-/// The fingerprint of the events in `database`; `None` when no service has written one yet.
+/// The fingerprint of the events in `database`; `None` when no service has written one yet. MongoDB
+/// may work on the answer for `limit`; zero is no limit.
 ///
 /// # Errors
 /// MongoDB's.
-pub async fn stored_fingerprint(database: &Database) -> Result<Option<u32>, MongoError> {
+pub async fn stored_fingerprint(
+    database: &Database,
+    limit: Duration,
+) -> Result<Option<u32>, MongoError> {
     let meta = database.collection::<Document>(META);
-    let found = meta.find_one(doc! { "_id": IDENTITY }).await?;
+    let found = meta.find_one(doc! { "_id": IDENTITY }).max_time(limit);
+    let found = found.await?;
     Ok(found.as_ref().and_then(fingerprint_in))
 }
 

@@ -15,7 +15,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
-use crate::deadline::answer;
 use crate::error::QueryError;
 use crate::event_json::EventJson;
 use crate::schema::Event;
@@ -102,8 +101,7 @@ impl Admin {
         after: Option<&(u64, LetterId)>,
         limit: u64,
     ) -> Result<(Vec<LetterHead>, Option<(u64, LetterId)>), QueryError> {
-        let read = self.letters.list(filter, after, limit + 1);
-        let mut found = self.in_time(read).await?;
+        let mut found = self.letters.list(filter, after, limit + 1).await?;
         let is_more = found.len() as u64 > limit;
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let last = found.last().filter(|_| is_more);
@@ -120,7 +118,7 @@ impl Admin {
             ids: vec![id],
             ..Filter::default()
         };
-        let found = self.in_time(self.letters.whole(&filter, 1)).await?;
+        let found = self.letters.show(&filter, 1).await?;
         let letter = found.into_iter().next();
         let letter = letter.ok_or(RejectReason::DeadLetterNotFound)?;
         Ok(LetterWhole::of(letter))
@@ -130,6 +128,7 @@ impl Admin {
     pub fn replay(&self) -> Operation {
         Operation::Replay(Replay {
             stream: self.stream.clone(),
+            connect_timeout: self.time_limit,
             fingerprint: self.fingerprint,
             clock: self.clock.clone(),
             per_second: RATE,
@@ -150,11 +149,8 @@ impl Admin {
         filter: Filter,
         dry_run: bool,
     ) -> Result<Done, QueryError> {
-        let filter = match filter.ids.is_empty() {
-            true => filter.until(self.clock.now_ms() + 1),
-            false => filter,
-        };
-        let matched = self.in_time(self.letters.count(&filter)).await?;
+        let filter = filter.as_of(self.clock.now_ms());
+        let matched = self.letters.count(&filter).await?;
         let untouched = Done {
             dry_run,
             from: filter.from_ms,
@@ -182,7 +178,7 @@ impl Admin {
                 Operation::Replay(_) => (done, 0),
                 Operation::Purge => (0, done),
             };
-            let remaining = this.in_time(this.letters.count(&request.filter)).await?;
+            let remaining = this.letters.count(&request.filter).await?;
             Ok(Done {
                 replayed,
                 purged,
@@ -199,14 +195,6 @@ impl Admin {
                 Err(_cancelled) => Err(QueryError::Busy),
             },
         }
-    }
-
-    /// Waits for a read no longer than MongoDB may work on it, and a little.
-    async fn in_time<T, E: Into<QueryError>>(
-        &self,
-        read: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, QueryError> {
-        answer(self.time_limit, read).await
     }
 }
 
@@ -226,7 +214,7 @@ impl LetterHead {
             partition: letter.partition,
             entry,
             frame,
-            replayed_at: letter.replay.map(|(_, at_ms)| at_ms),
+            replayed_at: letter.replay.map(|replay| replay.at_ms),
         }
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{DeadLetters, Operation, Replay, Request};
 
-use super::{FAILED, open_database, open_stream, run_to_end};
+use super::{FAILED, begin_stream, open_database, run_to_end};
 use crate::config::ProcessorConfig;
 
 pub use super::Done;
-pub use arguments::{Action, Dlq, List, Meant, Purge, ReplayLetters, Which};
+pub use arguments::{Action, Dlq, List, Purge, ReplayLetters, Selection, Which};
 
 /// Exit code 0: done; 1: failed, or letters are left that were meant.
 pub fn main(config_file: Option<&Path>, dlq: &Dlq) -> ExitCode {
@@ -38,29 +38,27 @@ pub async fn run(config: &ProcessorConfig, action: &Action) -> anyhow::Result<Do
             Ok(complete(show::list(&found, all, list.json)?))
         }
         Action::Show(list) => {
-            let found = letters.whole(&list.which.filter(), list.limit).await?;
+            let found = letters.show(&list.which.filter(), list.limit).await?;
             anyhow::ensure!(!found.is_empty(), "there is no such dead letter");
             Ok(complete(show::whole(&found)?))
         }
         Action::Replay(asked) => {
-            let operation = async {
-                Ok(Operation::Replay(Replay {
-                    stream: open_stream(config).await?,
-                    fingerprint: config.fingerprint(),
-                    clock: Clock::system(),
-                    per_second: asked.rate,
-                    receipt_wait: asked.wait,
-                }))
-            };
-            operate(&letters, &asked.meant, "replay", operation).await
+            let replay = Operation::Replay(Replay {
+                stream: begin_stream(config)?,
+                connect_timeout: config.redis.connect_timeout,
+                fingerprint: config.fingerprint(),
+                clock: Clock::system(),
+                per_second: asked.rate,
+                receipt_wait: asked.wait,
+            });
+            operate(&letters, &asked.selection, "replay", replay).await
         }
         Action::Purge(asked) => {
             anyhow::ensure!(
-                asked.all || !asked.meant.which.filter().is_everything(),
+                asked.all || !asked.selection.which.filter().is_everything(),
                 "say which dead letters to purge, or --all"
             );
-            let operation = async { Ok(Operation::Purge) };
-            operate(&letters, &asked.meant, "purge", operation).await
+            operate(&letters, &asked.selection, "purge", Operation::Purge).await
         }
     }
 }
@@ -74,21 +72,22 @@ const fn complete(text: String) -> Done {
 
 async fn operate(
     letters: &DeadLetters,
-    meant: &Meant,
+    selection: &Selection,
     verb: &str,
-    operation: impl Future<Output = anyhow::Result<Operation>>,
+    operation: Operation,
 ) -> anyhow::Result<Done> {
-    let filter = meant.which.filter();
+    // What dies after the count is not meant.
+    let filter = selection.which.filter().as_of(Clock::system().now_ms());
     let matched = letters.count(&filter).await?;
-    let limit = meant.limit;
-    if meant.dry_run {
+    let limit = selection.limit;
+    if selection.dry_run {
         let would = matched.min(limit);
         let text = format!("would {verb} {would} of {matched} dead letters");
         return Ok(complete(text));
     }
     let request = Request {
         actor: actor::current(),
-        operation: operation.await?,
+        operation,
         filter,
         limit,
         matched,

@@ -1,5 +1,7 @@
 //! Gathering the facts.
 
+use std::time::Duration;
+
 use bson::{Bson, DateTime, Document, doc};
 use evp_shared::clock::Clock;
 use evp_shared::keys::Keys;
@@ -121,7 +123,7 @@ pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFac
         router: hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
         disk: disk_in(&database.run_command(doc! { "dbStats": 1 }).await?),
         ahead_ms: server_ms.map_or(0, |ms| ahead(ms, (asked, answered))),
-        identity: stored_fingerprint(database).await?,
+        identity: stored_fingerprint(database, Duration::ZERO).await?,
         indexes: indexes(database).await?,
         shard_key: shard_key(database).await,
         write_refused: match probe {

@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use bson::{Binary, DateTime, Document, doc, spec::BinarySubtype};
+use bson::{Binary, DateTime, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use clap::Parser;
 use evp_processor::command::dlq::{Action, Dlq, Done, run};
+use evp_shared::config::RedisConfig;
 use evp_shared::frame::RawFrame;
 use evp_shared::store::{AUDIT, DEAD_LETTERS};
 use fred::interfaces::StreamsInterface as _;
@@ -255,8 +256,57 @@ async fn who_did_what_is_written_down() {
     );
     let who = entries[1].get_document("who").unwrap();
     assert!(!who.get_str("user").unwrap().is_empty());
-    let filter = entries[1].get_document("filter").unwrap();
-    assert_eq!(filter, &doc! { "eventType": "bad" });
+    let mut filter = entries[1].get_document("filter").unwrap().clone();
+    assert!(
+        filter.remove("toMs").is_some(),
+        "what dies later is not meant"
+    );
+    assert_eq!(filter, doc! { "eventType": "bad" });
+}
+
+#[tokio::test]
+async fn a_replay_that_does_not_reach_redis_is_written_down_as_failed() {
+    let world = world_with_a_dead_letter().await;
+    let mut config = world.config("d");
+    // Nothing listens there.
+    config.redis = RedisConfig::at("redis://127.0.0.1:1", Duration::from_millis(100));
+    let failed = run(&config, &action("replay")).await.unwrap_err();
+    assert!(
+        format!("{failed:#}").starts_with("redis failed"),
+        "{failed:#}"
+    );
+    let entries = world.all(AUDIT).await;
+    let text = |name: &str| entries[0].get_str(name).unwrap();
+    assert_eq!(
+        (entries.len(), text("what"), text("state")),
+        (1, "dead_letters.replay", "failed")
+    );
+    assert!(text("outcome").starts_with("redis failed"), "{entries:?}");
+    assert_eq!(world.dead_letters().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_dies_after_the_count_is_not_purged_unless_it_is_named() {
+    let world = world_with_a_dead_letter().await;
+    let mut letter = world.dead_letters().await.remove(0);
+    let later = DateTime::now().timestamp_millis() + 60_000;
+    letter.insert("at", DateTime::from_millis(later));
+    letter
+        .get_document_mut("_id")
+        .unwrap()
+        .insert("f", ObjectId::from_bytes([9; 12]));
+    let letters = world.mongo.database().collection::<Document>(DEAD_LETTERS);
+    letters.insert_one(letter).await.unwrap();
+    assert_eq!(
+        dlq(&world, "purge --all").await.text,
+        "purged 1 of 1 dead letters"
+    );
+    let list = dlq(&world, "list --json").await.text;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let id = list["items"][0]["id"].as_str().unwrap();
+    let purged = dlq(&world, &format!("purge --id {id}")).await;
+    assert_eq!(purged.text, "purged 1 of 1 dead letters");
+    assert!(world.dead_letters().await.is_empty());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 
 use bson::{Bson, DateTime, doc, oid::ObjectId};
 
-use super::{DeadLetterError, DeadLetters, Filter, Outcome, Replay, durable};
+use super::{DeadLetterError, DeadLetters, Filter, Handled, Replay, durable};
 use crate::service::Chain;
 use crate::store::AUDIT;
 
@@ -57,12 +57,12 @@ pub struct Request {
 
 impl Request {
     /// What came of it, in words.
-    pub fn describe(&self, outcome: &Outcome) -> String {
-        let (matched, done) = (self.matched, outcome.done);
+    pub fn describe(&self, handled: &Handled) -> String {
+        let (matched, done) = (self.matched, handled.done);
         match self.operation {
             Operation::Replay(_) => format!(
                 "replayed {done} of {matched} dead letters: {} appended, {} waiting, {} impossible",
-                outcome.appended, outcome.waiting, outcome.impossible
+                handled.appended, handled.waiting, handled.impossible
             ),
             Operation::Purge => format!("purged {done} of {matched} dead letters"),
         }
@@ -74,7 +74,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// [`DeadLetterError`]; repeating is harmless.
-    pub async fn operate(&self, request: &Request) -> Result<Outcome, DeadLetterError> {
+    pub async fn operate(&self, request: &Request) -> Result<Handled, DeadLetterError> {
         let Request { filter, limit, .. } = request;
         let id = ObjectId::new();
         let entries = durable(&self.database, AUDIT);
@@ -95,17 +95,17 @@ impl DeadLetters {
             "state": "started",
         };
         entries.insert_one(entry).await?;
-        let outcome = match &request.operation {
+        let result = match &request.operation {
             Operation::Replay(replay) => Box::pin(self.replay(filter, *limit, replay)).await,
-            Operation::Purge => self.purge(filter, *limit).await.map(|done| Outcome {
+            Operation::Purge => self.purge(filter, *limit).await.map(|done| Handled {
                 done,
-                ..Outcome::default()
+                ..Handled::default()
             }),
         };
-        let (state, count, words) = match &outcome {
-            Ok(outcome) => {
-                let count = i64::try_from(outcome.done).unwrap_or(i64::MAX);
-                ("done", count.into(), request.describe(outcome))
+        let (state, count, words) = match &result {
+            Ok(handled) => {
+                let count = i64::try_from(handled.done).unwrap_or(i64::MAX);
+                ("done", count.into(), request.describe(handled))
             }
             Err(error) => ("failed", Bson::Null, Chain(error).to_string()),
         };
@@ -113,6 +113,6 @@ impl DeadLetters {
             "state": state, "count": count, "outcome": words, "endedAt": DateTime::now(),
         } };
         entries.update_one(doc! { "_id": id }, end).await?;
-        outcome
+        result
     }
 }

@@ -85,15 +85,25 @@ impl Filter {
         query
     }
 
+    /// As it means at Unix ms `now_ms`: what dies later is left out, but where letters are named.
+    pub fn as_of(self, now_ms: u64) -> Self {
+        let names_letters = !self.ids.is_empty() || matches!(self.id, Some(Wanted::One(_)));
+        if names_letters {
+            self
+        } else {
+            self.until(now_ms + 1)
+        }
+    }
+
     /// As it is, but for what is dead since `ms` or later.
-    pub fn until(self, ms: u64) -> Self {
+    pub(super) fn until(self, ms: u64) -> Self {
         Self {
             to_ms: Some(self.to_ms.map_or(ms, |to| to.min(ms))),
             ..self
         }
     }
 
-    /// For the audit trail.
+    /// For the audit entry.
     pub(super) fn describe(&self) -> Document {
         let ms = |ms: Option<u64>| ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX).into());
         let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();

@@ -118,6 +118,15 @@ pub enum Kept {
     Entry(Box<RawFrame>),
 }
 
+/// The replay that a letter is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaying {
+    /// The frame it goes in.
+    pub frame: FrameId,
+    /// Unix ms at which it was given that.
+    pub at_ms: u64,
+}
+
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
@@ -135,8 +144,8 @@ pub struct Letter {
     pub tenant: Option<String>,
     /// The event's type; `None` for an entry.
     pub event_type: Option<String>,
-    /// The frame it is being replayed in, and the Unix ms at which it was given that.
-    pub replay: Option<(FrameId, u64)>,
+    /// How it is being replayed, if it is.
+    pub replay: Option<Replaying>,
     /// Bytes it takes in MongoDB.
     pub bytes: u64,
     /// What was kept; `None` where it was not read.
@@ -154,7 +163,10 @@ impl Letter {
         let replay = document.get_document("replay").ok().and_then(|replay| {
             let frame = replay.get_object_id("f").ok()?;
             let at = replay.get_datetime("at").ok()?;
-            Some((FrameId::from_bytes(frame.bytes()), ms(at)?))
+            Some(Replaying {
+                frame: FrameId::from_bytes(frame.bytes()),
+                at_ms: ms(at)?,
+            })
         });
         let kept = match document.get("raw") {
             Some(Bson::Binary(raw)) => Some(Kept::Event(raw.bytes.clone())),

@@ -15,12 +15,13 @@ use mongodb::Collection;
 
 use self::frame::frame_of;
 use super::letter::{Kept, Letter, LetterId};
-use super::{DeadLetterError, DeadLetters, Filter, LIMIT_MAX, PAGE, pace};
+use super::{DeadLetterError, DeadLetters, Depth, Filter, LIMIT_MAX, PAGE, pace};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::frame::{Frame, FrameId, ProducerId};
+use crate::redis::connected;
 use crate::store::{DEAD_LETTERS, RECEIPTS, stored_fingerprint};
-use crate::stream::{AppendError, Life, ProducerState, Registration, Stream};
+use crate::stream::{AppendError, Life, ProducerState, Registration, Stream, StreamError};
 
 /// Attempts of one append: with the pauses between them they outlast a fail-over of Redis.
 const ATTEMPTS: usize = 12;
@@ -39,6 +40,8 @@ const NAMED_MAX: usize = 100;
 pub struct Replay {
     /// Where the frames go.
     pub stream: Stream,
+    /// How long to wait for the connection to it.
+    pub connect_timeout: Duration,
     /// Fingerprint of the identity the events were made under.
     pub fingerprint: u32,
     /// The time.
@@ -51,7 +54,7 @@ pub struct Replay {
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Handled {
     /// Letters deleted: purged, or replayed in a frame that is through.
     pub done: u64,
     /// Frames appended.
@@ -72,19 +75,24 @@ impl DeadLetters {
         filter: &Filter,
         limit: u64,
         replay: &Replay,
-    ) -> Result<Outcome, DeadLetterError> {
-        let stored = stored_fingerprint(&self.database).await?;
+    ) -> Result<Handled, DeadLetterError> {
+        let stored = stored_fingerprint(&self.database, self.read_limit);
+        let stored = self.in_time(stored).await?;
         if stored.is_some_and(|stored| stored != replay.fingerprint) {
             // Frames of another identity would stay pending for ever.
             return Err(DeadLetterError::Identity);
         }
+        let there = connected(replay.stream.client(), replay.connect_timeout).await;
+        there.map_err(|error| StreamError::Unknown {
+            source: Some(error),
+        })?;
         let mut run = Run {
             letters: self,
             replay,
             producers: HashMap::new(),
             lives: HashMap::new(),
             taken: 0,
-            outcome: Outcome::default(),
+            handled: Handled::default(),
         };
         let rate = replay.per_second;
         let begun = replay.clock.now();
@@ -94,7 +102,9 @@ impl DeadLetters {
         let mut next = query.clone();
         while run.taken < limit {
             let page = pace::at_once(rate, PAGE).min(limit - run.taken);
-            let found = self.read(next, doc! { "_id": 1 }, page, true).await?;
+            let found = self
+                .read(next, doc! { "_id": 1 }, page, Depth::Kept)
+                .await?;
             let Some(last) = found.last() else { break };
             next = doc! { "$and": [&query, { "_id": { "$gt": last.get("_id") } }] };
             if !run.step(found).await? {
@@ -103,7 +113,7 @@ impl DeadLetters {
             let elapsed = replay.clock.now() - begun;
             tokio::time::sleep(pace::wait(rate, run.taken, elapsed)).await;
         }
-        Ok(run.outcome)
+        Ok(run.handled)
     }
 }
 
@@ -115,7 +125,7 @@ struct Run<'a> {
     lives: HashMap<u16, Life>,
     /// Letters taken up.
     taken: u64,
-    outcome: Outcome,
+    handled: Handled,
 }
 
 impl Run<'_> {
@@ -125,27 +135,22 @@ impl Run<'_> {
         let frames: Vec<FrameId> = ready.iter().map(|(_, frame)| frame.id).collect();
         let before = self.receipts(&frames).await?;
         let mut by_partition: HashMap<u16, Vec<Frame>> = HashMap::new();
-        for (_, frame) in ready
-            .iter()
-            .filter(|(_, frame)| !before.contains(&frame.id))
-        {
-            let partition = frame.id.producer().partition();
-            by_partition
-                .entry(partition)
-                .or_default()
-                .push(frame.clone());
+        let new = ready.iter().map(|(_, frame)| frame);
+        for frame in new.filter(|frame| !before.contains(&frame.id)) {
+            let frames = by_partition.entry(frame.id.producer().partition());
+            frames.or_default().push(frame.clone());
         }
         for (partition, frames) in &by_partition {
             self.append(*partition, frames).await?;
-            self.outcome.appended += frames.len() as u64;
+            self.handled.appended += frames.len() as u64;
         }
         let through = self.wait_for_receipts(&frames).await?;
         let (done, waiting): (Vec<_>, Vec<_>) = ready
             .into_iter()
             .partition(|(_, frame)| through.contains(&frame.id));
         let done: Vec<Bson> = done.iter().map(|(id, _)| id.to_bson().into()).collect();
-        self.outcome.done += self.letters.delete(&done).await?;
-        self.outcome.waiting += waiting.len() as u64;
+        self.handled.done += self.letters.delete(&done).await?;
+        self.handled.waiting += waiting.len() as u64;
         Ok(waiting.is_empty())
     }
 
@@ -174,9 +179,9 @@ impl Run<'_> {
             match frame_of(&letter, fingerprint, partitions) {
                 Ok(frame) => ready.push((letter.id, frame)),
                 Err(reason) => {
-                    self.outcome.impossible += 1;
-                    if self.outcome.reasons.len() < NAMED_MAX {
-                        self.outcome.reasons.push((letter.id, reason));
+                    self.handled.impossible += 1;
+                    if self.handled.reasons.len() < NAMED_MAX {
+                        self.handled.reasons.push((letter.id, reason));
                     }
                 }
             }
@@ -227,7 +232,7 @@ impl Run<'_> {
         let given = doc! { "_id": { "$in": ids } };
         let given = self
             .letters
-            .read(given, doc! { "_id": 1 }, PAGE, true)
+            .read(given, doc! { "_id": 1 }, PAGE, Depth::Kept)
             .await?;
         Ok(given.iter().filter_map(Letter::parse).collect())
     }
@@ -303,8 +308,8 @@ impl Run<'_> {
         let receipts: Collection<Document> = self.letters.database.collection(RECEIPTS);
         let found = receipts
             .distinct("_id", doc! { "_id": { "$in": ids } })
-            .max_time(self.letters.read_limit)
-            .await?;
+            .max_time(self.letters.read_limit);
+        let found = self.letters.in_time(found.into_future()).await?;
         let ids = found.iter().filter_map(Bson::as_object_id);
         Ok(ids.map(|id| FrameId::from_bytes(id.bytes())).collect())
     }

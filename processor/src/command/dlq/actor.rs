@@ -1,4 +1,4 @@
-//! Who runs the command, for the audit trail.
+//! Who runs the command, for the audit entry.
 
 use evp_shared::dead_letters::Actor;
 

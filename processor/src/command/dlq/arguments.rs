@@ -88,7 +88,7 @@ pub struct List {
 
 /// What is meant, and whether it is only counted.
 #[derive(Debug, Clone, Args)]
-pub struct Meant {
+pub struct Selection {
     /// Which
     #[command(flatten)]
     pub which: Which,
@@ -105,7 +105,7 @@ pub struct Meant {
 pub struct ReplayLetters {
     /// Which
     #[command(flatten)]
-    pub meant: Meant,
+    pub selection: Selection,
     /// Events per second at most
     #[arg(long, default_value = "1000")]
     pub rate: NonZeroU32,
@@ -119,7 +119,7 @@ pub struct ReplayLetters {
 pub struct Purge {
     /// Which
     #[command(flatten)]
-    pub meant: Meant,
+    pub selection: Selection,
     /// Purge without any filter
     #[arg(long)]
     pub all: bool,

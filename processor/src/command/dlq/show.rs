@@ -59,7 +59,7 @@ fn head(letter: &Letter) -> Value {
         "detail": letter.detail,
         "tenant": letter.tenant,
         "type": letter.event_type,
-        "replayedAs": letter.replay.map(|(frame, _)| frame.to_string()),
+        "replayedAs": letter.replay.map(|replay| replay.frame.to_string()),
     })
 }
 

@@ -36,7 +36,7 @@ fn of_event(letter: &Letter, document: &[u8], fingerprint: u32) -> Result<Frame,
             document.len()
         ));
     }
-    let (id, _) = letter.replay.ok_or("it was purged meanwhile")?;
+    let replay = letter.replay.ok_or("it was purged meanwhile")?;
     let (Some(tenant), Some(event_type)) = (&letter.tenant, &letter.event_type) else {
         return Err("it has no tenant or type".to_owned());
     };
@@ -52,9 +52,9 @@ fn of_event(letter: &Letter, document: &[u8], fingerprint: u32) -> Result<Frame,
     let mut draft = FrameDraft::new();
     draft.push(tenant, &batch, 0..1);
     Ok(draft.seal(FrameStamp {
-        id,
+        id: replay.frame,
         // From the id, so that the frame is the same whenever it is made again.
-        received_at_ms: u64::from(id.second()) * 1_000,
+        received_at_ms: u64::from(replay.frame.second()) * 1_000,
         codec: Codec::default(),
         fingerprint,
         flags: 0,
@@ -81,9 +81,16 @@ fn text(error: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dead_letters::LetterId;
+    use crate::dead_letters::{LetterId, Replaying};
     use crate::frame::{FrameId, ProducerId};
     use crate::testing::events;
+
+    fn replaying(partition: u16) -> Replaying {
+        Replaying {
+            frame: FrameId::new(200, ProducerId::new(partition, 2), 3),
+            at_ms: 200_000,
+        }
+    }
 
     fn letter(document: Vec<u8>) -> Letter {
         let frame = FrameId::new(100, ProducerId::new(0, 1), 1);
@@ -95,7 +102,7 @@ mod tests {
             at_ms: 0,
             tenant: Some(events::TENANT.to_owned()),
             event_type: Some("click".to_owned()),
-            replay: Some((FrameId::new(200, ProducerId::new(0, 2), 3), 200_000)),
+            replay: Some(replaying(0)),
             bytes: 0,
             kept: Some(Kept::Event(document)),
         }
@@ -106,7 +113,7 @@ mod tests {
         let batch = events::batch(&[("a", "click")]);
         let letter = letter(batch.documents);
         let frame = frame_of(&letter, 7, 1).unwrap();
-        assert_eq!(Some((frame.id, 200_000)), letter.replay);
+        assert_eq!(frame.id, replaying(0).frame);
         assert_eq!(frame_of(&letter, 7, 1).unwrap(), frame);
         let opened = RawFrame::from(&frame).open().unwrap();
         assert_eq!(opened.header.received_at_ms, 200_000);
@@ -123,7 +130,7 @@ mod tests {
         let reason = frame_of(&letter(cut), 7, 1).unwrap_err();
         assert!(reason.starts_with("only its first 100 of "), "{reason}");
         let mut elsewhere = letter(batch.documents);
-        elsewhere.replay = Some((FrameId::new(200, ProducerId::new(1, 2), 3), 200_000));
+        elsewhere.replay = Some(replaying(1));
         let reason = frame_of(&elsewhere, 7, 1).unwrap_err();
         assert!(reason.contains("partition 1"), "{reason}");
     }
