@@ -55,10 +55,7 @@ async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
 }
 
 async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, QueryError> {
-    let is_packed = |path: &str| ENCODINGS.iter().any(|(_, suffix)| path.ends_with(suffix));
-    let path = Some(uri.path()).filter(|path| !is_packed(path));
-    let found = path.and_then(|path| answer::<Dist>(path, &headers));
-    found.ok_or_else(|| RejectReason::NotFound.into())
+    answer::<Dist>(uri.path(), &headers).ok_or_else(|| RejectReason::NotFound.into())
 }
 
 fn unbuilt() -> Response {
@@ -82,8 +79,12 @@ fn content_policy(ingest_url: &str) -> HeaderValue {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// The file at `path`; `None` where there is none.
+/// The file at `path`; `None` where there is none, and for packed ones, which are no files of
+/// their own.
 fn answer<E: Embed>(path: &str, asked: &HeaderMap) -> Option<Response> {
+    if ENCODINGS.iter().any(|(_, suffix)| path.ends_with(suffix)) {
+        return None;
+    }
     let file = |suffix: &str| E::get(&format!("{}{suffix}", path.trim_start_matches('/')));
     let plain = file("")?;
     let hash = plain.metadata.sha256_hash();
@@ -172,10 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn a_packed_file_has_no_path_of_its_own() {
+        for path in ["/assets/a-1f.js.br", "/assets/a-1f.js.gz"] {
+            assert!(Example::get(path.trim_start_matches('/')).is_some());
+            assert!(
+                answer::<Example>(path, &HeaderMap::new()).is_none(),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
     fn a_hashed_file_is_kept_for_ever_and_the_page_is_asked_for_again() {
         let response = asked("/assets/a-1f.js", &[]);
         let cache = response.headers()[CACHE_CONTROL].to_str().unwrap();
         assert!(cache.ends_with("immutable"), "{cache}");
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            "text/javascript; charset=utf-8"
+        );
         assert_eq!(asked(PAGE, &[]).headers()[CACHE_CONTROL], "no-cache");
         let page = asked(PAGE, &[]);
         let known = format!("\"x\", W/{}", page.headers()[ETAG].to_str().unwrap());

@@ -79,6 +79,7 @@ mod tests {
         let table = [
             ("/admin/dead-letters/{id}", "/admin"),
             ("/admin/info", "/admin"),
+            ("/admin/none", "/admin"),
             ("/docs/{*file}", "other"),
             ("/assets/{file}", "other"),
             ("/", "other"),

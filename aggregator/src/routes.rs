@@ -58,8 +58,12 @@ async fn measure(
     next: Next,
 ) -> Response {
     let began = clock.now();
+    let uri = request.uri().clone();
     let response = next.run(request).await;
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    // What no route matched has its path, of which nothing but its beginning becomes a label.
+    let route = route
+        .as_ref()
+        .map_or_else(|| uri.path(), MatchedPath::as_str);
     metrics.record(route, response.status(), clock.now() - began);
     response
 }

@@ -7,7 +7,7 @@ const LIMIT_BYTES = 120_000;
 /** The entry, and what it asks for by itself before anything is clicked: the chart. */
 const FIRST = ["index.html", "src/ui/time-chart.tsx"];
 
-const manifest = JSON.parse(readFileSync("dist/.vite/manifest.json", "utf8"));
+const manifest = JSON.parse(readFileSync("manifest.json", "utf8"));
 const files = new Set();
 
 function follow(name) {

@@ -15,13 +15,17 @@ use crate::error::QueryError;
 /// Dead letters of one id that are looked at: one per frame that carried it and was refused.
 const DEAD_LETTERS_MAX: usize = 16;
 
-/// The ids an event may be stored under that a client asks for.
+/// What an id that a client asks for may mean, what is preferred first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The id as a canonical one.
-    canonical: Option<CanonicalId>,
-    /// The id as an `eventId`, and the canonical id made of it.
-    client: Option<(String, CanonicalId)>,
+pub struct Wanted(Vec<Meaning>);
+
+/// One meaning of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Meaning {
+    /// The canonical id of the event.
+    id: CanonicalId,
+    /// The `eventId` that was made of, unless it was asked for itself.
+    event_id: Option<String>,
 }
 
 /// An event that was found.
@@ -48,40 +52,50 @@ pub struct DeadLetter {
 
 impl Wanted {
     /// Reads `id` as a canonical id and as an `eventId` that was sent with `timestamp_ms`. A
-    /// UUIDv8 may be either.
+    /// UUIDv8 may be either; a canonical id names one event of all, so that goes first.
     pub fn parse(
         id: &str,
         timestamp_ms: Option<i64>,
         tenant: &Tenant,
         identity: &Identity,
     ) -> Self {
-        let event_id = evp_shared::event::kind::check_id("eventId", id).is_ok();
-        let of_client = || identity.of_client_id(tenant.as_str(), id, timestamp_ms);
-        Self {
-            canonical: id.parse().ok(),
-            client: event_id.then(|| (id.to_owned(), of_client())),
-        }
+        let canonical = id.parse().ok().map(|id| Meaning { id, event_id: None });
+        let is_event_id = evp_shared::event::kind::check_id("eventId", id).is_ok();
+        let client = is_event_id.then(|| Meaning {
+            id: identity.of_client_id(tenant.as_str(), id, timestamp_ms),
+            event_id: Some(id.to_owned()),
+        });
+        Self(canonical.into_iter().chain(client).collect())
     }
 
     fn ids(&self) -> Vec<CanonicalId> {
-        let client = self.client.as_ref().map(|(_, id)| *id);
-        self.canonical.into_iter().chain(client).collect()
+        self.0.iter().map(|meaning| meaning.id).collect()
     }
 
-    /// Whether `document` is the event asked for: another event may have the same canonical id,
-    /// and an event whose id was made by the server is stored without it.
+    /// The event of `tenant` asked for among `found`.
+    fn choose<T: Clone>(
+        &self,
+        found: &[T],
+        tenant: &Tenant,
+        document: impl Fn(&T) -> &RawDocument,
+    ) -> Option<T> {
+        let find = |meaning: &Meaning| found.iter().find(|one| meaning.is(document(one), tenant));
+        self.0.iter().find_map(find).cloned()
+    }
+}
+
+impl Meaning {
+    /// Whether `document` is meant: another event may have the same canonical id, and an event whose
+    /// id was made by the server is stored without it.
     fn is(&self, document: &RawDocument, tenant: &Tenant) -> bool {
-        if document.get_str("tenant").ok() != Some(tenant.as_str()) {
-            return false;
-        }
         let stored = document.get_binary("_id").ok();
-        let stored = stored.and_then(|binary| <[u8; 16]>::try_from(binary.bytes).ok());
-        let is_stored_as = |id: &CanonicalId| stored.as_ref() == Some(id.as_bytes());
-        self.canonical.as_ref().is_some_and(is_stored_as)
-            || self.client.as_ref().is_some_and(|(event_id, id)| {
-                let own = document.get_str("eventId").ok();
-                is_stored_as(id) && own.is_none_or(|own| own == event_id)
-            })
+        let own = document.get_str("eventId").ok();
+        document.get_str("tenant").ok() == Some(tenant.as_str())
+            && stored.is_some_and(|stored| stored.bytes == self.id.as_bytes())
+            && self
+                .event_id
+                .as_deref()
+                .is_none_or(|asked| own.is_none_or(|own| own == asked))
     }
 }
 
@@ -100,10 +114,9 @@ impl Events {
             return Ok(None);
         }
         let ids: Vec<_> = ids.iter().map(|id| stored_id(*id.as_bytes())).collect();
-        let stored = doc! { "_id": { "$in": &ids } };
-        let stored = self.newest(&self.events, stored, ids.len()).await?;
-        let mut stored = stored.into_iter();
-        if let Some(document) = stored.find(|document| wanted.is(document, tenant)) {
+        let of_ids = doc! { "_id": { "$in": &ids } };
+        let stored = self.find(&self.events, of_ids, ids.len()).await?;
+        if let Some(document) = wanted.choose(&stored, tenant, |one| one) {
             return Ok(Some(Found::Stored(document)));
         }
         // A range of `_id` per id: that of a dead letter is the id and then the frame.
@@ -113,16 +126,18 @@ impl Events {
                 "$lte": { "id": id, "f": Bson::MaxKey },
             } }
         });
-        let dead = doc! { "$or": ranges.collect::<Vec<_>>() };
-        let dead = self
-            .newest(&self.dead_letters, dead, DEAD_LETTERS_MAX)
+        let in_ranges = doc! { "$or": ranges.collect::<Vec<_>>() };
+        let found = self
+            .find(&self.dead_letters, in_ranges, DEAD_LETTERS_MAX)
             .await?;
-        let mut dead = dead.iter().filter_map(|letter| dead_letter(letter));
-        let dead = dead.find(|letter| wanted.is(&letter.document, tenant));
-        Ok(dead.map(Found::DeadLettered))
+        let letters = found.iter().filter_map(|letter| dead_letter(letter));
+        let letters: Vec<_> = letters.collect();
+        let letter = wanted.choose(&letters, tenant, |letter| &letter.document);
+        Ok(letter.map(Found::DeadLettered))
     }
 
-    async fn newest(
+    /// The highest `_id` first: of the dead letters of one event, that of the newest frame.
+    async fn find(
         &self,
         collection: &Collection<RawDocumentBuf>,
         filter: Document,
@@ -167,18 +182,25 @@ mod tests {
         RawDocumentBuf::try_from(&document).unwrap()
     }
 
+    fn is_found(wanted: &Wanted, document: RawDocumentBuf) -> bool {
+        let tenant = Tenant::named("default");
+        wanted.choose(&[document], &tenant, |one| one).is_some()
+    }
+
     #[test]
     fn an_event_id_is_found_by_what_is_made_of_it() {
-        let tenant = Tenant::named("default");
         let undated = wanted("order-7", None);
         let dated = wanted("order-7", Some(1_700_000_000_000));
         assert_ne!(undated.ids(), dated.ids());
         let id = undated.ids()[0];
-        assert!(undated.is(&document(id, Some("order-7"), "default"), &tenant));
-        assert!(undated.is(&document(id, None, "default"), &tenant));
-        assert!(!undated.is(&document(id, Some("order-8"), "default"), &tenant));
-        assert!(!undated.is(&document(id, Some("order-7"), "other"), &tenant));
-        assert!(!dated.is(&document(id, Some("order-7"), "default"), &tenant));
+        assert!(is_found(&undated, document(id, Some("order-7"), "default")));
+        assert!(is_found(&undated, document(id, None, "default")));
+        assert!(!is_found(
+            &undated,
+            document(id, Some("order-8"), "default")
+        ));
+        assert!(!is_found(&undated, document(id, Some("order-7"), "other")));
+        assert!(!is_found(&dated, document(id, Some("order-7"), "default")));
     }
 
     #[test]
@@ -187,8 +209,10 @@ mod tests {
         let wanted = wanted(text, None);
         assert_eq!(wanted.ids().len(), 2);
         let canonical = text.parse().unwrap();
-        let tenant = Tenant::named("default");
-        assert!(wanted.is(&document(canonical, Some("whatever"), "default"), &tenant));
+        assert!(is_found(
+            &wanted,
+            document(canonical, Some("whatever"), "default")
+        ));
     }
 
     #[test]

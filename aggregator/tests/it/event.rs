@@ -94,6 +94,36 @@ async fn an_event_of_another_event_id_is_not_taken_for_the_one_asked_for() {
     assert_eq!(body["eventId"], "theirs");
 }
 
+#[tokio::test]
+async fn what_has_the_canonical_id_asked_for_goes_before_what_is_called_so() {
+    let aggregator = TestAggregator::start().await;
+    let own = |text: &str| text.parse::<CanonicalId>().unwrap();
+    let called = |text: &str| identity().of_client_id("default", text, None);
+    // Before and after whatever is made of them.
+    for text in [
+        "00000000-0001-8abc-9def-0123456789ab",
+        "ffffffff-ffff-8abc-9def-0123456789ab",
+    ] {
+        let both = [
+            stored(own(text), Some("mine")),
+            stored(called(text), Some(text)),
+        ];
+        dead_letter(&aggregator, own(text), &both[0]).await;
+        dead_letter(&aggregator, called(text), &both[1]).await;
+        let body = aggregator.ok(&format!("/events/{text}")).await;
+        assert_eq!(
+            (&body["status"], &body["eventId"]),
+            (&"deadLettered".into(), &"mine".into())
+        );
+        aggregator.insert(&both).await;
+        let body = aggregator.ok(&format!("/events/{text}")).await;
+        assert_eq!(
+            (&body["status"], &body["eventId"]),
+            (&"stored".into(), &"mine".into())
+        );
+    }
+}
+
 async fn dead_letter(aggregator: &TestAggregator, id: CanonicalId, document: &Document) {
     let frame = ObjectId::from_bytes([1; 12]);
     let letter = doc! {

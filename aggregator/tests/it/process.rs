@@ -2,7 +2,12 @@
 
 use std::process::{Output, Stdio};
 
+use evp_devstack::free_port;
+use evp_shared::store::Index;
+use evp_shared::testing::{TestRedis, wait_for};
 use tokio::process::Command;
+
+use crate::service::prepared;
 
 async fn end_of(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evp-aggregator"));
@@ -34,4 +39,39 @@ async fn what_the_operator_has_to_mend_ends_it_with_64_and_is_named() {
         assert_eq!(code, Some(64), "{message}");
         assert!(message.contains(named), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_request_is_measured_by_its_route() {
+    let (redis, mongo) = (TestRedis::new().await, prepared(&[Index::Type]).await);
+    let (public, admin) = (free_port().unwrap(), free_port().unwrap());
+    let _running = Command::new(env!("CARGO_BIN_EXE_evp-aggregator"))
+        .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
+        .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+        .env("EVP__REDIS__URL", redis.url())
+        .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix())
+        .env("EVP__MONGO__URI", mongo.uri())
+        .env("EVP__MONGO__DATABASE", mongo.database_name())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let get = |port: u16, path: &str| reqwest::get(format!("http://127.0.0.1:{port}{path}"));
+    wait_for("it serves", async || get(public, "/events").await.is_ok()).await;
+    let paths = ["/events/x", "/admin/info", "/admin/none", "/none"];
+    for path in paths {
+        get(public, path).await.unwrap();
+    }
+    let metrics = get(admin, "/metrics").await.unwrap().text().await.unwrap();
+    let count = |route: &str| {
+        let name = "evp_aggregator_request_duration_seconds_count";
+        let of_route = format!("route=\"{route}\"");
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        let lines = lines.filter(|line| line.contains(&of_route));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum::<u64>()
+    };
+    let routes = ["/events/{id}", "/admin", "other"];
+    assert_eq!(routes.map(count), [1, 2, 1], "{metrics}");
 }
