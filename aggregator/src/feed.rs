@@ -15,12 +15,13 @@ pub mod subscriber;
 pub mod wanted;
 
 use std::hash::RandomState;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Stream, StreamError};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::minute::Minute;
@@ -128,8 +129,7 @@ impl Feed {
 
     /// The ring; never held across an await.
     fn ring(&self) -> MutexGuard<'_, Option<Ring>> {
-        // What panicked while it held the ring ends the process; until then, it is as it was.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock()
     }
 }
 

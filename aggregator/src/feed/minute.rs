@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use evp_shared::shutdown::Shutdown;
+use futures::StreamExt as _;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::Feed;
@@ -40,7 +42,7 @@ struct MinuteFrame {
 impl Minute {
     /// What clients of `tenant` are told, as JSON.
     pub fn text(&self, tenant: &Tenant) -> Bytes {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.lock();
         let text = texts.entry(tenant.clone()).or_insert_with(|| {
             let LastMinute { all, last_second } = &self.reading.value;
             let frame = MinuteFrame {
@@ -66,16 +68,15 @@ pub async fn run<E>(
     shutdown: Shutdown,
 ) -> Result<(), Infallible> {
     let mut crowd = feed.crowd.subscribe();
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    let mut ticks = shutdown.every(EVERY);
+    while ticks.next().await.is_some() {
         if *crowd.borrow() == 0 {
             // Nobody is to begin with what was true long ago.
             feed.minute.send_replace(None);
         }
         let somebody = crowd.wait_for(|clients| *clients > 0);
         tokio::select! {
-            () = shutdown.triggered() => return Ok(()),
+            () = shutdown.triggered() => break,
             _ = somebody => {}
         }
         if let Ok(reading) = read().await {
@@ -83,9 +84,6 @@ pub async fn run<E>(
             let minute = Arc::new(Minute { reading, texts });
             feed.minute.send_replace(Some(minute));
         }
-        tokio::select! {
-            () = shutdown.triggered() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
     }
+    Ok(())
 }

@@ -87,6 +87,8 @@ impl Subscriber {
             self.place = ring.end.clone();
             (self.next, self.events) = (ring.next(), ring.events);
             self.behind = None;
+        } else {
+            self.is_over = true;
         }
     }
 
@@ -113,7 +115,7 @@ impl Subscriber {
     pub async fn next_chunk(&mut self) -> Option<Bytes> {
         let feed = Arc::clone(&self.presence.feed);
         loop {
-            if self.is_over || feed.ring().is_none() || feed.shutdown.is_triggered() {
+            if self.is_over || feed.shutdown.is_triggered() {
                 return None;
             }
             let now = feed.clock.now();
@@ -129,7 +131,7 @@ impl Subscriber {
                 self.written = now;
                 return Some(std::mem::take(&mut self.out).freeze());
             }
-            if self.behind.is_none() {
+            if self.behind.is_none() && !self.is_over {
                 self.wait().await;
             }
         }
@@ -171,17 +173,20 @@ impl Subscriber {
         loop {
             let seek = {
                 let guard = feed.ring();
-                let Some(ring) = guard.as_ref() else { return };
+                let Some(ring) = guard.as_ref() else {
+                    self.is_over = true;
+                    return;
+                };
                 let seek = ring.seek(self.next);
-                if let Seek::Gone(first) = seek {
+                if matches!(seek, Seek::Gone) {
                     self.dropped += ring.events_gone.saturating_sub(self.events);
                     self.place.advance(&ring.start);
-                    (self.next, self.events) = (first, ring.events_gone);
+                    (self.next, self.events) = (ring.first, ring.events_gone);
                 }
                 seek
             };
             match seek {
-                Seek::Gone(_) => {}
+                Seek::Gone => {}
                 Seek::NotYet => return,
                 Seek::Torn => self.reset(Reset::Torn),
                 Seek::Here(frame) => {

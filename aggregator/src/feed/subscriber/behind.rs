@@ -50,7 +50,10 @@ impl Subscriber {
     fn next_partition(&mut self) -> Option<u16> {
         let feed = Arc::clone(&self.presence.feed);
         let guard = feed.ring();
-        let ring = guard.as_ref()?;
+        let Some(ring) = guard.as_ref() else {
+            self.is_over = true;
+            return None;
+        };
         if self.place.lives != ring.end.lives {
             drop(guard);
             self.reset(Reset::NewLife);
