@@ -45,8 +45,8 @@ pub fn is_clean(written: &[Written]) -> bool {
 
 /// The `_id`s whose stored facts [`classify`] needs.
 pub fn to_look_up(events: &[EventFacts], written: &[Written]) -> Vec<Id> {
-    let others = events.iter().zip(written);
-    let others = others.filter(|(_, written)| **written != Written::Inserted);
+    let both = events.iter().zip(written);
+    let others = both.filter(|(_, written)| **written != Written::Inserted);
     let mut ids: Vec<_> = others.map(|(event, _)| event.id).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -9,7 +9,6 @@ use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::service::Chain;
 use evp_shared::store::EVENTS;
-use evp_shared::stream::Settle;
 use evp_shared::telemetry::as_f64;
 use tracing::{error, warn};
 
@@ -22,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::event_facts;
+use crate::store::receipt::Receipt;
 use crate::store::room::Room;
 use crate::written::{EventFacts, Written};
 
@@ -182,10 +182,8 @@ impl Pipeline {
     ) -> Result<Option<Outcome>, StoreFailure> {
         let header = &entry.frame.header;
         let mut outcome = Outcome {
-            receipt: Settle {
+            receipt: Receipt {
                 frame: header.id,
-                // It is not written yet.
-                receipt_at_ms: 0,
                 counts: Vec::new(),
                 duplicates: 0,
                 dead_letters: 0,
@@ -238,7 +236,7 @@ impl Pipeline {
 
 /// What became of a frame all of whose events are known.
 struct Outcome {
-    receipt: Settle,
+    receipt: Receipt,
     letters: Vec<DeadLetter>,
     /// Which of its documents this bulk inserted; `None` for all.
     inserted: Option<Vec<bool>>,

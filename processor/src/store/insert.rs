@@ -121,10 +121,12 @@ impl Inserter {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
-        let mut written = Vec::with_capacity(documents.len());
+        let mut written = Vec::new();
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
             match self.insert_part(collection, part).await {
+                // Nearly always the first part, which is the whole.
+                Ok(found) if found.len() == documents.len() => return Ok(found),
                 Ok(found) => written.extend(found),
                 Err(StoreFailure::Mongo(error)) => {
                     let refusal = permanent(&error).ok_or(StoreFailure::Mongo(error))?;

@@ -96,10 +96,11 @@ impl Inserter {
     }
 
     async fn isolate(&self, documents: &[&[u8]]) -> Result<Vec<Written>, StoreFailure> {
-        let mut written = Vec::with_capacity(documents.len());
+        let mut written = Vec::new();
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
             match self.insert(EVENTS, part).await {
+                Ok(found) if found.len() == documents.len() => return Ok(found),
                 Ok(found) => written.extend(found),
                 Err(failure) if failure.may_be_a_document() => {
                     self.probe(longest(part)).await?;

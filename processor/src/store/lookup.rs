@@ -32,8 +32,11 @@ impl Inserter {
             for document in self.within(query).await?? {
                 // A document changed by hand may lack it: then it is no frame's.
                 let frame = document.get_object_id("f").map_or([0; 12], |id| id.bytes());
-                let event = event_facts(document.as_bytes()).ok_or(StoreFailure::Protocol)?;
-                found.insert(event.id, StoredFacts { frame, event });
+                let id = document.get_binary("_id").ok();
+                let id = id.and_then(|id| Id::try_from(id.bytes).ok());
+                let id = id.ok_or(StoreFailure::Protocol)?;
+                let event = facts_of(id, &document);
+                found.insert(id, StoredFacts { frame, event });
             }
         }
         Ok(found)
@@ -53,14 +56,17 @@ pub fn uuid(id: &Id) -> Binary {
 /// the same; and a stored one that was changed by hand may lack it, and is no event's but its own.
 pub fn event_facts(document: &[u8]) -> Option<EventFacts> {
     let id = canonical_id(document)?;
-    let document = RawDocument::from_bytes(document).ok()?;
+    Some(facts_of(id, RawDocument::from_bytes(document).ok()?))
+}
+
+fn facts_of(id: Id, document: &RawDocument) -> EventFacts {
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-    Some(EventFacts {
+    EventFacts {
         id,
         tenant: text("tenant").unwrap_or_default(),
         event_id: text("eventId"),
         event_type: text("eventType").unwrap_or_default(),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,20 @@ use futures::TryStreamExt as _;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::written::Written;
 
-fn to_bson(receipt: &Settle) -> RawDocumentBuf {
+/// A receipt that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Whose it is.
+    pub frame: FrameId,
+    /// New events per tenant and type.
+    pub counts: Vec<CountRow>,
+    /// Duplicates in it.
+    pub duplicates: u32,
+    /// Dead letters in it.
+    pub dead_letters: u32,
+}
+
+fn to_bson(receipt: &Receipt) -> RawDocumentBuf {
     let row = |row: &CountRow| rawbson!([&*row.tenant, &*row.event_type, i64::from(row.count)]);
     let counts: RawArrayBuf = receipt.counts.iter().map(row).collect();
     rawdoc! {
@@ -68,14 +81,21 @@ impl WrittenReceipt {
         self.0
     }
 
-    /// What the insert of `receipt` leaves; `found` are those that were there already.
+    /// What the insert of `receipt` at `now_ms` leaves; `found` are those that were there already.
     fn after(
         written: Written,
-        receipt: Settle,
+        receipt: Receipt,
+        now_ms: u64,
         found: &HashMap<FrameId, Self>,
     ) -> Result<Self, StoreFailure> {
         match written {
-            Written::Inserted => Ok(Self(receipt)),
+            Written::Inserted => Ok(Self(Settle {
+                frame: receipt.frame,
+                receipt_at_ms: now_ms,
+                counts: receipt.counts,
+                duplicates: receipt.duplicates,
+                dead_letters: receipt.dead_letters,
+            })),
             // It was there a moment ago, and receipts are kept: not found is no answer.
             Written::DuplicateKey => {
                 let earlier = found.get(&receipt.frame).cloned();
@@ -88,36 +108,25 @@ impl WrittenReceipt {
 
 impl Inserter {
     /// Writes `receipts` and returns them in their order; the first writer wins, so where one exists
-    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows,
-    /// and takes the place of the one they have.
+    /// already it is the frame's. `now_ms` is the time of writing as far as this processor knows.
     ///
     /// # Errors
     /// [`StoreFailure`]; repeating is harmless.
     pub async fn write_receipts(
         &self,
-        receipts: Vec<Settle>,
+        receipts: Vec<Receipt>,
         now_ms: u64,
     ) -> Result<Vec<WrittenReceipt>, StoreFailure> {
         let documents: Vec<RawDocumentBuf> = receipts.iter().map(to_bson).collect();
         let slices: Vec<&[u8]> = documents.iter().map(|one| one.as_bytes()).collect();
         let written = self.insert(RECEIPTS, &slices).await?;
-        let earlier = receipts.iter().zip(&written);
-        let earlier = earlier.filter(|(_, written)| **written == Written::DuplicateKey);
-        let earlier: Vec<FrameId> = earlier.map(|(receipt, _)| receipt.frame).collect();
-        let found = self.find_receipts(&earlier).await?;
+        let both = receipts.iter().zip(&written);
+        let earlier = both.filter(|(_, written)| **written == Written::DuplicateKey);
+        let frames: Vec<FrameId> = earlier.map(|(receipt, _)| receipt.frame).collect();
+        let found = self.find_receipts(&frames).await?;
         let each = written.into_iter().zip(receipts);
-        each.map(|(written, receipt)| {
-            let receipt_at_ms = now_ms;
-            WrittenReceipt::after(
-                written,
-                Settle {
-                    receipt_at_ms,
-                    ..receipt
-                },
-                &found,
-            )
-        })
-        .collect()
+        each.map(|(written, receipt)| WrittenReceipt::after(written, receipt, now_ms, &found))
+            .collect()
     }
 
     /// The receipts of `frames` that exist, read with majority read concern.
@@ -186,23 +195,19 @@ mod tests {
     #[test]
     fn a_frame_that_comes_twice_is_settled_twice_by_its_one_receipt() {
         let frame = |number| FrameId::new(1_700_000_000, ProducerId::new(3, 5), number);
-        let receipt = Settle {
-            frame: frame(1),
-            receipt_at_ms: 5_000,
+        let receipt = |frame| Receipt {
+            frame,
             counts: Vec::new(),
             duplicates: 0,
             dead_letters: 0,
         };
-        let first = WrittenReceipt(receipt.clone());
+        let none = HashMap::new();
+        let first = WrittenReceipt::after(Written::Inserted, receipt(frame(1)), 5_000, &none);
+        let first = first.unwrap();
+        assert_eq!(first.0.receipt_at_ms, 5_000);
         let found = HashMap::from([(frame(1), first.clone())]);
-        let again = |frame| {
-            let receipt = Settle {
-                frame,
-                receipt_at_ms: 6_000,
-                ..receipt.clone()
-            };
-            WrittenReceipt::after(Written::DuplicateKey, receipt, &found)
-        };
+        let again =
+            |frame| WrittenReceipt::after(Written::DuplicateKey, receipt(frame), 6_000, &found);
         let both = [frame(1), frame(1)].map(|one| again(one).unwrap());
         assert_eq!(both, [first.clone(), first]);
         let missing = again(frame(2));
@@ -211,9 +216,8 @@ mod tests {
 
     #[test]
     fn a_receipt_reads_back_as_what_it_settles() {
-        let receipt = Settle {
+        let receipt = Receipt {
             frame: FrameId::new(1_700_000_000, ProducerId::new(3, 5), 9),
-            receipt_at_ms: 5_000,
             counts: vec![CountRow {
                 tenant: "default".into(),
                 event_type: "click".into(),
@@ -231,7 +235,8 @@ mod tests {
             },
         );
         assert_eq!(document.get_i32("p").unwrap(), 3);
-        assert_eq!(parse(&document).unwrap(), receipt);
+        let written = WrittenReceipt::after(Written::Inserted, receipt, 5_000, &HashMap::new());
+        assert_eq!(parse(&document).unwrap(), written.unwrap().0);
         assert!(parse(&doc! { "_id": 1 }).is_none());
     }
 }
