@@ -47,18 +47,8 @@ impl Events {
         limit: usize,
     ) -> Result<Page, QueryError> {
         let deadline = self.deadline();
-        let plan = match cursor.map(|cursor| cursor.order) {
-            Some(Order::Id) => Plan::by_id(filter),
-            asked => {
-                let catalogue = self.catalogue(&filter.tenant, &deadline).await?;
-                let plan = Plan::decide(filter, &catalogue);
-                // The index is gone, or the types have become too many to merge.
-                if asked.is_some_and(|order| order != plan.order) {
-                    return Err(bad_cursor().into());
-                }
-                plan
-            }
-        };
+        let order = cursor.map(|cursor| cursor.order);
+        let plan = self.plan(filter, order, &deadline).await?;
         let direction = cursor.map_or(Direction::Older, |cursor| cursor.direction);
         let begun = cursor.map(|cursor| cursor.position);
         let mut scan = Scan {
@@ -104,6 +94,25 @@ impl Events {
             next: next.map(cursor(Direction::Older)),
             previous: previous.map(cursor(Direction::Newer)),
         })
+    }
+
+    /// How the events of `filter` are read, in the order `begun` where the list has begun.
+    async fn plan(
+        &self,
+        filter: &Filter,
+        begun: Option<Order>,
+        deadline: &Deadline,
+    ) -> Result<Plan, QueryError> {
+        if begun == Some(Order::Id) {
+            return Ok(Plan::by_id(filter));
+        }
+        let catalogue = self.catalogue(&filter.tenant, deadline).await?;
+        let plan = Plan::decide(filter, &catalogue);
+        // The index is gone, or the types have become too many to merge.
+        if begun.is_some_and(|order| order != plan.order) {
+            return Err(bad_cursor().into());
+        }
+        Ok(plan)
     }
 }
 

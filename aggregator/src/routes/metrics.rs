@@ -70,12 +70,12 @@ pub(crate) async fn now(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, &["window"])?;
-    let all = |window: &str| (window == "all").then_some(());
-    let all = params.parsed("window", "send all or leave it out", all)?;
+    let parse_all = |window: &str| (window == "all").then_some(());
+    let asked = params.parsed("window", "send all or leave it out", parse_all)?;
     let minute = app.counters.last_minute().await?;
-    let all_time = match all {
-        Some(()) => Some(app.counters.all_time().await?),
-        None => None,
+    let all_time = match asked.is_some() {
+        true => Some(app.counters.all_time().await?),
+        false => None,
     };
     let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
     json(&MetricsAnswer {

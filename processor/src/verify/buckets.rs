@@ -39,7 +39,7 @@ impl Verifier {
             let table = self.type_table(partition, sums.values()).await?;
             differing.extend(part.zip(&found).filter_map(|(number, found)| {
                 let owed = sums.get(&number).map(|owed| fold(owed, &table));
-                compare((Some(step), number), found, &owed.unwrap_or_default())
+                compare(Some(step), number, found, &owed.unwrap_or_default())
             }));
         }
         Ok(differing)
@@ -133,7 +133,9 @@ impl Verifier {
 
 /// The Unix seconds of `buckets`.
 pub(super) fn seconds_of(step: Step, buckets: Range<u64>) -> Range<u32> {
-    let first = |number: u64| number.saturating_mul(step.seconds());
-    let first = |number| u32::try_from(first(number)).unwrap_or(u32::MAX);
+    let first = |number: u64| {
+        let second = number.saturating_mul(step.seconds());
+        u32::try_from(second).unwrap_or(u32::MAX)
+    };
     first(buckets.start)..first(buckets.end)
 }

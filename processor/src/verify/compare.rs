@@ -71,7 +71,8 @@ impl DifferingBucket {
 
 /// Compares a bucket with what it should hold; `None` when they are equal.
 pub fn compare(
-    (step, number): (Option<Step>, u64),
+    step: Option<Step>,
+    number: u64,
     found: &FoundCounts,
     owed: &Bucket,
 ) -> Option<DifferingBucket> {
@@ -166,8 +167,7 @@ mod tests {
     #[test]
     fn a_surplus_of_one_type_does_not_hide_what_another_misses() {
         let truth = found(&[("a", 3), ("b", 2)]).counts;
-        let total = (None, 0);
-        let differing = compare(total, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
+        let differing = compare(None, 0, &found(&[("a", 1), ("b", 4)]), &truth).unwrap();
         assert!(differing.is_missing_counts() && differing.has_surplus());
         let counts = differing.counts.iter();
         let numbers: Vec<_> = counts
@@ -176,7 +176,7 @@ mod tests {
         let expected = [(field("t", "a"), 1, 3), (field("t", "b"), 4, 2)];
         assert_eq!(numbers, expected);
         let equal = found(&[("a", 3), ("b", 2)]);
-        assert_eq!(compare(total, &equal, &truth), None);
+        assert_eq!(compare(None, 0, &equal, &truth), None);
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
             damaged: true,
             ..FoundCounts::default()
         };
-        let differing = compare((None, 0), &broken, &Bucket::new());
+        let differing = compare(None, 0, &broken, &Bucket::new());
         assert!(differing.unwrap().damaged);
     }
 

@@ -1,9 +1,7 @@
-//! Differences: compares all retained, closed buckets with the receipts, and mends them.
+//! Differences: compares all retained, closed buckets with the receipts.
 //!
 //! What reconcile does for the newest minutes, for all of them and by the same decision
-//! ([`crate::verify::compare`]). What is younger than a day is mended by settling its receipts: the
-//! bits say what is in. What is older, and older than everything that may still be delivered, is
-//! nobody's any more and is set to the sum of its receipts.
+//! ([`crate::verify::compare`]).
 
 use std::ops::Range;
 
@@ -86,8 +84,7 @@ impl Verifier {
             };
             let again = first.number..last.number + 1;
             tokio::time::sleep(LOOK_PAUSE).await;
-            let still = self.differing_buckets(partition, step, again).await?;
-            differing = still;
+            differing = self.differing_buckets(partition, step, again).await?;
         }
         Ok(differing)
     }
@@ -101,6 +98,6 @@ impl Verifier {
     ) -> Result<Option<DifferingBucket>, BulkFailure> {
         let (found, _) = self.total_before(partition, closed).await?;
         let owed = self.owed_before(partition, closed).await?;
-        Ok(compare((None, 0), &found, &owed))
+        Ok(compare(None, 0, &found, &owed))
     }
 }

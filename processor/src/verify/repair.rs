@@ -1,4 +1,8 @@
 //! Mending what differs.
+//!
+//! What is younger than a day is mended by settling its receipts: the bits say what is in. What is
+//! older, and older than everything that may still be delivered, is nobody's any more and is set to
+//! the sum of its receipts.
 
 use std::collections::BTreeSet;
 
@@ -137,7 +141,7 @@ impl Verifier {
         found: &FoundCounts,
         owed: &Bucket,
     ) -> Result<u64, BulkFailure> {
-        let Some(differing) = compare((None, 0), found, owed) else {
+        let Some(differing) = compare(None, 0, found, owed) else {
             return Ok(0);
         };
         // All that is owed where the bucket begins anew, else what differs.
