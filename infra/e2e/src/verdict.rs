@@ -20,7 +20,7 @@ pub struct Expected {
     pub dead_letters: BTreeMap<&'static str, u64>,
     /// Acknowledged events that may be gone: what was in Redis only when Redis was made to forget.
     pub lost_max: u64,
-    /// Redis was made to forget what it had counted, so its totals are no audit of the whole run.
+    /// Redis was made to forget what it had counted, so its totals do not say what became of the whole run.
     pub forgot: bool,
     /// How long it may take, when that is more than two minutes.
     pub within: Option<Duration>,

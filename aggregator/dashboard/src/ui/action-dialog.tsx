@@ -29,7 +29,7 @@ const WORDS: Record<Action["kind"], Words> = {
   },
   purge: {
     title: "Purge dead letters",
-    explains: "They are deleted for good. Who did it, when and how many is kept in the audit log.",
+    explains: "They are deleted for good. Who did it, when and how many is kept in an audit entry.",
     confirms: (matched) => `Delete ${matched} for good`,
     done: (outcome) => `${count(outcome.purged)} deleted, ${count(outcome.remaining)} remain.`,
   },
