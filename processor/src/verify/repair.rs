@@ -108,7 +108,13 @@ impl Verifier {
             .receipt_sums_of(partition, step, number..number + 1)
             .await?;
         let owed = self.folded(partition, sums.remove(&number)).await?;
-        self.set(partition, (hash, &[]), &found, &owed).await
+        let repair = Repair {
+            hash,
+            plus: &[],
+            found: &found,
+            owed: &owed,
+        };
+        self.set(partition, repair).await
     }
 
     /// Sets the counts over all time to the receipts before `hour` and what the hours since then hold
@@ -127,20 +133,23 @@ impl Verifier {
         for field in found.counts.keys() {
             owed.entry(field.clone()).or_default();
         }
-        let plus = self.hours_since(hour);
-        self.set(partition, (CountHash::Total, &plus), &found, &owed)
-            .await
+        let repair = Repair {
+            hash: CountHash::Total,
+            plus: &self.hours_since(hour),
+            found: &found,
+            owed: &owed,
+        };
+        self.set(partition, repair).await
     }
 
-    /// Sets what of `found` is not `owed`, beside what the hashes `plus` hold, in as many calls as
-    /// the script's bounds ask for.
-    async fn set(
-        &self,
-        partition: u16,
-        (hash, plus): (CountHash, &[CountHash]),
-        found: &FoundCounts,
-        owed: &Bucket,
-    ) -> Result<u64, BulkFailure> {
+    /// Sets what was found and is not owed, in as many calls as the script's bounds ask for.
+    async fn set(&self, partition: u16, repair: Repair<'_>) -> Result<u64, BulkFailure> {
+        let Repair {
+            hash,
+            plus,
+            found,
+            owed,
+        } = repair;
         let Some(differing) = compare(None, 0, found, owed) else {
             return Ok(0);
         };
@@ -171,6 +180,15 @@ impl Verifier {
         }
         Ok(set)
     }
+}
+
+/// What a hash is to hold.
+struct Repair<'c> {
+    hash: CountHash,
+    /// Hashes that count beside what is owed.
+    plus: &'c [CountHash],
+    found: &'c FoundCounts,
+    owed: &'c Bucket,
 }
 
 /// The minutes, younger than a day, whose receipts are to be settled.
