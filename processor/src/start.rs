@@ -292,8 +292,8 @@ async fn ready(
     }
     let prepared = store::prepare(database, &config.indexes, own).await;
     prepared.map_err(|error| match error {
-        StoreError::Identity { .. } => NotReady::Never(error.into()),
         StoreError::Mongo(_) => not_yet(error),
+        _ => NotReady::Never(error.into()),
     })
 }
 

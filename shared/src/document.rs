@@ -11,8 +11,8 @@
 //!  4  05 "_id" 00, i32 16, 04, ID_OFFSET (14): 16 bytes, the canonical id
 //! 30  07 "f" 00, FRAME_ID_OFFSET (33): 12 bytes, the frame id; zeros until the frame is sealed
 //! 45  09 "timestamp" 00, TIMESTAMP_OFFSET (56): i64 little endian, ms; 0 until then when absent
-//! 64  tenant, eventType, eventId?, userId?, sessionId?, priority? (int32), metadata?, payload?
-//!     00
+//! 64  tenant, eventType, eventId?, userId?, sessionId?, u? (int32: the user's bucket),
+//!     priority? (int32), metadata?, payload? 00
 //! ```
 
 mod value;
@@ -73,6 +73,28 @@ impl EventBatch {
         };
         self.documents.get(start..end)
     }
+}
+
+/// Users are indexed by this many buckets while events come in: so many pages become dirty between
+/// two checkpoints, however many users there are.
+pub const USER_BUCKETS: u32 = 256;
+
+/// The bucket of a user: CRC-32 (zlib's) of the tenant, 0x1F and the user id, modulo
+/// [`USER_BUCKETS`]. What people query the events by, so it can be had in every language.
+#[must_use]
+pub fn user_bucket(tenant: &str, user_id: &str) -> i32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(tenant.as_bytes());
+    crc.update(&[0x1F]);
+    crc.update(user_id.as_bytes());
+    i32::try_from(crc.finalize() % USER_BUCKETS).unwrap_or_default()
+}
+
+/// The `timestamp` of a document written here, Unix ms.
+#[must_use]
+pub fn timestamp_ms(document: &[u8]) -> Option<i64> {
+    let bytes = document.get(TIMESTAMP_OFFSET..)?.first_chunk()?;
+    Some(i64::from_le_bytes(*bytes))
 }
 
 /// Whether `document` begins as documents written here do and belongs to frame `frame_id`.
@@ -200,6 +222,9 @@ impl DocumentWriter {
             if let Some(text) = text {
                 value::string(out, key, text);
             }
+        }
+        if let Some(user_id) = event.user_id {
+            value::integer(out, "u", user_bucket(tenant, user_id).into());
         }
         if let Some(priority) = event.priority {
             value::integer(out, "priority", priority.into());

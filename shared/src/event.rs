@@ -7,6 +7,7 @@
 pub mod id;
 pub mod kind;
 pub mod reject;
+pub mod span;
 pub mod timestamp;
 
 use simd_json::{Node, StaticNode};

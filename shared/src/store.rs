@@ -9,6 +9,9 @@
 //! | `audit` | an ObjectId | what operators asked for, and what came of it |
 //! | `meta` | a name | the fingerprint of what fixes identity |
 
+mod index;
+pub mod spans;
+
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -18,7 +21,11 @@ use mongodb::options::{
 };
 use mongodb::{Client, Database};
 
+pub use index::{Index, SpanIndex, State};
+pub use spans::{Marks, Row};
+
 use crate::config::MongoConfig;
+use crate::event::span::SpanUnit;
 
 /// Collection of events.
 pub const EVENTS: &str = "events";
@@ -40,45 +47,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-crate::choices! {
-    /// A secondary index, each owed to a query. One costs 2-4 CPU s per million events.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Index {
-        /// Lists by type: `{tenant, eventType, timestamp, _id}`.
-        Type = "type",
-        /// Lists by user: `{tenant, userId, timestamp, _id}`.
-        User = "user",
-        /// Lists by session: `{tenant, sessionId, timestamp, _id}`.
-        Session = "session",
-    }
-}
-
-impl Index {
-    /// The field it is there for.
-    pub const fn field(self) -> &'static str {
-        match self {
-            Self::Type => "eventType",
-            Self::User => "userId",
-            Self::Session => "sessionId",
-        }
-    }
-
-    fn specification(self) -> Document {
-        let mut specification = doc! {
-            "name": self.as_str(),
-            "key": { "tenant": 1, self.field(): 1, "timestamp": 1, "_id": 1 },
-        };
-        if self != Self::Type {
-            // Most events may lack the field, and a list by it never asks for those.
-            specification.insert(
-                "partialFilterExpression",
-                doc! { self.field(): { "$exists": true } },
-            );
-        }
-        specification
-    }
-}
-
 /// Why the database is not ready for EVP.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -95,6 +63,27 @@ pub enum StoreError {
         stored: u32,
         /// Fingerprint of this service.
         own: u32,
+    },
+    /// Its spans are of another unit.
+    #[error(
+        "the database keeps its events by the {stored}, storage.span says {own}: set storage.span to \
+         {stored}, or take a new database (mongo.database)"
+    )]
+    Unit {
+        /// Unit in the database.
+        stored: SpanUnit,
+        /// Unit of this service.
+        own: SpanUnit,
+    },
+    /// Its events lie as another version of EVP lays them.
+    #[error(
+        "the database is of another version of EVP ({found}): nothing was written to it; take a \
+         new one (mongo.database, and redis.key_prefix beside it), and export from the old one \
+         with the version that wrote it"
+    )]
+    Layout {
+        /// What was found there.
+        found: String,
     },
 }
 
@@ -137,7 +126,11 @@ pub async fn prepare(
         create_collection(database, name).await?;
     }
     if !indexes.is_empty() {
-        let specifications: Vec<_> = indexes.iter().map(|index| index.specification()).collect();
+        let specifications = SpanIndex::wanted(indexes, State::Sealed);
+        let specifications: Vec<_> = specifications
+            .iter()
+            .map(|index| index.specification())
+            .collect();
         database
             .run_command(doc! { "createIndexes": EVENTS, "indexes": specifications })
             .await?;

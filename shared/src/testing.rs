@@ -6,6 +6,7 @@
 //! the test is over. A missing server is a failure with a hint, never a skip.
 
 pub mod events;
+pub mod spans;
 
 use std::time::Duration;
 

@@ -11,9 +11,9 @@ crate::config_section! {
         /// with a new database.
         mode["dedupe.identity"]: IdentityMode = "id_time";
         /// Leading bits of `_id` taken from its hash: they spread inserts over as many shard
-        /// ranges. 0 on one machine, about log2 of four times the shards otherwise; 6 cost 20 % of
-        /// the insert. The same for all services; it can change only with a new database.
-        salt_bits["storage.salt_bits"]: u8 = "0", "0"..="12";
+        /// ranges, 4 over sixteen, so that a database can be sharded later. 6 cost 20 % of the
+        /// insert. The same for all services; it can change only with a new database.
+        salt_bits["storage.salt_bits"]: u8 = "4", "0"..="12";
     }
 }
 

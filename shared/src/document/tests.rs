@@ -88,6 +88,7 @@ fn all_fields_are_written_in_order() {
         "eventId",
         "userId",
         "sessionId",
+        "u",
         "priority",
         "metadata",
         "payload",
@@ -345,4 +346,11 @@ proptest! {
         let payload = document.get_document("payload").unwrap();
         prop_assert_eq!(payload.get("v"), Some(&independent(&value)));
     }
+}
+
+#[test]
+fn the_bucket_of_a_user_is_zlibs() {
+    // Computed with Python: zlib.crc32(b"default\x1falice") % 256.
+    assert_eq!(user_bucket("default", "alice"), 37);
+    assert_eq!(user_bucket("n\u{e4}me", "\u{fc}"), 164);
 }

@@ -20,8 +20,9 @@ use uuid::{Uuid, Variant};
 
 /// Separates this use of BLAKE3 from every other; part of every identity ever made.
 const CONTEXT: &str = "evp-project/evp 2026-11-21 canonical event id v1";
-/// Raised with every change of what a canonical id is made from.
-const HASH_VERSION: u8 = 1;
+/// Raised with every change of what a canonical id is made from, or of what is written beside it for
+/// good: 2 is the user's bucket and storage by spans.
+const HASH_VERSION: u8 = 2;
 /// Most salt bits: 4096 ranges are enough for a thousand shards, and each bit is one bit of hash
 /// less.
 pub const SALT_BITS_MAX: u8 = 12;
@@ -93,7 +94,7 @@ crate::choices! {
 }
 
 /// What fixes identity; the same in every service of a deployment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityConfig {
     /// Leading bits taken from the hash, 0 to 12: spreads inserts over that many shard ranges.
     pub salt_bits: u8,
@@ -101,7 +102,36 @@ pub struct IdentityConfig {
     pub mode: IdentityMode,
 }
 
+impl Default for IdentityConfig {
+    /// Sixteen ranges, so that every database can be sharded later without touching an id.
+    fn default() -> Self {
+        Self {
+            salt_bits: 4,
+            mode: IdentityMode::default(),
+        }
+    }
+}
+
 impl IdentityConfig {
+    /// The time in a canonical id, Unix ms; `None` for an undated one.
+    #[must_use]
+    pub fn time_ms(&self, id: &[u8; 16]) -> Option<u64> {
+        let free = without_version(u128::from_be_bytes(*id));
+        let time = free >> (FREE_BITS - TIME_BITS - u32::from(self.salt_bits));
+        let time = u64::try_from(time & ((1 << TIME_BITS) - 1)).ok()?;
+        (time < UNDATED_REGION).then_some(time)
+    }
+
+    /// The lowest id of `salt`, below 2 to the power of [`Self::salt_bits`], and `time_ms`.
+    #[must_use]
+    pub fn first_id(&self, salt: u16, time_ms: u64) -> CanonicalId {
+        let salt_bits = u32::from(self.salt_bits);
+        let time = u128::from(time_ms.min((1 << TIME_BITS) - 1));
+        let salt = u128::from(salt) << TIME_BITS;
+        let free = (salt | time) << (FREE_BITS - TIME_BITS - salt_bits);
+        CanonicalId(Uuid::from_u128(with_version_8(free)))
+    }
+
     /// A number that differs when identity does: written to Redis and MongoDB at the first start
     /// and carried by every frame.
     #[must_use]
@@ -213,6 +243,14 @@ const fn with_version_8(free: u128) -> u128 {
     let middle = (free >> 62) & 0xFFF;
     let bottom = free & ((1 << 62) - 1);
     top << 80 | 8 << 76 | middle << 64 | 0b10 << 62 | bottom
+}
+
+/// The 122 bits that [`with_version_8`] spread.
+const fn without_version(uuid: u128) -> u128 {
+    let top = uuid >> 80;
+    let middle = (uuid >> 64) & 0xFFF;
+    let bottom = uuid & ((1 << 62) - 1);
+    top << 74 | middle << 62 | bottom
 }
 
 fn u64_be(bytes: &[u8]) -> u64 {

@@ -9,5 +9,6 @@ mod follow;
 mod http_errors;
 mod http_server;
 mod members;
+mod spans;
 mod stream;
 mod uncommitted;

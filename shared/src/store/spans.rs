@@ -1,0 +1,439 @@
+//! Spans in MongoDB: the calendar of a database, a row per span, and the two marks below which
+//! events end.
+//!
+//! # Shape
+//! All in [`META`](super::META), written with majority and journal, read with majority:
+//! - `{_id: "layout", v: 2, birth: <date>, unit: "day"}`, written once;
+//! - `{_id: "events_20261129", uuid, from: <date>, to: <date>, state, indexes: [names],
+//!   days: [int32], low: int32, high: int32}`, a row; the undated span has neither `from` nor `to`;
+//! - `{_id: "marks", floor: <date>, gone: <date>}`, which only rise.
+
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, Uuid, doc};
+use futures::TryStreamExt as _;
+use mongodb::error::Error as MongoError;
+use mongodb::options::{
+    Acknowledgment, CollectionOptions, ReadConcern, ReturnDocument, WriteConcern,
+};
+use mongodb::{Collection, Database};
+
+use super::index::{Index, SpanIndex, State};
+use super::{META, StoreError, create_collection};
+use crate::choice::Choice as _;
+use crate::event::span::{Calendar, Cut, SPANS, Span, SpanUnit};
+
+/// Version of how events lie in the database. Raised with every change that needs a migration.
+const LAYOUT: i32 = 2;
+const LAYOUT_ID: &str = "layout";
+const MARKS_ID: &str = "marks";
+/// The collection of the layout before spans.
+const EVENTS_BEFORE: &str = "events";
+/// How long after the end of a span a `timestamp` in it needs no note: events are sent, and given
+/// their ids, somewhat before they are received.
+const SLACK_MS: i64 = 10 * 60 * 1_000;
+/// Days outside of its range that a row names, before it keeps the lowest and the highest alone.
+pub const DAYS_MAX: usize = 32;
+const DAY_MS: i64 = 86_400_000;
+
+/// What is known of a span: its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which one.
+    pub span: Span,
+    /// Of its collection. Every insert names it: a collection that is gone is then not made anew.
+    pub uuid: Uuid,
+    /// What it is at.
+    pub state: State,
+    /// The indexes that are built.
+    pub indexes: Vec<SpanIndex>,
+    /// Where else events of it lie by `timestamp`.
+    pub outside: Outside,
+}
+
+/// Days, since 1970, on which a span holds a `timestamp` outside of its range.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Which ones; when there are [`DAYS_MAX`], others may lie between the lowest and the highest.
+    pub days: Vec<i32>,
+    /// The lowest and the highest.
+    pub edges: Option<(i32, i32)>,
+}
+
+impl Outside {
+    /// Whether `day` is told by it.
+    pub fn covers(&self, day: i32) -> bool {
+        let within = |(low, high): (i32, i32)| (low..=high).contains(&day);
+        match self.edges {
+            Some(edges) if self.days.len() >= DAYS_MAX => within(edges),
+            _ => self.days.contains(&day),
+        }
+    }
+}
+
+impl Row {
+    /// The name of its collection.
+    pub fn name(&self) -> String {
+        self.span.to_string()
+    }
+
+    /// The day that must be noted before an event with `timestamp_ms` is stored here, if any.
+    pub fn unnoted_day(&self, timestamp_ms: i64) -> Option<i32> {
+        let range = self.own_range_ms()?;
+        let day = day_of(timestamp_ms);
+        (!range.contains(&timestamp_ms) && !self.outside.covers(day)).then_some(day)
+    }
+
+    /// The timestamps that it is there for; `None` for the undated one, which holds any.
+    fn own_range_ms(&self) -> Option<std::ops::Range<i64>> {
+        let range = self.span.range_ms()?;
+        let ms = |ms| i64::try_from(ms).unwrap_or(i64::MAX);
+        Some(ms(range.start)..ms(range.end).saturating_add(SLACK_MS))
+    }
+
+    /// Pieces of time, Unix ms from the first that is in to the first that is not, outside of which
+    /// it holds no `timestamp`. In no order.
+    pub fn holds_ms(&self) -> Vec<std::ops::Range<i64>> {
+        let Some(own) = self.own_range_ms() else {
+            return std::iter::once(i64::MIN..i64::MAX).collect();
+        };
+        let days = |low: i32, high: i32| i64::from(low) * DAY_MS..(i64::from(high) + 1) * DAY_MS;
+        let mut pieces = vec![own];
+        match self.outside.edges {
+            Some((low, high)) if self.outside.days.len() >= DAYS_MAX => {
+                pieces.push(days(low, high))
+            }
+            _ => pieces.extend(self.outside.days.iter().map(|day| days(*day, *day))),
+        }
+        pieces
+    }
+
+    fn parse(document: &Document) -> Option<Self> {
+        let name = document.get_str("_id").ok()?;
+        let ms = |field| {
+            let at = document.get_datetime(field).ok()?;
+            u64::try_from(at.timestamp_millis()).ok()
+        };
+        let span = match (ms("from"), ms("to")) {
+            (Some(from_ms), Some(to_ms)) => Span::Dated {
+                from_ms,
+                to_ms,
+                cut: cut_of(name)?,
+            },
+            _ => Span::Undated,
+        };
+        let names = document.get_array("indexes").ok()?.iter();
+        let days = document.get_array("days").ok();
+        let days = days.into_iter().flatten().filter_map(Bson::as_i32);
+        let day = |field| document.get_i32(field).ok();
+        let uuid = match document.get("uuid")? {
+            Bson::Binary(binary) => binary.to_uuid().ok()?,
+            _ => return None,
+        };
+        Some(Self {
+            span,
+            uuid,
+            state: State::named(document.get_str("state").ok()?)?,
+            indexes: names
+                .filter_map(|name| SpanIndex::named(name.as_str()?))
+                .collect(),
+            outside: Outside {
+                days: days.collect(),
+                edges: day("low").zip(day("high")),
+            },
+        })
+    }
+
+    fn document(&self) -> Document {
+        let indexes = self.indexes.iter().map(|index| index.as_str());
+        let mut document = doc! {
+            "uuid": self.uuid,
+            "state": self.state.as_str(),
+            "indexes": indexes.collect::<Vec<_>>(),
+        };
+        if let Some(range) = self.span.range_ms() {
+            document.extend(doc! { "from": date(range.start), "to": date(range.end) });
+        }
+        document
+    }
+}
+
+fn cut_of(name: &str) -> Option<Cut> {
+    Some(match name.strip_prefix(SPANS.0)?.len() {
+        4 => Cut::Year,
+        6 => Cut::Unit(SpanUnit::Month),
+        8 => Cut::Unit(SpanUnit::Day),
+        10 => Cut::Unit(SpanUnit::Hour),
+        _ => return None,
+    })
+}
+
+/// The day of `timestamp_ms`, since 1970.
+pub fn day_of(timestamp_ms: i64) -> i32 {
+    i32::try_from(timestamp_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX)
+}
+
+fn date(ms: u64) -> DateTime {
+    DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// The two times below which events end, Unix ms; 0 for none. They only rise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Ids below it are not taken any more.
+    pub floor_ms: u64,
+    /// Spans that end at or before it are dropped or about to be: nothing is inserted below it.
+    pub gone_ms: u64,
+}
+
+impl Marks {
+    fn parse(document: &Document) -> Self {
+        let ms = |field| {
+            let at = document.get_datetime(field).ok();
+            at.and_then(|at| u64::try_from(at.timestamp_millis()).ok())
+        };
+        Self {
+            floor_ms: ms("floor").unwrap_or(0),
+            gone_ms: ms("gone").unwrap_or(0),
+        }
+    }
+
+    /// Whether nothing is inserted into `span` any more.
+    pub fn is_gone(&self, span: &Span) -> bool {
+        span.range_ms()
+            .is_some_and(|range| range.end <= self.gone_ms)
+    }
+}
+
+/// [`META`], as all of it is read and written.
+pub fn meta(database: &Database) -> Collection<Document> {
+    let durable = WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build();
+    let options = CollectionOptions::builder()
+        .write_concern(durable)
+        .read_concern(ReadConcern::majority())
+        .build();
+    database.collection_with_options(META, options)
+}
+
+/// The calendar of `database`, which the first service to come fixes with `unit`.
+///
+/// # Errors
+/// [`StoreError::Layout`] and [`StoreError::Unit`]: it is another one's; else [`StoreError::Mongo`].
+pub async fn claim_calendar(database: &Database, unit: SpanUnit) -> Result<Calendar, StoreError> {
+    let calendar = match stored_calendar(database, Duration::ZERO).await? {
+        Some(calendar) => calendar,
+        None => bear(database, unit).await?,
+    };
+    if calendar.unit == unit {
+        Ok(calendar)
+    } else {
+        let (stored, own) = (calendar.unit, unit);
+        Err(StoreError::Unit { stored, own })
+    }
+}
+
+/// The calendar of `database`; `None` where nothing was stored yet. MongoDB may work on the answer for
+/// `limit`; zero is no limit.
+///
+/// # Errors
+/// [`StoreError::Layout`] where an earlier or a later EVP stored; else [`StoreError::Mongo`].
+pub async fn stored_calendar(
+    database: &Database,
+    limit: Duration,
+) -> Result<Option<Calendar>, StoreError> {
+    let meta = meta(database);
+    let find = meta.find_one(doc! { "_id": LAYOUT_ID });
+    let found = find.max_time(limit).await?;
+    found.as_ref().map(calendar_in).transpose()
+}
+
+fn calendar_in(layout: &Document) -> Result<Calendar, StoreError> {
+    let found = || StoreError::Layout {
+        found: layout.to_string(),
+    };
+    if layout.get_i32("v").ok() != Some(LAYOUT) {
+        return Err(found());
+    }
+    let birth = layout.get_datetime("birth").map_err(|_| found())?;
+    let unit = layout.get_str("unit").ok().and_then(SpanUnit::named);
+    Ok(Calendar {
+        birth_ms: u64::try_from(birth.timestamp_millis()).map_err(|_| found())?,
+        unit: unit.ok_or_else(found)?,
+    })
+}
+
+/// Fixes the calendar, only where no event can have been stored before.
+async fn bear(database: &Database, unit: SpanUnit) -> Result<Calendar, StoreError> {
+    let names = database.list_collection_names().await?;
+    let is_of_events = |name: &String| *name == EVENTS_BEFORE || name.starts_with(SPANS.0);
+    if let Some(name) = names.into_iter().find(is_of_events) {
+        // Another one may have been faster.
+        let stored = stored_calendar(database, Duration::ZERO).await?;
+        return stored.ok_or(StoreError::Layout {
+            found: format!("a collection {name} without a layout"),
+        });
+    }
+    let or = |field: &str, value: Bson| doc! { "$ifNull": [format!("${field}"), value] };
+    let month: Bson = doc! { "$dateTrunc": { "date": "$$NOW", "unit": "month" } }.into();
+    let once = doc! { "$set": {
+        "v": or("v", LAYOUT.into()),
+        "birth": or("birth", month),
+        "unit": or("unit", unit.as_str().into()),
+    } };
+    let meta = meta(database);
+    let update = meta.find_one_and_update(doc! { "_id": LAYOUT_ID }, vec![once]);
+    update.upsert(true).await?;
+    let stored = stored_calendar(database, Duration::ZERO).await?;
+    stored.ok_or(StoreError::Layout {
+        found: "no layout, though one was written".to_owned(),
+    })
+}
+
+/// All rows, by time, undated last. MongoDB may work on the answer for `limit`; zero is no limit.
+///
+/// # Errors
+/// MongoDB's.
+pub async fn rows(database: &Database, limit: Duration) -> Result<Vec<Row>, MongoError> {
+    let of_spans = doc! { "_id": { "$gte": SPANS.0, "$lt": SPANS.1 } };
+    let meta = meta(database);
+    let found = meta.find(of_spans).max_time(limit).await?;
+    let mut rows: Vec<Row> = found
+        .try_filter_map(|document| async move { Ok(Row::parse(&document)) })
+        .try_collect()
+        .await?;
+    rows.sort_unstable_by_key(|row| row.span);
+    Ok(rows)
+}
+
+/// The row of `span`.
+///
+/// # Errors
+/// MongoDB's.
+pub async fn row(database: &Database, span: &Span) -> Result<Option<Row>, MongoError> {
+    let meta = meta(database);
+    let found = meta.find_one(doc! { "_id": span.to_string() });
+    Ok(found.await?.as_ref().and_then(Row::parse))
+}
+
+/// The marks.
+///
+/// # Errors
+/// MongoDB's.
+pub async fn marks(database: &Database) -> Result<Marks, MongoError> {
+    let meta = meta(database);
+    let found = meta.find_one(doc! { "_id": MARKS_ID }).await?;
+    Ok(found.as_ref().map(Marks::parse).unwrap_or_default())
+}
+
+/// Raises the marks to at least `to`, and returns them. Because it is a write, what it returns is
+/// what the primary has, and not what a deposed one remembers.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn raise_marks(database: &Database, to: Marks) -> Result<Marks, MongoError> {
+    let higher = doc! { "$max": { "floor": date(to.floor_ms), "gone": date(to.gone_ms) } };
+    let meta = meta(database);
+    let update = meta.find_one_and_update(doc! { "_id": MARKS_ID }, higher);
+    let update = update.upsert(true).return_document(ReturnDocument::After);
+    Ok(update.await?.as_ref().map(Marks::parse).unwrap_or_default())
+}
+
+/// Notes in the row of `span` that it holds timestamps of `day`.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn note_day(database: &Database, span: &Span, day: i32) -> Result<(), MongoError> {
+    let name = span.to_string();
+    let edges = doc! { "$min": { "low": day }, "$max": { "high": day } };
+    let meta = meta(database);
+    meta.update_one(doc! { "_id": &name }, edges).await?;
+    let last = format!("days.{}", DAYS_MAX - 1);
+    let is_short = doc! { "_id": &name, last: { "$exists": false } };
+    let add = doc! { "$addToSet": { "days": day } };
+    meta.update_one(is_short, add).await?;
+    Ok(())
+}
+
+/// Makes `span` where it is missing: its collection, its indexes, its row; `None` where it is below
+/// [`Marks::gone_ms`], also when it was dropped while this was being done. Several may do it at once.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn make(
+    database: &Database,
+    span: &Span,
+    indexes: &[Index],
+) -> Result<Option<Row>, MongoError> {
+    let name = span.to_string();
+    create_collection(database, &name).await?;
+    let state = match span {
+        Span::Dated { .. } => State::Hot,
+        Span::Undated => State::Undated,
+    };
+    let indexes = SpanIndex::wanted(indexes, state);
+    create_indexes(database, &name, &indexes).await?;
+    let Some(uuid) = uuid_of(database, &name).await? else {
+        // Dropped meanwhile: the caller comes again.
+        return Ok(None);
+    };
+    let row = Row {
+        span: *span,
+        uuid,
+        state,
+        indexes,
+        outside: Outside::default(),
+    };
+    let once = doc! { "$setOnInsert": row.document() };
+    let meta = meta(database);
+    let update = meta.find_one_and_update(doc! { "_id": &name }, once);
+    let update = update.upsert(true).return_document(ReturnDocument::After);
+    let written = update.await?.as_ref().and_then(Row::parse);
+    // Whoever raised the mark before looks for rows after it; whoever does it later sees this row.
+    if raise_marks(database, Marks::default()).await?.is_gone(span) {
+        drop_span(database, span).await?;
+        return Ok(None);
+    }
+    Ok(written)
+}
+
+/// Builds `indexes` of the collection `name` where they are missing, and waits until they are built.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn create_indexes(
+    database: &Database,
+    name: &str,
+    indexes: &[SpanIndex],
+) -> Result<(), MongoError> {
+    if indexes.is_empty() {
+        return Ok(());
+    }
+    let indexes: Vec<_> = indexes.iter().map(|index| index.specification()).collect();
+    let build = doc! {
+        "createIndexes": name,
+        "indexes": indexes,
+        "writeConcern": { "w": "majority" },
+    };
+    database.run_command(build).await.map(drop)
+}
+
+async fn uuid_of(database: &Database, name: &str) -> Result<Option<Uuid>, MongoError> {
+    let list = database.list_collections().filter(doc! { "name": name });
+    let found: Vec<_> = list.await?.try_collect().await?;
+    let uuid = found.first().and_then(|one| one.info.uuid.as_ref());
+    Ok(uuid.and_then(|uuid| uuid.to_uuid().ok()))
+}
+
+/// Drops `span`: its collection, then its row.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn drop_span(database: &Database, span: &Span) -> Result<(), MongoError> {
+    let name = span.to_string();
+    database.collection::<Document>(&name).drop().await?;
+    meta(database).delete_one(doc! { "_id": name }).await?;
+    Ok(())
+}
