@@ -10,6 +10,7 @@
 //! | `meta` | a name | the fingerprint of what fixes identity |
 
 mod index;
+pub mod lease;
 pub mod spans;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, doc};
 use evp_shared::event::span::{Calendar, SPANS, Span, SpanUnit};
+use evp_shared::store::lease;
 use evp_shared::store::spans::{self, DAYS_MAX, day_of};
 use evp_shared::store::{Index, Marks, SpanIndex, State, StoreError};
 use evp_shared::testing::TestMongo;
@@ -144,4 +145,22 @@ async fn a_row_tells_on_which_other_days_its_events_lie() {
     assert_eq!(row.outside.edges, Some((0, 390)));
     assert_eq!(row.unnoted_day(77 * day_ms), None);
     assert!(row.holds_ms().contains(&(0..391 * day_ms)));
+}
+
+#[tokio::test]
+async fn one_holds_the_lease_until_it_ends_or_is_given_back() {
+    let mongo = TestMongo::new().await;
+    let database = mongo.database();
+    let take = async |holder, time| lease::take(&database, holder, time).await.unwrap();
+    let minute = Duration::from_secs(60);
+    assert_eq!(take("one", minute).await, "one");
+    assert_eq!(take("two", minute).await, "one");
+    assert_eq!(take("one", minute).await, "one");
+    lease::release(&database, "two").await.unwrap();
+    assert_eq!(take("two", minute).await, "one");
+    lease::release(&database, "one").await.unwrap();
+    assert_eq!(take("two", Duration::ZERO).await, "two");
+    // It has ended.
+    assert_eq!(take("three", minute).await, "three");
+    assert_eq!(take("two", minute).await, "three");
 }
