@@ -16,7 +16,7 @@ const TYPES: [&str; 8] = [
     "page.error",
 ];
 const USERS: u32 = 997;
-/// 2023-11-14; events are one ms apart.
+/// 2023-11-14.
 const FIRST_MS: u64 = 1_700_000_000_000;
 
 /// Events that are told apart by number: a number always makes the same event.
@@ -24,6 +24,8 @@ const FIRST_MS: u64 = 1_700_000_000_000;
 pub struct Events {
     run: String,
     large: Option<(u32, usize)>,
+    /// The `timestamp` of the first one, and ms from one to the next: one ms, unless told otherwise.
+    times: (u64, u64),
 }
 
 impl Events {
@@ -32,7 +34,19 @@ impl Events {
         Self {
             run: run.into(),
             large: None,
+            times: (FIRST_MS, 1),
         }
+    }
+
+    /// Has the first event happen at `first_ms`, and each further one `step_ms` later.
+    pub fn happen(&mut self, first_ms: u64, step_ms: u64) {
+        self.times = (first_ms, step_ms);
+    }
+
+    /// `timestamp` of an event, Unix ms.
+    #[must_use]
+    pub fn timestamp_ms(&self, number: u32) -> u64 {
+        self.times.0 + u64::from(number) * self.times.1
     }
 
     /// Makes every `nth` event one with `bytes` of noise.
@@ -88,7 +102,7 @@ impl Events {
 
     fn write(&self, number: u32, text: &mut String) {
         let (run, event_type) = (&self.run, Self::event_type(number));
-        let (user, timestamp) = (number % USERS, FIRST_MS + u64::from(number));
+        let (user, timestamp) = (number % USERS, self.timestamp_ms(number));
         // Writing to a string cannot fail.
         write!(
             text,

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context as _, Result};
 use bson::{Bson, Document, doc};
 use evp_shared::counters::{Step, split_field};
-use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
+use evp_shared::event::span::SPANS;
+use evp_shared::store::{DEAD_LETTERS, RECEIPTS};
 use evp_shared::stream::Stream;
 use futures::TryStreamExt as _;
 use mongodb::Database;
@@ -29,6 +30,8 @@ pub struct Books {
     pub stored: HashMap<Uuid, (u32, String)>,
     /// Documents whose `eventId` no client sent.
     pub invented: u64,
+    /// Documents whose canonical id another span holds as well.
+    pub in_two_spans: u64,
     /// Receipts: new events by type.
     pub receipts: BTreeMap<String, i64>,
     /// Receipts: events stored before.
@@ -129,7 +132,16 @@ impl Ledger {
     }
 
     async fn read_events(&self, books: &mut Books) -> Result<()> {
-        let events = self.database.collection::<Document>(EVENTS);
+        for name in self.database.list_collection_names().await? {
+            if name.starts_with(SPANS.0) {
+                self.read_span(&name, books).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_span(&self, name: &str, books: &mut Books) -> Result<()> {
+        let events = self.database.collection::<Document>(name);
         let mut cursor = events
             .find(doc! {})
             .projection(doc! { "eventId": 1, "eventType": 1 })
@@ -141,7 +153,8 @@ impl Ledger {
             match number.and_then(|event_id| self.events.number(event_id)) {
                 Some(number) => {
                     let event_type = event.get_str("eventType")?.to_owned();
-                    books.stored.insert(id, (number, event_type));
+                    let there = books.stored.insert(id, (number, event_type));
+                    books.in_two_spans += u64::from(there.is_some());
                 }
                 None => books.invented += 1,
             }

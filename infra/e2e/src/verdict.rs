@@ -132,6 +132,8 @@ impl Verdict {
         }
         let twice = documents.values().filter(|count| **count > 1).count();
         self.expect(twice == 0, || format!("{twice} events are stored twice"));
+        let in_two = books.in_two_spans;
+        self.expect(in_two == 0, || format!("{in_two} events are in two spans"));
         self.expect(books.invented == 0, || {
             format!("{} documents are of nobody", books.invented)
         });
@@ -269,6 +271,7 @@ mod tests {
             "no receipt, so the totals say more too"
         );
         assert_eq!(faults(|books, _| books.invented = 1), 1, "of nobody");
+        assert_eq!(faults(|books, _| books.in_two_spans = 1), 1, "in two spans");
         assert_eq!(
             faults(|books, _| books.dead_letters.extend([("x".to_owned(), 1)])),
             1,
