@@ -24,8 +24,21 @@ const FIRST_MS: u64 = 1_700_000_000_000;
 pub struct Events {
     run: String,
     large: Option<(u32, usize)>,
-    /// The `timestamp` of the first one, and ms from one to the next: one ms, unless told otherwise.
-    times: (u64, u64),
+    /// When they happen, from which number on; the last one that has begun holds.
+    times: Vec<(u32, Times)>,
+    /// Every how many of them one is without a `timestamp`.
+    undated: Option<u32>,
+}
+
+/// When events happen: one after the other, and from the beginning again where `within` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Unix ms of the first one.
+    pub first_ms: u64,
+    /// From one to the next.
+    pub step_ms: u64,
+    /// From the first to the first that is not there any more.
+    pub within_ms: u64,
 }
 
 impl Events {
@@ -34,19 +47,33 @@ impl Events {
         Self {
             run: run.into(),
             large: None,
-            times: (FIRST_MS, 1),
+            times: Vec::new(),
+            undated: None,
         }
     }
 
-    /// Has the first event happen at `first_ms`, and each further one `step_ms` later.
-    pub fn happen(&mut self, first_ms: u64, step_ms: u64) {
-        self.times = (first_ms, step_ms);
+    /// Has the events from number `from` on happen at `times`.
+    pub fn happen(&mut self, from: u32, times: Times) {
+        self.times.push((from, times));
     }
 
-    /// `timestamp` of an event, Unix ms.
+    /// Leaves out the `timestamp` of every `nth` event.
+    pub fn leave_undated(&mut self, nth: u32) {
+        self.undated = Some(nth);
+    }
+
+    /// `timestamp` of an event, Unix ms; `None` without one.
     #[must_use]
-    pub fn timestamp_ms(&self, number: u32) -> u64 {
-        self.times.0 + u64::from(number) * self.times.1
+    pub fn timestamp_ms(&self, number: u32) -> Option<u64> {
+        if self.undated.is_some_and(|nth| number.is_multiple_of(nth)) {
+            return None;
+        }
+        let begun = self.times.iter().rfind(|(from, _)| *from <= number);
+        let number = u64::from(number);
+        Some(match begun {
+            Some((_, times)) => times.first_ms + number * times.step_ms % times.within_ms,
+            None => FIRST_MS + number,
+        })
     }
 
     /// Makes every `nth` event one with `bytes` of noise.
@@ -102,7 +129,9 @@ impl Events {
 
     fn write(&self, number: u32, text: &mut String) {
         let (run, event_type) = (&self.run, Self::event_type(number));
-        let (user, timestamp) = (number % USERS, self.timestamp_ms(number));
+        let user = number % USERS;
+        let timestamp = self.timestamp_ms(number);
+        let timestamp = timestamp.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
         // Writing to a string cannot fail.
         write!(
             text,
@@ -134,6 +163,24 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_happen_when_they_are_told_to() {
+        let mut events = Events::new("r1");
+        assert_eq!(events.timestamp_ms(7), Some(FIRST_MS + 7));
+        let times = |first_ms| Times {
+            first_ms,
+            step_ms: 30,
+            within_ms: 100,
+        };
+        events.happen(0, times(1_000));
+        events.happen(5, times(2_000));
+        assert_eq!(events.timestamp_ms(4), Some(1_020));
+        assert_eq!(events.timestamp_ms(5), Some(2_050));
+        events.leave_undated(5);
+        assert_eq!(events.timestamp_ms(5), None);
+        assert!(events.json(5).contains(r#""timestamp":null"#));
+    }
 
     #[test]
     fn a_number_makes_one_event_and_is_read_back_from_its_id() {

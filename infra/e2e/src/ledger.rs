@@ -63,6 +63,11 @@ impl Ledger {
         }
     }
 
+    /// The events it looks for.
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// Whether everything appended has been committed: nothing pending, no backlog.
     ///
     /// # Errors

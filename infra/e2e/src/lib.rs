@@ -30,7 +30,7 @@ mod turn;
 mod verdict;
 
 pub use chance::Chance;
-pub use events::Events;
+pub use events::{Events, Times};
 pub use journal::{Journal, Sent};
 pub use ledger::{Books, Ledger};
 pub use node::{Node, Readiness};

@@ -3,7 +3,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use evp_devstack::{Service, ServiceSpec};
+use evp_devstack::{Output, Service, ServiceSpec};
 use reqwest::Client;
 use serde::Deserialize;
 
@@ -95,6 +95,32 @@ impl Node {
     /// The binary cannot be run.
     pub async fn restart(&mut self) -> Result<()> {
         Ok(self.service.restart().await?)
+    }
+
+    /// Kills it and starts it again with `name` set to `value`; does not wait until it is ready.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub async fn restart_with(&mut self, name: &str, value: &str) -> Result<()> {
+        self.service.kill().await;
+        let spec = self.service.spec().clone().env(name, value);
+        self.service = Service::start(spec)?;
+        Ok(())
+    }
+
+    /// Runs a command of its binary, configured as it is.
+    ///
+    /// # Errors
+    /// It did not end well; with what it wrote.
+    pub async fn command(&self, args: &[&str]) -> Result<()> {
+        let log = self.log.with_extension("command.log");
+        let spec = self.service.spec().clone().args(args.iter().copied());
+        let mut command = Service::start(spec.output(Output::File(log.clone())))?;
+        let status = command.wait().await?;
+        if !status.success() {
+            bail!("{args:?} ended with {status}\n{}", tail(&log));
+        }
+        Ok(())
     }
 
     /// Asks it to end (SIGTERM) and waits.

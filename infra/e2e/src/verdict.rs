@@ -22,6 +22,9 @@ pub struct Expected {
     pub lost_max: u64,
     /// Redis was made to forget what it had counted, so its totals do not say what became of the whole run.
     pub forgot: bool,
+    /// Spans that end at or before this time, Unix ms, are dropped: what happened before it is counted
+    /// and need not be stored.
+    pub gone_ms: u64,
     /// How long it may take, when that is more than two minutes.
     pub within: Option<Duration>,
 }
@@ -39,6 +42,9 @@ pub struct Verdict {
     pub duplicates: i64,
     /// Dead letters.
     pub dead: u64,
+    /// Acknowledged events whose span was dropped.
+    #[serde(default)]
+    pub dropped: u64,
     /// Acknowledged events that are nowhere.
     pub lost: u64,
     /// Of those, at most how many were reported as lost.
@@ -66,7 +72,7 @@ impl Verdict {
         loop {
             let waited = clock.now() - since;
             if ledger.is_settled().await.unwrap_or(false) {
-                let verdict = Self::of(&ledger.read().await?, journal, expected);
+                let verdict = Self::of(&ledger.read().await?, (journal, ledger.events()), expected);
                 if verdict.faults.is_empty() {
                     return Ok((verdict, waited));
                 }
@@ -84,22 +90,28 @@ impl Verdict {
 
     /// Compares what clients may rely on with what is there.
     #[must_use]
-    pub fn of(books: &Books, journal: &Journal, expected: &Expected) -> Self {
+    pub fn of(books: &Books, (journal, events): (&Journal, &Events), expected: &Expected) -> Self {
         let stored = books.stored.len() as u64;
         let counted: i64 = books.counters.values().sum();
+        let dropped = dropped(books, (journal, events), expected);
         let mut verdict = Self {
             sent: journal.transmitted(),
             acknowledged: journal.acknowledged_count(),
             stored,
             duplicates: books.receipt_duplicates,
             dead: books.dead_letters.values().sum(),
+            dropped: 0,
             lost: 0,
             reported: expected.lost_max,
-            double_counted: counted.saturating_sub_unsigned(stored).max(0),
+            double_counted: counted
+                .saturating_sub_unsigned(stored + dropped.len() as u64)
+                .max(0),
             faults: Vec::new(),
         };
+        verdict.dropped = dropped.len() as u64;
         verdict.compare_ids(books, journal);
-        verdict.compare_counts(books, expected);
+        verdict.compare_counts(books, &dropped, expected);
+        verdict.lost -= verdict.dropped;
         let lost = verdict.lost;
         verdict.expect(lost <= expected.lost_max, || {
             format!("{lost} acknowledged events lost")
@@ -147,10 +159,15 @@ impl Verdict {
         }
     }
 
-    fn compare_counts(&mut self, books: &Books, expected: &Expected) {
+    fn compare_counts(&mut self, books: &Books, dropped: &[u32], expected: &Expected) {
         let mut stored = ByType::new();
-        for (_, event_type) in books.stored.values() {
-            *stored.entry(event_type.clone()).or_default() += 1;
+        let there = books
+            .stored
+            .values()
+            .map(|(_, event_type)| event_type.as_str());
+        let gone = dropped.iter().map(|number| Events::event_type(*number));
+        for event_type in there.chain(gone) {
+            *stored.entry(event_type.to_owned()).or_default() += 1;
         }
         self.expect(books.receipts == stored, || {
             format!("receipts {:?}, stored {stored:?}", books.receipts)
@@ -195,6 +212,22 @@ impl Verdict {
     }
 }
 
+/// Acknowledged events that are not there any more because their span was dropped.
+fn dropped(books: &Books, (journal, events): (&Journal, &Events), expected: &Expected) -> Vec<u32> {
+    let is_gone = |(number, sent): (u32, Sent)| match sent {
+        Sent::Acknowledged(id)
+            if events
+                .timestamp_ms(number)
+                .is_some_and(|ms| ms < expected.gone_ms) =>
+        {
+            let is_there = books.stored.contains_key(&id) || books.dead_ids.contains(&id);
+            (!is_there).then_some(number)
+        }
+        _ => None,
+    };
+    journal.events().filter_map(is_gone).collect()
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -237,7 +270,8 @@ mod tests {
     fn faults(change: impl FnOnce(&mut Books, &mut Journal)) -> usize {
         let (mut books, mut journal) = balanced();
         change(&mut books, &mut journal);
-        Verdict::of(&books, &journal, &Expected::default())
+        let events = Events::new("r");
+        Verdict::of(&books, (&journal, &events), &Expected::default())
             .faults
             .len()
     }

@@ -1,6 +1,6 @@
 use super::{
     Scenario, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
-    recovery, redis, replicas, time,
+    recovery, redis, replicas, spans, time,
 };
 
 macro_rules! scenarios {
@@ -63,6 +63,9 @@ scenarios! {
     18 "clock_jumps" "clocks jump by an hour" time::jumps;
     19 "drain" "rolling restart, SIGTERM" processes::drain;
     20 "soak" "everything is killed in turn" processes::soak;
+    21 "same_body_across_midnight" "a midnight between two attempts" spans::across_midnight;
+    22 "many_days_in_a_frame" "events of 30 days in each frame, SIGKILL of processors"
+        spans::many_days_in_a_frame;
     0 "recovery_at_speed" "10,000 frames pending under a killed processor" recovery::at_speed;
     0 "overload" "processors stopped, 1.5 times the capacity" overload::processors_stopped;
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
@@ -85,7 +88,7 @@ mod tests {
         let run = ALL.iter().map(|scenario| scenario.row);
         let named = NOT_RUN.iter().map(|(row, _)| *row);
         let rows: BTreeSet<u8> = run.chain(named).collect();
-        assert_eq!(rows, (0..=20).collect());
+        assert_eq!(rows, (0..=22).collect());
         let names: BTreeSet<&str> = ALL.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), ALL.len());
     }

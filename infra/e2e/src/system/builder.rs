@@ -3,10 +3,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use bson::{DateTime, doc};
 use evp_devstack::{
     MongoOptions, MongoServer, Output, RedisOptions, RedisServer, ScratchDir, ServiceSpec,
     free_port,
 };
+use evp_shared::event::span::{Calendar, SpanUnit};
+use evp_shared::store::spans::meta;
 use evp_shared::testing::{TestMongo, TestRedis, unique};
 
 use super::{Link, System};
@@ -32,6 +35,7 @@ pub struct Builder {
     redis: Option<RedisOptions>,
     redis_at: Option<SocketAddr>,
     mongo: Option<MongoOptions>,
+    born_ms: Option<u64>,
     links: Vec<Link>,
     env: Vec<(String, String)>,
     env_of: Vec<(String, String, String)>,
@@ -49,6 +53,7 @@ impl Builder {
             redis: None,
             redis_at: None,
             mongo: None,
+            born_ms: None,
             links: Vec::new(),
             env: COMMON_ENV.map(owned).to_vec(),
             env_of: Vec::new(),
@@ -116,6 +121,14 @@ impl Builder {
         self
     }
 
+    /// Has the database been born at `at_ms`, Unix ms: from that month on its spans are days, whatever
+    /// day of a month the scenario is run on.
+    #[must_use]
+    pub fn born(mut self, at_ms: u64) -> Self {
+        self.born_ms = Some(at_ms);
+        self
+    }
+
     /// Puts a proxy on a connection. The driver of `MongoDB` passes by one before a replica set.
     #[must_use]
     pub fn proxied(mut self, link: Link) -> Self {
@@ -159,6 +172,12 @@ impl Builder {
     /// A binary is missing, or something does not start; with the end of its log.
     pub async fn start(self) -> Result<System> {
         let mut system = self.servers().await?;
+        if let Some(at_ms) = self.born_ms {
+            let birth =
+                DateTime::from_millis(Calendar::born(at_ms, SpanUnit::Day).birth_ms.try_into()?);
+            let layout = doc! { "_id": "layout", "v": 2, "birth": birth, "unit": "day" };
+            meta(&system.mongo.database()).insert_one(layout).await?;
+        }
         for link in &self.links {
             let proxy = Proxy::start(address_in(system.url_behind(*link))?).await?;
             system.proxies.insert(*link, proxy);

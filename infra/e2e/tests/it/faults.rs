@@ -63,6 +63,8 @@ promises! {
     services_that_are_asked_to_end_leave_nothing_behind: "drain";
     pending_frames_of_a_killed_processor_are_claimed_and_stored: "recovery_at_speed";
     services_that_are_killed_in_turn_lose_nothing: "soak";
+    the_same_body_sent_across_midnight_is_stored_once: "same_body_across_midnight";
+    frames_of_many_days_survive_processors_that_are_killed: "many_days_in_a_frame";
     overload_is_refused_and_drains: "overload";
     stalled_connections_keep_nobody_out: "slowloris";
 }
