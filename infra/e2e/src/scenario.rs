@@ -16,6 +16,7 @@ mod processes;
 mod recovery;
 mod redis;
 mod replicas;
+mod retention;
 mod spans;
 mod table;
 mod time;

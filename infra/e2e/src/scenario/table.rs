@@ -1,6 +1,6 @@
 use super::{
     Scenario, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
-    recovery, redis, replicas, spans, time,
+    recovery, redis, replicas, retention, spans, time,
 };
 
 macro_rules! scenarios {
@@ -66,6 +66,14 @@ scenarios! {
     21 "same_body_across_midnight" "a midnight between two attempts" spans::across_midnight;
     22 "many_days_in_a_frame" "events of 30 days in each frame, SIGKILL of processors"
         spans::many_days_in_a_frame;
+    23 "spans_sealed_and_dropped" "sealing and dropping, SIGKILL of mongod and processors"
+        retention::sealed_and_dropped;
+    24 "paused_until_its_span_is_dropped" "SIGSTOP of a processor until its span is dropped"
+        retention::paused_until_dropped;
+    25 "keep_lowered_and_raised" "storage.keep changed while a backlog waits"
+        retention::keep_lowered_and_raised;
+    26 "old_redis_newer_mongodb" "Redis restored from before the drop" retention::old_redis;
+    27 "old_mongodb_newer_redis" "MongoDB restored from before the drop" retention::old_mongo;
     0 "recovery_at_speed" "10,000 frames pending under a killed processor" recovery::at_speed;
     0 "overload" "processors stopped, 1.5 times the capacity" overload::processors_stopped;
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
@@ -88,7 +96,7 @@ mod tests {
         let run = ALL.iter().map(|scenario| scenario.row);
         let named = NOT_RUN.iter().map(|(row, _)| *row);
         let rows: BTreeSet<u8> = run.chain(named).collect();
-        assert_eq!(rows, (0..=22).collect());
+        assert_eq!(rows, (0..=27).collect());
         let names: BTreeSet<&str> = ALL.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), ALL.len());
     }

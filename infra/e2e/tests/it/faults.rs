@@ -65,6 +65,12 @@ promises! {
     services_that_are_killed_in_turn_lose_nothing: "soak";
     the_same_body_sent_across_midnight_is_stored_once: "same_body_across_midnight";
     frames_of_many_days_survive_processors_that_are_killed: "many_days_in_a_frame";
+    spans_that_are_sealed_and_dropped_lose_nothing: "spans_sealed_and_dropped";
+    a_processor_that_sleeps_until_its_span_is_dropped_stores_nothing:
+        "paused_until_its_span_is_dropped";
+    nothing_is_dropped_that_a_backlog_still_has: "keep_lowered_and_raised";
+    an_old_redis_takes_nothing_that_was_dropped: "old_redis_newer_mongodb";
+    spans_that_an_old_mongodb_brings_back_are_dropped_again: "old_mongodb_newer_redis";
     overload_is_refused_and_drains: "overload";
     stalled_connections_keep_nobody_out: "slowloris";
 }
