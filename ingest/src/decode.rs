@@ -6,6 +6,7 @@ pub mod decompress;
 mod json;
 mod ndjson;
 mod parser;
+mod time;
 
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;

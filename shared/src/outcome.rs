@@ -61,6 +61,10 @@ reasons! {
     /// The timestamp is before 1970 or more than a day ahead.
     TimestampOutOfRange "timestamp_out_of_range" 0
         "send a time between 1970-01-01 and 24 hours from now";
+    /// The time in the `eventId` is more than a day ahead.
+    InvalidEventId "invalid_event_id" 0
+        "the time in a UUID or ULID may lie at most 24 hours ahead: mend the clock that made it, or \
+         send an id without a time";
     /// A number is out of its field's range, or larger than storage can hold.
     NumberOutOfRange "number_out_of_range" 0
         "send a number the field can hold; send larger ones as strings";

@@ -11,6 +11,7 @@ use evp_shared::event::{Event, kind};
 use evp_shared::outcome::RejectReason;
 use simd_json::Node;
 
+use super::time;
 use crate::decode::decoded::{DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape};
 
 /// What a document has and its JSON does not: a single event shall not grow its buffer.
@@ -176,6 +177,7 @@ impl<'a> EventSink<'a> {
                 )
             }
         };
+        time::check(ctx, &id)?;
         self.write(id, &event)?;
         if self.request.shape == Shape::Many && event.event_id.is_some() {
             self.scratch.first_of.insert(id, self.request.ids.len());

@@ -186,6 +186,12 @@ impl Identity {
         self.build(&self.hash(tenant, event_id), embedded_ms(event_id).or(sent))
     }
 
+    /// As [`IdentityConfig::time_ms`].
+    #[must_use]
+    pub fn time_ms(&self, id: &CanonicalId) -> Option<u64> {
+        self.config.time_ms(id.as_bytes())
+    }
+
     /// The id of an event whose `eventId` the server made: the same as if the client had sent that
     /// id, so a retry with it is the same event.
     #[must_use]

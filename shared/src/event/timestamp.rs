@@ -10,8 +10,8 @@ use crate::outcome::RejectReason;
 /// Numbers below this are seconds, others milliseconds: 1e10 s is the year 2286, 1e10 ms is April
 /// 1970, so neither reading is taken for the other in practice.
 const SECONDS_BELOW: f64 = 1e10;
-/// How far ahead of the server's clock an event may be.
-const AHEAD_MAX_MS: i64 = 24 * 3600 * 1000;
+/// How far ahead of the server's clock an event may be, and the time in its id.
+pub const AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
 /// Where Unix time begins.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
@@ -46,7 +46,7 @@ pub fn from_float(value: f64) -> i64 {
 /// # Errors
 /// A rejection of the field `timestamp`.
 pub fn check_range(timestamp_ms: i64, now_ms: i64) -> Result<i64, Rejection> {
-    if (0..=now_ms.saturating_add(AHEAD_MAX_MS)).contains(&timestamp_ms) {
+    if (0..=now_ms.saturating_add_unsigned(AHEAD_MAX_MS)).contains(&timestamp_ms) {
         return Ok(timestamp_ms);
     }
     let code = RejectReason::TimestampOutOfRange;
