@@ -17,6 +17,8 @@
 //! | `evp:{sketch}:users:m:<minute>:<tenant>`, `users:h:<hour>:`, `sessions:` | string | HyperLogLog of the ids |
 //! | `evp:{sketch}:top:m:<minute>:<tenant>`, `top:h:<hour>:` | hash | per processor a sketch of its top users |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
+//! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
+//! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
 
 use std::sync::Arc;
 
@@ -45,6 +47,17 @@ impl Keys {
     /// The key of the fingerprint of what fixes identity. It belongs to no partition.
     pub fn identity(&self) -> String {
         format!("{}:identity", self.prefix)
+    }
+
+    /// The key of the floor of storage. It belongs to no partition, and never expires.
+    pub fn floor(&self) -> String {
+        format!("{}:floor", self.prefix)
+    }
+
+    /// The key that is there while the disk of MongoDB is almost full. It belongs to no partition,
+    /// and expires, so that it goes when nobody looks at the disk any more.
+    pub fn full(&self) -> String {
+        format!("{}:full", self.prefix)
     }
 
     /// The sketch of a bucket, `unit` one of `m`, `h` and `number` the bucket's. It belongs to no

@@ -18,6 +18,7 @@ pub mod members;
 mod replicated;
 mod reply;
 pub mod sketches;
+mod storage;
 pub mod uncommitted;
 pub mod verify;
 
@@ -42,6 +43,7 @@ pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};
 pub use sketches::{SketchBucket, SketchUpdate};
+pub use storage::StorageSaid;
 pub use uncommitted::Uncommitted;
 pub use verify::{CountHash, FoundCounts, SetCounts};
 
