@@ -67,6 +67,8 @@ pub struct LoadSnapshot {
     pub memory_permille: u32,
     /// See [`AdmissionLimits::append_wait`].
     pub append_wait: Duration,
+    /// The disk of the event store is almost full, as the processors say.
+    pub is_storage_full: bool,
 }
 
 evp_shared::choices! {
@@ -79,6 +81,8 @@ evp_shared::choices! {
         RedisUnavailable = "redis_unavailable",
         /// Redis is at, or close to, its memory limit.
         RedisMemory = "redis_memory",
+        /// The disk of the event store is almost full.
+        StorageFull = "storage_full",
         /// Too many bytes wait to be appended.
         InFlightBytes = "in_flight_bytes",
         /// The processors are too far behind.
@@ -97,19 +101,20 @@ impl std::error::Error for ShedReason {}
 /// # Errors
 /// The first bound that is exceeded, the ones a client can do least about first.
 pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedReason> {
-    use ShedReason::{AppendWait, Backlog, Draining, InFlightBytes, RedisMemory, RedisUnavailable};
+    use ShedReason as S;
     let is_full = load.redis == RedisState::Full || load.memory_permille >= limits.memory_permille;
     let is_behind =
         load.backlog_events >= limits.backlog_events || load.backlog_bytes >= limits.backlog_bytes;
     let exceeded = [
-        (load.is_draining, Draining),
-        (load.redis == RedisState::Unavailable, RedisUnavailable),
-        (is_full, RedisMemory),
-        (is_behind, Backlog),
-        (load.append_wait >= limits.append_wait, AppendWait),
+        (load.is_draining, S::Draining),
+        (load.redis == RedisState::Unavailable, S::RedisUnavailable),
+        (load.is_storage_full, S::StorageFull),
+        (is_full, S::RedisMemory),
+        (is_behind, S::Backlog),
+        (load.append_wait >= limits.append_wait, S::AppendWait),
         (
             load.in_flight_bytes >= limits.in_flight_bytes,
-            InFlightBytes,
+            S::InFlightBytes,
         ),
     ];
     let first = exceeded.into_iter().find(|(is_exceeded, _)| *is_exceeded);
@@ -117,7 +122,7 @@ pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedR
 }
 
 /// Whether the load is a reason not to be ready, and which: what refuses every request for longer
-/// than a moment. The processors are behind, and other instances may be too.
+/// than a moment. The processors are behind or the disk is full, for other instances too.
 ///
 /// One that `is_overloaded` stays so until the load is a twentieth below the limit, so that a load
 /// that stands at it does not turn readiness on and off at every look.
@@ -133,7 +138,9 @@ pub fn overload(
         *limits
     };
     match decide(load, &limits) {
-        Err(reason @ (ShedReason::RedisMemory | ShedReason::Backlog)) => Some(reason),
+        Err(reason @ (ShedReason::RedisMemory | ShedReason::StorageFull | ShedReason::Backlog)) => {
+            Some(reason)
+        }
         Ok(()) | Err(_) => None,
     }
 }
@@ -172,6 +179,7 @@ mod tests {
         backlog_bytes: 9_999,
         memory_permille: 899,
         append_wait: Duration::from_millis(1_999),
+        is_storage_full: false,
     };
 
     const IDLE: LoadSnapshot = LoadSnapshot {
@@ -200,6 +208,13 @@ mod tests {
                     ..CALM
                 },
                 S::RedisUnavailable,
+            ),
+            (
+                LoadSnapshot {
+                    is_storage_full: true,
+                    ..CALM
+                },
+                S::StorageFull,
             ),
             (
                 LoadSnapshot {
@@ -269,7 +284,11 @@ mod tests {
             (bytes(10_000), Some(S::Backlog)),
             (memory(900), Some(S::RedisMemory)),
         ];
-        for (load, reason) in cases {
+        let full = LoadSnapshot {
+            is_storage_full: true,
+            ..IDLE
+        };
+        for (load, reason) in cases.into_iter().chain([(full, Some(S::StorageFull))]) {
             assert_eq!(overload(&load, &LIMITS, false), reason, "{load:?}");
             assert_eq!(overload(&load, &LIMITS, true), reason, "{load:?}");
         }

@@ -24,8 +24,8 @@ const PROBE_EVERY: Duration = Duration::from_millis(200);
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// An idle partition is greeted this often: its life stays known, and its absence is noticed.
 const IDLE_MAX: Duration = Duration::from_secs(3);
-/// A busy one is greeted this often: what it promises is looked at again, and its producer's
-/// registration, which holds 48 hours, is renewed.
+/// A busy one is greeted this often: what it promises and what is said of storage are looked at
+/// again, and its producer's registration, which holds 48 hours, is renewed.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 /// Longest one question to Redis may take here.
 const QUESTION_MAX: Duration = Duration::from_secs(5);
@@ -159,8 +159,8 @@ impl Keeper {
     }
 
     fn report_overload(&mut self) {
-        let Appender { load, clock, .. } = &*self.appender;
-        let load = load.snapshot(clock.now_ms());
+        let Appender { target, clock, .. } = &*self.appender;
+        let load = target.load.snapshot(clock.now_ms());
         let reason = overload(&load, &self.limits, self.is_overloaded);
         // Without Redis nothing is known of the load, so it is what it was.
         if reason.is_some() || load.redis == RedisState::Ready {
@@ -178,7 +178,10 @@ impl Keeper {
     async fn poll(&mut self) {
         let appender = &self.appender;
         let Target {
-            stream, metrics, ..
+            stream,
+            metrics,
+            load,
+            ..
         } = &appender.target;
         let mut is_reached = false;
         for (partition, known) in appender.partitions.iter().zip(&mut self.totals) {
@@ -204,10 +207,10 @@ impl Keeper {
             sum.add(totals);
         }
         let (events, now) = (sum.backlog_events(), appender.clock.now());
-        appender.load.set_backlog(events, sum.backlog_bytes());
+        load.set_backlog(events, sum.backlog_bytes());
         metrics.backlog_events.set(as_f64(events));
         let per_s = self.drained.per_second(sum.acknowledged_events, now);
-        appender.load.set_drained_per_s(per_s);
+        load.set_drained_per_s(per_s);
         if let Ok(Ok(memory)) = timeout(QUESTION_MAX, Memory::ask(stream.client())).await {
             self.report_memory(memory);
         }
@@ -217,7 +220,7 @@ impl Keeper {
         let used = u128::from(memory.used) * 1_000;
         let permille = used.checked_div(u128::from(memory.limit)).unwrap_or(0);
         let permille = u32::try_from(permille).unwrap_or(u32::MAX);
-        self.appender.load.set_memory_permille(permille);
+        self.appender.target.load.set_memory_permille(permille);
         if permille < FULL_UNTIL_PERMILLE {
             let partitions = &self.appender.partitions;
             partitions.iter().for_each(Partition::clear_full);
@@ -291,8 +294,9 @@ mod tests {
                 bytes: 1_000,
             },
             metrics: Arc::new(Metrics::resolve()),
+            load: Load::default(),
         };
-        Arc::new(Appender::new(target, Load::default(), Clock::system()))
+        Arc::new(Appender::new(target, Clock::system()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,8 +49,8 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let clock = service.clock;
     let load = Load::default();
     let metrics = Arc::new(Metrics::resolve());
-    let target = target(&config, &metrics)?;
-    let appender = Arc::new(Appender::new(target, load.clone(), clock.clone()));
+    let target = target(&config, &metrics, &load)?;
+    let appender = Arc::new(Appender::new(target, clock.clone()));
     let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher_config = BatcherConfig {
@@ -99,7 +99,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     Ok(Left(drained + cut.len()))
 }
 
-fn target(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Target, RunError> {
+fn target(config: &IngestConfig, metrics: &Arc<Metrics>, load: &Load) -> Result<Target, RunError> {
     let new_client = || connect(&config.redis).map_err(|error| RunError::Redis(error.into()));
     let client = new_client()?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
@@ -114,6 +114,7 @@ fn target(config: &IngestConfig, metrics: &Arc<Metrics>) -> Result<Target, RunEr
         durability: config.redis.durability,
         held: config.held(),
         metrics: Arc::clone(metrics),
+        load: load.clone(),
     })
 }
 

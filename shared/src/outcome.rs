@@ -141,6 +141,10 @@ reasons! {
     RateLimited "rate_limited" 429 "come back after Retry-After";
     /// The service has more work than it can take.
     Overloaded "overloaded" 503 "nothing was accepted; come back after Retry-After";
+    /// The disk of the event store is almost full.
+    StorageFull "storage_full" 503
+        "nothing was accepted: the event store's disk is almost full; let storage.keep end old \
+         events, or give it room; come back after Retry-After";
     /// As many requests of this kind as the service takes are under way.
     Busy "busy" 503 "as many of these as may be are under way; come back after Retry-After";
     /// MongoDB does not answer.

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
+use evp_shared::stream::StorageSaid;
+
 use super::{LoadSnapshot, RedisState, ShedReason, retry_after};
 
 /// The part of the bytes in flight that bodies which are not complete may hold: the other half is
@@ -33,6 +35,7 @@ struct Gauges {
     memory_permille: AtomicU32,
     /// When the oldest waiting request came, in ms of the reporter's clock; 0 is none.
     oldest_ms: AtomicU64,
+    is_storage_full: AtomicBool,
 }
 
 impl Load {
@@ -50,6 +53,7 @@ impl Load {
             backlog_bytes: unsigned(gauges.backlog_bytes.load(Relaxed)),
             memory_permille: gauges.memory_permille.load(Relaxed),
             append_wait: Duration::from_millis(now_ms.saturating_sub(oldest_ms)),
+            is_storage_full: gauges.is_storage_full.load(Relaxed),
         }
     }
 
@@ -59,12 +63,18 @@ impl Load {
     }
 
     /// As [`retry_after`](Self::retry_after), for a request refused for `reason`: another instance
-    /// does not have the load of one that is stopping.
+    /// does not have the load of one that is stopping, and a disk is as full as it is whatever the
+    /// backlog.
     pub(crate) fn retry_after_shed(&self, reason: ShedReason) -> Duration {
-        if reason == ShedReason::Draining {
-            ELSEWHERE_AFTER
-        } else {
-            self.retry_after()
+        match reason {
+            ShedReason::Draining => ELSEWHERE_AFTER,
+            ShedReason::StorageFull => retry_after(1, 0, rand::random()),
+            ShedReason::RedisUnavailable
+            | ShedReason::RedisMemory
+            | ShedReason::InFlightBytes
+            | ShedReason::Backlog
+            | ShedReason::AppendWait
+            | ShedReason::QueueFull => self.retry_after(),
         }
     }
 
@@ -83,6 +93,11 @@ impl Load {
 
     pub(crate) fn set_redis(&self, state: RedisState) {
         self.0.redis.store(state as u8, Relaxed);
+    }
+
+    /// Notes what is said of storage.
+    pub(crate) fn set_storage(&self, said: StorageSaid) {
+        self.0.is_storage_full.store(said.is_full, Relaxed);
     }
 
     pub(crate) fn set_backlog(&self, events: i64, bytes: i64) {
@@ -187,6 +202,12 @@ mod tests {
         let wait = load.retry_after_shed(ShedReason::Draining);
         assert_eq!(wait, Duration::from_secs(1));
         assert!(load.retry_after_shed(ShedReason::Backlog) >= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_full_disk_is_not_asked_after_every_second() {
+        let wait = Load::default().retry_after_shed(ShedReason::StorageFull);
+        assert!(wait >= Duration::from_secs(60), "{wait:?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use evp_shared::frame::{Frame, FrameDraft, FrameStamp};
 use evp_shared::stream::{AppendError, Life};
 use tokio::time::timeout_at;
 
-use crate::admission::{Load, RedisState};
+use crate::admission::RedisState;
 use crate::append::greeting::{Fault, Target};
 use crate::append::partition::Partition;
 use crate::append::submission::{Call, Waiter};
@@ -35,7 +35,6 @@ pub(crate) struct Appender {
     pub(crate) partitions: Vec<Partition>,
     /// Whose turn it is.
     next: AtomicUsize,
-    pub(crate) load: Load,
     pub(crate) clock: Clock,
 }
 
@@ -50,7 +49,7 @@ struct Attempts<'a> {
 }
 
 impl Appender {
-    pub(crate) fn new(target: Target, load: Load, clock: Clock) -> Self {
+    pub(crate) fn new(target: Target, clock: Clock) -> Self {
         let partitions = (0..target.stream.partitions())
             .map(|number| Partition::new(number, target.held, &clock))
             .collect();
@@ -58,7 +57,6 @@ impl Appender {
             target,
             partitions,
             next: AtomicUsize::new(0),
-            load,
             clock,
         }
     }
@@ -92,7 +90,7 @@ impl Appender {
                 Some(_) => RedisState::Unavailable,
             });
         let best = states.max().unwrap_or(RedisState::Unavailable);
-        self.load.set_redis(best);
+        self.target.load.set_redis(best);
     }
 
     async fn append_frames(&self, drafts: Vec<FrameDraft>, deadline: Instant) -> AppendOutcome {

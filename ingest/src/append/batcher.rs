@@ -80,7 +80,7 @@ impl Batcher {
                 () = tokio::time::sleep_until(expiry.into()), if !self.pending.is_empty() => {}
             }
         }
-        self.appender.load.set_oldest_ms(None);
+        self.appender.target.load.set_oldest_ms(None);
         Ok(())
     }
 
@@ -141,6 +141,6 @@ impl Batcher {
             let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             self.appender.clock.now_ms().saturating_sub(age_ms)
         });
-        self.appender.load.set_oldest_ms(oldest);
+        self.appender.target.load.set_oldest_ms(oldest);
     }
 }

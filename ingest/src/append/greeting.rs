@@ -9,6 +9,7 @@ use evp_shared::redis::{ServerPromise, online_replicas};
 use evp_shared::stream::{Stream, StreamError};
 
 use super::frames::HeldLimits;
+use crate::admission::Load;
 use crate::metrics::Metrics;
 
 /// Why a partition takes no new frames at this moment.
@@ -57,12 +58,14 @@ pub(crate) struct Target {
     pub(crate) durability: Durability,
     pub(crate) held: HeldLimits,
     pub(crate) metrics: Arc<Metrics>,
+    /// Learns what Redis is good for, and what is said there of storage.
+    pub(crate) load: Load,
 }
 
 impl Target {
     /// Whether the server promises what is configured, as far as it lets itself be asked, and its
     /// frames have this service's identity. A Redis that forgot its keys has no fingerprint: then
-    /// this instance's is written.
+    /// this instance's is written. Notes what is said of storage.
     pub(super) async fn check(&self) -> Result<(), Fault> {
         let client = self.stream.client();
         let promise = ServerPromise::ask(client).await;
@@ -81,6 +84,7 @@ impl Target {
         if stored != self.fingerprint {
             return Err(Fault::OtherIdentity { stored });
         }
+        self.load.set_storage(self.stream.storage_said().await?);
         Ok(())
     }
 }

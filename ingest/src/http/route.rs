@@ -75,6 +75,7 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
     let code = match reason {
         ShedReason::Draining => RejectReason::ShuttingDown,
         ShedReason::RedisUnavailable | ShedReason::RedisMemory => RejectReason::NotAccepted,
+        ShedReason::StorageFull => RejectReason::StorageFull,
         ShedReason::InFlightBytes
         | ShedReason::Backlog
         | ShedReason::AppendWait

@@ -13,4 +13,5 @@ mod outage;
 mod process;
 mod raw;
 mod refusals;
+mod storage;
 mod support;

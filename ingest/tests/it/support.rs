@@ -102,6 +102,11 @@ impl TestIngest {
         .await;
     }
 
+    /// What is measured, in this process: also by other tests.
+    pub(crate) fn metrics(&self) -> String {
+        self.telemetry.render()
+    }
+
     pub(crate) fn request(&self, query: &str) -> RequestBuilder {
         self.http
             .post(format!("http://{}/events{query}", self.address))
