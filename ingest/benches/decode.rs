@@ -60,6 +60,7 @@ fn decode(c: &mut Criterion, group: &str, name: BenchmarkId, (body, format): (&[
         limits: BodyLimits::default(),
         rules: EventRules::default(),
         idempotency_key: None,
+        floor_ms: None,
     };
     let mut decoder = Decoder::default();
     let decoded = decoder.decode(body, format, &ctx).expect("a good body");
@@ -131,6 +132,7 @@ fn refused(c: &mut Criterion) {
         limits: BodyLimits::default(),
         rules: EventRules::default(),
         idempotency_key: None,
+        floor_ms: None,
     };
     let mut decoder = Decoder::default();
     let mut group = c.benchmark_group("refused");

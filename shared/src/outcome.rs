@@ -65,6 +65,10 @@ reasons! {
     InvalidEventId "invalid_event_id" 0
         "the time in a UUID or ULID may lie at most 24 hours ahead: mend the clock that made it, or \
          send an id without a time";
+    /// The time in the event's id lies below what `storage.keep` keeps.
+    TooOld "too_old" 0 "the event is older than storage.keep keeps events: leave it out";
+    /// The event's id would have no time, and `storage.keep` is set.
+    Undated "undated" 0 "send a timestamp or a UUIDv7";
     /// A number is out of its field's range, or larger than storage can hold.
     NumberOutOfRange "number_out_of_range" 0
         "send a number the field can hold; send larger ones as strings";

@@ -17,7 +17,9 @@ pub struct NewEvent {
         example = "click"
     )]
     event_type: String,
-    /// The idempotency key: a retry with it is stored once.
+    /// The idempotency key: a retry with it is stored once. A time in it (UUIDv7, v6, v1, ULID) lies
+    /// at most 24 hours ahead (`invalid_event_id`) and, with `storage.keep` set, within what is kept
+    /// (`too_old`).
     #[schema(min_length = 1, max_length = 128)]
     event_id: Option<String>,
     #[schema(min_length = 1, max_length = 128, example = "alice")]
@@ -25,7 +27,8 @@ pub struct NewEvent {
     #[schema(min_length = 1, max_length = 128)]
     session_id: Option<String>,
     /// RFC 3339, or seconds (below 10,000,000,000) or ms since 1970; when it is received, without
-    /// one.
+    /// one. With `storage.keep` set, what has an `eventId` without a time needs it (`undated`), within
+    /// what is kept (`too_old`).
     timestamp: Option<Timestamp>,
     #[schema(minimum = 0, maximum = 9)]
     priority: Option<i32>,

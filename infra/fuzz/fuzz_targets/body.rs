@@ -13,7 +13,8 @@ static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::new(IdentityCon
 
 const BYTES_MAX: usize = 1024 * 1024;
 
-// The first byte chooses the format and the encoding, the rest is the body.
+// The first byte chooses the format, the encoding and whether there is a floor, the rest is the
+// body.
 fuzz_target!(|data: &[u8]| {
     let Some((choice, wire)) = data.split_first() else {
         return;
@@ -40,6 +41,7 @@ fuzz_target!(|data: &[u8]| {
         },
         rules: EventRules::default(),
         idempotency_key: None,
+        floor_ms: (choice / 24 % 2 == 1).then_some(1_600_000_000_000),
     };
     let Ok(request) = Decoder::default().decode(&body, format, &ctx) else {
         return;

@@ -1,7 +1,7 @@
 //! The load as its owners report it, and as admission reads it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ struct Gauges {
     /// When the oldest waiting request came, in ms of the reporter's clock; 0 is none.
     oldest_ms: AtomicU64,
     is_storage_full: AtomicBool,
+    /// The highest floor of storage that was heard of; 0 is none.
+    floor_ms: AtomicU64,
 }
 
 impl Load {
@@ -85,19 +87,28 @@ impl Load {
     }
 
     pub(crate) fn redis(&self) -> RedisState {
-        let stored = self.0.redis.load(Relaxed);
+        let stored = self.0.redis.load(Acquire);
         let mut others = [RedisState::Ready, RedisState::Full].into_iter();
         let found = others.find(|state| *state as u8 == stored);
         found.unwrap_or(RedisState::Unavailable)
     }
 
+    /// Who then finds it ready also finds the floor that was noted before.
     pub(crate) fn set_redis(&self, state: RedisState) {
-        self.0.redis.store(state as u8, Relaxed);
+        self.0.redis.store(state as u8, Release);
     }
 
-    /// Notes what is said of storage.
+    /// Notes what is said of storage. The floor never falls: a Redis that was restored from an old
+    /// copy, or has forgotten all, has a lower one or none, and what lay below may be gone already.
     pub(crate) fn set_storage(&self, said: StorageSaid) {
+        let floor_ms = said.floor_ms.unwrap_or(0);
+        self.0.floor_ms.fetch_max(floor_ms, Relaxed);
         self.0.is_storage_full.store(said.is_full, Relaxed);
+    }
+
+    /// Ids below it are taken no more.
+    pub(crate) fn floor_ms(&self) -> Option<u64> {
+        Some(self.0.floor_ms.load(Relaxed)).filter(|floor_ms| *floor_ms > 0)
     }
 
     pub(crate) fn set_backlog(&self, events: i64, bytes: i64) {
@@ -208,6 +219,20 @@ mod tests {
     fn a_full_disk_is_not_asked_after_every_second() {
         let wait = Load::default().retry_after_shed(ShedReason::StorageFull);
         assert!(wait >= Duration::from_secs(60), "{wait:?}");
+    }
+
+    #[test]
+    fn a_floor_never_falls() {
+        let load = Load::default();
+        assert_eq!(load.floor_ms(), None);
+        for (said, expected) in [(Some(5), 5), (Some(9), 9), (Some(5), 9), (None, 9)] {
+            load.set_storage(StorageSaid {
+                floor_ms: said,
+                is_full: said.is_none(),
+            });
+            assert_eq!(load.floor_ms(), Some(expected), "{said:?}");
+            assert_eq!(load.snapshot(0).is_storage_full, said.is_none());
+        }
     }
 
     #[test]

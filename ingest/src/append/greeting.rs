@@ -65,7 +65,8 @@ pub(crate) struct Target {
 impl Target {
     /// Whether the server promises what is configured, as far as it lets itself be asked, and its
     /// frames have this service's identity. A Redis that forgot its keys has no fingerprint: then
-    /// this instance's is written. Notes what is said of storage.
+    /// this instance's is written. Notes what is said of storage, so that nothing is taken in a
+    /// life whose floor is not known.
     pub(super) async fn check(&self) -> Result<(), Fault> {
         let client = self.stream.client();
         let promise = ServerPromise::ask(client).await;

@@ -65,6 +65,8 @@ pub struct DecodeContext<'a> {
     pub rules: EventRules,
     /// The header `Idempotency-Key`: the `eventId` of a single event.
     pub idempotency_key: Option<&'a str>,
+    /// Ids below it are taken no more, nor those without a time; none where all are kept.
+    pub floor_ms: Option<u64>,
 }
 
 /// Says why nothing of a body is taken, and where in it the fault is, decoded and in bytes; it may

@@ -177,7 +177,7 @@ impl<'a> EventSink<'a> {
                 )
             }
         };
-        time::check(ctx, &id)?;
+        time::check(ctx, &id, &event)?;
         self.write(id, &event)?;
         if self.request.shape == Shape::Many && event.event_id.is_some() {
             self.scratch.first_of.insert(id, self.request.ids.len());

@@ -33,6 +33,7 @@ impl Case {
             limits: self.limits,
             rules: EventRules::default(),
             idempotency_key: self.key,
+            floor_ms: None,
         };
         let request = Decoder::default().decode(body, format, &ctx)?;
         let events = request.ids.len();

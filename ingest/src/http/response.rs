@@ -224,6 +224,7 @@ mod tests {
             limits: BodyLimits::default(),
             rules: EventRules::default(),
             idempotency_key: None,
+            floor_ms: None,
         };
         Decoder::default()
             .decode(body.as_bytes(), Format::Sniff, &ctx)

@@ -112,6 +112,7 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
         limits: app.config.body,
         rules: app.config.rules,
         idempotency_key: head.idempotency_key,
+        floor_ms: app.load.floor_ms(),
     };
     let mut request =
         DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;

@@ -266,7 +266,8 @@ fn u64_be(bytes: &[u8]) -> u64 {
 }
 
 /// The time inside an event id, when it is a UUIDv7, v6, v1 or a ULID between 2000 and 2100.
-fn embedded_ms(event_id: &str) -> Option<i64> {
+#[must_use]
+pub fn embedded_ms(event_id: &str) -> Option<i64> {
     let ms = match event_id.len() {
         36 => uuid_ms(event_id)?,
         26 => ulid_ms(event_id.as_bytes())?,

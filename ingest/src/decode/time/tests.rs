@@ -1,6 +1,8 @@
+use std::borrow::Cow;
+
 use evp_shared::document;
 use evp_shared::event::EventRules;
-use evp_shared::event::id::{Identity, IdentityConfig, MadeId};
+use evp_shared::event::id::{Identity, IdentityConfig, IdentityMode, MadeId};
 use evp_shared::event::timestamp::AHEAD_MAX_MS;
 use evp_shared::outcome::RejectReason;
 
@@ -8,15 +10,32 @@ use crate::decode::{BodyLimits, DecodeContext, Decoder, Format};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
-/// What becomes of events, in order: `None` where one is stored, else why not, and the field.
-fn decode(events: &[String]) -> Vec<Option<(RejectReason, Option<String>)>> {
+/// As [`decode_above`], where everything is kept.
+fn decode(events: &[String]) -> Vec<Option<Refusal>> {
+    decode_above(None, IdentityMode::TenantIdTime, events)
+}
+
+/// Why an event is refused, and the field that is named.
+type Refusal = (RejectReason, Option<&'static str>);
+
+/// What becomes of events, in order: `None` where one is stored.
+fn decode_above(
+    floor_ms: Option<u64>,
+    mode: IdentityMode,
+    events: &[String],
+) -> Vec<Option<Refusal>> {
+    let config = IdentityConfig {
+        mode,
+        ..IdentityConfig::default()
+    };
     let ctx = DecodeContext {
         tenant: "default",
         now_ms: NOW_MS,
-        identity: &Identity::new(IdentityConfig::default()),
+        identity: &Identity::new(config),
         limits: BodyLimits::default(),
         rules: EventRules::default(),
         idempotency_key: None,
+        floor_ms,
     };
     let body = format!("[{}]", events.join(","));
     let request = Decoder::default().decode(body.as_bytes(), Format::Json, &ctx);
@@ -28,8 +47,11 @@ fn decode(events: &[String]) -> Vec<Option<(RejectReason, Option<String>)>> {
             .all(|one| document::canonical_id(one).is_some())
     );
     let mut became = vec![None; events.len()];
-    for event in &request.rejected {
-        let field = event.rejection.field.as_deref().map(str::to_owned);
+    for event in request.rejected {
+        let field = event.rejection.field.map(|field| match field {
+            Cow::Borrowed(field) => field,
+            Cow::Owned(field) => panic!("{field} was allocated"),
+        });
         became[event.index] = Some((event.rejection.code, field));
     }
     let stored = became.iter().filter(|reason| reason.is_none()).count();
@@ -67,14 +89,77 @@ fn ids_of(ms: u64) -> [String; 4] {
 fn an_id_of_the_future_is_rejected_and_its_neighbours_are_stored() {
     let ahead = ids_of(NOW_MS + AHEAD_MAX_MS);
     let beyond = ids_of(NOW_MS + AHEAD_MAX_MS + 1);
-    let future = Some((RejectReason::InvalidEventId, Some("eventId".to_owned())));
+    let future = Some((RejectReason::InvalidEventId, Some("eventId")));
     for (ahead, beyond) in ahead.iter().zip(&beyond) {
         let dated = format!(r#"{{"type":"a","eventId":"{beyond}","timestamp":{NOW_MS}}}"#);
         let events = [event(ahead), event(beyond), event("b"), dated, event("c")];
-        let expected = [None, future.clone(), None, future.clone(), None];
+        let expected = [None, future, None, future, None];
         assert_eq!(decode(&events), expected, "{beyond}");
     }
     // What is no time to an id is none that lies ahead.
     let [.., ulid] = ids_of(4_102_444_800_000);
     assert_eq!(decode(&[event(&ulid)]), [None]);
+}
+
+/// An event with the id `x` and a timestamp.
+fn at(ms: u64) -> String {
+    format!(r#"{{"type":"a","eventId":"x","timestamp":{ms}}}"#)
+}
+
+const FLOOR_MS: u64 = NOW_MS - 1_000_000;
+const TOO_OLD_ID: Option<Refusal> = Some((RejectReason::TooOld, Some("eventId")));
+const TOO_OLD: Option<Refusal> = Some((RejectReason::TooOld, Some("timestamp")));
+const UNDATED: Option<Refusal> = Some((RejectReason::Undated, Some("timestamp")));
+
+#[test]
+fn what_lies_below_the_floor_is_rejected_and_its_neighbours_are_stored() {
+    let above =
+        |events: &[String]| decode_above(Some(FLOOR_MS), IdentityMode::TenantIdTime, events);
+    let below = ids_of(FLOOR_MS - 1).map(|id| event(&id));
+    assert_eq!(above(&below), [TOO_OLD_ID; 4]);
+    assert_eq!(above(&ids_of(FLOOR_MS).map(|id| event(&id))), [None; 4]);
+
+    let [seven, ..] = ids_of(FLOOR_MS - 1);
+    // The time in the id counts, whatever the timestamp says.
+    let late = format!(r#"{{"type":"a","eventId":"{seven}","timestamp":{NOW_MS}}}"#);
+    let [seven, ..] = ids_of(FLOOR_MS);
+    let old = format!(r#"{{"type":"a","eventId":"{seven}","timestamp":0}}"#);
+    // One without an id gets its time from this clock.
+    let made = r#"{"type":"a","timestamp":0}"#.to_owned();
+    let events = [
+        at(FLOOR_MS),
+        at(FLOOR_MS - 1),
+        at(0),
+        event("y"),
+        late,
+        old,
+        made,
+    ];
+    let expected = [None, TOO_OLD, TOO_OLD, UNDATED, TOO_OLD_ID, None, None];
+    assert_eq!(above(&events), expected);
+    assert_eq!(decode(&events), [None; 7], "without a floor all are kept");
+}
+
+#[test]
+fn an_id_that_is_made_below_the_floor_is_rejected_too() {
+    // This clock is behind by more than all that is kept.
+    let events = [r#"{"type":"a"}"#.to_owned()];
+    let became = decode_above(Some(NOW_MS + 1), IdentityMode::TenantIdTime, &events);
+    assert_eq!(became, [Some((RejectReason::TooOld, None))]);
+}
+
+#[test]
+fn where_timestamps_date_no_id_only_an_id_with_a_time_is_above_the_floor() {
+    let [seven, ..] = ids_of(NOW_MS);
+    let events = [
+        at(NOW_MS),
+        event(&seven),
+        event("y"),
+        r#"{"type":"a"}"#.to_owned(),
+    ];
+    let id_alone = Some((RejectReason::Undated, Some("eventId")));
+    let became = decode_above(Some(FLOOR_MS), IdentityMode::TenantId, &events);
+    assert_eq!(became, [id_alone, None, UNDATED, None]);
+    let became = decode_above(None, IdentityMode::TenantId, &events);
+    assert_eq!(became, [None; 4], "without a floor undated ones are kept");
 }
