@@ -15,7 +15,8 @@
 //! under the same id, which is settled once. A client that got `503 not_confirmed` may send its
 //! events again with the `eventIds` it was given: they are the same events.
 //!
-//! Deliberately absent: MongoDB, and any knowledge of what becomes of an event after the stream.
+//! Deliberately absent: MongoDB, and any knowledge of what becomes of an event after the stream but
+//! what processors write to Redis: the backlog, from where on events are kept, a full disk.
 
 pub mod admission;
 pub(crate) mod append;
