@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evp_shared::config::{ByteSize, MongoConfig, ProcessConfig, RedisConfig, Source, identity};
 use evp_shared::event::id::IdentityConfig;
+use evp_shared::event::span::SpanUnit;
 use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
@@ -48,10 +49,15 @@ evp_shared::config_section! {
         kept_age["live.kept_age"]: Duration = "30s", "0s"..="1h";
         /// Bytes of acknowledged entries that stay on one partition's stream at most.
         kept_bytes["live.kept_bytes"]: u64 as ByteSize = "64MiB", "0B"..="16GiB";
-        /// Secondary indexes of the collection `events`: `type`, `user`, `session`, or none. Each
-        /// costs MongoDB 2 to 4 CPU seconds per million events and serves the lists by that field.
-        /// Indexes that exist already are not dropped.
+        /// Secondary indexes of each span: `type`, `user`, `session`, or none. Each costs MongoDB 2
+        /// to 4 CPU seconds per million events and serves the lists by that field. Users are
+        /// indexed by 256 buckets while events come in, and exactly once the span is sealed.
         indexes["storage.indexes"]: Vec<Index> = "type,user";
+        /// How long a span is: `hour`, `day` or `month`. It is fixed with the first start on a
+        /// database. At most some 100 million events should lie in one, as a list of a rare user
+        /// reads a 256th of one that is not sealed: `day` up to 1,000 events/s sustained per shard,
+        /// else `hour`, which asks for a `storage.keep` of at most 20 days.
+        span["storage.span"]: SpanUnit = "day";
     } with {
         /// How many dead letters there may be.
         dead_letters: DeadLetterLimits = dead_letters(source);

@@ -1,7 +1,7 @@
 //! What the reader and the claimer hand to the worker, and how much of it is asked for.
 
 use evp_shared::frame::RawFrame;
-use evp_shared::stream::{Entry, EntryAck, Life};
+use evp_shared::stream::{Entry, EntryAck, EntryId, Life};
 
 use crate::config::BulkLimits;
 
@@ -43,6 +43,13 @@ impl Pending {
                 stored_bytes: entry.stored_bytes(),
             },
         }
+    }
+}
+
+impl Pending {
+    /// What tells it from all others.
+    pub fn key(&self) -> (u16, EntryId) {
+        (self.partition, self.ack.id)
     }
 }
 

@@ -10,9 +10,11 @@ metric_table! {
     /// Handles of all metrics.
     pub struct Metrics(partitions: u16) {
         counter "evp_processor_events_total"
-            "Events by outcome: stored, duplicate or dead_lettered."
-            [outcome] stored, duplicate, dead_lettered;
-        histogram "evp_processor_bulk_events" "Events per insert command." [] bulk_events;
+            "Events by outcome: stored, duplicate, dead_lettered, or expired: too old to be stored."
+            [outcome] stored, duplicate, dead_lettered, expired;
+        histogram "evp_processor_bulk_events" "Events per bulk." [] bulk_events;
+        counter "evp_processor_suspects_total"
+            "Events inserted apart from others because they may be stored already." [] suspects;
         histogram "evp_processor_bulk_duration_seconds" "Seconds a bulk spends in a stage."
             [stage] insert, receipt, commit;
         counter "evp_processor_dead_letters_total" "Dead letters by reason."
@@ -21,7 +23,7 @@ metric_table! {
             [] dead_letter_events;
         gauge "evp_processor_dead_letter_bytes" "Bytes of the dead letters that are kept."
             [] dead_letter_bytes;
-        counter "evp_processor_store_failures_total" "Bulks MongoDB gave no usable answer to."
+        counter "evp_processor_store_failures_total" "Bulks MongoDB gave no usable answer to, for some or all of their frames."
             [] store_failures;
         counter "evp_processor_claimed_entries_total" "Entries taken over from another consumer."
             [] claimed;
@@ -61,6 +63,7 @@ impl Metrics {
         self.stored.increment(done.counted);
         self.duplicate.increment(done.duplicates);
         self.dead_lettered.increment(done.dead_letters);
+        self.expired.increment(done.expired);
         self.left_to_verify.increment(done.left_to_verify);
         self.backlog_events[usize::from(partition)].set(as_f64(done.backlog_events));
     }

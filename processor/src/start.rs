@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
 use evp_shared::clock::Clock;
+use evp_shared::event::span::Calendar;
 use evp_shared::health::Health;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerPromise, connect, connected, reader_pool};
@@ -33,8 +34,10 @@ use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Level};
 use crate::metrics::Metrics;
 use crate::store::breaker::Breaker;
+use crate::store::events::{COMMANDS_AT_ONCE, Events};
 use crate::store::insert::Inserter;
 use crate::store::room::Room;
+use crate::store::spans::Layout;
 use crate::upkeep::dead_letters::DeadLetterLoop;
 use crate::upkeep::reconcile::ReconcileLoop;
 use crate::upkeep::sketch;
@@ -45,8 +48,8 @@ use crate::verify::verifier::Verifier;
 /// waits; more would only grow idle here.
 const DELIVERIES: usize = 2;
 
-/// Commands to MongoDB that may be without an answer: those of the bulks in flight, and as many
-/// again whose deadline is over.
+/// Commands to MongoDB that may be without an answer: those of the bulks in flight at once, and as
+/// many again whose deadline is over.
 const UNANSWERED_FACTOR: usize = 2;
 
 /// Connections to MongoDB besides those of the bulks: look-ups, reconcile.
@@ -99,12 +102,7 @@ pub struct Parts {
 
 impl Parts {
     /// Nothing is known, read or stored yet.
-    pub fn new(
-        config: &ProcessorConfig,
-        stream: &Stream,
-        inserter: Inserter,
-        clock: &Clock,
-    ) -> Self {
+    pub fn new(config: &ProcessorConfig, stream: &Stream, events: Events, clock: &Clock) -> Self {
         let metrics = Arc::new(Metrics::resolve(stream.partitions()));
         let lives = Arc::new(Lives::new(stream.clone()));
         let committer = Committer::new(config, stream.clone(), lives.clone(), metrics.clone());
@@ -113,6 +111,7 @@ impl Parts {
             stream: stream.clone(),
             lives,
             in_flight: Mutex::default(),
+            apart: Mutex::default(),
             breaker: Breaker::default(),
             left_overs: false.into(),
             unfinished: 0.into(),
@@ -124,7 +123,8 @@ impl Parts {
         };
         let pipeline = Pipeline {
             fingerprint: config.fingerprint(),
-            inserter,
+            inserter: events.inserter().clone(),
+            events: Arc::new(events),
             committer: Arc::new(committer),
             room: Arc::new(Room::new(config.dead_letters)),
             sketches: (config.sketches == SketchMode::On).then(Sketches::default),
@@ -186,7 +186,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let beat = |name, age| service.health.loop_beat(name, age);
     let reader = ReadLoop {
         consumer: consumer.clone(),
-        inserter: pipeline.inserter.clone(),
+        events: pipeline.events.clone(),
         limits: config.bulk(),
         block: config.read_block,
         fingerprint: config.fingerprint(),
@@ -236,7 +236,8 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();
     let stream = Stream::new(client.clone(), &keys, partitions);
-    let unanswered = config.bulks_in_flight * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
+    let at_once = config.bulks_in_flight * COMMANDS_AT_ONCE;
+    let unanswered = at_once * UNANSWERED_FACTOR + CONNECTIONS_BESIDES;
     let connections = u32::try_from(unanswered).unwrap_or(u32::MAX);
     let database = store::connect(&config.mongo, connections).await;
     let database = database.map_err(StoreError::from)?;
@@ -244,9 +245,9 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
     // Or the first question would find a connection that is only being made, and warn of it.
     drop(connected(&client, config.redis.connect_timeout).await);
     let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
-    loop {
+    let calendar = loop {
         match ready(config, &stream, &database).await {
-            Ok(()) => break,
+            Ok(calendar) => break calendar,
             Err(NotReady::Never(error)) => return Err(error),
             Err(NotReady::Yet(reason)) => warn!(reason, "waiting"),
         }
@@ -254,12 +255,18 @@ async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<P
         if timeout(delay, service.shutdown.triggered()).await.is_ok() {
             return Ok(None);
         }
-    }
+    };
     examine(config, &stream, &database).await?;
     let inserter = Inserter::new(database, config.insert_deadline, unanswered);
+    let layout = Layout {
+        calendar,
+        identity: config.identity,
+        indexes: config.indexes.clone(),
+    };
+    let events = Events::new(inserter, layout, service.clock.clone());
     // What a crash left. Nobody sees it, and the next one is as good.
-    drop(inserter.remove_probes().await);
-    Ok(Some(Parts::new(config, &stream, inserter, &service.clock)))
+    drop(events.remove_left_probes().await);
+    Ok(Some(Parts::new(config, &stream, events, &service.clock)))
 }
 
 enum NotReady {
@@ -275,7 +282,7 @@ async fn ready(
     config: &ProcessorConfig,
     stream: &Stream,
     database: &mongodb::Database,
-) -> Result<(), NotReady> {
+) -> Result<Calendar, NotReady> {
     if !evp_shared::redis::is_connected(stream.client()) {
         return Err(not_yet("redis is not connected"));
     }
@@ -290,7 +297,7 @@ async fn ready(
     if stored != own {
         return Err(NotReady::Never(StoreError::Identity { stored, own }.into()));
     }
-    let prepared = store::prepare(database, &config.indexes, own).await;
+    let prepared = store::prepare(database, config.span, own).await;
     prepared.map_err(|error| match error {
         StoreError::Mongo(_) => not_yet(error),
         _ => NotReady::Never(error.into()),

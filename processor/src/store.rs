@@ -2,9 +2,13 @@
 
 pub mod breaker;
 pub mod dead_letter;
+pub mod events;
 pub mod insert;
 pub mod isolate;
 pub mod lookup;
+pub mod parts;
 pub mod receipt;
 pub mod room;
+pub mod spans;
 pub mod sums;
+pub mod suspects;

@@ -20,6 +20,8 @@ pub enum Written {
         /// MongoDB's words.
         message: String,
     },
+    /// The time of its id is over: it was not inserted.
+    Expired,
 }
 
 /// What identifies an event, in a frame or stored.

@@ -98,6 +98,7 @@ fn settles(first: u32) -> Vec<Settle> {
         counts: counts.clone(),
         duplicates: 0,
         dead_letters: 0,
+        expired: 0,
     };
     (first..).take(COMMITTED).map(settle).collect()
 }

@@ -3,11 +3,11 @@
 //!
 //! | collection | `_id` | holds |
 //! |---|---|---|
-//! | `events` | canonical id | the documents, once each |
+//! | `events_*`, a span each | canonical id | the documents, once each |
 //! | `receipts` | frame id | what one frame added, for ever |
 //! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
 //! | `audit` | an ObjectId | what operators asked for, and what came of it |
-//! | `meta` | a name | the fingerprint of what fixes identity |
+//! | `meta` | a name | the fingerprint of what fixes identity, the calendar, a row per span, the marks |
 
 mod index;
 pub mod lease;
@@ -26,9 +26,9 @@ pub use index::{Index, SpanIndex, State};
 pub use spans::{Marks, Row};
 
 use crate::config::MongoConfig;
-use crate::event::span::SpanUnit;
+use crate::event::span::{Calendar, SpanUnit};
 
-/// Collection of events.
+/// Collection of events where they do not lie in spans.
 pub const EVENTS: &str = "events";
 /// Collection of receipts.
 pub const RECEIPTS: &str = "receipts";
@@ -113,30 +113,22 @@ pub async fn connect(config: &MongoConfig, connections: u32) -> Result<Database,
     Ok(Client::with_options(options)?.database(&config.database))
 }
 
-/// Makes the collections and indexes that are missing and checks the fingerprint, which the first
-/// service to come writes.
+/// Makes the collections that are missing beside the spans, and checks what the first service to come
+/// writes: the calendar, whose spans are of `unit`, and the fingerprint.
 ///
 /// # Errors
-/// [`StoreError`]; repeating is harmless.
+/// [`StoreError`]; repeating is harmless. A database of another layout stays as it is.
 pub async fn prepare(
     database: &Database,
-    indexes: &[Index],
+    unit: SpanUnit,
     fingerprint: u32,
-) -> Result<(), StoreError> {
-    for name in [EVENTS, RECEIPTS, DEAD_LETTERS, AUDIT, META] {
+) -> Result<Calendar, StoreError> {
+    let calendar = spans::claim_calendar(database, unit).await?;
+    for name in [RECEIPTS, DEAD_LETTERS, AUDIT, META] {
         create_collection(database, name).await?;
     }
-    if !indexes.is_empty() {
-        let specifications = SpanIndex::wanted(indexes, State::Sealed);
-        let specifications: Vec<_> = specifications
-            .iter()
-            .map(|index| index.specification())
-            .collect();
-        database
-            .run_command(doc! { "createIndexes": EVENTS, "indexes": specifications })
-            .await?;
-    }
-    check_fingerprint(database, fingerprint).await
+    check_fingerprint(database, fingerprint).await?;
+    Ok(calendar)
 }
 
 async fn create_collection(database: &Database, name: &str) -> Result<(), MongoError> {

@@ -7,11 +7,12 @@ use evp_shared::clock::Clock;
 use evp_shared::config::Source;
 use evp_shared::counters::CountRow;
 use evp_shared::event::id::IdentityConfig;
+use evp_shared::event::span::SpanUnit;
 use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::health::Health;
 use evp_shared::service::{Left, Service, ServiceConfig};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{EVENTS, Index, prepare};
+use evp_shared::store::{EVENTS, Index, SpanIndex, State, prepare, spans};
 use evp_shared::stream::{Commit, KeptWindow, Life, Settle};
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
@@ -240,6 +241,7 @@ impl TestAggregator {
                 .collect(),
             duplicates: 2,
             dead_letters: 1,
+            expired: 0,
         };
         let commit = Commit {
             life,
@@ -266,7 +268,12 @@ impl TestAggregator {
 pub(crate) async fn prepared(indexes: &[Index]) -> TestMongo {
     let mongo = TestMongo::new().await;
     let fingerprint = IdentityConfig::default().fingerprint();
-    prepare(&mongo.database(), indexes, fingerprint)
+    let database = mongo.database();
+    prepare(&database, SpanUnit::Day, fingerprint)
+        .await
+        .unwrap();
+    let wanted = SpanIndex::wanted(indexes, State::Sealed);
+    spans::create_indexes(&database, EVENTS, &wanted)
         .await
         .unwrap();
     mongo

@@ -8,7 +8,7 @@ mod samples;
 
 use std::time::Duration;
 
-use evp_shared::store::{self, Index};
+use evp_shared::store::{EVENTS, Index, SpanIndex, State, spans};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
@@ -119,7 +119,8 @@ async fn inserts(
     measured: Duration,
 ) -> anyhow::Result<Figures> {
     let servers = Servers::start(environment, false).await?;
-    store::prepare(&servers.database().await?, indexes, 0).await?;
+    let wanted = SpanIndex::wanted(indexes, State::Hot);
+    spans::create_indexes(&servers.database().await?, EVENTS, &wanted).await?;
     let spec = RawSpec {
         url: servers.mongo_uri.clone(),
         events: 1_500,

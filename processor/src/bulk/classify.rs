@@ -31,10 +31,14 @@ pub enum Classified {
         counts: Vec<CountRow>,
         /// Events that were stored before.
         duplicates: u32,
+        /// Events whose time is over.
+        expired: u32,
         /// Events MongoDB will never take.
         dead: Vec<DeadEvent>,
+        /// Which events of the frame `counts` is made of.
+        counted: Vec<usize>,
     },
-    /// An event that was there is not any more (expired, erased, rolled back): deliver again.
+    /// An event that was there is not any more (erased, rolled back): deliver again.
     Unknown,
 }
 
@@ -46,7 +50,8 @@ pub fn is_clean(written: &[Written]) -> bool {
 /// The `_id`s whose stored facts [`classify`] needs.
 pub fn to_look_up(events: &[EventFacts], written: &[Written]) -> Vec<Id> {
     let both = events.iter().zip(written);
-    let others = both.filter(|(_, written)| **written != Written::Inserted);
+    let others = both
+        .filter(|(_, written)| matches!(written, Written::DuplicateKey | Written::Refused { .. }));
     let mut ids: Vec<_> = others.map(|(event, _)| event.id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -66,7 +71,8 @@ pub fn classify(
     let inserted: HashSet<Id> = inserted.map(|(event, _)| event.id).collect();
     let mut stored_before = HashSet::new();
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-    let (mut duplicates, mut dead) = (0, Vec::new());
+    let (mut duplicates, mut expired, mut dead) = (0, 0, Vec::new());
+    let mut counted = Vec::new();
     let mut dies = |index, reason, detail| {
         dead.push(DeadEvent {
             index,
@@ -76,6 +82,10 @@ pub fn classify(
     };
     for (index, (event, written)) in both.enumerate() {
         let new = match (written, stored.get(&event.id)) {
+            (Written::Expired, _) => {
+                expired += 1;
+                continue;
+            }
             (Written::Inserted, _) => Some((&*event.tenant, &*event.event_type)),
             _ if inserted.contains(&event.id) => None,
             (_, Some(stored)) if stored.frame == *frame => {
@@ -97,7 +107,10 @@ pub fn classify(
             }
         };
         match new {
-            Some(row) => *counts.entry(row).or_default() += 1,
+            Some(row) => {
+                *counts.entry(row).or_default() += 1;
+                counted.push(index);
+            }
             None => duplicates += 1,
         }
     }
@@ -109,7 +122,9 @@ pub fn classify(
     Classified::Done {
         counts: counts.into_iter().map(row).collect(),
         duplicates,
+        expired,
         dead,
+        counted,
     }
 }
 

@@ -149,6 +149,7 @@ impl Committer {
             sum.counted += done.counted;
             sum.duplicates += done.duplicates;
             sum.dead_letters += done.dead_letters;
+            sum.expired += done.expired;
             sum.left_to_verify += done.left_to_verify;
             sum.backlog_events = done.backlog_events;
             for failure in done.failures {
@@ -211,6 +212,7 @@ mod tests {
             counts: vec![row; rows],
             duplicates: 0,
             dead_letters: 0,
+            expired: 0,
         }
     }
 

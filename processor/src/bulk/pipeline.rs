@@ -1,14 +1,18 @@
-//! One bulk on its way: open, insert, classify, dead letters, receipts, commit.
+//! One bulk on its way: open, insert, look up, classify, dead letters, receipts, commit.
+//!
+//! A frame goes on when every command with a document of it was answered well; the others of the bulk
+//! stay pending.
 //!
 //! Each step is safe to repeat, and each proves to the next that it is done: only the insert's
 //! answer makes a receipt, only written receipts are committed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::service::Chain;
-use evp_shared::store::EVENTS;
+use evp_shared::stream::EntryId;
 use evp_shared::telemetry::as_f64;
 use tracing::{error, warn};
 
@@ -19,19 +23,26 @@ use crate::bulk::sketch::Sketches;
 use crate::entry::{Delivery, Pending};
 use crate::metrics::Metrics;
 use crate::store::dead_letter::DeadLetter;
+use crate::store::events::Events;
 use crate::store::insert::{Inserter, StoreFailure};
 use crate::store::lookup::event_facts;
+use crate::store::parts::{ToStore, oldest};
 use crate::store::receipt::Receipt;
 use crate::store::room::Room;
-use crate::written::{EventFacts, Written};
+use crate::written::{EventFacts, Id, StoredFacts, Written};
 
 /// What became of a bulk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Processed {
     /// Frames that stay pending because an event of theirs is unknown.
     pub unknown: usize,
     /// Entries that stay pending because they were made under another identity.
     pub foreign: usize,
+    /// Entries that stay pending because a command with a document of theirs failed, while others of
+    /// the bulk got through.
+    pub failed: Vec<(u16, EntryId)>,
+    /// What the first of those commands said.
+    pub failure: Option<StoreFailure>,
     /// Whether MongoDB has confirmed a write, now or by a receipt, so that it is known to work.
     pub is_confirmed: bool,
 }
@@ -41,7 +52,9 @@ pub struct Processed {
 pub struct Pipeline {
     /// That of this service's identity.
     pub fingerprint: u32,
-    /// The way to MongoDB.
+    /// The way of events into MongoDB.
+    pub events: Arc<Events>,
+    /// The way of the rest into MongoDB.
     pub inserter: Inserter,
     /// The way to the counters.
     pub committer: Arc<Committer>,
@@ -59,7 +72,8 @@ impl Pipeline {
     /// Brings the events of `deliveries` into MongoDB and the counters, and acknowledges them.
     ///
     /// # Errors
-    /// [`BulkFailure`]: everything stays pending; repeating is harmless.
+    /// [`BulkFailure`]: everything stays pending; repeating is harmless. For MongoDB's sake only when
+    /// no frame got through.
     pub async fn process(&self, deliveries: Vec<Delivery>) -> Result<Processed, BulkFailure> {
         let opened = open_all(deliveries, self.fingerprint);
         let mut batch = Batch::default();
@@ -67,7 +81,11 @@ impl Pipeline {
         let mut letters: Vec<DeadLetter> = opened.poison.iter().map(poison_letter).collect();
 
         let started = self.clock.now();
-        let outcomes = self.store(&fresh).await?;
+        let mut processed = Processed {
+            foreign: opened.foreign,
+            ..Processed::default()
+        };
+        let outcomes = self.store(&fresh, &mut processed).await?;
         let stored = self.clock.now();
         self.metrics.insert.record(stored - started);
 
@@ -92,7 +110,7 @@ impl Pipeline {
         for ((entry, _), receipt) in done.iter().zip(receipts) {
             batch.add(entry.pending, Some(receipt));
         }
-        let is_confirmed = !letters.is_empty() || batch.has_receipts();
+        processed.is_confirmed = !letters.is_empty() || batch.has_receipts();
         let poison = opened.poison.iter().map(|entry| entry.pending);
         poison.for_each(|entry| batch.add(entry, None));
         self.add_gone(opened.gone, &mut batch);
@@ -101,11 +119,7 @@ impl Pipeline {
         let since = self.clock.now();
         self.committer.commit(&batch).await?;
         self.metrics.commit.record(self.clock.now() - since);
-        Ok(Processed {
-            unknown: fresh.len() - done.len(),
-            foreign: opened.foreign,
-            is_confirmed,
-        })
+        Ok(processed)
     }
 
     /// Notes the events that this bulk inserted.
@@ -147,65 +161,75 @@ impl Pipeline {
         Ok(fresh)
     }
 
-    /// Inserts every document of `entries` with one command, and decides what became of each frame.
-    async fn store(&self, entries: &[OpenEntry]) -> Result<Vec<Option<Outcome>>, StoreFailure> {
-        let documents = entries.iter().flat_map(|entry| entry.frame.iter());
-        let documents: Vec<&[u8]> = documents.collect();
-        if documents.is_empty() {
+    /// Inserts every document of `entries`, and decides what became of each frame; `None` where that
+    /// is not known, which is told in `processed`.
+    async fn store(
+        &self,
+        entries: &[OpenEntry],
+        processed: &mut Processed,
+    ) -> Result<Vec<Option<Outcome>>, StoreFailure> {
+        if entries.is_empty() {
             return Ok(Vec::new());
         }
-        self.metrics.bulk_events.record(as_f64(documents.len()));
-        // A frame that is alone in its bulk may be alone because it fails.
-        let written = match entries {
-            [one] => {
-                let frame = one.frame.header.id;
-                self.inserter.insert_alone(frame, &documents).await?
-            }
-            _ => self.inserter.insert(EVENTS, &documents).await?,
-        };
-        let mut rest = written.as_slice();
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let parts = rest.split_at_checked(entry.frame.events as usize);
-            let (own, after) = parts.ok_or(StoreFailure::Protocol)?;
-            rest = after;
-            outcomes.push(self.decide(entry, own).await?);
+        let frames = entries.iter().map(|entry| ToStore {
+            frame: &entry.frame,
+            redelivered: entry.redelivered,
+        });
+        let frames: Vec<ToStore<'_>> = frames.collect();
+        let mut stored = self.events.insert(&frames).await?;
+        self.metrics.suspects.increment(stored.suspects as u64);
+        let events: usize = frames.iter().map(|one| one.frame.events as usize).sum();
+        self.metrics.bulk_events.record(as_f64(events));
+
+        let mut open = Vec::with_capacity(entries.len());
+        let mut ids = Vec::new();
+        for (entry, written) in entries.iter().zip(stored.frames()) {
+            let Some((written, oldest_ms)) = written else {
+                processed.failed.push(entry.pending.key());
+                continue;
+            };
+            let facts = facts_to_decide(entry, written)?;
+            ids.extend(to_look_up(&facts, written));
+            open.push((entry, written, oldest_ms, facts));
         }
+        let found = self.events.look_up(&ids).await?;
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let mut open = open.into_iter().peekable();
+        for entry in entries {
+            let own = open.next_if(|(other, ..)| std::ptr::eq(*other, entry));
+            let Some((_, written, oldest_ms, facts)) = own else {
+                outcomes.push(None);
+                continue;
+            };
+            let outcome = if is_clean(written) {
+                Some(Outcome::clean(entry, oldest_ms))
+            } else {
+                self.decide(entry, (&facts, written), &found)
+            };
+            processed.unknown += usize::from(outcome.is_none());
+            outcomes.push(outcome);
+        }
+        processed.failure = stored.failure.take();
         Ok(outcomes)
     }
 
     /// What became of a frame; `None` when an event of it is unknown.
-    async fn decide(
+    fn decide(
         &self,
         entry: &OpenEntry,
-        written: &[Written],
-    ) -> Result<Option<Outcome>, StoreFailure> {
+        (facts, written): (&[EventFacts], &[Written]),
+        stored: &HashMap<Id, StoredFacts>,
+    ) -> Option<Outcome> {
         let header = &entry.frame.header;
-        let mut outcome = Outcome {
-            receipt: Receipt {
-                frame: header.id,
-                counts: Vec::new(),
-                duplicates: 0,
-                dead_letters: 0,
-            },
-            letters: Vec::new(),
-            inserted: None,
-        };
-        if is_clean(written) {
-            outcome.receipt.counts.clone_from(&header.counts);
-            return Ok(Some(outcome));
-        }
-        let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
-        // Opening the frame checked where its documents begin.
-        let facts = facts.ok_or(StoreFailure::Protocol)?;
-        let stored = self.inserter.look_up(&to_look_up(&facts, written)).await?;
         let Classified::Done {
             counts,
             duplicates,
+            expired,
             dead,
-        } = classify(&header.id.bytes(), &facts, written, &stored)
+            counted,
+        } = classify(&header.id.bytes(), facts, written, stored)
         else {
-            return Ok(None);
+            return None;
         };
         let letter = |dead: &DeadEvent| {
             let facts = facts.get(dead.index)?;
@@ -215,13 +239,21 @@ impl Pipeline {
                 header.id, facts, document, reason, detail,
             ))
         };
+        let counted = counted.iter().filter_map(|index| facts.get(*index));
+        let times_ms = counted.map(|event| self.events.spans.time_ms(&event.id));
         let is_inserted = |one: &Written| *one == Written::Inserted;
-        outcome.receipt.counts = counts;
-        outcome.receipt.duplicates = duplicates;
-        outcome.receipt.dead_letters = u32::try_from(dead.len()).unwrap_or(u32::MAX);
-        outcome.letters = dead.iter().filter_map(letter).collect();
-        outcome.inserted = Some(written.iter().map(is_inserted).collect());
-        Ok(Some(outcome))
+        Some(Outcome {
+            receipt: Receipt {
+                frame: header.id,
+                counts,
+                duplicates,
+                dead_letters: u32::try_from(dead.len()).unwrap_or(u32::MAX),
+                expired,
+                oldest_ms: times_ms.fold(None, oldest),
+            },
+            letters: dead.iter().filter_map(letter).collect(),
+            inserted: Some(written.iter().map(is_inserted).collect()),
+        })
     }
 
     fn add_gone(&self, gone: Vec<Pending>, batch: &mut Batch) {
@@ -240,6 +272,38 @@ struct Outcome {
     letters: Vec<DeadLetter>,
     /// Which of its documents this bulk inserted; `None` for all.
     inserted: Option<Vec<bool>>,
+}
+
+impl Outcome {
+    /// That of a frame all of whose events were inserted by this bulk.
+    fn clean(entry: &OpenEntry, oldest_ms: Option<u64>) -> Self {
+        let header = &entry.frame.header;
+        Self {
+            receipt: Receipt {
+                frame: header.id,
+                counts: header.counts.clone(),
+                duplicates: 0,
+                dead_letters: 0,
+                expired: 0,
+                oldest_ms,
+            },
+            letters: Vec::new(),
+            inserted: None,
+        }
+    }
+}
+
+/// What identifies the events of a frame, where there is anything to decide.
+fn facts_to_decide(
+    entry: &OpenEntry,
+    written: &[Written],
+) -> Result<Vec<EventFacts>, StoreFailure> {
+    if is_clean(written) {
+        return Ok(Vec::new());
+    }
+    let facts: Option<Vec<EventFacts>> = entry.frame.iter().map(event_facts).collect();
+    // Opening the frame checked where its documents begin.
+    facts.ok_or(StoreFailure::Protocol)
 }
 
 /// The dead letter of an entry that does not decode, which is then acknowledged without a receipt.

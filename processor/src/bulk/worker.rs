@@ -17,6 +17,7 @@ use crate::config::BulkLimits;
 use crate::deliver::consumer::Consumer;
 use crate::deliver::queue::Queue;
 use crate::entry::Delivery;
+use crate::store::insert::StoreFailure;
 
 /// Stores for one processor until the deliveries end.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl WorkLoop {
                     }
                 }
             }
-            while let Some(bulk) = queue.next(limits, bulks.len()) {
+            while let Some(bulk) = self.next(&mut queue, limits, bulks.len()) {
                 let pipeline = Arc::clone(&self.pipeline);
                 let entries = bulk.iter().map(|one| (one.entry.partition, one.entry.id));
                 let entries = entries.collect();
@@ -68,6 +69,17 @@ impl WorkLoop {
             }
         }
         Ok(())
+    }
+
+    fn next(
+        &self,
+        queue: &mut Queue,
+        limits: BulkLimits,
+        in_flight: usize,
+    ) -> Option<Vec<Delivery>> {
+        let apart = self.consumer.apart.lock();
+        let is_apart = |one: &Delivery| apart.contains(&(one.entry.partition, one.entry.id));
+        queue.next(limits, in_flight, is_apart)
     }
 
     /// Learns from a bulk that is over, and returns the limits of the next ones.
@@ -78,15 +90,16 @@ impl WorkLoop {
                 .unfinished
                 .fetch_add(entries.len(), Ordering::SeqCst);
         }
-        for entry in entries {
-            consumer.in_flight.lock().remove(&entry);
-        }
+        let was_apart = self.end_of(&entries, result.is_ok());
         match result {
             Ok(processed) => {
                 // What sent nothing to MongoDB proves nothing of it.
                 if processed.is_confirmed {
                     self.mongo.ok();
                     consumer.breaker.succeed();
+                }
+                if let Some(failure) = &processed.failure {
+                    self.in_part(failure, processed.failed);
                 }
                 let (frames, entries) = (processed.unknown, processed.foreign);
                 if frames > 0 {
@@ -109,6 +122,10 @@ impl WorkLoop {
                 consumer.left_overs.store(true, Ordering::SeqCst);
                 limits
             }
+            Err(BulkFailure::Store(failure)) if was_apart && !consumer.breaker.is_open() => {
+                self.in_part(&failure, Vec::new());
+                limits
+            }
             Err(BulkFailure::Store(failure)) => {
                 warn!(error = %Chain(&failure), "bulk not stored");
                 self.mongo.fail(failure.to_string());
@@ -119,5 +136,30 @@ impl WorkLoop {
                 limits.halved()
             }
         }
+    }
+
+    /// Notes that `entries` are not worked on any more. Returns whether they were apart from others;
+    /// what is done no longer is.
+    fn end_of(&self, entries: &[(u16, EntryId)], is_done: bool) -> bool {
+        let consumer = &*self.consumer;
+        let (mut in_flight, mut apart) = (consumer.in_flight.lock(), consumer.apart.lock());
+        let mut was_apart = false;
+        for entry in entries {
+            in_flight.remove(entry);
+            was_apart |= apart.contains(entry);
+            if is_done {
+                apart.remove(entry);
+            }
+        }
+        was_apart
+    }
+
+    /// Some frames stay pending, of a MongoDB that takes others: reading goes on.
+    fn in_part(&self, failure: &StoreFailure, failed: Vec<(u16, EntryId)>) {
+        let consumer = &*self.consumer;
+        warn!(error = %Chain(failure), frames = failed.len().max(1), "bulk stored in part");
+        consumer.metrics.store_failures.increment(1);
+        consumer.set_apart(failed);
+        consumer.left_overs.store(true, Ordering::SeqCst);
     }
 }

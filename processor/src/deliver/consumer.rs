@@ -26,6 +26,9 @@ pub struct Consumer {
     pub lives: Arc<Lives>,
     /// Entries between delivery and commit, so that no loop takes one up twice.
     pub in_flight: Mutex<HashSet<(u16, EntryId)>>,
+    /// Entries that stay pending because of a failure that met not all of their bulk: each is a bulk of
+    /// its own, which says of a MongoDB that takes others no more than that.
+    pub apart: Mutex<HashSet<(u16, EntryId)>>,
     /// Pauses reading.
     pub breaker: Breaker,
     /// Whether entries were left pending under this consumer: nobody else takes them up while it
@@ -45,7 +48,20 @@ pub struct Consumer {
     pub patience: Duration,
 }
 
+/// Entries that are known to fail apart from others, at most; the rest is tried among them.
+const APART_MAX: usize = 1_000;
+
 impl Consumer {
+    /// Notes that `entries` fail while others do not.
+    pub fn set_apart(&self, entries: Vec<(u16, EntryId)>) {
+        let mut apart = self.apart.lock();
+        // Those that others have taken over are never heard of again.
+        if apart.len() + entries.len() > APART_MAX {
+            apart.clear();
+        }
+        apart.extend(entries.into_iter().take(APART_MAX));
+    }
+
     /// Waits for an answer of Redis, but not for a connection, which may take for ever.
     ///
     /// # Errors

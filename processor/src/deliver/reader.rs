@@ -17,7 +17,7 @@ use crate::config::BulkLimits;
 use crate::deliver::consumer::Consumer;
 use crate::entry::{Delivery, ReadCount, is_foreign};
 use crate::store::breaker::Admit;
-use crate::store::insert::Inserter;
+use crate::store::events::Events;
 
 /// Entries per page of the own pending list.
 const PAGE: u64 = 100;
@@ -40,7 +40,7 @@ pub struct ReadLoop {
     /// Whom the entries are given to.
     pub consumer: Arc<Consumer>,
     /// Asked whether MongoDB is back when there is nothing to store.
-    pub inserter: Inserter,
+    pub events: Arc<Events>,
     /// What one read should fill.
     pub limits: BulkLimits,
     /// Longest wait for new entries.
@@ -188,7 +188,7 @@ impl ReadLoop {
         }
         let read = group.read_new(1, self.block).await?;
         // With nothing to store, nothing else would ever show that MongoDB is back.
-        if read.is_empty() && self.inserter.probe(0).await.is_ok() {
+        if read.is_empty() && self.events.probe_now().await.is_ok() {
             consumer.breaker.succeed();
             self.mongo.ok();
         }
@@ -196,8 +196,9 @@ impl ReadLoop {
         Ok(())
     }
 
-    /// The oldest pending entry of `partition` that MongoDB will hear of: one of another identity
-    /// stays pending, and with it as the probe the breaker would stay open.
+    /// The oldest pending entry of `partition` that speaks for MongoDB: one of another identity stays
+    /// pending, and so may one that fails while others do not. With it as the probe the breaker would
+    /// stay open.
     async fn oldest_own(
         &self,
         group: &GroupReader<'_>,
@@ -211,7 +212,11 @@ impl ReadLoop {
             };
             after = last.id;
             count = COUNT_BOUNDS.0;
-            let is_own = |entry: &Entry| !is_foreign(entry, self.fingerprint);
+            let apart = self.consumer.apart.lock().clone();
+            let is_own = |entry: &Entry| {
+                !is_foreign(entry, self.fingerprint)
+                    && !apart.contains(&(entry.partition, entry.id))
+            };
             if let Some(own) = page.into_iter().find(is_own) {
                 return Ok(Some(own));
             }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, doc};
 use evp_shared::clock::Clock;
+use evp_shared::event::span::Span;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerFacts, text_at};
-use evp_shared::store::{EVENTS, META, code_of, stored_fingerprint};
+use evp_shared::store::{META, Row, code_of, spans, stored_fingerprint};
 use evp_shared::stream::Stream;
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
@@ -115,6 +116,7 @@ pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFac
     let list = |name: &str| hello.get_array(name).map_or(0, Vec::len);
     let text = |document: &Document, name: &str| document.get_str(name).ok().map(str::to_owned);
     let local_time = hello.get_datetime("localTime").ok();
+    let newest = newest_span(database).await?;
     let server_ms = local_time.and_then(|time| u64::try_from(time.timestamp_millis()).ok());
     Ok(MongoFacts {
         version: text(&build, "version").unwrap_or_default(),
@@ -124,8 +126,14 @@ pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFac
         disk: disk_in(&database.run_command(doc! { "dbStats": 1 }).await?),
         ahead_ms: server_ms.map_or(0, |ms| ahead(ms, (asked, answered))),
         identity: stored_fingerprint(database, Duration::ZERO).await?,
-        indexes: indexes(database).await?,
-        shard_key: shard_key(database).await,
+        indexes: match &newest {
+            Some(name) => indexes(database, name).await?,
+            None => Vec::new(),
+        },
+        shard_key: match &newest {
+            Some(name) => shard_key(database, name).await,
+            None => None,
+        },
         write_refused: match probe {
             Probe::Write => write_refused(database).await?,
             Probe::Nothing => None,
@@ -133,9 +141,16 @@ pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFac
     })
 }
 
-async fn indexes(database: &Database) -> Result<Vec<(String, bool)>, MongoError> {
+/// The collection of the newest span; the undated one has no time.
+async fn newest_span(database: &Database) -> Result<Option<String>, MongoError> {
+    let rows = spans::rows(database, Duration::ZERO).await?;
+    let newest = rows.iter().rev().find(|row| row.span != Span::Undated);
+    Ok(newest.map(Row::name))
+}
+
+async fn indexes(database: &Database, name: &str) -> Result<Vec<(String, bool)>, MongoError> {
     const NAMESPACE_NOT_FOUND: i32 = 26;
-    let reply = match database.run_command(doc! { "listIndexes": EVENTS }).await {
+    let reply = match database.run_command(doc! { "listIndexes": name }).await {
         Err(error) if code_of(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
         reply => reply?,
     };
@@ -150,8 +165,8 @@ async fn indexes(database: &Database) -> Result<Vec<(String, bool)>, MongoError>
 }
 
 /// The shard key; what a server without routers does not know, or we may not read, is none.
-async fn shard_key(database: &Database) -> Option<Document> {
-    let name = format!("{}.{EVENTS}", database.name());
+async fn shard_key(database: &Database, name: &str) -> Option<Document> {
+    let name = format!("{}.{name}", database.name());
     let config = database.client().database("config");
     let collections = config.collection::<Document>("collections");
     let found = collections.find_one(doc! { "_id": name }).await.ok()??;

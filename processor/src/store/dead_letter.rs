@@ -128,7 +128,7 @@ impl Inserter {
         let written = self.insert(DEAD_LETTERS, &slices).await?;
         let refused = written.into_iter().find_map(|written| match written {
             Written::Refused { code, message } => Some(StoreFailure::Systemic { code, message }),
-            Written::Inserted | Written::DuplicateKey => None,
+            Written::Inserted | Written::DuplicateKey | Written::Expired => None,
         });
         refused.map_or(Ok(()), Err)
     }

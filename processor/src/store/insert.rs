@@ -10,17 +10,20 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf};
-use evp_shared::frame::FrameId;
+use bson::{Document, RawDocumentBuf, Uuid};
+use evp_shared::store::code_of;
 use mongodb::Database;
 use mongodb::error::{Error as MongoError, ErrorKind};
-use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::written::Written;
 
 /// MongoDB's code for a key that is there already.
 const DUPLICATE_KEY: i32 = 11_000;
+
+/// MongoDB's code for a collection that is gone or another one than the insert names
+/// (CollectionUUIDMismatch).
+pub(super) const ANOTHER_COLLECTION: i32 = 361;
 
 /// Codes that say: this document will never be taken. The list is closed; every other code is a
 /// failure of the system, above all the ones a step-down puts into `writeErrors`.
@@ -69,9 +72,38 @@ pub enum StoreFailure {
     /// The dead letters could not be measured.
     #[error("dead letters not measured")]
     DeadLetters(#[source] Box<evp_shared::dead_letters::DeadLetterError>),
+    /// A span went while it was being made.
+    #[error("the span {0} went while it was being made")]
+    NoSpan(String),
     /// An answer that does not fit the command.
     #[error("unexpected answer from mongodb")]
     Protocol,
+}
+
+impl StoreFailure {
+    /// Whether the collection is not the one the insert named.
+    pub fn is_of_another_collection(&self) -> bool {
+        match self {
+            Self::Systemic { code, .. } => *code == ANOTHER_COLLECTION,
+            Self::Mongo(error) => code_of(error) == Some(ANOTHER_COLLECTION),
+            _ => false,
+        }
+    }
+}
+
+/// What is inserted into.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'n> {
+    /// The collection's name.
+    pub name: &'n str,
+    /// Which one of that name it must be. Without it MongoDB makes one that is missing.
+    pub uuid: Option<Uuid>,
+}
+
+impl<'n> From<&'n str> for Target<'n> {
+    fn from(name: &'n str) -> Self {
+        Self { name, uuid: None }
+    }
 }
 
 /// Runs commands under a deadline.
@@ -80,8 +112,6 @@ pub struct Inserter {
     database: Database,
     deadline: Duration,
     unanswered: Arc<Semaphore>,
-    /// The frame that failed alone last.
-    pub(super) suspect: Arc<Mutex<Option<FrameId>>>,
 }
 
 impl Inserter {
@@ -91,7 +121,6 @@ impl Inserter {
             database,
             deadline,
             unanswered: Arc::new(Semaphore::new(unanswered_max)),
-            suspect: Arc::default(),
         }
     }
 
@@ -105,6 +134,15 @@ impl Inserter {
         self.deadline
     }
 
+    /// The same with another deadline.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self {
+            deadline,
+            ..self.clone()
+        }
+    }
+
     /// Inserts `documents` with one unordered, journaled majority write, and says of each what
     /// became of it, in input order.
     ///
@@ -113,18 +151,19 @@ impl Inserter {
     ///
     /// # Errors
     /// [`StoreFailure`]: any of the documents may be stored or not; nothing may be acknowledged.
-    pub async fn insert(
+    pub async fn insert<'n>(
         &self,
-        collection: &str,
+        target: impl Into<Target<'n>>,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
+        let target = target.into();
         let mut written = Vec::new();
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
-            match self.insert_part(collection, part).await {
+            match self.insert_part(target, part).await {
                 // Nearly always the first part, which is the whole.
                 Ok(found) if found.len() == documents.len() => return Ok(found),
                 Ok(found) => written.extend(found),
@@ -144,10 +183,10 @@ impl Inserter {
 
     async fn insert_part(
         &self,
-        collection: &str,
+        target: Target<'_>,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
-        let command = insert_command(collection, documents)?;
+        let command = insert_command(target, documents)?;
         let database = self.database.clone();
         let run = async move { database.run_raw_command(command).await };
         let reply = self.within(run).await??;
@@ -201,16 +240,23 @@ fn permanent(error: &MongoError) -> Option<Written> {
     }
 }
 
-fn insert_command(collection: &str, documents: &[&[u8]]) -> Result<RawDocumentBuf, StoreFailure> {
+fn insert_command(
+    Target { name, uuid }: Target<'_>,
+    documents: &[&[u8]],
+) -> Result<RawDocumentBuf, StoreFailure> {
     let bytes: usize = documents.iter().map(|document| document.len() + 8).sum();
-    let mut out = Vec::with_capacity(bytes + collection.len() + 128);
+    let mut out = Vec::with_capacity(bytes + name.len() + 192);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(b"\x02insert\0");
-    let name_bytes = i32::try_from(collection.len() + 1).unwrap_or(i32::MAX);
+    let name_bytes = i32::try_from(name.len() + 1).unwrap_or(i32::MAX);
     out.extend_from_slice(&name_bytes.to_le_bytes());
-    out.extend_from_slice(collection.as_bytes());
+    out.extend_from_slice(name.as_bytes());
     out.push(0);
     out.extend_from_slice(b"\x08ordered\0\0");
+    if let Some(uuid) = uuid {
+        out.extend_from_slice(b"\x05collectionUUID\0\x10\0\0\0\x04");
+        out.extend_from_slice(&uuid.bytes());
+    }
     // writeConcern: { w: "majority", j: true }
     out.extend_from_slice(b"\x03writeConcern\0\x19\0\0\0\x02w\0\x09\0\0\0majority\0\x08j\0\x01\0");
     out.extend_from_slice(b"\x04documents\0");
@@ -296,17 +342,23 @@ mod tests {
             .map(|one| bson::serialize_to_vec(one).unwrap())
             .collect();
         let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
-        let command = insert_command("events", &slices).unwrap();
-        let expected = doc! {
-            "insert": "events",
-            "ordered": false,
-            "writeConcern": { "w": "majority", "j": true },
-            "documents": documents.to_vec(),
-        };
-        assert_eq!(
-            command.as_bytes(),
-            bson::serialize_to_vec(&expected).unwrap()
-        );
+        for uuid in [None, Some(Uuid::from_bytes([7; 16]))] {
+            let target = Target {
+                name: "events_1970",
+                uuid,
+            };
+            let command = insert_command(target, &slices).unwrap();
+            let mut expected = doc! { "insert": "events_1970", "ordered": false };
+            if let Some(uuid) = uuid {
+                expected.insert("collectionUUID", uuid);
+            }
+            expected.insert("writeConcern", doc! { "w": "majority", "j": true });
+            expected.insert("documents", documents.to_vec());
+            assert_eq!(
+                command.as_bytes(),
+                bson::serialize_to_vec(&expected).unwrap()
+            );
+        }
     }
 
     #[test]

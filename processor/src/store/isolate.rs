@@ -1,4 +1,5 @@
-//! A frame that fails alone while MongoDB takes others: the documents at fault leave, one by one.
+//! A frame that fails alone while MongoDB takes others: the documents at fault leave, one by one,
+//! span by span.
 //!
 //! Nothing but this tells a document MongoDB chokes on (an index that cannot hold it, a command
 //! that always times out) from a MongoDB that is down or slow. A frame is taken apart when it has
@@ -13,18 +14,22 @@
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, RawDocumentBuf, doc, rawdoc};
-use evp_shared::frame::FrameId;
-use evp_shared::store::EVENTS;
+use evp_shared::store::{State, spans};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use rand::Rng as _;
 
-use crate::store::insert::{Inserter, StoreFailure, halves};
+use crate::store::events::Events;
+use crate::store::insert::{ANOTHER_COLLECTION, StoreFailure, halves};
+use crate::store::spans::Known;
 use crate::written::Written;
 
 /// What the `_id` of a probe begins with; an event's is a UUID. The second one sorts after all of them.
 const PROBES: (&str, &str) = ("probe:", "probe;");
 /// Bytes of a probe besides its noise.
 const PROBE_BYTES: usize = 49;
+
+/// Spans that are looked at for probes at a start.
+const CLEANED_MAX: usize = 32;
 
 /// Inserts of a document alone that must fail before it is refused. Each that has no answer holds
 /// one of the commands that may be without one, so there are few.
@@ -34,10 +39,31 @@ const TRIES: usize = 3;
 /// Source: MongoDB's error_codes.yml, categories NotPrimaryError, ShutdownError and NetworkError;
 /// 133, no primary of a shard is found; 13 and 18, rights that were taken away; 8 (what WiredTiger
 /// says of a full disk) and 14031, no room; 100, too few members; 112, 365 and 11601, others were in
-/// the way, or a person.
-const OF_NO_DOCUMENT: [i32; 22] = [
-    6, 7, 8, 13, 18, 89, 91, 100, 112, 133, 189, 202, 365, 9_001, 10_058, 10_107, 11_600, 11_601,
-    11_602, 13_435, 13_436, 14_031,
+/// the way, or a person; 361, the span is another one.
+const OF_NO_DOCUMENT: [i32; 23] = [
+    6,
+    7,
+    8,
+    13,
+    18,
+    89,
+    91,
+    100,
+    112,
+    133,
+    189,
+    202,
+    365,
+    9_001,
+    10_058,
+    10_107,
+    11_600,
+    11_601,
+    11_602,
+    13_435,
+    13_436,
+    14_031,
+    ANOTHER_COLLECTION,
 ];
 
 impl StoreFailure {
@@ -49,6 +75,7 @@ impl StoreFailure {
             Self::Systemic { code, .. } => !OF_NO_DOCUMENT.contains(code),
             Self::Stuck
             | Self::WriteConcern(_)
+            | Self::NoSpan(_)
             | Self::DeadLetters(_)
             | Self::DeadLettersFull { .. } => false,
         }
@@ -71,43 +98,29 @@ fn may_be_a_document(error: &MongoError) -> bool {
     }
 }
 
-impl Inserter {
-    /// As [`Self::insert`] into the events, for the documents of `frame` alone: where that fails a
-    /// second time in a row and a probe does not, halves until the documents at fault stand alone,
-    /// and refuses those that go on to fail.
+impl Events {
+    /// As an insert into `known`; where that fails and a probe does not, halves until the documents at
+    /// fault stand alone, and refuses those that go on to fail.
     ///
     /// # Errors
-    /// [`StoreFailure`] the first time, and where probes fail too: MongoDB is at fault, not a
-    /// document.
-    pub async fn insert_alone(
+    /// [`StoreFailure`] where probes fail too: MongoDB is at fault, not a document.
+    pub(super) async fn isolate(
         &self,
-        frame: FrameId,
+        known: &Known,
         documents: &[&[u8]],
     ) -> Result<Vec<Written>, StoreFailure> {
-        if *self.suspect.lock() == Some(frame) {
-            return self.isolate(documents).await;
-        }
-        let written = self.insert(EVENTS, documents).await;
-        if written.is_err() {
-            // The one that failed is the next that is tried, so one is enough.
-            *self.suspect.lock() = Some(frame);
-        }
-        written
-    }
-
-    async fn isolate(&self, documents: &[&[u8]]) -> Result<Vec<Written>, StoreFailure> {
         let mut written = Vec::new();
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
-            match self.insert(EVENTS, part).await {
+            match self.inserter.insert(known.target(), part).await {
                 Ok(found) if found.len() == documents.len() => return Ok(found),
                 Ok(found) => written.extend(found),
                 Err(failure) if failure.may_be_a_document() => {
-                    self.probe(longest(part)).await?;
+                    self.probe(known, longest(part)).await?;
                     if part.len() > 1 {
                         parts.extend(halves(part));
                     } else {
-                        written.push(self.try_on(part, failure).await?);
+                        written.push(self.try_on(known, part, failure).await?);
                     }
                 }
                 Err(failure) => return Err(failure),
@@ -120,16 +133,17 @@ impl Inserter {
     /// through.
     async fn try_on(
         &self,
+        known: &Known,
         alone: &[&[u8]],
         mut failure: StoreFailure,
     ) -> Result<Written, StoreFailure> {
         for _ in 1..TRIES {
-            match self.insert(EVENTS, alone).await {
+            match self.inserter.insert(known.target(), alone).await {
                 Ok(mut written) => return written.pop().ok_or(StoreFailure::Protocol),
                 Err(again) if again.may_be_a_document() => failure = again,
                 Err(again) => return Err(again),
             }
-            self.probe(longest(alone)).await?;
+            self.probe(known, longest(alone)).await?;
         }
         let message = failure.to_string();
         let code = match failure {
@@ -139,28 +153,43 @@ impl Inserter {
         Ok(Written::Refused { code, message })
     }
 
-    /// Inserts a document of `bytes` bytes that cannot be at fault, and takes it away again.
+    /// Inserts a document of `bytes` bytes that cannot be at fault into `known`, and takes it away
+    /// again.
     ///
     /// # Errors
     /// [`StoreFailure`]: MongoDB does not take anything as long.
-    pub async fn probe(&self, bytes: usize) -> Result<(), StoreFailure> {
+    pub(super) async fn probe(&self, known: &Known, bytes: usize) -> Result<(), StoreFailure> {
         let probe = probe_of(bytes);
-        let inserted = self.insert(EVENTS, &[probe.as_bytes()]).await;
+        let probe = [probe.as_bytes()];
+        let inserted = self.inserter.insert(known.target(), &probe).await;
         // Also what failed may be there.
-        let removed = self.remove_probes().await;
+        let removed = self.remove_probes(known.name()).await;
         // An operator's validator may refuse it: then MongoDB has answered, and no more can be had.
         inserted.and(removed)
     }
 
-    /// Takes away all probes there are: others' too, which have been answered or failed.
+    /// Takes away what a crash left, of the newest of the spans that events come into. Nobody sees
+    /// the others, and the next probe there takes them away.
     ///
     /// # Errors
     /// [`StoreFailure`]; repeating is harmless.
-    pub async fn remove_probes(&self) -> Result<(), StoreFailure> {
-        let events = self.database().collection::<Document>(EVENTS);
+    pub async fn remove_left_probes(&self) -> Result<(), StoreFailure> {
+        let database = self.inserter.database().clone();
+        let read = async move { spans::rows(&database, std::time::Duration::ZERO).await };
+        let rows = self.inserter.within(read).await??;
+        let hot = rows.iter().rev().filter(|row| row.state == State::Hot);
+        for row in hot.take(CLEANED_MAX) {
+            self.remove_probes(&row.name()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes away all probes in the collection `name`: others' too, which have been answered or failed.
+    async fn remove_probes(&self, name: &str) -> Result<(), StoreFailure> {
+        let events = self.inserter.database().collection::<Document>(name);
         let probes = doc! { "_id": { "$gte": PROBES.0, "$lt": PROBES.1 } };
         let remove = async move { events.delete_many(probes).await };
-        self.within(remove).await??;
+        self.inserter.within(remove).await??;
         Ok(())
     }
 }

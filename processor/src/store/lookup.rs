@@ -4,42 +4,65 @@ use std::collections::HashMap;
 
 use bson::{Binary, RawDocument, RawDocumentBuf, doc, spec::BinarySubtype};
 use evp_shared::document::canonical_id;
-use evp_shared::store::EVENTS;
-use futures::TryStreamExt as _;
+use evp_shared::event::span::Span;
+use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::store::insert::{Inserter, StoreFailure};
+use crate::store::events::{COMMANDS_AT_ONCE, Events};
+use crate::store::insert::StoreFailure;
 use crate::written::{EventFacts, Id, StoredFacts};
 
 /// Ids per query: its answer stays far below one batch of a cursor.
 const IDS_MAX: usize = 1_000;
 
-impl Inserter {
+impl Events {
     /// The facts stored under `ids`; what is not there is left out. Read on the primary with
     /// majority read concern: a deposed primary may show what will be rolled back.
     ///
     /// # Errors
     /// [`StoreFailure`].
     pub async fn look_up(&self, ids: &[Id]) -> Result<HashMap<Id, StoredFacts>, StoreFailure> {
+        let mut by_span: HashMap<Span, Vec<Id>> = HashMap::new();
+        for id in ids {
+            let span = self.spans.span_of(self.spans.time_ms(id));
+            by_span.entry(span).or_default().push(*id);
+        }
+        let mut queries = Vec::new();
+        for (span, ids) in &by_span {
+            let parts = ids.chunks(IDS_MAX);
+            queries.extend(parts.map(|part| self.look_up_in(span.to_string(), part)));
+        }
+        let mut answers = stream::iter(queries).buffer_unordered(COMMANDS_AT_ONCE);
         let mut found = HashMap::with_capacity(ids.len());
-        for part in ids.chunks(IDS_MAX) {
-            let filter = doc! { "_id": { "$in": part.iter().map(uuid).collect::<Vec<_>>() } };
-            let events = self.database().collection::<RawDocumentBuf>(EVENTS);
-            let query = async move {
-                let fields = doc! { "f": 1, "tenant": 1, "eventId": 1, "eventType": 1 };
-                let cursor = events.find(filter).projection(fields).await?;
-                cursor.try_collect::<Vec<_>>().await
-            };
-            for document in self.within(query).await?? {
-                // A document changed by hand may lack it: then it is no frame's.
-                let frame = document.get_object_id("f").map_or([0; 12], |id| id.bytes());
-                let id = document.get_binary("_id").ok();
-                let id = id.and_then(|id| Id::try_from(id.bytes).ok());
-                let id = id.ok_or(StoreFailure::Protocol)?;
-                let event = facts_of(id, &document);
-                found.insert(id, StoredFacts { frame, event });
-            }
+        while let Some(some) = answers.next().await {
+            found.extend(some?);
         }
         Ok(found)
+    }
+
+    async fn look_up_in(
+        &self,
+        span: String,
+        ids: &[Id],
+    ) -> Result<Vec<(Id, StoredFacts)>, StoreFailure> {
+        let filter = doc! { "_id": { "$in": ids.iter().map(uuid).collect::<Vec<_>>() } };
+        let events = self.inserter.database().collection(&span);
+        let query = async move {
+            let fields = doc! { "f": 1, "tenant": 1, "eventId": 1, "eventType": 1 };
+            let cursor = events.find(filter).projection(fields).await?;
+            cursor.try_collect::<Vec<RawDocumentBuf>>().await
+        };
+        let documents = self.inserter.within(query).await??.into_iter();
+        let facts = documents.map(|document| {
+            // A document changed by hand may lack it: then it is no frame's.
+            let frame = document.get_object_id("f").map_or([0; 12], |id| id.bytes());
+            let id = document.get_binary("_id").ok();
+            let id = id.and_then(|id| Id::try_from(id.bytes).ok())?;
+            let event = facts_of(id, &document);
+            Some((id, StoredFacts { frame, event }))
+        });
+        let facts: Option<Vec<_>> = facts.collect();
+        facts.ok_or(StoreFailure::Protocol)
     }
 }
 

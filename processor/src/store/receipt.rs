@@ -2,13 +2,16 @@
 //!
 //! # Shape
 //! Collection `receipts`: `{_id: <frame id>, p: <partition>, at: <server's time of writing>,
-//! n: [[tenant, type, count], ...], d: <duplicates>, x: <dead letters>}`.
+//! n: [[tenant, type, count], ...], d: <duplicates>, x: <dead letters>, e: <expired events>,
+//! o: <lowest time among the dated ids that n counts, where there is one>}`.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use bson::raw::cstr;
 use bson::{
-    Bson, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId, rawbson, rawdoc,
+    Bson, DateTime, Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, oid::ObjectId, rawbson,
+    rawdoc,
 };
 use evp_shared::counters::CountRow;
 use evp_shared::frame::FrameId;
@@ -30,12 +33,17 @@ pub struct Receipt {
     pub duplicates: u32,
     /// Dead letters in it.
     pub dead_letters: u32,
+    /// Expired events in it.
+    pub expired: u32,
+    /// The lowest time among the dated ids it counts, Unix ms: what it says of them cannot be seen
+    /// in the events any more when the spans of that time are gone.
+    pub oldest_ms: Option<u64>,
 }
 
 fn to_bson(receipt: &Receipt) -> RawDocumentBuf {
     let row = |row: &CountRow| rawbson!([&*row.tenant, &*row.event_type, i64::from(row.count)]);
     let counts: RawArrayBuf = receipt.counts.iter().map(row).collect();
-    rawdoc! {
+    let mut document = rawdoc! {
         "_id": ObjectId::from_bytes(receipt.frame.bytes()),
         "p": i32::from(receipt.frame.producer().partition()),
         // The server writes its own time where it finds an empty timestamp.
@@ -43,7 +51,13 @@ fn to_bson(receipt: &Receipt) -> RawDocumentBuf {
         "n": counts,
         "d": i64::from(receipt.duplicates),
         "x": i64::from(receipt.dead_letters),
+        "e": i64::from(receipt.expired),
+    };
+    let oldest_ms = receipt.oldest_ms.and_then(|ms| i64::try_from(ms).ok());
+    if let Some(oldest_ms) = oldest_ms {
+        document.append(cstr!("o"), DateTime::from_millis(oldest_ms));
     }
+    document
 }
 
 /// Parses a stored receipt; `None` when it is none.
@@ -57,6 +71,7 @@ pub fn parse(document: &Document) -> Option<Settle> {
         counts: rows.map(parse_row).collect::<Option<_>>()?,
         duplicates: number("d")?,
         dead_letters: number("x")?,
+        expired: number("e").unwrap_or(0),
     })
 }
 
@@ -95,6 +110,7 @@ impl WrittenReceipt {
                 counts: receipt.counts,
                 duplicates: receipt.duplicates,
                 dead_letters: receipt.dead_letters,
+                expired: receipt.expired,
             })),
             // It was there a moment ago, and receipts are kept: not found is no answer.
             Written::DuplicateKey => {
@@ -102,6 +118,7 @@ impl WrittenReceipt {
                 earlier.ok_or(StoreFailure::Protocol)
             }
             Written::Refused { code, message } => Err(StoreFailure::Systemic { code, message }),
+            Written::Expired => Err(StoreFailure::Protocol),
         }
     }
 }
@@ -200,6 +217,8 @@ mod tests {
             counts: Vec::new(),
             duplicates: 0,
             dead_letters: 0,
+            expired: 0,
+            oldest_ms: None,
         };
         let none = HashMap::new();
         let first = WrittenReceipt::after(Written::Inserted, receipt(frame(1)), 5_000, &none);
@@ -225,6 +244,8 @@ mod tests {
             }],
             duplicates: 2,
             dead_letters: 1,
+            expired: 3,
+            oldest_ms: Some(4_000),
         };
         let mut document = Document::try_from(to_bson(&receipt)).unwrap();
         document.insert(
@@ -235,6 +256,8 @@ mod tests {
             },
         );
         assert_eq!(document.get_i32("p").unwrap(), 3);
+        let oldest = document.get_datetime("o").unwrap();
+        assert_eq!(oldest.timestamp_millis(), 4_000);
         let written = WrittenReceipt::after(Written::Inserted, receipt, 5_000, &HashMap::new());
         assert_eq!(parse(&document).unwrap(), written.unwrap().0);
         assert!(parse(&doc! { "_id": 1 }).is_none());

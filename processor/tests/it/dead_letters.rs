@@ -2,11 +2,10 @@
 
 use bson::doc;
 use evp_shared::dead_letters::{DeadLetters, Filter};
-use evp_shared::store::prepare;
 use evp_shared::testing::wait_for;
 use fred::interfaces::StreamsInterface as _;
 
-use crate::harness::World;
+use crate::harness::{SPAN, World};
 
 #[tokio::test]
 async fn a_poison_entry_is_kept_whole_and_blocks_nothing() {
@@ -104,15 +103,13 @@ async fn at_the_cap_nothing_more_is_kept_and_entries_stay_pending_until_there_is
 async fn an_event_an_index_cannot_hold_leaves_alone_and_stops_nobody() {
     let world = World::new().await;
     let database = world.mongo.database();
-    prepare(&database, &[], world.config("x").fingerprint())
-        .await
-        .unwrap();
+    world.make_span(0, &[]).await;
     // The operator's own index: MongoDB answers 16755, which no list of permanent codes has.
     let index = doc! { "key": { "eventType": "2dsphere" }, "name": "place" };
     let filter = doc! { "eventType": "nowhere" };
     let mut partial = index.clone();
     partial.insert("partialFilterExpression", filter);
-    let create = doc! { "createIndexes": "events", "indexes": [partial] };
+    let create = doc! { "createIndexes": SPAN, "indexes": [partial] };
     database.run_command(create).await.unwrap();
     world
         .append(&[

@@ -4,10 +4,10 @@ use std::process::{Command, Output};
 
 use bson::doc;
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_shared::store::{EVENTS, Index, prepare};
+use evp_shared::store::Index;
 use serde_json::Value;
 
-use crate::harness::World;
+use crate::harness::{SPAN, World};
 
 type Environment = Vec<(&'static str, String)>;
 
@@ -36,11 +36,7 @@ fn finding(report: &Value, check: &str) -> (String, String) {
 
 async fn prepared() -> World {
     let world = World::new().await;
-    let fingerprint = world.config("x").fingerprint();
-    let indexes = [Index::Type, Index::User];
-    prepare(&world.mongo.database(), &indexes, fingerprint)
-        .await
-        .unwrap();
+    world.make_span(0, &[Index::Type, Index::User]).await;
     world
 }
 
@@ -110,7 +106,7 @@ async fn a_redis_that_evicts_fails_with_the_line_to_set_and_refuses_the_start() 
 async fn missing_unique_and_foreign_are_found_and_a_warning_fails_when_strict() {
     let world = prepared().await;
     let database = world.mongo.database();
-    let drop_user = doc! { "dropIndexes": EVENTS, "index": "user" };
+    let drop_user = doc! { "dropIndexes": SPAN, "index": "user_recent" };
     database.run_command(drop_user).await.unwrap();
     let report = json(world.environment());
     assert_eq!(finding(&report, "mongo_indexes").0, "warn");
@@ -119,7 +115,7 @@ async fn missing_unique_and_foreign_are_found_and_a_warning_fails_when_strict() 
     assert_eq!(strict.status.code(), Some(1));
 
     let unique = doc! { "name": "mine", "key": { "eventId": 1 }, "unique": true };
-    let create = doc! { "createIndexes": EVENTS, "indexes": [unique] };
+    let create = doc! { "createIndexes": SPAN, "indexes": [unique] };
     database.run_command(create).await.unwrap();
     let mut foreign = world.environment();
     foreign.push(("EVP__STORAGE__SALT_BITS", "3".to_owned()));

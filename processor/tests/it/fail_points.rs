@@ -2,10 +2,9 @@
 
 use bson::{Bson, Document, doc};
 use evp_devstack::{MongoOptions, MongoServer};
-use evp_shared::store::EVENTS;
 use evp_shared::testing::TestMongo;
 
-use crate::harness::World;
+use crate::harness::{SPAN, World};
 
 /// A world on a mongod of its own, which ends with what is returned beside it.
 pub(crate) async fn world_that_fails() -> (MongoServer, World) {
@@ -31,9 +30,9 @@ pub(crate) async fn fail(world: &World, mode: impl Into<Bson>, how: Document) {
     admin.run_command(order).await.unwrap();
 }
 
-/// As [`fail`], for inserts into the events, and so for probes.
+/// As [`fail`], for inserts into the events of the epoch, and so for probes.
 pub(crate) async fn fail_events(world: &World, mode: impl Into<Bson>, mut how: Document) {
-    let events = format!("{}.{EVENTS}", world.mongo.database_name());
+    let events = format!("{}.{SPAN}", world.mongo.database_name());
     how.extend(doc! { "failCommands": ["insert"], "namespace": events });
     fail(world, mode, how).await;
 }

@@ -8,11 +8,12 @@ use evp_processor::config::ProcessorConfig;
 use evp_processor::run;
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
+use evp_shared::event::span::{SPANS, SpanUnit};
 use evp_shared::frame::{Frame, ProducerId};
 use evp_shared::health::Health;
 use evp_shared::service::{Left, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
+use evp_shared::store::{DEAD_LETTERS, Index, RECEIPTS, Row, prepare, spans};
 use evp_shared::stream::{Life, Stream};
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{TestMongo, TestRedis, events, wait_for};
@@ -42,6 +43,9 @@ impl Running {
         self.task.await.unwrap()
     }
 }
+
+/// Where the events of frames lie that say nothing of their time: they are dated at the epoch.
+pub(crate) const SPAN: &str = "events_1970";
 
 pub(crate) fn producer() -> ProducerId {
     ProducerId::new(0, 7)
@@ -139,18 +143,26 @@ impl World {
         ]
     }
 
+    /// Makes the span of ids of `time_ms`, as a processor does that then dies.
+    pub(crate) async fn make_span(&self, time_ms: u64, indexes: &[Index]) -> Row {
+        let database = self.mongo.database();
+        let fingerprint = self.config("x").fingerprint();
+        let calendar = prepare(&database, SpanUnit::Day, fingerprint).await;
+        let span = calendar.unwrap().span_of(Some(time_ms));
+        let row = spans::make(&database, &span, indexes).await.unwrap();
+        row.unwrap()
+    }
+
     /// Makes MongoDB refuse events of type `bad`, or take everything again.
     pub(crate) async fn refuse_bad(&self, refuse: bool) {
         let database = self.mongo.database();
-        evp_shared::store::prepare(&database, &[], self.config("x").fingerprint())
-            .await
-            .unwrap();
+        self.make_span(0, &[]).await;
         let validator = if refuse {
             doc! { "eventType": { "$ne": "bad" } }
         } else {
             doc! {}
         };
-        let validator = doc! { "collMod": EVENTS, "validator": validator };
+        let validator = doc! { "collMod": SPAN, "validator": validator };
         database.run_command(validator).await.unwrap();
     }
 
@@ -193,8 +205,14 @@ impl World {
 
     /// Events stored.
     pub(crate) async fn stored(&self) -> u64 {
-        let events = self.mongo.database().collection::<Document>(EVENTS);
-        events.count_documents(doc! {}).await.unwrap()
+        let database = self.mongo.database();
+        let names = database.list_collection_names().await.unwrap();
+        let mut stored = 0;
+        for name in names.iter().filter(|name| name.starts_with(SPANS.0)) {
+            let events = database.collection::<Document>(name);
+            stored += events.count_documents(doc! {}).await.unwrap();
+        }
+        stored
     }
 
     /// New events as the receipts have them.

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use evp_processor::config::ProcessorConfig;
-use evp_shared::store::EVENTS;
 
 use crate::fail_points::{fail_events, world_that_fails};
-use crate::harness::{Running, World};
+use crate::harness::{Running, SPAN, World};
 
 /// Starts a processor that waits longer than the driver takes to find a server again: else every
 /// probe would miss the deadline, and none would speak for MongoDB.
@@ -104,7 +103,7 @@ async fn inserts(world: &World) -> i64 {
 #[tokio::test]
 async fn a_document_that_goes_on_to_fail_is_a_dead_letter_and_its_probes_are_gone() {
     let world = World::new().await;
-    let events = world.mongo.database().collection::<Document>(EVENTS);
+    let events = world.mongo.database().collection::<Document>(SPAN);
     let running = world.start("p");
     world.append(&[world.frame(1, &[("a", "click")])]).await;
     world.settled().await;
@@ -112,7 +111,7 @@ async fn a_document_that_goes_on_to_fail_is_a_dead_letter_and_its_probes_are_gon
     let database = world.mongo.database();
     let index = doc! { "key": { "eventId": "2dsphere" }, "name": "sphere",
     "partialFilterExpression": { "eventId": "b" } };
-    let order = doc! { "createIndexes": EVENTS, "indexes": [index] };
+    let order = doc! { "createIndexes": SPAN, "indexes": [index] };
     database.run_command(order).await.unwrap();
     // As a crash of another processor leaves it.
     events

@@ -3,6 +3,7 @@
 use std::process::{Output, Stdio};
 
 use evp_devstack::{MongoOptions, MongoServer, RedisOptions, RedisServer};
+use evp_shared::event::span::SpanUnit;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
 use tokio::process::Command;
 
@@ -51,11 +52,30 @@ async fn another_identity_in_redis_or_in_mongodb_ends_it_with_64() {
     let output = end_of(&redis, &mongo, &[]).await;
     assert_refused(&output, "dedupe.identity and storage.salt_bits");
 
-    evp_shared::store::prepare(&mongo.database(), &[], 7)
-        .await
-        .unwrap();
+    let prepared = evp_shared::store::prepare(&mongo.database(), SpanUnit::Day, 7).await;
+    prepared.unwrap();
     let output = end_of(&TestRedis::new().await, &mongo, &[]).await;
     assert_refused(&output, "dedupe.identity and storage.salt_bits");
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_layout_ends_it_with_64_and_stays_as_it_is() {
+    let mongo = TestMongo::new().await;
+    let database = mongo.database();
+    database.create_collection("events").await.unwrap();
+    let output = end_of(&TestRedis::new().await, &mongo, &[]).await;
+    assert_refused(&output, "of another version of EVP");
+    let names = database.list_collection_names().await.unwrap();
+    assert_eq!(names, ["events"]);
+}
+
+#[tokio::test]
+async fn a_span_unit_that_is_not_the_databases_ends_it_with_64() {
+    let mongo = TestMongo::new().await;
+    let prepared = evp_shared::store::prepare(&mongo.database(), SpanUnit::Month, 7).await;
+    prepared.unwrap();
+    let output = end_of(&TestRedis::new().await, &mongo, &[]).await;
+    assert_refused(&output, "set storage.span to month");
 }
 
 #[tokio::test]

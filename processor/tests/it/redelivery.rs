@@ -6,7 +6,7 @@ use bson::{Document, doc, oid::ObjectId};
 use evp_shared::frame::Frame;
 use evp_shared::redis::reader_pool;
 use evp_shared::service::Left;
-use evp_shared::store::{EVENTS, RECEIPTS, prepare};
+use evp_shared::store::RECEIPTS;
 use evp_shared::stream::GroupReader;
 use evp_shared::testing::wait_for;
 use fred::interfaces::KeysInterface as _;
@@ -28,17 +28,15 @@ async fn read_and_die(world: &World, consumer: &str) -> usize {
 
 /// Inserts the documents of a frame, as a processor does that dies before the receipt.
 async fn insert(world: &World, frame: &Frame, how_many: usize) {
-    let database = world.mongo.database();
-    prepare(&database, &[], world.config("x").fingerprint())
-        .await
-        .unwrap();
+    let row = world.make_span(0, &[]).await;
     let open = evp_shared::frame::RawFrame::from(frame).open().unwrap();
     let documents = open
         .iter()
         .take(how_many)
         .map(|bytes| Document::try_from(bson::RawDocument::from_bytes(bytes).unwrap()).unwrap());
+    let database = world.mongo.database();
     database
-        .collection::<Document>(EVENTS)
+        .collection::<Document>(&row.name())
         .insert_many(documents)
         .await
         .unwrap();

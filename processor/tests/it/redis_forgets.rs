@@ -5,8 +5,11 @@ use std::time::Duration;
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_processor::bulk::commit::BulkFailure;
 use evp_processor::start::Parts;
+use evp_processor::store::events::Events;
 use evp_processor::store::insert::Inserter;
+use evp_processor::store::spans::Layout;
 use evp_shared::clock::Clock;
+use evp_shared::store::prepare;
 use evp_shared::stream::{GroupReader, Life, StreamError};
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::{ClientLike as _, HashesInterface as _, KeysInterface as _};
@@ -62,8 +65,16 @@ async fn a_bulk_under_way_is_counted_at_once_although_its_entries_are_gone() {
         .append(&[world.frame(1, &[("a", "click"), ("b", "view")])])
         .await;
     let config = world.config("p");
-    let inserter = Inserter::new(world.mongo.database(), config.insert_deadline, 1);
-    let parts = Parts::new(&config, &world.stream, inserter, &Clock::system());
+    let database = world.mongo.database();
+    let calendar = prepare(&database, config.span, config.fingerprint()).await;
+    let layout = Layout {
+        calendar: calendar.unwrap(),
+        identity: config.identity,
+        indexes: Vec::new(),
+    };
+    let inserter = Inserter::new(database, config.insert_deadline, 1);
+    let events = Events::new(inserter, layout, Clock::system());
+    let parts = Parts::new(&config, &world.stream, events, &Clock::system());
     let consumer = &parts.consumer;
     consumer.lives.greet_all().await.unwrap();
     let lives = consumer.lives_now();

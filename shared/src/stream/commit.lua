@@ -5,10 +5,10 @@
 --       8 number of entries, 9 number of frames to settle,
 --       per entry: id, events, bytes, stored bytes
 --       per frame: producer, block, bit, second, receipt's time in ms, duplicates, dead letters,
---                  rows, per row: tenant, type, count
+--                  expired events, rows, per row: tenant, type, count
 -- Answers {'ok', acknowledged, settled frames, counted events, duplicates, dead letters,
---          left to verify, dropped entries, lost events, backlog events, backlog bytes,
---          failure, ...}, {'new_life'} or {'wrong_type', key}; the last two write nothing.
+--          expired events, left to verify, dropped entries, lost events, backlog events,
+--          backlog bytes, failure, ...}, {'new_life'} or {'wrong_type', key}; the last two write nothing.
 -- Lua does not roll back, so types are checked before the first write and what can still fail
 -- runs under pcall and is reported.
 local DAY_MS = 86400000
@@ -84,7 +84,7 @@ local function counted_as(tenant, kind)
   return known
 end
 
-local settled, counted, duplicates, dead, stale = 0, 0, 0, 0, 0
+local settled, counted, duplicates, dead, expired, stale = 0, 0, 0, 0, 0, 0
 local sums, blocks = {}, {}
 local function add(key, field, count)
   local cells = sums[key]
@@ -95,7 +95,7 @@ local function add(key, field, count)
   cells[field] = (cells[field] or 0) + count
 end
 for _ = 1, frames do
-  local second, rows = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 7])
+  local second, rows = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 8])
   local fresh = now - tonumber(ARGV[at + 4]) < DAY_MS
   local first = false
   if fresh then
@@ -109,7 +109,8 @@ for _ = 1, frames do
     settled = settled + 1
     duplicates = duplicates + tonumber(ARGV[at + 5])
     dead = dead + tonumber(ARGV[at + 6])
-    for row = at + 8, at + 5 + rows * 3, 3 do
+    expired = expired + tonumber(ARGV[at + 7])
+    for row = at + 9, at + 6 + rows * 3, 3 do
       local field, count = counted_as(ARGV[row], ARGV[row + 1]), tonumber(ARGV[row + 2])
       counted = counted + count
       add(base .. 'c:s:' .. second, field, count)
@@ -118,7 +119,7 @@ for _ = 1, frames do
       add(KEYS[6], field, count)
     end
   end
-  at = at + 8 + rows * 3
+  at = at + 9 + rows * 3
 end
 for block in pairs(blocks) do
   try('EXPIRE', block, SETTLED_TTL)
@@ -137,6 +138,9 @@ if settled > 0 then
   try('HINCRBY', KEYS[3], 'counted_events', counted)
   try('HINCRBY', KEYS[3], 'duplicate_events', duplicates)
   try('HINCRBY', KEYS[3], 'dead_lettered_events', dead)
+  if expired > 0 then
+    try('HINCRBY', KEYS[3], 'expired_events', expired)
+  end
 end
 
 -- Acknowledged entries stay for live readers until they leave the window.
@@ -192,8 +196,8 @@ if entries == 0 and frames == 0 and (backlog_events ~= 0 or backlog_bytes ~= 0) 
   end
 end
 
-local answer = {'ok', acknowledged, settled, counted, duplicates, dead, stale, dropped, lost,
-  backlog_events, backlog_bytes}
+local answer = {'ok', acknowledged, settled, counted, duplicates, dead, expired, stale,
+  dropped, lost, backlog_events, backlog_bytes}
 for i = 1, math.min(#failures, 10) do
   answer[#answer + 1] = failures[i]
 end

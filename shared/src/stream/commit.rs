@@ -50,6 +50,8 @@ pub struct Settle {
     pub duplicates: u32,
     /// Dead letters in it.
     pub dead_letters: u32,
+    /// Expired events in it: their time had ended before they were stored.
+    pub expired: u32,
 }
 
 /// Which acknowledged entries stay on the stream for live readers.
@@ -90,6 +92,8 @@ pub struct Committed {
     pub duplicates: u64,
     /// Dead letters in the frames settled.
     pub dead_letters: u64,
+    /// Expired events in the frames settled.
+    pub expired: u64,
     /// Frames not counted because their receipt is older than a day: left to `verify`.
     pub left_to_verify: u64,
     /// Entries that left the kept window.
@@ -137,7 +141,7 @@ fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
         .map(|settle| settle.counts.len())
         .sum();
     let mut args: Vec<Value> =
-        Vec::with_capacity(9 + commit.entries.len() * 4 + commit.settles.len() * 8 + rows * 3);
+        Vec::with_capacity(9 + commit.entries.len() * 4 + commit.settles.len() * 9 + rows * 3);
     args.push(commit.life.0.to_string().into());
     args.push(GROUP.into());
     args.push(base.into());
@@ -162,6 +166,7 @@ fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
         args.push(settle.receipt_at_ms.to_string().into());
         args.push(settle.duplicates.to_string().into());
         args.push(settle.dead_letters.to_string().into());
+        args.push(settle.expired.to_string().into());
         args.push(settle.counts.len().to_string().into());
         for row in &settle.counts {
             args.push((&*row.tenant).into());
@@ -181,6 +186,7 @@ fn parse(reply: Vec<Value>) -> Result<Committed, StreamError> {
         counted: reply::parse(&mut values)?,
         duplicates: reply::parse(&mut values)?,
         dead_letters: reply::parse(&mut values)?,
+        expired: reply::parse(&mut values)?,
         left_to_verify: reply::parse(&mut values)?,
         dropped: reply::parse(&mut values)?,
         lost_events: reply::parse(&mut values)?,

@@ -36,6 +36,8 @@ pub struct Totals {
     pub duplicate_events: i64,
     /// Events among the dead letters.
     pub dead_lettered_events: i64,
+    /// Events whose time had ended before they were stored.
+    pub expired_events: i64,
 }
 
 impl Totals {
@@ -61,6 +63,7 @@ impl Totals {
         self.counted_events += other.counted_events;
         self.duplicate_events += other.duplicate_events;
         self.dead_lettered_events += other.dead_lettered_events;
+        self.expired_events += other.expired_events;
     }
 }
 

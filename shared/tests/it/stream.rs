@@ -49,6 +49,7 @@ fn settle(number: u32, counts: &[(&str, u32)]) -> Settle {
             .collect(),
         duplicates: 1,
         dead_letters: 0,
+        expired: 0,
     }
 }
 

@@ -462,6 +462,7 @@ fn settle(number: u32, receipt_at_ms: u64) -> Settle {
         }],
         duplicates: 1,
         dead_letters: number % 2,
+        expired: 0,
     }
 }
 

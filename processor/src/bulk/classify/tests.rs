@@ -24,7 +24,7 @@ fn refused() -> Written {
     }
 }
 
-fn done(counts: &[(&str, u32)], duplicates: u32) -> Classified {
+fn done(counts: &[(&str, u32)], duplicates: u32, counted: &[usize]) -> Classified {
     let counts = counts
         .iter()
         .map(|(event_type, count)| CountRow {
@@ -36,7 +36,9 @@ fn done(counts: &[(&str, u32)], duplicates: u32) -> Classified {
     Classified::Done {
         counts,
         duplicates,
+        expired: 0,
         dead: Vec::new(),
+        counted: counted.to_vec(),
     }
 }
 
@@ -48,25 +50,25 @@ fn each_event_is_new_duplicate_or_unknown() {
             "all inserted",
             vec![Inserted, Inserted],
             vec![],
-            done(&[("a", 1), ("b", 1)], 0),
+            done(&[("a", 1), ("b", 1)], 0, &[0, 1]),
         ),
         (
             "an earlier delivery of this frame stored one",
             vec![DuplicateKey, Inserted],
             vec![stored(1, OWN, "a")],
-            done(&[("a", 1), ("b", 1)], 0),
+            done(&[("a", 1), ("b", 1)], 0, &[0, 1]),
         ),
         (
             "another frame stored one",
             vec![DuplicateKey, Inserted],
             vec![stored(1, OTHER, "a")],
-            done(&[("b", 1)], 1),
+            done(&[("b", 1)], 1, &[1]),
         ),
         (
             "counted under the stored type",
             vec![DuplicateKey, Inserted],
             vec![stored(1, OWN, "stored")],
-            done(&[("b", 1), ("stored", 1)], 0),
+            done(&[("b", 1), ("stored", 1)], 0, &[0, 1]),
         ),
         (
             "not found any more",
@@ -78,7 +80,7 @@ fn each_event_is_new_duplicate_or_unknown() {
             "refused now, stored by an earlier delivery",
             vec![refused(), Inserted],
             vec![stored(1, OWN, "a")],
-            done(&[("a", 1), ("b", 1)], 0),
+            done(&[("a", 1), ("b", 1)], 0, &[0, 1]),
         ),
     ];
     let events = [event(1, "a"), event(2, "b")];
@@ -94,13 +96,13 @@ fn one_event_twice_in_a_frame_is_one_new_and_one_duplicate() {
     let events = [event(1, "a"), event(1, "b")];
     let nothing = HashMap::new();
     let inserted = classify(&OWN, &events, &[Inserted, DuplicateKey], &nothing);
-    assert_eq!(inserted, done(&[("a", 1)], 1));
+    assert_eq!(inserted, done(&[("a", 1)], 1, &[0]));
     let own = HashMap::from([stored(1, OWN, "a")]);
     let again = classify(&OWN, &events, &[DuplicateKey, DuplicateKey], &own);
-    assert_eq!(again, done(&[("a", 1)], 1));
+    assert_eq!(again, done(&[("a", 1)], 1, &[0]));
     let other = HashMap::from([stored(1, OTHER, "a")]);
     let duplicates = classify(&OWN, &events, &[DuplicateKey, DuplicateKey], &other);
-    assert_eq!(duplicates, done(&[], 2));
+    assert_eq!(duplicates, done(&[], 2, &[]));
 }
 
 #[test]
@@ -111,6 +113,7 @@ fn a_refused_event_is_dead_and_its_neighbour_is_not() {
         counts,
         duplicates,
         dead,
+        ..
     } = classify(&OWN, &events, &written, &HashMap::new())
     else {
         unreachable!("nothing is unknown here")
@@ -121,6 +124,20 @@ fn a_refused_event_is_dead_and_its_neighbour_is_not() {
         (0, DeadReason::RefusedByStore)
     );
     assert_eq!(dead[0].detail, "no (code 121)");
+}
+
+#[test]
+fn an_expired_event_is_neither_counted_nor_looked_up() {
+    let events = [event(1, "a"), event(2, "b")];
+    let written = [Written::Expired, Written::Inserted];
+    let found = classify(&OWN, &events, &written, &HashMap::new());
+    assert!(
+        matches!(&found, Classified::Done { expired: 1, duplicates: 0, counted, .. }
+            if *counted == [1]),
+        "{found:?}"
+    );
+    assert!(to_look_up(&events, &written).is_empty());
+    assert!(!is_clean(&written));
 }
 
 #[test]
@@ -147,7 +164,7 @@ fn a_hash_collision_is_a_dead_letter_never_a_duplicate() {
         &[Written::DuplicateKey],
         &HashMap::from([(id, facts)]),
     );
-    assert_eq!(found, done(&[], 1));
+    assert_eq!(found, done(&[], 1, &[]));
 }
 
 #[test]

@@ -183,6 +183,7 @@ impl Processor {
             counts,
             duplicates,
             dead,
+            ..
         } = classified
         else {
             return Ok(None);
@@ -199,6 +200,7 @@ impl Processor {
             counts,
             duplicates,
             dead_letters: u32::try_from(letters.len()).unwrap_or(u32::MAX),
+            expired: 0,
         };
         Ok(Some((settle, letters)))
     }
@@ -225,6 +227,7 @@ impl Processor {
                     counts,
                     duplicates,
                     mut dead,
+                    ..
                 } => {
                     dead.iter_mut().for_each(|dead| dead.index = index);
                     sum.0.extend(counts);
@@ -237,7 +240,9 @@ impl Processor {
         Classified::Done {
             counts,
             duplicates,
+            expired: 0,
             dead,
+            counted: Vec::new(),
         }
     }
 
