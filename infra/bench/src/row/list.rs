@@ -1,0 +1,184 @@
+//! The rows there are.
+
+use std::time::Duration;
+
+use super::{Goal, Length, Row};
+use crate::load::{IdKind, Load};
+use crate::stack::Layout;
+
+const NONE: &[&str] = &[];
+const TYPE: &[&str] = &["type"];
+const DEFAULT: &[&str] = &["type", "user"];
+const CONNECTIONS: u16 = 128;
+
+fn layout(indexes: &'static [&'static str]) -> Layout {
+    Layout {
+        indexes,
+        replica_set: false,
+        processor: true,
+    }
+}
+
+fn holds(
+    name: &'static str,
+    case: &'static str,
+    indexes: &'static [&'static str],
+    load: Load,
+) -> Row {
+    Row {
+        name,
+        case,
+        layout: layout(indexes),
+        load,
+        goal: Goal::Holds,
+        length: Length::Usual,
+    }
+}
+
+fn client_ids(name: &'static str, case: &'static str, ids: IdKind) -> Row {
+    // 90 % of the rate with ids of the server: "within 10 %".
+    let load = Load {
+        ids,
+        ..Load::open(117_000.0, 100)
+    };
+    holds(name, case, NONE, load)
+}
+
+fn single(name: &'static str, indexes: &'static [&'static str], target: f64) -> Row {
+    let case = "single-event requests, 128 connections";
+    Row {
+        goal: Goal::Stores(target),
+        ..holds(name, case, indexes, Load::closed(CONNECTIONS))
+    }
+}
+
+/// All rows, in the order of the table.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    let mut rows = vec![
+        holds(
+            "r500-none",
+            "requests of 500",
+            NONE,
+            Load::open(200_000.0, 500),
+        ),
+        holds(
+            "r500-type",
+            "requests of 500",
+            TYPE,
+            Load::open(160_000.0, 500),
+        ),
+        holds(
+            "r500-default",
+            "requests of 500",
+            DEFAULT,
+            Load::open(110_000.0, 500),
+        ),
+        holds(
+            "r100-none",
+            "requests of 100",
+            NONE,
+            Load::open(130_000.0, 100),
+        ),
+        holds(
+            "r100-default",
+            "requests of 100",
+            DEFAULT,
+            Load::open(90_000.0, 100),
+        ),
+        client_ids("r100-v7", "requests of 100, eventId UUIDv7", IdKind::V7),
+        client_ids(
+            "r100-v4",
+            "requests of 100, eventId UUIDv4, timestamp",
+            IdKind::V4,
+        ),
+        Row {
+            layout: Layout {
+                replica_set: true,
+                ..layout(NONE)
+            },
+            ..holds(
+                "r100-replica-set",
+                "requests of 100, one-node replica set",
+                NONE,
+                Load::open(80_000.0, 100),
+            )
+        },
+        single("single-none", NONE, 50_000.0),
+        single("single-default", DEFAULT, 42_000.0),
+    ];
+    rows.extend(latency_rows());
+    rows.extend(long_rows());
+    rows
+}
+
+fn latency_rows() -> [Row; 3] {
+    let base = Load::open(50_000.0, 100);
+    let backlog = Load::open(100_000.0, 100);
+    [
+        Row {
+            goal: Goal::Within {
+                answer_p99: Some(15.0),
+                stored_p50: Some(6.0),
+                stored_p99: 60.0,
+            },
+            ..holds(
+                "latency",
+                "50,000 ev/s in requests of 100",
+                DEFAULT,
+                base.clone(),
+            )
+        },
+        Row {
+            goal: Goal::Within {
+                answer_p99: None,
+                stored_p50: None,
+                stored_p99: 150.0,
+            },
+            ..holds(
+                "duplicates",
+                "5 % duplicates (UUIDv7) at 50,000 ev/s",
+                DEFAULT,
+                Load {
+                    ids: IdKind::V7,
+                    duplicates: 0.05,
+                    ..base
+                },
+            )
+        },
+        Row {
+            layout: Layout {
+                processor: false,
+                ..layout(NONE)
+            },
+            goal: Goal::BacklogMb(110.0),
+            ..holds(
+                "backlog",
+                "backlog of 1 million events, requests of 100",
+                NONE,
+                backlog,
+            )
+        },
+    ]
+}
+
+fn long_rows() -> [Row; 2] {
+    [
+        Row {
+            goal: Goal::Growth(1.15),
+            length: Length::Long(Duration::from_secs(510)),
+            ..holds(
+                "growth",
+                "growth to 50 million documents, requests of 500",
+                TYPE,
+                Load::open(100_000.0, 500),
+            )
+        },
+        Row {
+            goal: Goal::Flat(1.1),
+            length: Length::Long(Duration::from_secs(600)),
+            // Its rate is replaced by 60 % of the highest one that holds.
+            ..holds("soak", "10-minute soak", DEFAULT, Load::open(54_000.0, 100))
+        },
+    ]
+}
