@@ -11,7 +11,9 @@ pub mod event;
 pub mod generator;
 pub mod ids;
 pub mod pacer;
+pub mod spread;
 pub mod template;
+pub mod times;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +21,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+use self::event::{TYPE_BYTES, USER_BYTES};
+use self::spread::Spread;
+use self::times::Times;
 
 /// What to send. It travels to the generator's process as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +47,12 @@ pub struct Load {
     pub duplicates: f64,
     /// Number of event types.
     pub types: u16,
+    /// How often each user and type comes.
+    #[serde(default)]
+    pub spread: Spread,
+    /// Which times events carry.
+    #[serde(default)]
+    pub times: Times,
     /// Whether answers list the canonical ids, as they do by default.
     pub answers_list_ids: bool,
 }
@@ -126,6 +138,8 @@ impl Load {
             ids: IdKind::Server,
             duplicates: 0.0,
             types: 10,
+            spread: Spread::Even,
+            times: Times::Due,
             answers_list_ids: true,
         }
     }
@@ -161,12 +175,25 @@ impl Load {
     /// The sentence that says so.
     pub fn check(&self) -> Result<(), String> {
         let client_ids = self.ids != IdKind::Server;
+        let most = |digits: usize| (0..digits).fold(1_u32, |most, _| most * 10);
+        let chosen = match self.spread {
+            Spread::Even => None,
+            Spread::Zipf { users } => Some((users, u32::from(self.types))),
+        };
         let fault = if self.request_events == 0 || self.connections == 0 || self.types == 0 {
             "events per request, connections and types are at least 1"
         } else if self.format == Format::Object && self.request_events != 1 {
             "an object holds one event: choose array or ndjson"
         } else if client_ids && !self.is_patched() {
             "compressed bodies are sent again and again: leave the ids to the server"
+        } else if chosen.is_some() && (!self.is_patched() || self.shape == Shape::Flights) {
+            "users and types are chosen for bodies that are not compressed, and not for flights"
+        } else if chosen.is_some_and(|(users, types)| {
+            !(1..=most(USER_BYTES)).contains(&users) || types > most(TYPE_BYTES)
+        }) {
+            "1 to 1,000,000 users and at most 1,000 types can be chosen from"
+        } else if self.times != Times::Due && !matches!(self.ids, IdKind::V7 | IdKind::V4) {
+            "what is not of now needs dated ids of the client: the server's are of now"
         } else if self.duplicates > 0.0 && !client_ids {
             "duplicates need ids of the client"
         } else if !(0.0..=0.9).contains(&self.duplicates) {
@@ -300,6 +327,15 @@ mod tests {
             },
             Load {
                 format: Format::Object,
+                ..base.clone()
+            },
+            Load {
+                times: Times::Days(20),
+                ..base.clone()
+            },
+            Load {
+                spread: Spread::Zipf { users: 10 },
+                shape: Shape::Flights,
                 ..base.clone()
             },
             Load {

@@ -9,7 +9,12 @@ use super::{IdKind, Load, Shape};
 /// figures of the design are about.
 pub const DEFAULT_EVENT_BYTES: usize = 266;
 
-/// Users that a load's events are spread over.
+/// Digits of a user's number.
+pub const USER_BYTES: usize = 6;
+/// Digits of a type's number.
+pub const TYPE_BYTES: usize = 3;
+
+/// Users that a load's events are evenly spread over.
 const USERS: usize = 10_000;
 const PLACEHOLDER_ID: &str = "00000000-0000-0000-0000-000000000000";
 const PLACEHOLDER_TIME: &str = "1700000000000";
@@ -31,6 +36,10 @@ pub struct EventText {
     pub id_at: Option<usize>,
     /// Where the 13 digits of `timestamp` begin.
     pub time_at: Option<usize>,
+    /// Where the 6 digits of the user begin.
+    pub user_at: usize,
+    /// Where the 3 digits of the type begin; flights have other types.
+    pub type_at: Option<usize>,
 }
 
 impl EventText {
@@ -40,6 +49,8 @@ impl EventText {
             json: "{".to_owned(),
             id_at: None,
             time_at: None,
+            user_at: 0,
+            type_at: None,
         };
         if load.ids != IdKind::Server {
             event.json.push_str("\"eventId\":\"");
@@ -74,10 +85,14 @@ impl EventText {
                 kind / CARRIERS.len()
             )),
             Shape::Default | Shape::Kib1 | Shape::Kib10 => {
-                self.push(format_args!("page.view.{kind:03}\","));
+                self.json.push_str("page.view.");
+                self.type_at = Some(self.json.len());
+                self.push(format_args!("{kind:03}\","));
             }
         }
-        self.push(format_args!("\"userId\":\"user-{user:06}\","));
+        self.json.push_str("\"userId\":\"user-");
+        self.user_at = self.json.len();
+        self.push(format_args!("{user:06}\","));
         self.push(format_args!("\"sessionId\":\"{session:012x}\","));
         if dated {
             self.json.push_str("\"timestamp\":");

@@ -101,7 +101,7 @@ impl<'a> Generator<'a> {
             measured,
             end,
             pacer: Pacer::default(),
-            templates: RefCell::new(Templates::make(&spec.load, spec.port, now_ms)?),
+            templates: RefCell::new(Templates::make(spec, now_ms)?),
             tally: RefCell::new(Tally {
                 report,
                 in_flight: 0,

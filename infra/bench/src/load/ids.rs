@@ -37,12 +37,17 @@ impl Random {
 
     /// True in `share` of the calls.
     pub fn happens(&mut self, share: f64) -> bool {
+        self.fraction() < share
+    }
+
+    /// A number from 0 up to, and without, 1.
+    pub fn fraction(&mut self) -> f64 {
         #[expect(
             clippy::cast_precision_loss,
             reason = "53 of the 64 bits are enough for a share"
         )]
         let fraction = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        fraction < share
+        fraction
     }
 
     /// A UUID of version 4.
@@ -86,8 +91,14 @@ pub fn hyphenated(uuid: [u8; 16]) -> [u8; ID_BYTES] {
 /// The decimal form of a time in ms.
 #[must_use]
 pub fn digits(ms: u64) -> [u8; TIME_BYTES] {
-    let mut text = [b'0'; TIME_BYTES];
-    let mut rest = ms;
+    decimal(ms)
+}
+
+/// The last `N` digits of a number.
+#[must_use]
+pub fn decimal<const N: usize>(number: u64) -> [u8; N] {
+    let mut text = [b'0'; N];
+    let mut rest = number;
     for digit in text.iter_mut().rev() {
         // A remainder by ten always fits.
         *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
@@ -114,6 +125,7 @@ mod tests {
     #[test]
     fn a_time_has_thirteen_digits() {
         assert_eq!(&digits(1_763_733_600_123), b"1763733600123");
+        assert_eq!(&decimal::<3>(7), b"007");
     }
 
     #[test]

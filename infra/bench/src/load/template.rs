@@ -1,11 +1,13 @@
 //! Hot path: requests as bytes. They are made before the first one is sent; before each use only
-//! ids and times are written over.
+//! ids and times are written over, and users and types where they are chosen anew.
 
 use std::io::Write as _;
 
-use super::event::EventText;
-use super::ids::{ID_BYTES, Random, TIME_BYTES, digits, hyphenated};
-use super::{Encoding, Format, IdKind, Load};
+use super::event::{EventText, TYPE_BYTES, USER_BYTES};
+use super::ids::{ID_BYTES, Random, TIME_BYTES, decimal, digits, hyphenated};
+use super::spread::{Spread, zipf};
+use super::times::Dating;
+use super::{Encoding, Format, GeneratorSpec, IdKind, Load};
 
 /// Distinct events that a load repeats, so that what is compressed and indexed varies as real
 /// events do.
@@ -21,7 +23,7 @@ const SEED: u64 = 0x0065_7670;
 pub struct Template {
     /// All bytes of the request.
     pub bytes: Vec<u8>,
-    /// Where the ids and times of its events stand.
+    /// Where what is written over stands in its events.
     slots: Vec<Slots>,
     fresh: Vec<Sent>,
 }
@@ -30,6 +32,30 @@ pub struct Template {
 struct Slots {
     id_at: Option<usize>,
     time_at: Option<usize>,
+    user_at: usize,
+    type_at: Option<usize>,
+}
+
+impl Slots {
+    const fn of(event: &EventText) -> Self {
+        Self {
+            id_at: event.id_at,
+            time_at: event.time_at,
+            user_at: event.user_at,
+            type_at: event.type_at,
+        }
+    }
+
+    /// The same behind so many bytes.
+    fn after(self, bytes: usize) -> Self {
+        let after = |at: Option<usize>| at.map(|at| bytes + at);
+        Self {
+            id_at: after(self.id_at),
+            time_at: after(self.time_at),
+            user_at: bytes + self.user_at,
+            type_at: after(self.type_at),
+        }
+    }
 }
 
 /// Id and time of an event.
@@ -45,18 +71,21 @@ pub struct Templates {
     free: Vec<Template>,
     ids: IdKind,
     duplicates: f64,
+    spread: Spread,
+    types: u32,
+    dating: Dating,
     random: Random,
     remembered: Vec<Sent>,
     oldest: usize,
 }
 
 impl Templates {
-    /// Makes the requests of `load` to `port`; `seed` makes its ids differ from those of another
-    /// run.
+    /// Makes the requests of a run; `seed` makes its ids differ from those of another one.
     ///
     /// # Errors
     /// A body could not be compressed.
-    pub fn make(load: &Load, port: u16, seed: u64) -> std::io::Result<Self> {
+    pub fn make(spec: &GeneratorSpec, seed: u64) -> std::io::Result<Self> {
+        let (load, port) = (&spec.load, spec.port);
         let mut random = Random::new(SEED);
         let events = usize::from(load.request_events);
         let event_bytes = EventText::make(load, &mut random).json.len();
@@ -69,17 +98,25 @@ impl Templates {
             free,
             ids: load.ids,
             duplicates: load.duplicates,
+            spread: load.spread,
+            types: u32::from(load.types),
+            dating: Dating::new(
+                load.times,
+                spec.start_at_ms,
+                spec.warmup_ms + spec.measured_ms,
+            ),
             random: Random::new(seed),
             remembered: Vec::new(),
             oldest: 0,
         })
     }
 
-    /// Takes a request and dates its events `ms`.
+    /// Takes a request that is due at `due_ms`, and dates its events.
     ///
     /// # Panics
     /// More are taken than there are connections.
-    pub fn take(&mut self, ms: u64) -> Template {
+    pub fn take(&mut self, due_ms: u64) -> Template {
+        let ms = self.dating.of_request(due_ms);
         // Any of the free ones, so that all of them are used.
         let index = self.random.below(self.free.len());
         let mut template = self.free.swap_remove(index);
@@ -99,8 +136,20 @@ impl Templates {
             if let Some(at) = slots.time_at {
                 template.bytes[at..at + TIME_BYTES].copy_from_slice(&sent.time);
             }
+            if let Spread::Zipf { users } = self.spread {
+                self.spread_over(users, slots, &mut template.bytes);
+            }
         }
         template
+    }
+
+    fn spread_over(&mut self, users: u32, slots: Slots, bytes: &mut [u8]) {
+        let user = decimal::<USER_BYTES>(zipf(&mut self.random, users).into());
+        bytes[slots.user_at..slots.user_at + USER_BYTES].copy_from_slice(&user);
+        if let Some(at) = slots.type_at {
+            let kind = decimal::<TYPE_BYTES>(zipf(&mut self.random, self.types).into());
+            bytes[at..at + TYPE_BYTES].copy_from_slice(&kind);
+        }
     }
 
     /// Gives a request back; what was accepted may be sent again as a duplicate. Returns how many
@@ -130,6 +179,10 @@ impl Templates {
             let index = self.random.below(self.remembered.len());
             return self.remembered[index];
         }
+        let (ms, time) = match self.dating.of_late(ms, &mut self.random) {
+            Some(ms) => (ms, digits(ms)),
+            None => (ms, time),
+        };
         let uuid = match self.ids {
             IdKind::V7 => self.random.v7(ms),
             IdKind::Server | IdKind::V4 | IdKind::V4Undated => self.random.v4(),
@@ -157,11 +210,7 @@ impl Template {
                 body.extend_from_slice(between.as_bytes());
             }
             let event = EventText::make(load, random);
-            let begin = body.len();
-            slots.push(Slots {
-                id_at: event.id_at.map(|at| begin + at),
-                time_at: event.time_at.map(|at| begin + at),
-            });
+            slots.push(Slots::of(&event).after(body.len()));
             body.extend_from_slice(event.json.as_bytes());
         }
         body.extend_from_slice(close.as_bytes());
@@ -190,8 +239,7 @@ impl Template {
         .into_bytes();
         let head = bytes.len();
         for slot in &mut slots {
-            slot.id_at = slot.id_at.map(|at| head + at);
-            slot.time_at = slot.time_at.map(|at| head + at);
+            *slot = slot.after(head);
         }
         if !load.is_patched() {
             slots.clear();
@@ -218,6 +266,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::load::times::{DAY_MS, Times};
+
+    const START_MS: u64 = 1_763_733_600_000;
+
+    fn templates(load: Load) -> Templates {
+        let spec = GeneratorSpec {
+            load,
+            port: 8080,
+            start_at_ms: START_MS,
+            warmup_ms: 0,
+            measured_ms: 1_000,
+            patience_ms: 0,
+        };
+        Templates::make(&spec, 1).unwrap()
+    }
 
     fn events(template: &Template) -> Vec<Value> {
         let at = memchr::memmem::find(&template.bytes, b"\r\n\r\n").unwrap();
@@ -230,12 +293,12 @@ mod tests {
             ids: IdKind::V7,
             ..Load::open(1.0, 50)
         };
-        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let mut templates = templates(load);
         let mut seen = HashSet::new();
         for round in 0..20 {
-            let template = templates.take(1_763_733_600_000 + round);
+            let template = templates.take(START_MS + round);
             for event in events(&template) {
-                assert_eq!(event["timestamp"], 1_763_733_600_000 + round);
+                assert_eq!(event["timestamp"], START_MS + round);
                 assert!(seen.insert(event["eventId"].as_str().unwrap().to_owned()));
             }
             assert_eq!(templates.give_back(template, true), 50);
@@ -250,10 +313,10 @@ mod tests {
             duplicates: 0.3,
             ..Load::open(1.0, 100)
         };
-        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let mut templates = templates(load);
         let (mut seen, mut fresh, mut total) = (HashSet::new(), 0, 0);
         for round in 0..50 {
-            let template = templates.take(1_763_733_600_000 + round);
+            let template = templates.take(START_MS + round);
             for event in events(&template) {
                 seen.insert((event["eventId"].to_string(), event["timestamp"].to_string()));
                 total += 1;
@@ -265,12 +328,42 @@ mod tests {
     }
 
     #[test]
+    fn users_types_and_times_are_chosen_for_each_event() {
+        let load = Load {
+            ids: IdKind::V7,
+            types: 1_000,
+            spread: Spread::Zipf { users: 100_000 },
+            times: Times::Days(20),
+            ..Load::open(1.0, 100)
+        };
+        let mut templates = templates(load);
+        let [mut users, mut kinds, mut days] = [(); 3].map(|()| HashSet::new());
+        let mut first = 0;
+        for ms in 0..1_000 {
+            let template = templates.take(START_MS + ms);
+            for event in events(&template) {
+                users.insert(event["userId"].to_string());
+                kinds.insert(event["eventType"].to_string());
+                let time = event["timestamp"].as_u64().unwrap();
+                days.insert((time / DAY_MS).to_string());
+                let id = event["eventId"].as_str().unwrap().replace('-', "");
+                assert!(id.starts_with(&format!("{time:012x}")), "{id}");
+                first += usize::from(event["userId"] == "user-000000");
+            }
+            templates.give_back(template, true);
+        }
+        assert_eq!((kinds.len(), days.len()), (1_000, 20));
+        assert!(users.len() > 20_000, "{}", users.len());
+        assert!((7_900..8_700).contains(&first), "{first} of 100,000");
+    }
+
+    #[test]
     fn compressed_bodies_are_left_as_they_are() {
         let load = Load {
             encoding: Encoding::Zstd,
             ..Load::open(1.0, 100)
         };
-        let mut templates = Templates::make(&load, 8080, 1).unwrap();
+        let mut templates = templates(load);
         let template = templates.take(5);
         let at = memchr::memmem::find(&template.bytes, b"\r\n\r\n").unwrap();
         let body = zstd::bulk::decompress(&template.bytes[at + 4..], 1 << 20).unwrap();
