@@ -16,7 +16,7 @@ use crate::load::millis;
 use crate::measure::watch::Role;
 use crate::row::Row;
 use crate::run::child;
-use crate::stack::{Environment, Servers};
+use crate::stack::{Environment, Layout, Servers};
 
 /// Before measuring begins.
 const WARMUP: Duration = Duration::from_secs(1);
@@ -31,7 +31,8 @@ const STEADY: Duration = Duration::from_secs(5);
 /// The ceilings of which the rate of `row` is a share.
 #[must_use]
 pub fn of(row: &Row) -> Vec<&'static str> {
-    if !row.layout.processor {
+    // A ceiling has mongod's whole cache and events of now.
+    if !row.layout.processor || row.layout.cache_gb.is_some() {
         return Vec::new();
     }
     let mongo = match row.layout.indexes {
@@ -118,7 +119,7 @@ async fn inserts(
     indexes: &[Index],
     measured: Duration,
 ) -> anyhow::Result<Figures> {
-    let servers = Servers::start(environment, false).await?;
+    let servers = Servers::start(environment, Layout::new(&[])).await?;
     let wanted = SpanIndex::wanted(indexes, State::Hot);
     spans::create_indexes(&servers.database().await?, EVENTS, &wanted).await?;
     let spec = RawSpec {
@@ -137,7 +138,7 @@ async fn appends(
     events: u16,
     measured: Duration,
 ) -> anyhow::Result<Figures> {
-    let servers = Servers::start(environment, false).await?;
+    let servers = Servers::start(environment, Layout::new(&[])).await?;
     let spec = RawSpec {
         url: servers.redis_url.clone(),
         events,

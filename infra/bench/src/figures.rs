@@ -41,16 +41,18 @@ pub fn of(
     set("unconfirmed_events", count(report.unconfirmed));
     set("unsent_events", count(report.unsent));
     for (name, quantiles) in [
-        ("answer", report.answer),
-        ("send_delay", report.send_delay),
+        ("answer", Some(report.answer)),
+        ("send_delay", Some(report.send_delay)),
         ("stored", timeline.stored),
     ] {
+        let Some(quantiles) = quantiles else { continue };
         set(&format!("{name}_p50_ms"), quantiles.p50);
         set(&format!("{name}_p99_ms"), quantiles.p99);
         set(&format!("{name}_p999_ms"), quantiles.p999);
         set(&format!("{name}_max_ms"), quantiles.max);
     }
-    set("latency_samples", count(timeline.stored.count));
+    let samples = timeline.stored.map_or(0, |stored| stored.count);
+    set("latency_samples", count(samples));
     set("cpu_generator", per_million(report.cpu_s, accepted));
     set("rss_generator_mib", count(report.rss_bytes) / MIB);
     let means = [
@@ -73,6 +75,14 @@ pub fn of(
     }
     if let (Some(first), Some(last)) = (timeline.snapshots.first(), timeline.snapshots.last()) {
         processes(&mut figures, timeline, (first, last), accepted);
+        let asked = stored_per_second(timeline)
+            .into_iter()
+            .zip(1..=plan.measured.as_secs());
+        let lowest = asked.map(|(stored, _)| stored).reduce(f64::min);
+        figures.insert("stored_lowest_per_s".to_owned(), lowest.unwrap_or_default());
+        if plan.until_stored {
+            tenths(&mut figures, timeline, (first, last));
+        }
         machine(&mut figures, timeline, (first, last), report.cpu_s);
         backlog(&mut figures, plan, timeline, report);
     }
@@ -91,8 +101,6 @@ fn processes(
     let stored = stored_between(first, last);
     let seconds = (last.at - first.at).as_secs_f64();
     figures.insert("stored_per_s".to_owned(), stored / seconds);
-    let lowest = stored_per_second(timeline).into_iter().reduce(f64::min);
-    figures.insert("stored_lowest_per_s".to_owned(), lowest.unwrap_or_default());
     let mut system = 0.0;
     for (index, role) in timeline.roles.iter().enumerate() {
         let cpu = cpu_between(index, first, last);
@@ -120,6 +128,29 @@ fn processes(
     figures.insert("acknowledged_millions".to_owned(), acknowledged / 1e6);
     if let Some(ratio) = growth(timeline, (first, last)) {
         figures.insert("mongod_growth".to_owned(), ratio);
+    }
+}
+
+/// The figure of mongod's CPU per event in the tenth `number` of the events, from 1 on.
+#[must_use]
+pub fn tenth(number: usize) -> String {
+    format!("cpu_mongod_tenth_{number:02}")
+}
+
+/// mongod's CPU per event for each tenth of the events.
+fn tenths(figures: &mut Figures, timeline: &Timeline, (first, last): (&Snapshot, &Snapshot)) {
+    let Some(index) = timeline.roles.iter().position(|role| *role == Role::Mongod) else {
+        return;
+    };
+    let all = stored_between(first, last);
+    let mut from = first;
+    for number in 1..=10_u32 {
+        let end = all * f64::from(number) / 10.0;
+        let reached = |snapshot: &&Snapshot| stored_between(first, snapshot) >= end;
+        let to = timeline.snapshots.iter().find(reached).unwrap_or(last);
+        let cost = per_million(cpu_between(index, from, to), stored_between(from, to));
+        figures.insert(tenth(number as usize), cost);
+        from = to;
     }
 }
 

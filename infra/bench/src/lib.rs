@@ -7,8 +7,8 @@
 //! [`compare`] (two builds in turn), [`reading`] (queries and live streams).
 //!
 //! Deliberately absent: any knowledge of how EVP works inside. It speaks HTTP to ingest and reads
-//! what Redis, MongoDB and the operating system tell; the one exception is the list of kept
-//! entries, see [`measure::latency`].
+//! what Redis, MongoDB and the operating system tell; the exceptions are the list of kept entries,
+//! see [`measure::latency`], and the [`spans`] that events lie in.
 
 pub mod ceiling;
 pub mod cli;
@@ -26,5 +26,6 @@ pub mod row;
 pub mod run;
 pub mod saturate;
 pub mod session;
+pub mod spans;
 pub mod stack;
 pub mod table;

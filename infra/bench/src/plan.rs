@@ -16,6 +16,9 @@ pub struct Plan {
     pub warmup: Duration,
     /// How long is measured.
     pub measured: Duration,
+    /// Whether what is looked at goes on, after the last request was due, until all but a second of
+    /// load is stored.
+    pub until_stored: bool,
     /// How long storing and counting everything may take after that, and removing it.
     pub patience: Duration,
 }

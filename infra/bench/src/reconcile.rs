@@ -2,19 +2,20 @@
 //! however fast it was.
 
 use bson::{Bson, Document, doc};
-use evp_shared::store::{DEAD_LETTERS, EVENTS, RECEIPTS};
+use evp_shared::store::{DEAD_LETTERS, RECEIPTS};
 use evp_shared::stream::{Stream, Totals};
 use futures::TryStreamExt as _;
 use mongodb::Database;
 
 use crate::load::LoadReport;
+use crate::spans::holds_events;
 
 /// What MongoDB and Redis hold after a run that started with nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     /// Totals of the partition.
     pub totals: Totals,
-    /// Documents in `events`, counted one by one.
+    /// Documents in all collections of events, counted one by one.
     pub stored: u64,
     /// Events the receipts say were new.
     pub receipted: u64,
@@ -41,13 +42,23 @@ impl Evidence {
         let (receipted, duplicates) = receipts(database).await?;
         Ok(Self {
             totals,
-            stored: count(database, EVENTS).await?,
+            stored: events(database).await?,
             receipted,
             duplicates,
             dead_letters: count(database, DEAD_LETTERS).await?,
             counted: unsigned(counted),
         })
     }
+}
+
+async fn events(database: &Database) -> anyhow::Result<u64> {
+    let mut all = 0;
+    for name in database.list_collection_names().await? {
+        if holds_events(&name) {
+            all += count(database, &name).await?;
+        }
+    }
+    Ok(all)
 }
 
 /// Counts the keys of `_id`: the size in a collection's metadata would be faster and may be wrong.

@@ -5,13 +5,12 @@ mod list;
 use std::time::Duration;
 
 pub use self::list::all;
+use crate::load::times::Times;
 use crate::load::{Load, Pace};
 use crate::plan::Plan;
 use crate::results::Run;
 use crate::stack::Layout;
 
-/// Millions of documents the row of growth stores.
-pub const GROWTH_MILLIONS: f64 = 50.0;
 /// A second in which less than this share of the asked rate is stored is a stall.
 pub const STALL_SHARE: f64 = 0.5;
 
@@ -49,7 +48,7 @@ pub enum Goal {
         stored_p99: f64,
     },
     /// The load holds, and mongod's CPU per event grows at most by this factor from the first tenth
-    /// of the events to the last, on the way to [`GROWTH_MILLIONS`].
+    /// of the events to the last.
     Growth(f64),
     /// The load holds, no second is a stall ([`STALL_SHARE`]), and the memory of the services and
     /// of Redis grows at most by this factor in the second half.
@@ -65,22 +64,38 @@ pub enum Length {
     Usual,
     /// Once, for so long, and only when the full table is asked for.
     Long(Duration),
+    /// Once, for so many events at the rate of its load, and only when the full table is asked for.
+    Events(u64),
 }
 
 impl Row {
     /// The run of this row that measures for `measured`.
     #[must_use]
     pub fn plan(&self, warmup: Duration, measured: Duration) -> Plan {
-        let measured = match self.length {
-            Length::Usual => measured,
-            Length::Long(long) => long,
-        };
         Plan {
-            layout: self.layout,
+            layout: Layout {
+                has_past: self.load.times != Times::Due,
+                ..self.layout
+            },
             load: self.load.clone(),
             warmup,
-            measured,
+            measured: self.measured(measured),
+            until_stored: matches!(self.length, Length::Events(_)),
             patience: Duration::from_secs(720),
+        }
+    }
+
+    fn measured(&self, usual: Duration) -> Duration {
+        match (self.length, self.load.rate()) {
+            (Length::Long(long), _) => long,
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the events of a run have far fewer than 52 bits"
+            )]
+            (Length::Events(events), Some(rate)) => {
+                Duration::from_secs_f64((events as f64 / rate).ceil())
+            }
+            (Length::Usual | Length::Events(_), _) => usual,
         }
     }
 
@@ -91,6 +106,10 @@ impl Row {
         match self.length {
             Length::Usual => true,
             Length::Long(long) => u128::from(long.as_secs()) == run.stored_per_second.len() as u128,
+            Length::Events(_) => {
+                let seconds = self.measured(Duration::ZERO).as_secs();
+                run.stored_per_second.len() as u128 >= u128::from(seconds)
+            }
         }
     }
 
@@ -147,6 +166,8 @@ mod tests {
         let rows = all();
         for row in &rows {
             assert_eq!(row.load.check(), Ok(()), "{}", row.name);
+            let has_events = matches!(row.length, Length::Events(_));
+            assert!(!has_events || row.load.rate().is_some(), "{}", row.name);
         }
         let names: std::collections::HashSet<_> = rows.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), rows.len());

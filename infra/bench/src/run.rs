@@ -9,6 +9,7 @@ use evp_shared::stream::{Stream, Totals};
 use serde::Deserialize;
 
 use crate::figures;
+use crate::load::times::Times;
 use crate::load::{GeneratorSpec, LoadReport, millis};
 use crate::measure::latency::Since;
 use crate::measure::watch::{Timeline, Window, watch};
@@ -54,6 +55,10 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
         start,
         measured: start + plan.warmup,
         end: start + plan.warmup + plan.measured,
+        // A second of load may be left, as of one that holds.
+        until_below: plan
+            .until_stored
+            .then(|| plan.load.rate().unwrap_or_default()),
     };
     let spec = GeneratorSpec {
         load: plan.load.clone(),
@@ -63,10 +68,11 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
         measured_ms: millis(plan.measured),
         patience_ms: millis(PATIENCE),
     };
-    let since = if plan.load.duplicates > 0.0 {
-        Since::Received
-    } else {
-        Since::Timestamp
+    let since = match plan.load.times {
+        // Nothing in an event tells when its request was due.
+        Times::Days(_) | Times::Late => None,
+        Times::Due if plan.load.duplicates > 0.0 => Some(Since::Received),
+        Times::Due => Some(Since::Timestamp),
     };
     let processes = stack.processes();
     let (report, timeline) =

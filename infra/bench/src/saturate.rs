@@ -22,6 +22,7 @@ const PROBES_MAX: usize = 12;
 pub fn probe(row: &Row, warmup: Duration) -> Plan {
     Plan {
         measured: PROBE,
+        until_stored: false,
         ..row.plan(warmup, PROBE)
     }
 }

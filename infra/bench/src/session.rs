@@ -124,7 +124,7 @@ impl Session {
     fn runs_of(&self, row: &Row) -> usize {
         match row.length {
             Length::Usual => self.repetitions,
-            Length::Long(_) => 1,
+            Length::Long(_) | Length::Events(_) => 1,
         }
     }
 

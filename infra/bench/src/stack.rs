@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use evp_devstack::{Output, ScratchDir, Service, ServiceSpec, free_port};
+use evp_shared::clock::Clock;
 
 pub use self::servers::Servers;
 use crate::load::client;
 use crate::measure::prometheus::Scrape;
 use crate::measure::watch::Role;
+use crate::spans;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
@@ -42,6 +44,24 @@ pub struct Layout {
     pub replica_set: bool,
     /// Whether anything is taken from the stream.
     pub processor: bool,
+    /// WiredTiger's cache in GB; `None` is that of the environment, which is also the most.
+    pub cache_gb: Option<f32>,
+    /// Whether there are events of the last weeks and not only of now.
+    pub has_past: bool,
+}
+
+impl Layout {
+    /// A standalone mongod with `indexes`.
+    #[must_use]
+    pub const fn new(indexes: &'static [&'static str]) -> Self {
+        Self {
+            indexes,
+            replica_set: false,
+            processor: true,
+            cache_gb: None,
+            has_past: false,
+        }
+    }
 }
 
 /// EVP and its servers.
@@ -91,7 +111,11 @@ impl Stack {
     /// Something cannot be found or started, or is not ready in time; the end of its log is told.
     pub async fn start(environment: &Environment, layout: Layout) -> anyhow::Result<Self> {
         let scratch = ScratchDir::new()?;
-        let servers = Servers::start(environment, layout.replica_set).await?;
+        let servers = Servers::start(environment, layout).await?;
+        if layout.has_past {
+            let now_ms = Clock::system().now_ms();
+            spans::backdate(&servers.database().await?, now_ms).await?;
+        }
         for (name, text) in config_texts(&servers, layout) {
             std::fs::write(scratch.path().join(format!("{name}.toml")), text)?;
         }

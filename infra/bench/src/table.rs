@@ -5,7 +5,7 @@ mod cells;
 mod grid;
 mod verdict;
 
-use crate::figures::Figures;
+use crate::figures::{self, Figures};
 use crate::results::{Results, Run, medians};
 use crate::row::{Row, all, thousands};
 use cells::{Medians, cell, figure, indexes, rounded, spread};
@@ -19,6 +19,7 @@ pub fn text(results: &Results) -> String {
         format!("\n## Figures to reach\n\n{}", verdict::table(results)),
         format!("\n## What each row cost (median)\n\n{}", costs(results)),
         format!("\n## Times in ms (median)\n\n{}", times(results)),
+        tenths(results),
         ceilings(results),
         failures(results),
     ];
@@ -51,9 +52,17 @@ pub fn run_line(row: &Row, number: usize, of: usize, run: &Run) -> String {
             figure("backlog_mb_per_million")
         );
     }
+    let stored = match figure("latency_samples") > 0.0 {
+        true => format!(
+            "stored p50 {:.0} p99 {:.0} ms, ",
+            figure("stored_p50_ms"),
+            figure("stored_p99_ms")
+        ),
+        false => String::new(),
+    };
     format!(
         "{} {number}/{of}: stored {}/s, {}, {:.2} cores (others {:.2}), answer p99 {:.1} ms, \
-         stored p50 {:.0} p99 {:.0} ms, backlog {}",
+         {stored}backlog {}",
         row.name,
         thousands(figure("stored_per_s")),
         if figure("holds") > 0.5 {
@@ -64,8 +73,6 @@ pub fn run_line(row: &Row, number: usize, of: usize, run: &Run) -> String {
         figure("cores"),
         figure("other_cores"),
         figure("answer_p99_ms"),
-        figure("stored_p50_ms"),
-        figure("stored_p99_ms"),
         thousands(figure("backlog_end_events")),
     )
 }
@@ -232,6 +239,40 @@ fn times(results: &Results) -> String {
     format!(
         "{}answer: from when the request was due to its whole answer; stored: from there to the \
          commit of the event; insert, receipt, commit: mean of one bulk\n",
+        grid.text()
+    )
+}
+
+/// What mongod's CPU per event became in the rows that are about it.
+fn tenths(results: &Results) -> String {
+    let names: Vec<String> = (1..=10).map(figures::tenth).collect();
+    let has = |(_, medians): &(Row, Medians)| medians.contains_key(&names[0]);
+    let rows: Vec<_> = measured_rows(results).filter(has).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut grid = Grid::new(&[
+        "row",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "9",
+        "10",
+        "last to first",
+    ]);
+    for (row, medians) in rows {
+        let mut cells = vec![row.name.to_owned()];
+        cells.extend(names.iter().map(|name| cell(&medians, name, 2)));
+        cells.push(cell(&medians, "mongod_growth", 2));
+        grid.push(cells);
+    }
+    format!(
+        "\n## mongod's CPU seconds per million events, by tenths of the events\n\n{}",
         grid.text()
     )
 }

@@ -47,7 +47,11 @@ pub(super) async fn compare(arguments: Compare) -> anyhow::Result<ExitCode> {
     let new = arguments.servers.environment_of(arguments.new);
     let comparison = Comparison {
         builds: [arguments.servers.environment_of(arguments.old)?, new?],
-        rows: selected(&arguments.rows, &arguments.load, Some(arguments.seconds))?,
+        rows: selected(
+            &arguments.rows,
+            &arguments.load,
+            (None, Some(arguments.seconds)),
+        )?,
         pairs: arguments.pairs,
         measured: Duration::from_secs(arguments.seconds),
     };

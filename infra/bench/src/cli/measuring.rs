@@ -32,6 +32,9 @@ pub(super) struct Run {
     /// Seconds measured in each run, long rows included
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// Events measured in each long row, at its rate
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    total: Option<u64>,
     /// Measures the ceilings too although rows are named
     #[arg(long)]
     ceilings: bool,
@@ -142,18 +145,23 @@ fn named(name: &str) -> anyhow::Result<Row> {
     found.with_context(|| format!("there is no row {name}; `evp-bench list` lists them"))
 }
 
-/// The rows that are named, with their loads changed, and long ones as short as `seconds`.
+/// The rows that are named, with their loads changed, and long ones as short as `total` events or
+/// `seconds`.
 pub(super) fn selected(
     names: &[String],
     load: &LoadArgs,
-    seconds: Option<u64>,
+    (total, seconds): (Option<u64>, Option<u64>),
 ) -> anyhow::Result<Vec<Row>> {
     let rows = names.iter().map(|name| {
         let mut row = named(name)?;
         load.change(&mut row);
-        if let (Some(seconds), Length::Long(_)) = (seconds, row.length) {
-            row.length = Length::Long(Duration::from_secs(seconds));
-        }
+        row.length = match (row.length, total, seconds) {
+            (Length::Long(_) | Length::Events(_), Some(total), _) => Length::Events(total),
+            (Length::Long(_) | Length::Events(_), None, Some(seconds)) => {
+                Length::Long(Duration::from_secs(seconds))
+            }
+            (usual, ..) => usual,
+        };
         row.load
             .check()
             .map_err(|fault| anyhow::anyhow!("{}: {fault}", row.name))?;
@@ -170,7 +178,7 @@ impl Run {
             true => all.map(|row| row.name.to_owned()).collect(),
             false => self.rows.clone(),
         };
-        selected(&names, &self.load, self.seconds)
+        selected(&names, &self.load, (self.total, self.seconds))
     }
 }
 

@@ -8,14 +8,11 @@ use crate::stack::Layout;
 
 fn plan(rate: f64) -> Plan {
     Plan {
-        layout: Layout {
-            indexes: &[],
-            replica_set: false,
-            processor: true,
-        },
+        layout: Layout::new(&[]),
         load: Load::open(rate, 100),
         warmup: Duration::ZERO,
         measured: Duration::from_secs(10),
+        until_stored: false,
         patience: Duration::ZERO,
     }
 }
@@ -51,7 +48,7 @@ fn timeline(backlog: impl Fn(f64) -> f64) -> Timeline {
                 (at, events)
             })
             .collect(),
-        stored: Quantiles::default(),
+        stored: Some(Quantiles::default()),
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Window {
     pub measured: Instant,
     /// The last request was due.
     pub end: Instant,
+    /// Looks go on after that until no more events than these are in the backlog.
+    pub until_below: Option<f64>,
 }
 
 impl Window {
@@ -86,12 +88,13 @@ pub struct Snapshot {
 pub struct Timeline {
     /// Who was watched.
     pub roles: Vec<Role>,
-    /// Once a second, from the beginning of the measured part to its end.
+    /// Once a second, from the beginning of the measured part to its end, or until all but a little
+    /// is stored.
     pub snapshots: Vec<Snapshot>,
     /// Time since measuring began, and events appended and not committed.
     pub backlog: Vec<(Duration, i64)>,
     /// From the time a request was due to the commit of its events.
-    pub stored: Quantiles,
+    pub stored: Option<Quantiles>,
 }
 
 /// Watches `processes` and partition 0 of `stream` until the end of `window`.
@@ -102,7 +105,7 @@ pub async fn watch(
     stream: &Stream,
     processes: &[(Role, u32)],
     window: Window,
-    since: Since,
+    since: Option<Since>,
 ) -> anyhow::Result<Timeline> {
     let (snapshots, backlog, stored) = futures::try_join!(
         snapshots(stream, processes, window),
@@ -124,7 +127,7 @@ async fn snapshots(
 ) -> anyhow::Result<Vec<Snapshot>> {
     let mut snapshots = Vec::new();
     let mut at = Duration::ZERO;
-    while at <= window.length() {
+    while at <= window.length() || is_behind(&snapshots, window) {
         tokio::time::sleep_until((window.measured + at).into()).await;
         let usage = processes
             .iter()
@@ -153,6 +156,16 @@ async fn snapshots(
     Ok(snapshots)
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a backlog has far fewer than 52 bits"
+)]
+fn is_behind(snapshots: &[Snapshot], window: Window) -> bool {
+    let backlog = snapshots.last().map(|last| last.totals.backlog_events());
+    let both = backlog.zip(window.until_below);
+    both.is_some_and(|(backlog, most)| backlog as f64 > most)
+}
+
 async fn backlog(stream: &Stream, window: Window) -> anyhow::Result<Vec<(Duration, i64)>> {
     let mut backlog = Vec::new();
     let mut at = Duration::ZERO;
@@ -164,7 +177,14 @@ async fn backlog(stream: &Stream, window: Window) -> anyhow::Result<Vec<(Duratio
     Ok(backlog)
 }
 
-async fn latencies(stream: &Stream, window: Window, since: Since) -> anyhow::Result<Quantiles> {
+async fn latencies(
+    stream: &Stream,
+    window: Window,
+    since: Option<Since>,
+) -> anyhow::Result<Option<Quantiles>> {
+    let Some(since) = since else {
+        return Ok(None);
+    };
     let mut sampler = Sampler::new(stream.clone(), since)?;
     let mut at = window.start;
     while at <= window.end {
@@ -172,5 +192,5 @@ async fn latencies(stream: &Stream, window: Window, since: Since) -> anyhow::Res
         sampler.sample(at > window.measured).await?;
         at += LATENCY_EVERY;
     }
-    Ok(Quantiles::of_ms(&sampler.histogram))
+    Ok(Some(Quantiles::of_ms(&sampler.histogram)))
 }

@@ -80,11 +80,7 @@ impl Shape {
 /// # Errors
 /// Something could not be started, or a query was not answered.
 pub async fn run(environment: &Environment, plan: QueryPlan) -> anyhow::Result<String> {
-    let layout = Layout {
-        indexes: &["type", "user"],
-        replica_set: false,
-        processor: true,
-    };
+    let layout = Layout::new(&["type", "user"]);
     let stack = Stack::start(environment, layout).await?;
     let clock = Clock::system();
     let end_ms = clock.now_ms();

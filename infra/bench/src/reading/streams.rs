@@ -39,11 +39,7 @@ pub struct StreamPlan {
 /// # Errors
 /// Something could not be started, or a client was refused.
 pub async fn run(environment: &Environment, plan: StreamPlan) -> anyhow::Result<String> {
-    let layout = Layout {
-        indexes: &["type", "user"],
-        replica_set: false,
-        processor: true,
-    };
+    let layout = Layout::new(&["type", "user"]);
     let stack = Stack::start(environment, layout).await?;
     let reader = stack.reader(environment).await?;
     let load = || Load::open(plan.load, 100);

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Goal, Length, Row};
+use crate::load::spread::Spread;
+use crate::load::times::Times;
 use crate::load::{IdKind, Load};
 use crate::stack::Layout;
 
@@ -10,14 +12,8 @@ const NONE: &[&str] = &[];
 const TYPE: &[&str] = &["type"];
 const DEFAULT: &[&str] = &["type", "user"];
 const CONNECTIONS: u16 = 128;
-
-fn layout(indexes: &'static [&'static str]) -> Layout {
-    Layout {
-        indexes,
-        replica_set: false,
-        processor: true,
-    }
-}
+/// What every database grows past.
+const SMALL_CACHE_GB: f32 = 1.0;
 
 fn holds(
     name: &'static str,
@@ -28,7 +24,7 @@ fn holds(
     Row {
         name,
         case,
-        layout: layout(indexes),
+        layout: Layout::new(indexes),
         load,
         goal: Goal::Holds,
         length: Length::Usual,
@@ -95,7 +91,7 @@ pub fn all() -> Vec<Row> {
         Row {
             layout: Layout {
                 replica_set: true,
-                ..layout(NONE)
+                ..Layout::new(NONE)
             },
             ..holds(
                 "r100-replica-set",
@@ -149,7 +145,7 @@ fn latency_rows() -> [Row; 3] {
         Row {
             layout: Layout {
                 processor: false,
-                ..layout(NONE)
+                ..Layout::new(NONE)
             },
             goal: Goal::BacklogMb(110.0),
             ..holds(
@@ -162,16 +158,47 @@ fn latency_rows() -> [Row; 3] {
     ]
 }
 
-fn long_rows() -> [Row; 2] {
+/// A load as it is in the long run: many users and types, few of them busy.
+fn real(rate: f64, request_events: u16) -> Load {
+    Load {
+        ids: IdKind::V7,
+        spread: Spread::Zipf { users: 100_000 },
+        ..Load::open(rate, request_events)
+    }
+}
+
+/// A load whose event times run through many spans.
+fn spans() -> Load {
+    Load {
+        times: Times::Days(20),
+        ..real(90_000.0, 500)
+    }
+}
+
+fn long_rows() -> [Row; 3] {
     [
         Row {
+            layout: Layout {
+                cache_gb: Some(SMALL_CACHE_GB),
+                ..Layout::new(DEFAULT)
+            },
+            goal: Goal::Growth(1.2),
+            length: Length::Events(20_000_000),
+            ..holds(
+                "beyond-cache",
+                "20 million events of 20 days, cache 1 GB, requests of 500",
+                DEFAULT,
+                spans(),
+            )
+        },
+        Row {
             goal: Goal::Growth(1.15),
-            length: Length::Long(Duration::from_secs(510)),
+            length: Length::Events(50_000_000),
             ..holds(
                 "growth",
-                "growth to 50 million documents, requests of 500",
-                TYPE,
-                Load::open(100_000.0, 500),
+                "growth to 50 million events of 20 days, requests of 500",
+                DEFAULT,
+                spans(),
             )
         },
         Row {

@@ -9,7 +9,7 @@ use evp_shared::redis::{connect, connected};
 use evp_shared::stream::Stream;
 use mongodb::Database;
 
-use super::Environment;
+use super::{Environment, Layout};
 use crate::measure::watch::Role;
 
 /// Above what any row needs, so that memory is measured and not met.
@@ -34,7 +34,7 @@ impl Servers {
     ///
     /// # Errors
     /// A server cannot be found or started.
-    pub async fn start(environment: &Environment, replica_set: bool) -> anyhow::Result<Self> {
+    pub async fn start(environment: &Environment, layout: Layout) -> anyhow::Result<Self> {
         let redis = async {
             if environment.redis_url.is_some() {
                 return anyhow::Ok(None);
@@ -49,9 +49,10 @@ impl Servers {
             if environment.mongo_uri.is_some() {
                 return anyhow::Ok(None);
             }
+            let most_gb = environment.mongo_cache_gb;
             let options = MongoOptions {
-                cache_gb: environment.mongo_cache_gb,
-                replica_set: replica_set.then_some(1),
+                cache_gb: layout.cache_gb.map_or(most_gb, |gb| gb.min(most_gb)),
+                replica_set: layout.replica_set.then_some(1),
                 ..MongoOptions::default()
             };
             Ok(Some(MongoServer::start(options).await?))

@@ -60,6 +60,26 @@ fn a_short_run_reconciles_and_has_every_figure_between_its_ceilings() {
 }
 
 #[test]
+fn a_row_of_many_days_reconciles_and_tells_what_each_tenth_cost() {
+    let folder = ScratchDir::new().unwrap();
+    let json = folder.path().join("results.json");
+    let arguments = "run --row beyond-cache --rate 15000 --total 60000 --json";
+    let output = bench(arguments).arg(&json).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let results = Results::load(&json).unwrap();
+    let [run] = &results.rows["beyond-cache"][..] else {
+        panic!("a long row runs once: {results:?}");
+    };
+    assert!(run.stored_per_second.len() >= 4, "{run:?}");
+    assert!(run.figures["acknowledged_millions"] >= 0.06, "{run:?}");
+    assert!(run.figures.contains_key("cpu_mongod_tenth_10"), "{run:?}");
+    assert!(run.figures["answer_p99_ms"] > 0.0);
+    assert!(!run.figures.contains_key("stored_p99_ms"), "{run:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("by tenths of the events"), "{text}");
+}
+
+#[test]
 fn builds_are_compared_in_pairs_and_a_failed_pair_is_told_and_not_counted() {
     let own = Path::new(env!("CARGO_BIN_EXE_evp-bench")).parent().unwrap();
     let broken = ScratchDir::new().unwrap();
