@@ -3,11 +3,11 @@
 mod comparing;
 mod load;
 mod measuring;
+mod reading;
 mod servers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
@@ -17,13 +17,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::comparing::{Compare, compare};
 use self::measuring::{Run, Saturate, measure, search, show};
-use self::servers::ServerArgs;
+use self::reading::{Queries, Streams};
 use crate::ceiling::{append, http, insert};
 use crate::console::print;
 use crate::header::Header;
 use crate::load::generator;
-use crate::reading::queries::{self, QueryPlan};
-use crate::reading::streams::{self, StreamPlan};
+use crate::reading::{queries, streams};
 use crate::results::Results;
 use crate::row;
 use crate::stack::Environment;
@@ -58,37 +57,10 @@ enum Command {
     },
     /// Lists the rows
     List,
-    /// Measures queries over a large collection
-    Queries {
-        /// Documents in it
-        #[arg(long, default_value_t = 10_000_000)]
-        documents: u64,
-        /// Queries of each shape
-        #[arg(long, value_name = "N", default_value_t = 500)]
-        repeat: usize,
-        #[command(flatten)]
-        servers: ServerArgs,
-    },
+    /// Measures queries over many events
+    Queries(Queries),
     /// Measures clients of the live stream
-    Streams {
-        /// Clients
-        #[arg(long, default_value_t = 2_000)]
-        clients: usize,
-        /// How many of them read nothing
-        #[arg(long, default_value_t = 50)]
-        stalled: usize,
-        /// Events per second each asks for at most
-        #[arg(long, default_value_t = 20)]
-        rate: u32,
-        /// Events per second that are sent meanwhile
-        #[arg(long, default_value_t = 5_000.0)]
-        load: f64,
-        /// Seconds measured, once without the clients and once with them
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        seconds: u64,
-        #[command(flatten)]
-        servers: ServerArgs,
-    },
+    Streams(Streams),
     /// Sends a load; started by the other commands
     #[command(hide = true)]
     Generate { spec: String },
@@ -138,32 +110,13 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => threads()?.block_on(interruptible(measure(arguments))),
         Command::Compare(arguments) => threads()?.block_on(interruptible(compare(arguments))),
         Command::Saturate(arguments) => threads()?.block_on(interruptible(search(arguments))),
-        Command::Queries {
-            documents,
-            repeat: repeats,
-            servers,
-        } => {
-            let environment = servers.environment()?;
-            let plan = QueryPlan { documents, repeats };
-            report(&environment, queries::run(&environment, plan))
+        Command::Queries(arguments) => {
+            let environment = arguments.servers.environment()?;
+            report(&environment, queries::run(&environment, arguments.plan()))
         }
-        Command::Streams {
-            clients,
-            stalled,
-            rate,
-            load,
-            seconds,
-            servers,
-        } => {
-            let environment = servers.environment()?;
-            let plan = StreamPlan {
-                clients,
-                stalled: stalled.min(clients),
-                rate,
-                load,
-                measured: Duration::from_secs(seconds),
-            };
-            report(&environment, streams::run(&environment, plan))
+        Command::Streams(arguments) => {
+            let environment = arguments.servers.environment()?;
+            report(&environment, streams::run(&environment, arguments.plan()))
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod event;
+pub mod fill;
 pub mod generator;
 pub mod ids;
 pub mod pacer;

@@ -1,32 +1,26 @@
 //! How long queries take on a large collection: every indexed shape, with and without a time range.
 //!
-//! The events go in through ingest, their timestamps spread evenly over a day.
+//! The events go in through ingest, their timestamps spread evenly over some days.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use evp_shared::clock::Clock;
-use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 
-use crate::load::client::{Connection, accepted};
-use crate::load::event::EventText;
-use crate::load::ids::{Random, hyphenated};
-use crate::load::{IdKind, Load, Quantiles};
+use crate::load::Quantiles;
+use crate::load::client::Connection;
+use crate::load::fill::{Fill, fill};
+use crate::load::ids::Random;
+use crate::load::times::{DAY_MS, midnight};
 use crate::row::thousands;
 use crate::run::drained;
 use crate::stack::{Environment, Layout, Stack};
 use crate::table::Grid;
 
-const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const HOUR_MS: u64 = 3_600 * 1_000;
 const TYPES: u16 = 200;
 const USERS: usize = 10_000;
-const CONNECTIONS: u64 = 8;
-const REQUEST_EVENTS: u64 = 500;
-/// Before a refused request is sent again: the processor is behind.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long storing what is left may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(600);
 /// Queries of each shape before any is measured.
@@ -35,8 +29,10 @@ const WARMUP: usize = 20;
 /// What is asked of how much.
 #[derive(Debug, Clone, Copy)]
 pub struct QueryPlan {
-    /// Documents in the collection.
+    /// Documents in it.
     pub documents: u64,
+    /// Whole days that they are of, up to the last midnight.
+    pub days: u16,
     /// Queries of each shape.
     pub repeats: usize,
 }
@@ -47,15 +43,17 @@ enum Shape {
     Type,
     Types,
     User,
+    Nobody,
     UserAndType,
     Everything,
 }
 
 impl Shape {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Type, "one type"),
         (Self::Types, "five types"),
         (Self::User, "one user"),
+        (Self::Nobody, "a user without events"),
         (Self::UserAndType, "one user and type"),
         (Self::Everything, "no filter, 200 types"),
     ];
@@ -69,6 +67,7 @@ impl Shape {
             Self::Type => kind(random),
             Self::Types => (0..5).map(|_| kind(random)).collect(),
             Self::User => user(random),
+            Self::Nobody => format!("&userId=nobody-{:06}", random.below(USERS)),
             Self::UserAndType => format!("{}{}", user(random), kind(random)),
             Self::Everything => String::new(),
         }
@@ -80,15 +79,40 @@ impl Shape {
 /// # Errors
 /// Something could not be started, or a query was not answered.
 pub async fn run(environment: &Environment, plan: QueryPlan) -> anyhow::Result<String> {
-    let layout = Layout::new(&["type", "user"]);
+    let layout = Layout {
+        has_past: true,
+        ..Layout::new(&["type", "user"])
+    };
     let stack = Stack::start(environment, layout).await?;
     let clock = Clock::system();
-    let end_ms = clock.now_ms();
+    let end_ms = midnight(clock.now_ms());
+    let length_ms = u64::from(plan.days) * DAY_MS;
     let began = clock.now();
-    fill(stack.ingest_port, plan.documents, end_ms).await?;
+    let events = Fill {
+        events: plan.documents,
+        types: TYPES,
+        from_ms: end_ms - length_ms,
+        length_ms,
+    };
+    fill(stack.ingest_port, events).await?;
     let stored = drained(&stack.servers.stream().await?, DRAIN_WITHIN).await?;
     let took = (clock.now() - began).as_secs_f64();
     let reader = stack.reader(environment).await?;
+    let grid = asked(reader.port, plan, events).await?;
+    let heading = format!(
+        "{} events stored in {took:.0} s, of {TYPES} types and {} users over {} days",
+        thousands(plan.documents as f64),
+        thousands(USERS as f64),
+        plan.days,
+    );
+    let counted = u64::try_from(stored.counted_events)?;
+    ensure!(counted == plan.documents, "{counted} events were counted");
+    stack.servers.clean().await?;
+    Ok(format!("{heading}\n\n{}", grid.text()))
+}
+
+/// Asks for pages of every shape among `events`.
+async fn asked(port: u16, plan: QueryPlan, events: Fill) -> anyhow::Result<Grid> {
     let mut grid = Grid::new(&[
         "page of 50",
         "time range",
@@ -97,15 +121,15 @@ pub async fn run(environment: &Environment, plan: QueryPlan) -> anyhow::Result<S
         "p99 ms",
         "longest ms",
     ]);
-    let mut random = Random::new(end_ms);
-    let mut connection = Connection::open(reader.port).await?;
+    let mut random = Random::new(events.from_ms);
+    let mut connection = Connection::open(port).await?;
     for (shape, name) in Shape::ALL {
-        for (range, hours) in [("none", 24), ("an hour of the day", 1)] {
+        for range in ["none", "an hour"] {
             let mut asked = Asked::new()?;
             for number in 0..WARMUP + plan.repeats {
-                let from = end_ms - DAY_MS + random.next() % (DAY_MS - HOUR_MS);
-                let span = match hours {
-                    24 => String::new(),
+                let from = events.from_ms + random.next() % (events.length_ms - HOUR_MS);
+                let span = match range {
+                    "none" => String::new(),
                     _ => format!("&from={from}&to={}", from + HOUR_MS),
                 };
                 let path = format!("/events?limit=50{}{span}", shape.filter(&mut random));
@@ -114,15 +138,7 @@ pub async fn run(environment: &Environment, plan: QueryPlan) -> anyhow::Result<S
             grid.push(asked.cells(name, range));
         }
     }
-    let heading = format!(
-        "{} events stored in {took:.0} s, of {TYPES} types and {} users over a day",
-        thousands(plan.documents as f64),
-        thousands(USERS as f64),
-    );
-    let counted = u64::try_from(stored.counted_events)?;
-    ensure!(counted == plan.documents, "{counted} events were counted");
-    stack.servers.clean().await?;
-    Ok(format!("{heading}\n\n{}", grid.text()))
+    Ok(grid)
 }
 
 /// What came of the queries of one shape.
@@ -176,92 +192,5 @@ impl Asked {
             format!("{:.1}", took.p99),
             format!("{:.1}", took.max),
         ]
-    }
-}
-
-/// Sends `documents` events over some connections, as fast as they are taken.
-async fn fill(port: u16, documents: u64, end_ms: u64) -> anyhow::Result<()> {
-    let next = Cell::new(0);
-    let senders = (0..CONNECTIONS).map(|seed| {
-        let next = &next;
-        async move {
-            let mut connection = Connection::open(port).await?;
-            let mut random = Random::new(end_ms ^ seed);
-            while next.get() < documents {
-                let first = next.get();
-                let count = REQUEST_EVENTS.min(documents - first);
-                next.set(first + count);
-                let times = (first..first + count)
-                    .map(|number| end_ms - DAY_MS + number * DAY_MS / documents);
-                let request = request(times, &mut random);
-                deliver(&mut connection, &request, count).await?;
-            }
-            anyhow::Ok(())
-        }
-    });
-    try_join_all(senders).await?;
-    Ok(())
-}
-
-async fn deliver(connection: &mut Connection, request: &[u8], count: u64) -> anyhow::Result<()> {
-    loop {
-        let answer = connection.exchange(request).await?;
-        match (answer.status, accepted(answer.body)) {
-            (202, Some(accepted)) if accepted.accepted == count => return Ok(()),
-            (503, _) => tokio::time::sleep(AGAIN_AFTER).await,
-            (status, _) => bail!("{status} {}", String::from_utf8_lossy(answer.body)),
-        }
-    }
-}
-
-fn request(times: impl Iterator<Item = u64>, random: &mut Random) -> Vec<u8> {
-    let load = Load {
-        ids: IdKind::V4,
-        types: TYPES,
-        ..Load::open(1.0, 100)
-    };
-    let mut body = vec![b'['];
-    for time in times {
-        let event = EventText::make(&load, random);
-        let at = body.len();
-        body.extend_from_slice(event.json.as_bytes());
-        let id = hyphenated(random.v4());
-        for (place, text) in [
-            (event.id_at, &id[..]),
-            (event.time_at, time.to_string().as_bytes()),
-        ] {
-            if let Some(place) = place {
-                body[at + place..at + place + text.len()].copy_from_slice(text);
-            }
-        }
-        body.push(b',');
-    }
-    // The last comma.
-    body.pop();
-    body.push(b']');
-    let head = format!(
-        "POST /events?ids=none HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n",
-        body.len()
-    );
-    [head.into_bytes(), body].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_have_the_times_they_are_given_and_ids_of_their_own() {
-        let request = request(
-            [1_700_000_000_001, 1_700_000_000_002].into_iter(),
-            &mut Random::new(1),
-        );
-        let body = request.split(|byte| *byte == b'[').nth(1).unwrap();
-        let body = format!("[{}", String::from_utf8_lossy(body));
-        let events: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
-        assert_eq!(events[0]["timestamp"], 1_700_000_000_001_u64);
-        assert_eq!(events[1]["timestamp"], 1_700_000_000_002_u64);
-        assert_ne!(events[0]["eventId"], events[1]["eventId"]);
     }
 }
