@@ -66,7 +66,7 @@ bench: ## measures every row of docs/BENCHMARKS.md once, 15 s each, on servers o
 	cargo build --release --workspace --bins
 	./target/release/evp-bench run
 
-bench-full: ## the same, 5 runs of 60 s each, with growth and soak; goes on where it was stopped
+bench-full: ## the same, 5 runs of 60 s each, with the long rows; goes on where it was stopped
 	cargo build --release --workspace --bins
 	./target/release/evp-bench run --full
 

@@ -131,6 +131,15 @@ fn processes(
     }
 }
 
+/// Tells the CPU that building an index took as a part of mongod's CPU per event.
+pub fn spread_build(figures: &mut Figures, plan: &Plan) {
+    let figure = |name: &str| figures.get(name).copied();
+    let stored = figure("stored_per_s").unwrap_or_default() * plan.measured.as_secs_f64();
+    if let Some(build_s) = figure("build_cpu_s") {
+        figures.insert("cpu_build".to_owned(), per_million(build_s, stored));
+    }
+}
+
 /// The figure of mongod's CPU per event in the tenth `number` of the events, from 1 on.
 #[must_use]
 pub fn tenth(number: usize) -> String {

@@ -10,6 +10,7 @@
 //! what Redis, MongoDB and the operating system tell; the exceptions are the list of kept entries,
 //! see [`measure::latency`], and the [`spans`] that events lie in.
 
+pub mod beside;
 pub mod ceiling;
 pub mod cli;
 pub mod compare;
@@ -29,3 +30,4 @@ pub mod session;
 pub mod spans;
 pub mod stack;
 pub mod table;
+pub mod without;

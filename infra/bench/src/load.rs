@@ -307,6 +307,17 @@ pub struct LoadReport {
     pub rss_bytes: u64,
 }
 
+impl LoadReport {
+    /// Adds events that were accepted before this run of the generator.
+    pub fn add(&mut self, events: u64) {
+        self.sent += events;
+        self.accepted += events;
+        if let Some(distinct) = &mut self.distinct {
+            *distinct += events;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

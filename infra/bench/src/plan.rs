@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::beside::Beside;
 use crate::load::Load;
 use crate::stack::Layout;
 
@@ -12,6 +13,8 @@ pub struct Plan {
     pub layout: Layout,
     /// What is sent.
     pub load: Load,
+    /// What is done beside it.
+    pub beside: Option<Beside>,
     /// Before measuring begins.
     pub warmup: Duration,
     /// How long is measured.

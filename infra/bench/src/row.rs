@@ -5,11 +5,13 @@ mod list;
 use std::time::Duration;
 
 pub use self::list::all;
+use crate::beside::Beside;
 use crate::load::times::Times;
 use crate::load::{Load, Pace};
 use crate::plan::Plan;
 use crate::results::Run;
 use crate::stack::Layout;
+use crate::without::Without;
 
 /// A second in which less than this share of the asked rate is stored is a stall.
 pub const STALL_SHARE: f64 = 0.5;
@@ -25,8 +27,12 @@ pub struct Row {
     pub layout: Layout,
     /// What is sent.
     pub load: Load,
+    /// What is done beside it.
+    pub beside: Option<Beside>,
     /// What is to be reached.
     pub goal: Goal,
+    /// The run that each of its runs is compared with.
+    pub without: Option<Without>,
     /// How often and how long it runs.
     pub length: Length,
 }
@@ -50,7 +56,9 @@ pub enum Goal {
     /// The load holds, and mongod's CPU per event grows at most by this factor from the first tenth
     /// of the events to the last.
     Growth(f64),
-    /// The load holds, no second is a stall ([`STALL_SHARE`]), and the memory of the services and
+    /// The load holds, and no second is a stall ([`STALL_SHARE`]).
+    Steady,
+    /// The load holds, no second is a stall, and the memory of the services and
     /// of Redis grows at most by this factor in the second half.
     Flat(f64),
     /// A million events in the backlog take at most this many MB of Redis' memory.
@@ -74,10 +82,11 @@ impl Row {
     pub fn plan(&self, warmup: Duration, measured: Duration) -> Plan {
         Plan {
             layout: Layout {
-                has_past: self.load.times != Times::Due,
+                has_past: self.load.times != Times::Due || self.beside.is_some(),
                 ..self.layout
             },
             load: self.load.clone(),
+            beside: self.beside,
             warmup,
             measured: self.measured(measured),
             until_stored: matches!(self.length, Length::Events(_)),
@@ -120,8 +129,9 @@ impl Row {
             Pace::Open(rate) => format!("holds {} ev/s", thousands(rate)),
             Pace::Closed => String::new(),
         };
-        match self.goal {
+        let goal = match self.goal {
             Goal::Holds => rate,
+            Goal::Steady => format!("{rate}, no stall"),
             Goal::Stores(target) => format!("holds {} ev/s", thousands(target)),
             Goal::Within {
                 answer_p99,
@@ -139,7 +149,8 @@ impl Row {
             Goal::Growth(factor) => format!("{rate}, mongod CPU/event at most {factor}x"),
             Goal::Flat(_) => "60 % of the highest rate holds, no stall, memory flat".to_owned(),
             Goal::BacklogMb(mb) => format!("at most {mb} MB of Redis"),
-        }
+        };
+        goal + &self.without.map_or_else(String::new, Without::reach)
     }
 }
 

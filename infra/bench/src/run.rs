@@ -8,7 +8,7 @@ use evp_shared::clock::Clock;
 use evp_shared::stream::{Stream, Totals};
 use serde::Deserialize;
 
-use crate::figures;
+use crate::figures::{self, Figures};
 use crate::load::times::Times;
 use crate::load::{GeneratorSpec, LoadReport, millis};
 use crate::measure::latency::Since;
@@ -35,7 +35,7 @@ pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> 
     let mut stack = Stack::start(environment, plan.layout).await?;
     let within = plan.warmup + plan.measured + plan.patience;
     // Boxed: the driver's and fred's futures are large, and every caller would carry them.
-    let outcome = tokio::time::timeout(within, Box::pin(measure(&stack, plan)))
+    let outcome = tokio::time::timeout(within, Box::pin(measure(environment, &stack, plan)))
         .await
         .unwrap_or_else(|_| bail!("it did not end within {within:?}"))
         .with_context(|| format!("the services wrote:\n{}", stack.logs()));
@@ -47,8 +47,12 @@ pub async fn run(environment: &Environment, plan: &Plan) -> anyhow::Result<Run> 
     Ok(run)
 }
 
-async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
+async fn measure(environment: &Environment, stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
     let stream = stack.servers.stream().await?;
+    let filled = match plan.beside {
+        Some(beside) => Some(beside.filled(environment, stack).await?),
+        None => None,
+    };
     let clock = Clock::system();
     let start = clock.now() + LEAD;
     let window = Window {
@@ -68,23 +72,22 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
         measured_ms: millis(plan.measured),
         patience_ms: millis(PATIENCE),
     };
-    let since = match plan.load.times {
-        // Nothing in an event tells when its request was due.
-        Times::Days(_) | Times::Late => None,
-        Times::Due if plan.load.duplicates > 0.0 => Some(Since::Received),
-        Times::Due => Some(Since::Timestamp),
-    };
     let processes = stack.processes();
-    let (report, timeline) =
-        futures::try_join!(generate(&spec), watch(&stream, &processes, window, since),)?;
-    let faults = if plan.layout.processor {
-        let totals = drained(&stream, DRAIN_WITHIN).await?;
-        let database = stack.servers.database().await?;
-        let evidence = Evidence::collect(&stream, &database, totals).await?;
-        reconcile::faults(&report, &evidence)
-    } else {
-        reconcile::faults_of_backlog(&report, &stream.totals(0).await?)
+    let act = async {
+        match &filled {
+            Some(filled) => filled.act(window).await,
+            None => Ok(Figures::new()),
+        }
     };
+    let (mut report, timeline, acted) = futures::try_join!(
+        generate(&spec),
+        watch(&stream, &processes, window, since(plan)),
+        act
+    )?;
+    if let Some(beside) = &plan.beside {
+        report.add(beside.events);
+    }
+    let faults = faults(stack, plan, &stream, &report).await?;
     if !faults.is_empty() {
         bail!(
             "what was sent is not what was stored:\n  {}",
@@ -92,12 +95,42 @@ async fn measure(stack: &Stack, plan: &Plan) -> anyhow::Result<Run> {
         );
     }
     let scrapes = stack.scrape().await?;
-    let figures = figures::of(plan, &report, &timeline, &scrapes);
+    let mut figures = figures::of(plan, &report, &timeline, &scrapes);
+    figures.extend(acted);
+    figures::spread_build(&mut figures, plan);
     Ok(Run {
         figures,
         stored_per_second: figures::stored_per_second(&timeline),
         backlog: backlog_per_second(&timeline),
     })
+}
+
+/// What latencies until stored count from; `None` where nothing in an event tells when its request
+/// was due.
+fn since(plan: &Plan) -> Option<Since> {
+    match plan.load.times {
+        Times::Days(_) | Times::Late => None,
+        Times::Due if plan.load.duplicates > 0.0 => Some(Since::Received),
+        Times::Due => Some(Since::Timestamp),
+    }
+}
+
+/// What does not add up once everything is stored.
+async fn faults(
+    stack: &Stack,
+    plan: &Plan,
+    stream: &Stream,
+    report: &LoadReport,
+) -> anyhow::Result<Vec<String>> {
+    if !plan.layout.processor {
+        let totals = stream.totals(0).await?;
+        return Ok(reconcile::faults_of_backlog(report, &totals));
+    }
+    let totals = drained(stream, DRAIN_WITHIN).await?;
+    let database = stack.servers.database().await?;
+    let mut evidence = Evidence::collect(stream, &database, totals).await?;
+    evidence.stored += plan.beside.map_or(0, |beside| beside.gone());
+    Ok(reconcile::faults(report, &evidence))
 }
 
 /// Runs the generator as a process of its own.

@@ -23,6 +23,7 @@ pub fn probe(row: &Row, warmup: Duration) -> Plan {
     Plan {
         measured: PROBE,
         until_stored: false,
+        beside: None,
         ..row.plan(warmup, PROBE)
     }
 }

@@ -13,10 +13,10 @@ use crate::load::Pace;
 use crate::plan::Plan;
 use crate::results::Results;
 use crate::row::{Length, Row, thousands};
-use crate::run::run;
 use crate::saturate;
 use crate::stack::Environment;
 use crate::table;
+use crate::without::run_row;
 
 /// Share of the highest rate that holds at which the soak runs.
 const SOAK_SHARE: f64 = 0.6;
@@ -159,7 +159,7 @@ impl Session {
         results.loads.insert(row.name.to_owned(), row.load.clone());
         let wanted = self.runs_of(row);
         for number in 1..=wanted {
-            match run(&self.environment, plan).await {
+            match run_row(&self.environment, row, plan).await {
                 Ok(run) => {
                     print(&table::run_line(row, number, wanted, &run));
                     let runs = results.rows.entry(row.name.to_owned());

@@ -1,8 +1,9 @@
 //! How events lie in MongoDB: in spans; of a build before there were spans, in one collection.
 
+use anyhow::Context as _;
 use bson::{DateTime, doc};
-use evp_shared::event::span::{Calendar, SPANS, SpanUnit};
-use evp_shared::store::spans;
+use evp_shared::event::span::{Calendar, SPANS, Span, SpanUnit};
+use evp_shared::store::{State, spans};
 use mongodb::Database;
 
 use crate::load::times::DAY_MS;
@@ -36,6 +37,32 @@ pub async fn backdate(database: &Database, now_ms: u64) -> anyhow::Result<()> {
     };
     spans::meta(database).insert_one(layout).await?;
     Ok(())
+}
+
+/// The span of `ms`, a time of the last weeks before `now_ms`.
+#[must_use]
+pub fn of(ms: u64, now_ms: u64) -> Span {
+    calendar(now_ms).span_of(Some(ms))
+}
+
+/// Whether `span` is sealed.
+///
+/// # Errors
+/// MongoDB does not answer, or the span has no row.
+pub async fn is_sealed(database: &Database, span: &Span) -> anyhow::Result<bool> {
+    let row = spans::row(database, span).await?;
+    let row = row.with_context(|| format!("{span} has no row"))?;
+    Ok(row.state == State::Sealed)
+}
+
+/// Whether nothing is left of `span`.
+///
+/// # Errors
+/// MongoDB does not answer.
+pub async fn is_gone(database: &Database, span: &Span) -> anyhow::Result<bool> {
+    let names = database.list_collection_names().await?;
+    let is_there = names.contains(&span.to_string());
+    Ok(!is_there && spans::row(database, span).await?.is_none())
 }
 
 #[cfg(test)]

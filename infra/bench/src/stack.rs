@@ -152,6 +152,32 @@ impl Stack {
         Ok(Reader { port, member })
     }
 
+    /// Runs a command of the processor to its end.
+    ///
+    /// # Errors
+    /// It fails; what it wrote is told.
+    pub async fn command(
+        &self,
+        environment: &Environment,
+        arguments: &[&str],
+    ) -> anyhow::Result<()> {
+        let log = self.scratch.path().join("command.log");
+        let config = self.scratch.path().join("processor.toml");
+        let mut spec = ServiceSpec::new("command", built(&environment.binaries, "evp-processor")?)
+            .args(["--config".to_owned(), config.display().to_string()])
+            .args(arguments.iter().copied())
+            .output(Output::File(log.clone()));
+        for (key, value) in &environment.settings {
+            spec = spec.env(key, value);
+        }
+        let status = Service::start(spec)?.wait().await?;
+        if !status.success() {
+            let wrote = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("evp-processor {}: {status}:\n{wrote}", arguments.join(" "));
+        }
+        Ok(())
+    }
+
     /// The process ids of all that we started.
     #[must_use]
     pub fn processes(&self) -> Vec<(Role, u32)> {

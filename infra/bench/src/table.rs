@@ -5,6 +5,8 @@ mod cells;
 mod grid;
 mod verdict;
 
+use std::collections::BTreeMap;
+
 use crate::figures::{self, Figures};
 use crate::results::{Results, Run, medians};
 use crate::row::{Row, all, thousands};
@@ -288,7 +290,8 @@ fn ceilings(results: &Results) -> String {
         "CPU server before",
         "after",
     ]);
-    let mut rows = results.around.iter().peekable();
+    let measured = |around: &(_, &BTreeMap<_, _>)| !around.1.is_empty();
+    let mut rows = results.around.iter().filter(measured).peekable();
     if rows.peek().is_none() {
         return String::new();
     }

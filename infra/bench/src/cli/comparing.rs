@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::load::LoadArgs;
-use super::measuring::selected;
+use super::measuring::{Sizes, selected};
 use super::servers::ServerArgs;
 use crate::compare::Comparison;
 use crate::compare::pairs::{Pairs, Verdict};
@@ -50,7 +50,8 @@ pub(super) async fn compare(arguments: Compare) -> anyhow::Result<ExitCode> {
         rows: selected(
             &arguments.rows,
             &arguments.load,
-            (None, Some(arguments.seconds)),
+            Sizes::default(),
+            Some(arguments.seconds),
         )?,
         pairs: arguments.pairs,
         measured: Duration::from_secs(arguments.seconds),

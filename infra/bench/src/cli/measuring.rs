@@ -20,7 +20,7 @@ use crate::table;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// 5 runs of 60 s instead of one of 15 s, growth and soak besides; goes on where it was stopped
+    /// 5 runs of 60 s instead of one of 15 s, the long rows besides; goes on where it was stopped
     #[arg(long)]
     full: bool,
     /// Measures only these rows (repeat it); without ceilings
@@ -32,9 +32,8 @@ pub(super) struct Run {
     /// Seconds measured in each run, long rows included
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Events measured in each long row, at its rate
-    #[arg(long, value_name = "N", conflicts_with = "seconds")]
-    total: Option<u64>,
+    #[command(flatten)]
+    sizes: Sizes,
     /// Measures the ceilings too although rows are named
     #[arg(long)]
     ceilings: bool,
@@ -145,23 +144,38 @@ fn named(name: &str) -> anyhow::Result<Row> {
     found.with_context(|| format!("there is no row {name}; `evp-bench list` lists them"))
 }
 
-/// The rows that are named, with their loads changed, and long ones as short as `total` events or
-/// `seconds`.
+/// How long and how large rows are made that have lengths and sizes of their own.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub(super) struct Sizes {
+    /// Events measured in each long row, at its rate
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    total: Option<u64>,
+    /// Events in the span that a row seals or drops
+    #[arg(long, value_name = "N")]
+    fill: Option<u64>,
+}
+
+/// The rows that are named, with their loads changed, and long ones as short as `sizes` or `seconds`
+/// say.
 pub(super) fn selected(
     names: &[String],
     load: &LoadArgs,
-    (total, seconds): (Option<u64>, Option<u64>),
+    sizes: Sizes,
+    seconds: Option<u64>,
 ) -> anyhow::Result<Vec<Row>> {
     let rows = names.iter().map(|name| {
         let mut row = named(name)?;
         load.change(&mut row);
-        row.length = match (row.length, total, seconds) {
+        row.length = match (row.length, sizes.total, seconds) {
             (Length::Long(_) | Length::Events(_), Some(total), _) => Length::Events(total),
             (Length::Long(_) | Length::Events(_), None, Some(seconds)) => {
                 Length::Long(Duration::from_secs(seconds))
             }
             (usual, ..) => usual,
         };
+        if let (Some(beside), Some(events)) = (&mut row.beside, sizes.fill) {
+            beside.events = events;
+        }
         row.load
             .check()
             .map_err(|fault| anyhow::anyhow!("{}: {fault}", row.name))?;
@@ -178,7 +192,7 @@ impl Run {
             true => all.map(|row| row.name.to_owned()).collect(),
             false => self.rows.clone(),
         };
-        selected(&names, &self.load, (self.total, self.seconds))
+        selected(&names, &self.load, self.sizes, self.seconds)
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) struct Queries {
     /// Days that they are of
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=30))]
     days: u16,
+    /// Seals the spans of these days first
+    #[arg(long)]
+    sealed: bool,
     /// Queries of each shape
     #[arg(long, value_name = "N", default_value_t = 500)]
     repeat: usize,
@@ -28,6 +31,7 @@ impl Queries {
         QueryPlan {
             documents: self.documents,
             days: self.days,
+            is_sealed: self.sealed,
             repeats: self.repeat,
         }
     }

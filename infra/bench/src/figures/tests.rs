@@ -10,6 +10,7 @@ fn plan(rate: f64) -> Plan {
     Plan {
         layout: Layout::new(&[]),
         load: Load::open(rate, 100),
+        beside: None,
         warmup: Duration::ZERO,
         measured: Duration::from_secs(10),
         until_stored: false,

@@ -56,16 +56,8 @@ impl Usage {
         })
     }
 
-    /// # Source
-    /// proc(5): fields 14 to 17 of `stat` are user and system time in clock ticks, its own and
-    /// that of children waited for; the second field, the name, may hold blanks and parentheses.
     fn parse(stat: &str, status: &str, children: Children) -> Option<Self> {
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut times = fields.split(' ').skip(11);
-        let mut ticks = 0;
-        for _ in 0..children.fields() {
-            ticks += times.next()?.parse::<u64>().ok()?;
-        }
+        let ticks = ticks(stat, children)?;
         let kib = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().strip_suffix(" kB")?.parse().ok()
@@ -76,6 +68,41 @@ impl Usage {
             rss_max_bytes: kib("VmHWM:")? * 1024,
         })
     }
+}
+
+/// CPU seconds, user and system, of the threads of process `pid` that are there and whose names
+/// begin with `prefix`; `None` where there is none.
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_of_threads(pid: u32, prefix: &str) -> io::Result<Option<f64>> {
+    let mut all = None;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // One that has ended meanwhile is not there.
+        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else {
+            continue;
+        };
+        let name = stat.split_once('(').map_or("", |(_, name)| name);
+        if name.starts_with(prefix) {
+            *all.get_or_insert(0) += ticks(&stat, Children::LeftOut).unwrap_or(0);
+        }
+    }
+    Ok(all.map(seconds))
+}
+
+/// User and system time in a `stat`.
+///
+/// # Source
+/// proc(5): fields 14 to 17 of `stat` are user and system time in clock ticks, its own and that of
+/// children waited for; the second field, the name, may hold blanks and parentheses.
+fn ticks(stat: &str, children: Children) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11);
+    let mut ticks = 0;
+    for _ in 0..children.fields() {
+        ticks += times.next()?.parse::<u64>().ok()?;
+    }
+    Some(ticks)
 }
 
 /// Clock ticks as seconds.
@@ -106,5 +133,9 @@ mod tests {
     #[test]
     fn this_process_has_used_memory() {
         assert!(Usage::of_self().unwrap().rss_bytes > 0);
+        let all = cpu_of_threads(std::process::id(), "").unwrap().unwrap();
+        assert!(all <= Usage::of_self().unwrap().cpu_s, "{all}");
+        let none = cpu_of_threads(std::process::id(), "no such thread").unwrap();
+        assert_eq!(none, None);
     }
 }

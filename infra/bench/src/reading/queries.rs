@@ -8,6 +8,7 @@ use anyhow::{bail, ensure};
 use evp_shared::clock::Clock;
 use hdrhistogram::Histogram;
 
+use crate::beside::Act;
 use crate::load::Quantiles;
 use crate::load::client::Connection;
 use crate::load::fill::{Fill, fill};
@@ -15,6 +16,7 @@ use crate::load::ids::Random;
 use crate::load::times::{DAY_MS, midnight};
 use crate::row::thousands;
 use crate::run::drained;
+use crate::spans;
 use crate::stack::{Environment, Layout, Stack};
 use crate::table::Grid;
 
@@ -33,6 +35,8 @@ pub struct QueryPlan {
     pub documents: u64,
     /// Whole days that they are of, up to the last midnight.
     pub days: u16,
+    /// Whether the spans of all these days are sealed first.
+    pub is_sealed: bool,
     /// Queries of each shape.
     pub repeats: usize,
 }
@@ -97,13 +101,20 @@ pub async fn run(environment: &Environment, plan: QueryPlan) -> anyhow::Result<S
     fill(stack.ingest_port, events).await?;
     let stored = drained(&stack.servers.stream().await?, DRAIN_WITHIN).await?;
     let took = (clock.now() - began).as_secs_f64();
+    if plan.is_sealed {
+        for day in 0..u64::from(plan.days) {
+            let span = spans::of(events.from_ms + day * DAY_MS, end_ms);
+            Act::Seal.to(&span, &stack, environment).await?;
+        }
+    }
     let reader = stack.reader(environment).await?;
     let grid = asked(reader.port, plan, events).await?;
     let heading = format!(
-        "{} events stored in {took:.0} s, of {TYPES} types and {} users over {} days",
+        "{} events stored in {took:.0} s, of {TYPES} types and {} users over {} days{}",
         thousands(plan.documents as f64),
         thousands(USERS as f64),
         plan.days,
+        if plan.is_sealed { ", sealed" } else { "" },
     );
     let counted = u64::try_from(stored.counted_events)?;
     ensure!(counted == plan.documents, "{counted} events were counted");

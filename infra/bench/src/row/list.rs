@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::{Goal, Length, Row};
+use crate::beside::{Act, Beside};
 use crate::load::spread::Spread;
 use crate::load::times::Times;
 use crate::load::{IdKind, Load};
+use crate::plan::Plan;
 use crate::stack::Layout;
+use crate::without::Without;
 
 const NONE: &[&str] = &[];
 const TYPE: &[&str] = &["type"];
@@ -26,7 +29,9 @@ fn holds(
         case,
         layout: Layout::new(indexes),
         load,
+        beside: None,
         goal: Goal::Holds,
+        without: None,
         length: Length::Usual,
     }
 }
@@ -105,6 +110,8 @@ pub fn all() -> Vec<Row> {
     ];
     rows.extend(latency_rows());
     rows.extend(long_rows());
+    rows.extend(cost_rows());
+    rows.extend(span_rows());
     rows
 }
 
@@ -129,8 +136,9 @@ fn latency_rows() -> [Row; 3] {
             goal: Goal::Within {
                 answer_p99: None,
                 stored_p50: None,
-                stored_p99: 150.0,
+                stored_p99: 100.0,
             },
+            without: without(|plan| plan.load.duplicates = 0.0, 1.25),
             ..holds(
                 "duplicates",
                 "5 % duplicates (UUIDv7) at 50,000 ev/s",
@@ -206,6 +214,94 @@ fn long_rows() -> [Row; 3] {
             length: Length::Long(Duration::from_secs(600)),
             // Its rate is replaced by 60 % of the highest one that holds.
             ..holds("soak", "10-minute soak", DEFAULT, Load::open(54_000.0, 100))
+        },
+    ]
+}
+
+fn without(take: fn(&mut Plan), cpu_max: f64) -> Option<Without> {
+    Some(Without {
+        take,
+        cpu_max: Some(cpu_max),
+        answer_max: None,
+    })
+}
+
+/// A row at 50,000 events/s with a small cache, once.
+fn small_cache(name: &'static str, case: &'static str, load: Load) -> Row {
+    Row {
+        layout: Layout {
+            cache_gb: Some(SMALL_CACHE_GB),
+            ..Layout::new(DEFAULT)
+        },
+        goal: Goal::Steady,
+        length: Length::Events(6_000_000),
+        ..holds(name, case, DEFAULT, load)
+    }
+}
+
+/// What some property of a load costs.
+fn cost_rows() -> [Row; 2] {
+    let base = real(50_000.0, 100);
+    let types = Load {
+        types: 1_000,
+        ..base.clone()
+    };
+    let late = Load {
+        times: Times::Late,
+        ..base
+    };
+    [
+        Row {
+            without: without(|plan| plan.load.types = 10, 1.5),
+            ..small_cache("types", "1,000 types, cache 1 GB", types)
+        },
+        Row {
+            without: without(|plan| plan.load.times = Times::Due, 1.3),
+            ..small_cache(
+                "late",
+                "a tenth of the events up to 30 days late, cache 1 GB",
+                late,
+            )
+        },
+    ]
+}
+
+fn span_rows() -> [Row; 2] {
+    let take = |plan: &mut Plan| {
+        if let Some(beside) = &mut plan.beside {
+            beside.act = None;
+        }
+    };
+    let beside = |events, act| {
+        Some(Beside {
+            events,
+            act: Some(act),
+        })
+    };
+    [
+        Row {
+            beside: beside(10_000_000, Act::Seal),
+            without: without(take, 1.15),
+            ..small_cache(
+                "sealing",
+                "a span of 10 million is sealed beside 50,000 ev/s, cache 1 GB",
+                real(50_000.0, 100),
+            )
+        },
+        Row {
+            beside: beside(5_000_000, Act::Drop),
+            without: Some(Without {
+                take,
+                cpu_max: None,
+                answer_max: Some(2.0),
+            }),
+            // Short: what happens in one second of many is no part of a p99.
+            length: Length::Events(500_000),
+            ..small_cache(
+                "dropping",
+                "a span of 5 million is dropped beside 50,000 ev/s, cache 1 GB",
+                real(50_000.0, 100),
+            )
         },
     ]
 }

@@ -6,6 +6,7 @@ use crate::figures::Figures;
 use crate::load::{Load, Pace};
 use crate::results::{Results, medians};
 use crate::row::{Goal, Length, Row, STALL_SHARE, all, thousands};
+use crate::without;
 
 /// Highest CPU seconds per million events: ingest, processor, Redis.
 const CPU: [(&str, f64); 3] = [
@@ -99,6 +100,30 @@ const MEMORY_GROWTH: [&str; 3] = [
 
 /// What was measured, and whether it is what is to be reached.
 pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
+    let (text, reached) = judge_alone(row, medians);
+    let Some(without) = row.without else {
+        return (text, reached);
+    };
+    let most = [
+        ("mongod CPU", without::CPU, without.cpu_max),
+        ("answer p99", without::ANSWER, without.answer_max),
+    ];
+    let mut all = (text, reached);
+    for (what, name, most) in most {
+        let Some(ratio) = medians.get(name).map(|median| median.value) else {
+            all.0 += &format!("; {what} to that without: {NOT_MEASURED}");
+            all.1 = all.1.filter(|reached| !reached || most.is_none());
+            continue;
+        };
+        all.0 += &format!("; {what} {ratio:.2}x that without");
+        all.1 = all
+            .1
+            .map(|reached| reached && most.is_none_or(|most| ratio <= most));
+    }
+    all
+}
+
+fn judge_alone(row: &Row, medians: &Medians) -> (String, Option<bool>) {
     let figure = |name: &str| value(medians, name);
     let holds = figure("holds") > 0.5;
     let rate = format!(
@@ -140,6 +165,12 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
             (times, Some(reached))
         }
         Goal::Growth(most) => grown(row, medians, most, &rate),
+        Goal::Steady => {
+            let lowest = figure("stored_lowest_per_s");
+            let has_stall = lowest < figure("asked_per_s") * STALL_SHARE;
+            let text = format!("{rate}, lowest second {}", thousands(lowest));
+            (text, Some(holds && !has_stall))
+        }
         Goal::Flat(most) => flat(medians, most, holds, &rate),
         Goal::BacklogMb(most) => {
             let mb = figure("backlog_mb_per_million");
