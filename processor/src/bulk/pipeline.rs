@@ -240,7 +240,7 @@ impl Pipeline {
             ))
         };
         let counted = counted.iter().filter_map(|index| facts.get(*index));
-        let times_ms = counted.map(|event| self.events.spans.time_ms(&event.id));
+        let times_ms = counted.map(|event| self.events.spans.layout.time_ms(&event.id));
         let is_inserted = |one: &Written| *one == Written::Inserted;
         Some(Outcome {
             receipt: Receipt {

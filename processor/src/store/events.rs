@@ -57,7 +57,12 @@ impl Events {
     /// documents of a frame that did not, any may be stored or not.
     pub async fn insert(&self, frames: &[ToStore<'_>]) -> Result<Stored, StoreFailure> {
         let marks = self.spans.marks().await;
-        let sorted = sort(frames, &self.spans, marks.gone_ms, &mut self.seen.lock());
+        let sorted = sort(
+            frames,
+            &self.spans.layout,
+            marks.gone_ms,
+            &mut self.seen.lock(),
+        );
         let (parts, mut stored) = sorted?;
         let alone = match frames {
             [one] => Some(one.frame.header.id),
@@ -101,7 +106,7 @@ impl Events {
         if answer.as_ref().is_err_and(is_old) {
             answer = self.try_part(part, isolate).await;
         }
-        if matches!(answer, Err(StoreFailure::Deadline(_) | StoreFailure::Stuck)) {
+        if answer.as_ref().is_err_and(StoreFailure::is_without_answer) {
             stop.store(true, Ordering::Relaxed);
         }
         (part, Some(answer))

@@ -81,6 +81,15 @@ pub enum StoreFailure {
 }
 
 impl StoreFailure {
+    /// Whether the server said nothing.
+    pub(super) fn is_without_answer(&self) -> bool {
+        match self {
+            Self::Deadline(_) | Self::Stuck => true,
+            Self::Mongo(error) => code_of(error).is_none(),
+            _ => false,
+        }
+    }
+
     /// Whether the collection is not the one the insert named.
     pub fn is_of_another_collection(&self) -> bool {
         match self {

@@ -22,9 +22,10 @@ impl Events {
     /// # Errors
     /// [`StoreFailure`].
     pub async fn look_up(&self, ids: &[Id]) -> Result<HashMap<Id, StoredFacts>, StoreFailure> {
+        let layout = &self.spans.layout;
         let mut by_span: HashMap<Span, Vec<Id>> = HashMap::new();
         for id in ids {
-            let span = self.spans.span_of(self.spans.time_ms(id));
+            let span = layout.span_of(layout.time_ms(id));
             by_span.entry(span).or_default().push(*id);
         }
         let mut queries = Vec::new();

@@ -8,7 +8,7 @@ use evp_shared::event::span::Span;
 use evp_shared::frame::OpenFrame;
 
 use crate::store::insert::StoreFailure;
-use crate::store::spans::Spans;
+use crate::store::spans::Layout;
 use crate::store::suspects::Seen;
 use crate::written::{Id, Written};
 
@@ -119,7 +119,7 @@ impl Stored {
 /// None for frames that were opened.
 pub(super) fn sort<'d>(
     frames: &[ToStore<'d>],
-    spans: &Spans,
+    layout: &Layout,
     gone_ms: u64,
     seen: &mut Seen,
 ) -> Result<(Vec<Part<'d>>, Stored), StoreFailure> {
@@ -136,7 +136,7 @@ pub(super) fn sort<'d>(
         let mut oldest_ms = None;
         for document in frame.iter() {
             let id: Id = canonical_id(document).ok_or(StoreFailure::Protocol)?;
-            let time_ms = spans.time_ms(&id);
+            let time_ms = layout.time_ms(&id);
             oldest_ms = oldest(oldest_ms, time_ms);
             // Asked first: what is in flight counts, so each id is noted.
             let was_seen = seen.note(&id);
@@ -145,7 +145,7 @@ pub(super) fn sort<'d>(
                 *stored.written.get_mut(at).ok_or(StoreFailure::Protocol)? = Written::Expired;
             } else {
                 let is_suspect = was_seen || is_late || *redelivered;
-                let part = parts.of((time_ms, is_suspect), spans, events - at);
+                let part = parts.of((time_ms, is_suspect), layout, events - at);
                 part.documents.push(document);
                 part.at.push(at);
                 stored.suspects += usize::from(is_suspect);
@@ -183,7 +183,7 @@ impl<'d> Parts<'d> {
     fn of(
         &mut self,
         (time_ms, is_suspect): (Option<u64>, bool),
-        spans: &Spans,
+        layout: &Layout,
         room: usize,
     ) -> &mut Part<'d> {
         let is_it = |part: &Part<'_>| part.is_suspect == is_suspect && part.span.contains(time_ms);
@@ -196,7 +196,7 @@ impl<'d> Parts<'d> {
             // Nearly always the one part, and seldom more than a few.
             let room = if self.all.is_empty() { room } else { 0 };
             self.all.push(Part {
-                span: spans.span_of(time_ms),
+                span: layout.span_of(time_ms),
                 is_suspect,
                 documents: Vec::with_capacity(room),
                 at: Vec::with_capacity(room),
@@ -205,3 +205,6 @@ impl<'d> Parts<'d> {
         &mut self.all[*last]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,11 +66,24 @@ pub struct Layout {
     pub indexes: Vec<Index>,
 }
 
+impl Layout {
+    /// The time in `id`, Unix ms; `None` for an undated one.
+    pub fn time_ms(&self, id: &Id) -> Option<u64> {
+        self.identity.time_ms(id)
+    }
+
+    /// The span of ids of `time_ms`.
+    pub fn span_of(&self, time_ms: Option<u64>) -> Span {
+        self.calendar.span_of(time_ms)
+    }
+}
+
 /// The spans this processor knows.
 #[derive(Debug)]
 pub struct Spans {
+    /// What is fixed.
+    pub layout: Layout,
     inserter: Inserter,
-    layout: Layout,
     clock: Clock,
     known: Mutex<HashMap<Span, Arc<Known>>>,
     marks: Mutex<(Marks, Option<Instant>)>,
@@ -91,19 +104,9 @@ impl Spans {
         }
     }
 
-    /// The time in `id`, Unix ms; `None` for an undated one.
-    pub fn time_ms(&self, id: &Id) -> Option<u64> {
-        self.layout.identity.time_ms(id)
-    }
-
-    /// The span of ids of `time_ms`.
-    pub fn span_of(&self, time_ms: Option<u64>) -> Span {
-        self.layout.calendar.span_of(time_ms)
-    }
-
     /// The span of ids that are made now.
     pub fn span_of_now(&self) -> Span {
-        self.span_of(Some(self.clock.now_ms()))
+        self.layout.span_of(Some(self.clock.now_ms()))
     }
 
     /// The marks, a minute old at most where MongoDB answers. Older ones do no harm: what they admit

@@ -91,7 +91,7 @@ async fn a_frame_that_fails_once_is_sent_again_whole() {
 }
 
 /// Insert commands of this mongod so far, without those that a fail point answered.
-async fn inserts(world: &World) -> i64 {
+pub(crate) async fn inserts(world: &World) -> i64 {
     let admin = world.mongo.database().client().database("admin");
     let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
     let commands = status.get_document("metrics").unwrap();

@@ -17,4 +17,5 @@ mod process;
 mod redelivery;
 mod redis_forgets;
 mod sketches;
+mod spans;
 mod verify;

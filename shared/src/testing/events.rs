@@ -23,6 +23,8 @@ pub struct TestEvent {
     pub session_id: Option<String>,
     /// Characters of a text in its payload.
     pub payload: usize,
+    /// Its `timestamp`, Unix ms, and so the time of an id that has none of its own.
+    pub time_ms: i64,
 }
 
 impl TestEvent {
@@ -44,13 +46,22 @@ impl TestEvent {
         }
     }
 
+    /// Dated so, Unix ms.
+    #[must_use]
+    pub fn at(self, time_ms: u64) -> Self {
+        Self {
+            time_ms: time_ms.cast_signed(),
+            ..self
+        }
+    }
+
     fn document(&self) -> bson::Document {
         let identity = Identity::new(IdentityConfig::default());
-        let id = identity.of_client_id(TENANT, &self.event_id, Some(0));
+        let id = identity.of_client_id(TENANT, &self.event_id, Some(self.time_ms));
         let mut document = doc! {
             "_id": Binary { subtype: BinarySubtype::Uuid, bytes: id.as_bytes().to_vec() },
             "f": ObjectId::from_bytes([0; 12]),
-            "timestamp": DateTime::from_millis(0),
+            "timestamp": DateTime::from_millis(self.time_ms),
             "tenant": TENANT,
             "eventType": &self.event_type,
             "eventId": &self.event_id,
