@@ -5,6 +5,7 @@ pub mod dead_letter;
 pub mod events;
 pub mod insert;
 pub mod isolate;
+pub mod lease;
 pub mod lookup;
 pub mod parts;
 pub mod receipt;
