@@ -17,10 +17,9 @@ use std::time::Duration;
 use bson::{Bson, DateTime, Document, doc};
 use futures::TryStreamExt as _;
 use mongodb::error::Error as MongoError;
-use mongodb::options::{CollectionOptions, WriteConcern};
 use mongodb::{Collection, Database};
 
-use crate::store::DEAD_LETTERS;
+use crate::store::{DEAD_LETTERS, durable};
 use crate::stream::{AppendError, StreamError};
 
 pub use audit::{Actor, Operation, Request};
@@ -252,15 +251,6 @@ impl DeadLetters {
     fn collection(&self) -> Collection<Document> {
         durable(&self.database, DEAD_LETTERS)
     }
-}
-
-/// A collection whose writes survive a fail-over once they are answered.
-fn durable(database: &Database, name: &str) -> Collection<Document> {
-    let mut concern = WriteConcern::majority();
-    concern.journal = Some(true);
-    let mut options = CollectionOptions::default();
-    options.write_concern = Some(concern);
-    database.collection_with_options(name, options)
 }
 
 #[cfg(test)]

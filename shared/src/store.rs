@@ -18,9 +18,10 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use mongodb::options::{
-    ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls, TlsOptions,
+    ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls,
+    TlsOptions, WriteConcern,
 };
-use mongodb::{Client, Database};
+use mongodb::{Client, Collection, Database};
 
 pub use index::{Index, SpanIndex, State};
 pub use spans::{Marks, Row};
@@ -173,6 +174,14 @@ pub async fn stored_fingerprint(
 fn fingerprint_in(document: &Document) -> Option<u32> {
     let stored = document.get("fingerprint").and_then(Bson::as_i64)?;
     u32::try_from(stored).ok()
+}
+
+/// A collection whose writes survive a fail-over once they are answered.
+pub fn durable(database: &Database, name: &str) -> Collection<Document> {
+    let mut concern = WriteConcern::majority();
+    concern.journal = Some(true);
+    let options = CollectionOptions::builder().write_concern(concern).build();
+    database.collection_with_options(name, options)
 }
 
 /// The server's code of a command that failed as a whole.

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{Done, open_database, open_stream, parse_time, run_to_end};
 use crate::config::ProcessorConfig;
+use crate::store::lease::under;
 use crate::verify::compare::Span;
 use crate::verify::deep::{Deep, deep};
 use crate::verify::differences::Differences;
@@ -83,13 +84,21 @@ pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
     })
 }
 
-/// Verifies.
+/// Verifies. What reads all spans, or mends, does it under the lease.
 ///
 /// # Errors
 /// It could not be told.
 pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
     let (stream, database) = (open_stream(config).await?, open_database(config).await?);
-    let verifier = Verifier::of_command(config, stream, database);
+    let verifier = Verifier::of_command(config, stream, database.clone());
+    if verify.deep || verify.repair {
+        under(&database, "verify", Box::pin(compare(&verifier, verify))).await?
+    } else {
+        compare(&verifier, verify).await
+    }
+}
+
+async fn compare(verifier: &Verifier, verify: &Verify) -> anyhow::Result<Report> {
     let partitions = match verify.partition {
         None => 0..verifier.stream.partitions(),
         Some(partition) => {
@@ -109,8 +118,9 @@ pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Re
     let mut report = Report::default();
     if verify.deep {
         // Before the counters are compared: they are compared with mended receipts.
-        let before = deep_before(&verifier, verify, &old).await?;
-        let found = deep(verifier.inserter.database(), &before, verify.repair).await?;
+        let before = deep_before(verifier, verify, &old).await?;
+        let database = verifier.inserter.database();
+        let found = deep(database, &before, verify.repair).await?;
         report.deep = Some(found);
     }
     let seconds = |ms: Option<u64>| ms.map(|ms| ms / 1_000);

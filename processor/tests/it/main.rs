@@ -4,7 +4,9 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod books;
 mod dead_letters;
+mod deep;
 mod dlq;
 mod doctor;
 mod durability;

@@ -6,7 +6,7 @@ use bson::{Document, doc, oid::ObjectId};
 use evp_processor::command::verify::{Report, Verify, run};
 use evp_shared::counters::Step;
 use evp_shared::frame::Frame;
-use evp_shared::store::{EVENTS, RECEIPTS};
+use evp_shared::store::RECEIPTS;
 use fred::interfaces::{HashesInterface as _, KeysInterface as _};
 
 use crate::harness::World;
@@ -239,7 +239,8 @@ async fn deep_writes_and_corrects_the_receipts_of_what_is_stored() {
         .update_one(doc! { "_id": id(2) }, wrong)
         .await
         .unwrap();
-    let events = database.collection::<Document>(EVENTS);
+    // Test events are of that year.
+    let events = database.collection::<Document>("events_1970");
     events.delete_one(doc! { "eventId": "e" }).await.unwrap();
 
     let how = Verify {

@@ -7,9 +7,9 @@
 
 use bson::{Bson, DateTime, doc, oid::ObjectId};
 
-use super::{DeadLetterError, DeadLetters, Filter, Handled, Replay, durable};
+use super::{DeadLetterError, DeadLetters, Filter, Handled, Replay};
 use crate::service::Chain;
-use crate::store::AUDIT;
+use crate::store::{AUDIT, durable};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

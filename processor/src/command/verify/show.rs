@@ -68,11 +68,16 @@ pub(super) fn as_text(report: &Report) -> String {
             let receipt = frame.receipt.as_ref().map(counts);
             let receipt = receipt.as_deref().unwrap_or("missing");
             let stored = counts(&frame.stored);
-            format!("frame {}: receipt {receipt}, stored {stored}", frame.frame)
+            let mut line = format!("frame {}: receipt {receipt}, stored {stored}", frame.frame);
+            if !frame.erased.is_empty() {
+                line = format!("{line}, erased {}", counts(&frame.erased));
+            }
+            line
         }));
         lines.push(format!(
-            "deep: {} frames compared, {} differ, {} receipts mended",
-            deep.frames, deep.differing_frames, deep.mended
+            "deep: {} frames compared, {} differ, {} receipts mended, {} not compared because \
+             events of theirs have ended",
+            deep.frames, deep.differing_frames, deep.mended, deep.ended_frames
         ));
     }
     let compared = compared(report);
@@ -99,6 +104,7 @@ pub(super) fn as_json(report: &Report) -> Value {
             "compared": deep.frames,
             "differing": deep.differing_frames,
             "mended": deep.mended,
+            "ended": deep.ended_frames,
             "frames": frames.map(|one| one.frame.to_string()).collect::<Value>(),
         })
     });
