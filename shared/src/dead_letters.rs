@@ -9,6 +9,7 @@ mod audit;
 mod filter;
 mod letter;
 mod pace;
+mod person;
 mod replay;
 mod show;
 
@@ -25,6 +26,7 @@ use crate::stream::{AppendError, StreamError};
 pub use audit::{Actor, Operation, Request};
 pub use filter::{Filter, Wanted};
 pub use letter::{Kept, Letter, LetterId, LetterIdError, Replaying};
+pub use person::OfPerson;
 pub use replay::{Handled, Replay};
 pub use show::{fields_json, hex_json};
 

@@ -63,7 +63,12 @@ impl Keys {
     /// The sketch of a bucket, `unit` one of `m`, `h` and `number` the bucket's. It belongs to no
     /// partition, and all share a hash tag of their own: they are merged.
     pub fn sketch(&self, kind: SketchKind, unit: &str, number: u64, tenant: &str) -> String {
-        format!("{}:{{sketch}}:{kind}:{unit}:{number}:{tenant}", self.prefix)
+        format!("{}{unit}:{number}:{tenant}", self.sketches(kind))
+    }
+
+    /// What the key of every sketch of `kind` begins with.
+    pub fn sketches(&self, kind: SketchKind) -> String {
+        format!("{}:{{sketch}}:{kind}:", self.prefix)
     }
 
     /// The keys of partition `partition`.

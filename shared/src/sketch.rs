@@ -159,6 +159,16 @@ impl TopItems {
         items
     }
 
+    /// As it is without `item`; `None` when that is not in it. The bounds of the others stay.
+    pub fn without(&self, item: &str) -> Option<Self> {
+        if self.0.lower_bound(item) == 0 {
+            return None;
+        }
+        // The library takes nothing out, so it is done in the bytes.
+        let bytes = self.encode();
+        Self::decode(&cut(&bytes, item.as_bytes())?)
+    }
+
     /// As bytes, in the format of DataSketches.
     pub fn encode(&self) -> Vec<u8> {
         self.0.serialize()
@@ -168,6 +178,39 @@ impl TopItems {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         FrequentItemsSketch::deserialize(bytes).ok().map(Self)
     }
+}
+
+/// The bytes of a sketch without `item`.
+///
+/// # Shape
+/// A head of 32 bytes, at 8 in it the number of items; a weight of 8 bytes for each; the items, each
+/// with its length in 4 bytes before it. All little-endian. Source: DataSketches, `FrequentItems`.
+fn cut(bytes: &[u8], item: &[u8]) -> Option<Vec<u8>> {
+    const HEAD: usize = 32;
+    const WEIGHT: usize = 8;
+    let number = |at: usize| {
+        let bytes = bytes.get(at..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    };
+    let items = number(8)?;
+    let mut at = HEAD + items * WEIGHT;
+    for place in 0..items {
+        let end = at + 4 + number(at)?;
+        if bytes.get(at + 4..end)? == item {
+            let weight = HEAD + place * WEIGHT;
+            let left = u32::try_from(items - 1).ok()?.to_le_bytes();
+            let parts = [
+                bytes.get(..8)?,
+                &left,
+                bytes.get(12..weight)?,
+                bytes.get(weight + WEIGHT..at)?,
+                bytes.get(end..)?,
+            ];
+            return Some(parts.concat());
+        }
+        at = end;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -246,6 +289,26 @@ mod tests {
         assert!(sketch.0.num_active_items() <= TOP_MAP_SIZE * 3 / 4);
         // Each item with its length and count, and a head.
         assert!(sketch.encode().len() <= TOP_MAP_SIZE * 3 / 4 * (128 + 4 + 8) + 64);
+    }
+
+    #[test]
+    fn an_item_is_taken_out_and_the_others_stay_as_they_are() {
+        let mut sketch = TopItems::default();
+        for user in users(0) {
+            sketch.note(&user.to_string());
+        }
+        let before = sketch.top(usize::MAX);
+        let one = before[before.len() / 2].item.clone();
+        let without = sketch.without(&one).unwrap();
+        let expected: Vec<_> = before.into_iter().filter(|kept| kept.item != one).collect();
+        assert_eq!(without.top(usize::MAX), expected);
+        assert!(without.without(&one).is_none());
+        assert!(sketch.without("nobody").is_none());
+        assert!(TopItems::default().without("nobody").is_none());
+
+        let mut alone = TopItems::default();
+        alone.note("a");
+        assert_eq!(alone.without("a").unwrap().top(1), []);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod append;
 pub mod commit;
 pub mod counts;
 pub mod entry;
+mod erase;
 pub mod follow;
 pub mod group;
 mod identity;
@@ -152,6 +153,8 @@ static COMMIT: Lua = Lua::new(|| Script::from_lua(include_str!("stream/commit.lu
 static LEAVE: Lua = Lua::new(|| Script::from_lua(include_str!("stream/leave.lua")));
 static FOLLOW: Lua = Lua::new(|| Script::from_lua(include_str!("stream/follow.lua")));
 static SKETCH: Lua = Lua::new(|| Script::from_lua(include_str!("stream/sketch.lua")));
+static REPLACE_SKETCH: Lua =
+    Lua::new(|| Script::from_lua(include_str!("stream/replace_sketch.lua")));
 static SWEEP: Lua = Lua::new(|| Script::from_lua(include_str!("stream/sweep.lua")));
 static READ_COUNTS: Lua = Lua::new(|| Script::from_lua(include_str!("stream/read_counts.lua")));
 static SET_COUNTS: Lua = Lua::new(|| Script::from_lua(include_str!("stream/set_counts.lua")));

@@ -3,7 +3,7 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, doc, oid::ObjectId};
 
-use crate::document::{EventBatch, EventMark};
+use crate::document::{EventBatch, EventMark, user_bucket};
 use crate::event::id::{Identity, IdentityConfig};
 use crate::frame::{Codec, Frame, FrameDraft, FrameId, FrameStamp, ProducerId};
 
@@ -71,6 +71,9 @@ impl TestEvent {
         }
         if let Some(session_id) = &self.session_id {
             document.insert("sessionId", session_id);
+        }
+        if let Some(user_id) = &self.user_id {
+            document.insert("u", user_bucket(TENANT, user_id));
         }
         if self.payload > 0 {
             document.insert("payload", doc! { "text": "x".repeat(self.payload) });
