@@ -1,7 +1,9 @@
 //! The tools for those who run EVP, and what they have in common.
 
+mod actor;
 pub mod dlq;
 pub mod doctor;
+pub mod erase;
 pub mod inspect;
 pub mod verify;
 

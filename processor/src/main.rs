@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use evp_processor::command::dlq::{self, Dlq};
 use evp_processor::command::doctor::{self, Doctor};
+use evp_processor::command::erase::{self, Erase};
 use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
@@ -35,6 +36,8 @@ enum Command {
     Doctor(Doctor),
     /// List, show, replay or purge dead letters
     Dlq(Dlq),
+    /// Take a person out of everything that is kept; the counts stay
+    Erase(Erase),
     /// Compare the counters with the receipts, bucket by bucket, and mend them
     Verify(Verify),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Some(Command::Inspect(inspect)) => inspect::main(file, &inspect),
         Some(Command::Doctor(doctor)) => doctor::main(file, &doctor),
         Some(Command::Dlq(dlq)) => dlq::main(file, &dlq),
+        Some(Command::Erase(erase)) => erase::main(file, &erase),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
         None => service::main(
             &Launch {

@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod dead_letter;
+pub mod erasure;
 pub mod events;
 pub mod insert;
 pub mod isolate;

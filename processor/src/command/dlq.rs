@@ -1,6 +1,5 @@
 //! `evp-processor dlq`: what could not be stored, and what to do with it.
 
-mod actor;
 mod arguments;
 mod show;
 
@@ -11,7 +10,7 @@ use std::time::Duration;
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{DeadLetters, Operation, Replay, Request};
 
-use super::{FAILED, begin_stream, open_database, run_to_end};
+use super::{FAILED, actor, begin_stream, open_database, run_to_end};
 use crate::config::ProcessorConfig;
 
 pub use super::Done;

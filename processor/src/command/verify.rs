@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{Done, open_database, open_stream, parse_time, run_to_end};
 use crate::config::ProcessorConfig;
+use crate::store::erasure;
 use crate::store::lease::under;
 use crate::verify::compare::Span;
 use crate::verify::deep::{Deep, deep};
@@ -120,6 +121,13 @@ async fn compare(verifier: &Verifier, verify: &Verify) -> anyhow::Result<Report>
         // Before the counters are compared: they are compared with mended receipts.
         let before = deep_before(verifier, verify, &old).await?;
         let database = verifier.inserter.database();
+        if verify.repair {
+            erasure::finish(database).await?;
+        }
+        anyhow::ensure!(
+            !erasure::is_interrupted(database).await?,
+            "an erasure was interrupted, and is no loss: run evp-processor erase again, then this"
+        );
         let found = deep(database, &before, verify.repair).await?;
         report.deep = Some(found);
     }

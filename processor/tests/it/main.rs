@@ -10,6 +10,7 @@ mod deep;
 mod dlq;
 mod doctor;
 mod durability;
+mod erase;
 mod fail_points;
 mod harness;
 mod isolate;
