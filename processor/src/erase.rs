@@ -9,7 +9,10 @@
 
 mod events;
 
+use std::time::Duration;
+
 use bson::{Bson, DateTime, doc, oid::ObjectId};
+use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{Actor, DeadLetterError, DeadLetters};
 use evp_shared::document::user_bucket;
 use evp_shared::store::{AUDIT, durable};
@@ -19,6 +22,9 @@ use mongodb::error::Error as MongoError;
 
 use crate::store::erasure::ErasureError;
 use crate::store::lease::{LeaseError, under};
+
+/// How long processors take to begin their sketches anew: they look every second.
+const PROCESSORS_LEARN: Duration = Duration::from_secs(3);
 
 /// Why it was not done, or not wholly.
 #[derive(Debug, thiserror::Error)]
@@ -168,17 +174,33 @@ impl Eraser {
     /// From the store to its readers: what leaves the stream meanwhile is found in neither.
     async fn erase_all(&self) -> Result<Found, EraseError> {
         let mut found = Found::default();
+        self.stream.begin_sketches_anew().await?;
+        let begun = Clock::system().now();
         events::erase(&self.database, &self.person, &mut found).await?;
         for partition in 0..self.stream.partitions() {
             found.kept_entries += self.stream.empty_kept_window(partition).await?;
+        }
+        if self.is_processed().await? {
+            let waited = Clock::system().now() - begun;
+            tokio::time::sleep(PROCESSORS_LEARN.saturating_sub(waited)).await;
         }
         self.rest(&mut found, true).await?;
         Ok(found)
     }
 
+    /// Whether a processor may be running.
+    async fn is_processed(&self) -> Result<bool, StreamError> {
+        for partition in 0..self.stream.partitions() {
+            if !self.stream.look(partition).await?.consumers.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn rest(&self, found: &mut Found, erases: bool) -> Result<(), EraseError> {
         let Person { tenant, user } = &self.person;
-        let letters = DeadLetters::new(self.database.clone(), std::time::Duration::ZERO);
+        let letters = DeadLetters::new(self.database.clone(), Duration::ZERO);
         let letters = letters.of_person(tenant, user, erases).await?;
         (found.letters, found.unknown_letters) = (letters.letters, letters.unknown);
         found.sketches = self.stream.top_users_naming(tenant, user, erases).await?;

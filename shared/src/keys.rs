@@ -16,6 +16,7 @@
 //! | `evp:{p}:types:<tenant>` | set | the event types counted by name |
 //! | `evp:{sketch}:users:m:<minute>:<tenant>`, `users:h:<hour>:`, `sessions:` | string | HyperLogLog of the ids |
 //! | `evp:{sketch}:top:m:<minute>:<tenant>`, `top:h:<hour>:` | hash | per processor a sketch of its top users |
+//! | `evp:{sketch}:erasures` | string | how many erasures there were of late |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
 //! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
 //! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
@@ -64,6 +65,11 @@ impl Keys {
     /// partition, and all share a hash tag of their own: they are merged.
     pub fn sketch(&self, kind: SketchKind, unit: &str, number: u64, tenant: &str) -> String {
         format!("{}{unit}:{number}:{tenant}", self.sketches(kind))
+    }
+
+    /// Counts the erasures that processors have to begin their sketches anew for.
+    pub fn erasures(&self) -> String {
+        format!("{}:{{sketch}}:erasures", self.prefix)
     }
 
     /// What the key of every sketch of `kind` begins with.

@@ -250,6 +250,18 @@ impl Sketches {
         (updates, std::mem::take(&mut gathered.lost))
     }
 
+    /// What was written of top users stays as it is, and is another's to change: further ones go
+    /// into sketches beside it.
+    pub fn begin_top_anew(&self) {
+        let mut gathered = self.gathered.lock();
+        let gathered = &mut *gathered;
+        for bucket in gathered.buckets.values_mut() {
+            gathered.uses += 1;
+            bucket.number = gathered.uses;
+            bucket.top = TopItems::default();
+        }
+    }
+
     /// What was to be written to `places` was not: all is gathered anew, so that ids pass the
     /// filters again, and what is lost all the same is written down.
     pub fn forget(&self, places: Vec<SketchBucket>) {

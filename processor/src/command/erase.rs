@@ -4,16 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use evp_shared::clock::Clock;
 
-use super::{Done, FAILED, actor, open_database, open_stream, run_to_end, show_time};
+use super::{Done, FAILED, actor, open_database, open_stream, run_to_end};
 use crate::config::ProcessorConfig;
 use crate::erase::{Eraser, Found, Person};
-
-const HOUR_MS: u64 = 3_600_000;
-
-/// How long after its end an hour's sketch may still be written.
-const LATE_MS: u64 = 600_000;
 
 /// Whom to erase.
 #[derive(Debug, Clone, Args)]
@@ -97,11 +91,5 @@ fn left(found: &Found) -> Vec<String> {
             found.backlog_events
         ));
     }
-    let hour_ends = (Clock::system().now_ms() / HOUR_MS + 1) * HOUR_MS;
-    lines.push(format!(
-        "a processor that runs may name the user again among the top users of this hour: run this \
-         again after {}",
-        show_time(hour_ends + LATE_MS)
-    ));
     lines
 }

@@ -20,13 +20,25 @@ const EVERY: Duration = Duration::from_secs(1);
 /// None: what fails is left out.
 pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) -> Result<(), Infallible> {
     let mut ticks = shutdown.every(EVERY);
+    let mut known = None;
     while ticks.next().await.is_some() {
-        write(&pipeline, false).await;
+        let Some(sketches) = &pipeline.sketches else {
+            continue;
+        };
+        match pipeline.committer.stream.erasures().await {
+            // Whoever erases takes a name out of what is written, not out of what is held here.
+            Ok(erasures) if erasures != known => {
+                write(&pipeline, true).await;
+                sketches.begin_top_anew();
+                known = erasures;
+            }
+            _ => write(&pipeline, false).await,
+        }
     }
     Ok(())
 }
 
-/// Writes what is gathered, for the last time when `is_last`.
+/// Writes what is gathered; all of it where this is the last time, `is_last`, that it can be.
 pub async fn write(pipeline: &Pipeline, is_last: bool) {
     let Pipeline {
         sketches: Some(sketches),

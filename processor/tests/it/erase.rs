@@ -13,13 +13,14 @@ use evp_shared::sketch::TopItems;
 use evp_shared::store::spans::{self, create_indexes};
 use evp_shared::store::{AUDIT, DEAD_LETTERS, META, RECEIPTS, SpanIndex};
 use evp_shared::stream::{SketchBucket, SketchUpdate};
-use evp_shared::testing::events::TENANT;
+use evp_shared::testing::events::{TENANT, TestEvent, frame_of};
 use evp_shared::testing::spans::stored_events;
+use evp_shared::testing::wait_for;
 use fred::interfaces::{ListInterface as _, StreamsInterface as _};
 
 use crate::books::{DAY_MS, Event, YEAR_2013_MS, old_frame, receipt_of, rows_of, store};
 use crate::fail_points::{fail, stop_failing, world_that_fails};
-use crate::harness::World;
+use crate::harness::{World, producer};
 
 const JANE: &str = "jane-who-wants-to-be-forgotten";
 const JOHN: &str = "john-who-stays";
@@ -151,8 +152,12 @@ async fn sketch_both(world: &World) {
     }
 }
 
+fn step_bucket(world: &World, step: Step) -> u64 {
+    step.bucket(world.now_ms / 1_000)
+}
+
 async fn top_of(world: &World, step: Step, tenant: &str) -> Vec<String> {
-    let bucket = step.bucket(world.now_ms / 1_000);
+    let bucket = step_bucket(world, step);
     let top = world.stream.top_users(tenant, step, bucket..bucket + 1);
     let (top, lacking) = top.await.unwrap();
     assert!(lacking.is_empty());
@@ -388,10 +393,8 @@ async fn nobody_says_whose_an_entry_is_that_does_not_decode() {
 #[tokio::test]
 async fn the_same_body_sent_again_is_a_new_event() {
     let world = World::new().await;
-    let body = [evp_shared::testing::events::TestEvent::new("again", "click").of_user(JANE)];
-    let producer = crate::harness::producer();
-    let frame =
-        |number| evp_shared::testing::events::frame_of(producer, number, world.now_ms, &body);
+    let body = [TestEvent::new("again", "click").of_user(JANE)];
+    let frame = |number| frame_of(producer(), number, world.now_ms, &body);
     let running = world.start("p");
     world.append(&[frame(1)]).await;
     world.settled().await;
@@ -419,4 +422,44 @@ async fn the_same_body_sent_again_is_a_new_event() {
     let report = verify::run(&world.config("v"), &how).await.unwrap();
     let found = report.deep.unwrap();
     assert_eq!(found.differing_frames, 0, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_running_processor_does_not_name_the_person_again() {
+    let world = World::new().await;
+    let frame = |number: u32, user: &str| {
+        let event = TestEvent::new(format!("e{number}"), "click").of_user(user);
+        frame_of(producer(), number, world.now_ms, &[event])
+    };
+    let top = async |step| {
+        let bucket = step_bucket(&world, step);
+        let top = world.stream.top_users(TENANT, step, bucket..bucket + 1);
+        let (top, _) = top.await.unwrap();
+        top.top(10)
+    };
+    let running = world.start("p");
+    world.append(&[frame(1, JANE), frame(2, JOHN)]).await;
+    world.settled().await;
+    wait_for("both are there", async || {
+        top(Step::Minute).await.len() == 2
+    })
+    .await;
+    assert!(erase(&world, true).await.complete);
+    for step in [Step::Minute, Step::Hour] {
+        assert_eq!(top(step).await[0].item, JOHN);
+    }
+    world.append(&[frame(3, JOHN)]).await;
+    world.settled().await;
+    wait_for("it is written anew", async || {
+        top(Step::Minute)
+            .await
+            .first()
+            .is_some_and(|john| john.count == 2)
+    })
+    .await;
+    running.stop().await;
+    for step in [Step::Minute, Step::Hour] {
+        let top = top(step).await;
+        assert_eq!((top.len(), &*top[0].item, top[0].count), (1, JOHN, 2));
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::interfaces::{ClientLike, HashesInterface, ListInterface};
+use fred::interfaces::{ClientLike, HashesInterface, KeysInterface, ListInterface};
 use fred::prelude::Value;
 use fred::types::{ClusterHash, CustomCommand};
 
@@ -18,12 +18,34 @@ use crate::sketch::TopItems;
 /// Keys that one step of a walk over all keys looks at.
 const KEYS_A_STEP: &str = "1000";
 
+/// How long an erasure is counted, in s: far longer than a processor is without a look.
+const ERASURES_KEPT: i64 = 3_600;
+
 /// How often a sketch is read again that was written meanwhile: it is once a second.
 const ATTEMPTS: usize = 5;
 
 impl Stream {
+    /// What changes with every erasure, and when there was none for long.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn erasures(&self) -> Result<Option<String>, StreamError> {
+        answered(self.client.get(self.keys.erasures())).await
+    }
+
+    /// Tells processors to begin their sketches of top users anew, and to leave what they wrote.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn begin_sketches_anew(&self) -> Result<(), StreamError> {
+        let key = self.keys.erasures();
+        let _: i64 = answered(self.client.incr(&key)).await?;
+        let _: i64 = answered(self.client.expire(&key, ERASURES_KEPT, None)).await?;
+        Ok(())
+    }
+
     /// How many sketches of top users of `tenant` name `user`; where `erases`, they do not any
-    /// more. A processor that has the user in a sketch of its own writes that again.
+    /// more. Those of running processors have to be begun anew before.
     ///
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
