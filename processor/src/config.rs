@@ -1,6 +1,7 @@
 //! The processor's configuration.
 
 pub(crate) mod limits;
+mod storage;
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
 pub use limits::{BulkLimits, DeadLetterLimits};
+pub use storage::StorageConfig;
 
 evp_shared::config_section! {
     /// The resolved configuration.
@@ -67,6 +69,8 @@ evp_shared::config_section! {
         redis: RedisConfig = RedisConfig::read(source);
         /// MongoDB.
         mongo: MongoConfig = MongoConfig::read(source);
+        /// How long events are kept.
+        storage: StorageConfig = StorageConfig::read(source);
         /// What every service has.
         process: ProcessConfig = ProcessConfig::read(source, "127.0.0.1:9181");
     }
@@ -131,6 +135,7 @@ impl ServiceConfig for ProcessorConfig {
                  being stored; lower it or raise processor.claim_idle",
             );
         }
+        config.judge_storage(source);
         config
     }
 

@@ -79,6 +79,8 @@ fn everything() -> String {
         let (section, name) = key.name.split_once('.').unwrap();
         let value = match key.default {
             "" if key.kind.starts_with("list") => "[]".to_owned(),
+            // Below two spans it is refused.
+            "" if key.name == "storage.keep" => "\"9d\"".to_owned(),
             "" if key.kind.starts_with("duration") => "\"1s\"".to_owned(),
             "" => "\"x\"".to_owned(),
             default => format!("{default:?}"),
