@@ -6,7 +6,7 @@ use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::prelude::{Error as RedisError, Value};
 use fred::types::CustomCommand;
 
-use super::{Stream, StreamError, answered};
+use super::{EntryId, Stream, StreamError, answered};
 use crate::keys::GROUP;
 
 /// A partition as it is seen.
@@ -68,6 +68,23 @@ impl Stream {
             entries: self.client.xlen(key).await?,
             consumers: consumers.iter().filter_map(consumer).collect(),
         })
+    }
+
+    /// The id that was given last on `partition`; [`EntryId::ZERO`] where there is no stream.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn last_entry(&self, partition: u16) -> Result<EntryId, StreamError> {
+        let key = self.keys(partition)?.events.as_str();
+        let stream = self.client.xinfo_stream::<Fields, _>(key, false, None);
+        let fields = or_none(answered(stream).await.map(|fields| vec![fields]))?;
+        let Some(id) = fields
+            .first()
+            .and_then(|fields| text(fields, "last-generated-id"))
+        else {
+            return Ok(EntryId::ZERO);
+        };
+        id.parse().map_err(|_| StreamError::protocol(id))
     }
 
     /// What the server says of EVP's group on `partition`, if there is one.

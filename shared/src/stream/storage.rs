@@ -1,6 +1,9 @@
 //! What the processors say of storage to those who take events.
 
+use std::time::Duration;
+
 use fred::interfaces::KeysInterface;
+use fred::prelude::Expiration;
 
 use super::{Stream, StreamError, answered};
 
@@ -33,5 +36,43 @@ impl Stream {
             floor_ms: floor_ms.transpose()?,
             is_full: full.is_some(),
         })
+    }
+
+    /// Says that ids below `floor_ms` are taken no more. A higher floor that stands there stays.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn say_floor(&self, floor_ms: u64) -> Result<(), StreamError> {
+        let stands = match self.storage_said().await {
+            // What is no floor is written over.
+            Err(StreamError::Protocol { .. }) => None,
+            said => said?.floor_ms,
+        };
+        if stands.is_some_and(|stands| stands >= floor_ms) {
+            return Ok(());
+        }
+        let (key, floor) = (self.keys.floor(), floor_ms.to_string());
+        let set = self.client.set::<(), _, _>(key, floor, None, None, false);
+        answered(set).await
+    }
+
+    /// Says how full the disk of the event store is, in permille, for so long as `life`; or that it
+    /// is not.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn say_full(
+        &self,
+        used_permille: Option<u64>,
+        life: Duration,
+    ) -> Result<(), StreamError> {
+        let key = self.keys.full();
+        let Some(used) = used_permille else {
+            return answered(self.client.del::<(), _>(key)).await;
+        };
+        let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+        let (used, life) = (used.to_string(), Some(Expiration::EX(life)));
+        let set = self.client.set::<(), _, _>(key, used, life, None, false);
+        answered(set).await
     }
 }

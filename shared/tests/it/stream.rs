@@ -540,9 +540,26 @@ async fn what_is_said_of_storage_is_what_stands_there() {
         is_full: true,
     };
     assert_eq!(said().await.unwrap(), expected);
+    // It rises only.
+    for (floor_ms, stands_ms) in [
+        (1_600_000_000_000, 1_700_000_000_000),
+        (1_800_000_000_000, 1_800_000_000_000),
+    ] {
+        stream.say_floor(floor_ms).await.unwrap();
+        assert_eq!(said().await.unwrap().floor_ms, Some(stands_ms));
+    }
+    let life = Duration::from_secs(180);
+    stream.say_full(None, life).await.unwrap();
+    assert!(!said().await.unwrap().is_full);
+    stream.say_full(Some(960), life).await.unwrap();
+    assert!(said().await.unwrap().is_full);
+    let left: i64 = redis.client().ttl(keys.full()).await.unwrap();
+    assert!((1..=180).contains(&left), "{left}");
     // No floor is taken from what is none.
     set(keys.floor(), "soon").await;
     assert!(matches!(said().await, Err(StreamError::Protocol { .. })));
+    stream.say_floor(7).await.unwrap();
+    assert_eq!(said().await.unwrap().floor_ms, Some(7));
 }
 
 /// What Redis says when it is asked `words` about the connection `id`.
