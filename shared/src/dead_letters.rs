@@ -24,7 +24,7 @@ use crate::store::{DEAD_LETTERS, durable};
 use crate::stream::{AppendError, StreamError};
 
 pub use audit::{Actor, Operation, Request};
-pub use filter::{Filter, Wanted};
+pub use filter::{Below, Filter, Wanted};
 pub use letter::{Kept, Letter, LetterId, LetterIdError, Replaying};
 pub use person::OfPerson;
 pub use replay::{Handled, Replay};

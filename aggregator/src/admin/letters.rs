@@ -176,7 +176,7 @@ impl Admin {
             let done = this.letters.operate(&request).await?.done;
             let (replayed, purged) = match request.operation {
                 Operation::Replay(_) => (done, 0),
-                Operation::Purge => (0, done),
+                Operation::Purge | Operation::Expire => (0, done),
             };
             let remaining = this.letters.count(&request.filter).await?;
             Ok(Done {

@@ -38,6 +38,8 @@ pub enum Operation {
     Replay(Replay),
     /// They are deleted.
     Purge,
+    /// They are deleted, because their events would be by now.
+    Expire,
 }
 
 /// What is asked for.
@@ -65,6 +67,7 @@ impl Request {
                 handled.appended, handled.waiting, handled.impossible
             ),
             Operation::Purge => format!("purged {done} of {matched} dead letters"),
+            Operation::Expire => format!("expired {done} of {matched} dead letters"),
         }
     }
 }
@@ -89,6 +92,7 @@ impl DeadLetters {
             "what": match request.operation {
                 Operation::Replay(_) => "dead_letters.replay",
                 Operation::Purge => "dead_letters.purge",
+                Operation::Expire => "dead_letters.expire",
             },
             "filter": filter.describe(),
             "limit": i64::try_from(*limit).unwrap_or(i64::MAX),
@@ -97,10 +101,13 @@ impl DeadLetters {
         entries.insert_one(entry).await?;
         let result = match &request.operation {
             Operation::Replay(replay) => Box::pin(self.replay(filter, *limit, replay)).await,
-            Operation::Purge => self.purge(filter, *limit).await.map(|done| Handled {
-                done,
-                ..Handled::default()
-            }),
+            Operation::Purge | Operation::Expire => {
+                let done = self.purge(filter, *limit).await;
+                done.map(|done| Handled {
+                    done,
+                    ..Handled::default()
+                })
+            }
         };
         let (state, count, words) = match &result {
             Ok(handled) => {

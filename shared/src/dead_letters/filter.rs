@@ -3,6 +3,7 @@
 use bson::{Bson, DateTime, Document, bson};
 
 use super::LetterId;
+use crate::event::id::IdentityConfig;
 use crate::outcome::DeadReason;
 
 /// One event or entry.
@@ -34,6 +35,28 @@ impl std::fmt::Display for Wanted {
     }
 }
 
+/// Events whose id has a time below a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    /// Where the time lies in an id.
+    pub identity: IdentityConfig,
+    /// Unix ms.
+    pub ms: u64,
+}
+
+impl Below {
+    /// A range for each salt. What does not decode has no id of an event, and lies outside.
+    fn to_bson(self) -> Vec<Document> {
+        let id = |salt, ms| {
+            let id = self.identity.first_id(salt, ms);
+            bson::doc! { "id": bson::Uuid::from_bytes(*id.as_bytes()) }
+        };
+        let salts = 0..1 << self.identity.salt_bits;
+        let range = |salt| bson::doc! { "_id": { "$gte": id(salt, 0), "$lt": id(salt, self.ms) } };
+        salts.map(range).collect()
+    }
+}
+
 /// Which dead letters are meant; what is `None` leaves nothing out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -53,6 +76,8 @@ pub struct Filter {
     pub id: Option<Wanted>,
     /// These ones; any when empty.
     pub ids: Vec<LetterId>,
+    /// Events with a time below this one.
+    pub below: Option<Below>,
 }
 
 impl Filter {
@@ -81,6 +106,7 @@ impl Filter {
                 "$and",
                 (!ids.is_empty()).then(|| bson!([{ "_id": { "$in": ids } }])),
             ),
+            ("$or", self.below.map(|below| below.to_bson().into())),
         ]));
         query
     }
@@ -112,6 +138,7 @@ impl Filter {
             ("toMs", ms(self.to_ms)),
             ("id", self.id.as_ref().map(|id| id.to_string().into())),
             ("ids", (!ids.is_empty()).then(|| ids.into())),
+            ("belowMs", ms(self.below.map(|below| below.ms))),
         ];
         let mut description = self.plain("partition");
         description.extend(present(rest));

@@ -68,6 +68,7 @@ impl Which {
             to_ms: self.to,
             id: self.id.clone(),
             ids: Vec::new(),
+            below: None,
         }
     }
 }
