@@ -417,7 +417,12 @@ pub async fn create_indexes(
         "indexes": indexes,
         "writeConcern": { "w": "majority" },
     };
-    database.run_command(build).await.map(drop)
+    let reply = database.run_command(build).await?;
+    match reply.get("writeConcernError") {
+        // Built here alone, it could be gone with the next fail-over.
+        Some(fault) => Err(MongoError::custom(fault.to_string())),
+        None => Ok(()),
+    }
 }
 
 async fn uuid_of(database: &Database, name: &str) -> Result<Option<Uuid>, MongoError> {
