@@ -3,6 +3,7 @@
 use evp_shared::dead_letters::Size;
 use evp_shared::metric_table;
 use evp_shared::outcome::DeadReason;
+use evp_shared::store::State;
 use evp_shared::stream::Committed;
 use evp_shared::telemetry::as_f64;
 
@@ -40,6 +41,23 @@ metric_table! {
             "Frames too old to be counted: run verify." [] left_to_verify;
         counter "evp_processor_sketches_lost_total"
             "Minutes and hours whose sketches lack something." [] sketches_lost;
+        gauge "evp_processor_spans" "Spans of events by state: hot, sealed or undated."
+            [state in State::ALL] spans;
+        counter "evp_processor_spans_sealed_total" "Spans that were sealed." [] spans_sealed;
+        counter "evp_processor_spans_dropped_total" "Spans that were dropped." [] spans_dropped;
+        counter "evp_processor_expired_letters_total"
+            "Dead letters that were purged because their events are gone." [] letters_expired;
+        gauge "evp_processor_spans_without_collection"
+            "Spans whose collection is missing: events of them stay pending." [] spans_missing;
+        gauge "evp_processor_collections_without_span"
+            "Collections that are named as spans and are none." [] strangers;
+        gauge "evp_processor_building_indexes" "1 while an index of a span is built." [] building;
+        gauge "evp_processor_floor_seconds"
+            "Unix seconds: events with an earlier time in their id are refused; 0 for none." [] floor;
+        gauge "evp_processor_gone_seconds"
+            "Unix seconds: spans that end before it are dropped; 0 for none." [] gone;
+        gauge "evp_storage_disk_ratio" "Share of MongoDB's disk that is used." [] disk_ratio;
+        gauge "evp_storage_bytes" "Bytes of the database, with its indexes." [] storage_bytes;
         gauge "evp_processor_backlog_events" "Events appended and not committed."
             [partition in 0..partitions] backlog_events;
         gauge "evp_processor_backlog_bytes" "Bytes of the events appended and not committed."

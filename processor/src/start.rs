@@ -39,6 +39,8 @@ use crate::store::insert::Inserter;
 use crate::store::room::Room;
 use crate::store::spans::Layout;
 use crate::upkeep::dead_letters::DeadLetterLoop;
+use crate::upkeep::house_loop::HouseLoop;
+use crate::upkeep::housekeeper::House;
 use crate::upkeep::reconcile::ReconcileLoop;
 use crate::upkeep::sketch;
 use crate::upkeep::ticker::TickLoop;
@@ -225,9 +227,27 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
     parts.keep_house(&mut tasks, &service.health, &shutdown);
+    tasks.spawn(
+        "housekeeper",
+        housekeeper(&config, &parts, &service.health).run(shutdown.clone()),
+    );
     tasks.join().await?;
     sketch::write(pipeline, true).await;
     Ok(Left(leave_group(consumer).await))
+}
+
+/// What keeps the spans.
+fn housekeeper(config: &ProcessorConfig, parts: &Parts, health: &Health) -> HouseLoop {
+    let Parts { consumer, pipeline } = parts;
+    let servers = (
+        pipeline.inserter.database().clone(),
+        consumer.stream.clone(),
+    );
+    let (lives, metrics) = (consumer.lives.clone(), pipeline.metrics.clone());
+    HouseLoop {
+        house: House::new(config, &consumer.name, servers, lives, metrics),
+        beat: health.loop_beat("housekeeper", MINUTES_LOOP_AGE_MAX),
+    }
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.

@@ -13,6 +13,7 @@ mod durability;
 mod erase;
 mod fail_points;
 mod harness;
+mod housekeeper;
 mod isolate;
 mod membership;
 mod once;
