@@ -5,6 +5,7 @@ pub mod dlq;
 pub mod doctor;
 pub mod erase;
 pub mod inspect;
+pub mod storage;
 pub mod verify;
 
 use std::io::Write;

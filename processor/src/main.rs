@@ -8,6 +8,7 @@ use evp_processor::command::dlq::{self, Dlq};
 use evp_processor::command::doctor::{self, Doctor};
 use evp_processor::command::erase::{self, Erase};
 use evp_processor::command::inspect::{self, Inspect};
+use evp_processor::command::storage::{self, Storage};
 use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
 
@@ -38,6 +39,8 @@ enum Command {
     Dlq(Dlq),
     /// Take a person out of everything that is kept; the counts stay
     Erase(Erase),
+    /// List, seal or drop the spans of events
+    Storage(Storage),
     /// Compare the counters with the receipts, bucket by bucket, and mend them
     Verify(Verify),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Some(Command::Doctor(doctor)) => doctor::main(file, &doctor),
         Some(Command::Dlq(dlq)) => dlq::main(file, &dlq),
         Some(Command::Erase(erase)) => erase::main(file, &erase),
+        Some(Command::Storage(storage)) => storage::main(file, &storage),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
         None => service::main(
             &Launch {

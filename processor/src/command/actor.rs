@@ -4,7 +4,7 @@ use evp_shared::dead_letters::Actor;
 
 /// The user of the operating system, by name where it has one, and the host. The kernel says who
 /// runs this; the environment may say anything.
-pub(super) fn current() -> Actor {
+pub(in crate::command) fn current() -> Actor {
     let uid = rustix::process::geteuid();
     Actor::here(whoami::username().unwrap_or_else(|_| format!("uid {}", uid.as_raw())))
 }

@@ -83,6 +83,17 @@ async fn dropped(world: &World, house: &mut House, old: &Span) {
     until(house, "the span is dropped", is_gone).await;
 }
 
+/// Rounds of a house without `storage.keep`, until the span `name` is there no more.
+pub(crate) async fn until_dropped(world: &World, name: &str) {
+    let database = world.mongo.database();
+    let mut house = house(world, "p", HURRY);
+    let is_gone = async || {
+        let rows = spans::rows(&database, Duration::ZERO).await.unwrap();
+        !rows.iter().any(|row| row.name() == name)
+    };
+    until(&mut house, "the span is dropped", is_gone).await;
+}
+
 /// Rounds until the floor has stood for long enough; what is not dropped by then is held by something.
 async fn stood(world: &World, house: &mut House, old: &Span) {
     let database = world.mongo.database();

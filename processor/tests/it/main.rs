@@ -22,4 +22,5 @@ mod redelivery;
 mod redis_forgets;
 mod sketches;
 mod spans;
+mod storage;
 mod verify;
