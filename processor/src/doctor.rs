@@ -5,6 +5,7 @@
 
 pub mod gather;
 pub mod judge;
+pub mod spans;
 
 use std::num::NonZeroU64;
 
@@ -68,6 +69,18 @@ evp_shared::choices! {
         MongoIndexes = "mongo_indexes",
         /// The shard key of `events`.
         MongoShardKey = "mongo_shard_key",
+        /// Spans and collections are the same.
+        Spans = "spans",
+        /// Spans have the indexes they are to have.
+        SpanIndexes = "span_indexes",
+        /// The indexes that events come into, beside mongod's cache.
+        SpanCache = "span_cache",
+        /// Spans that ended are sealed.
+        SpansSealed = "spans_sealed",
+        /// Spans that are to end do.
+        SpansEnding = "spans_ending",
+        /// Files mongod may have open.
+        MongoOpenFiles = "mongo_open_files",
     }
 }
 
@@ -139,6 +152,13 @@ pub async fn examine(
     database: anyhow::Result<Database>,
     rate: NonZeroU64,
 ) -> Vec<Finding> {
+    let both = stream.as_ref().ok().zip(database.as_ref().ok());
+    let spans = match both {
+        Some((stream, database)) => spans::gather(stream, database).await.ok(),
+        None => None,
+    };
+    // What does not answer is a finding of its own.
+    let spans = spans.map(|facts| judge::spans(config, &facts));
     let redis = async { gather::redis(config, &stream?).await };
     let redis = match redis.await {
         Ok(facts) => judge::redis(config, &facts, rate),
@@ -149,7 +169,7 @@ pub async fn examine(
         Ok(facts) => judge::mongo(config, &facts),
         Err(error) => vec![judge::no_mongo(&error)],
     };
-    [redis, mongo].concat()
+    [redis, mongo, spans.unwrap_or_default()].concat()
 }
 
 /// Checks what is cheap to check, for a processor that starts; what does not answer is left out.

@@ -1,6 +1,7 @@
 //! Judging the facts, without a server.
 
 mod mongo;
+mod spans;
 
 use std::num::NonZeroU64;
 
@@ -12,6 +13,7 @@ use super::{Check, Finding};
 use crate::config::ProcessorConfig;
 
 pub use mongo::mongo;
+pub use spans::spans;
 
 /// Events per second to expect where nobody says.
 pub const RATE: NonZeroU64 = match NonZeroU64::new(1_000) {

@@ -2,9 +2,10 @@
 
 use std::process::{Command, Output};
 
-use bson::doc;
+use bson::{Document, doc};
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_shared::store::Index;
+use evp_shared::event::span::SpanUnit;
+use evp_shared::store::{Index, spans};
 use serde_json::Value;
 
 use crate::harness::{SPAN, World};
@@ -46,7 +47,7 @@ async fn servers_as_they_should_be_fail_nothing() {
     let output = doctor(world.environment(), &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("15 checks, 0 failed"), "{text}");
+    assert!(text.contains("21 checks, 0 failed"), "{text}");
     let report = json(world.environment());
     let passed = [
         "redis_version",
@@ -125,6 +126,37 @@ async fn missing_unique_and_foreign_are_found_and_a_warning_fails_when_strict() 
     assert_eq!(level, "fail");
     assert!(fix.contains("dropIndex(\"mine\")"), "{fix}");
     assert_eq!(finding(&report, "mongo_identity").0, "fail");
+}
+
+#[tokio::test]
+async fn spans_are_compared_with_their_collections() {
+    let world = World::new().await;
+    let database = world.mongo.database();
+    let calendar = spans::claim_calendar(&database, SpanUnit::Day).await;
+    let span = calendar.unwrap().span_of(Some(world.now_ms));
+    let indexes = [Index::Type, Index::User];
+    spans::make(&database, &span, &indexes).await.unwrap();
+    let level = |report: &Value| finding(report, "spans").0;
+    let report = json(world.environment());
+    for check in [
+        "spans",
+        "span_indexes",
+        "span_cache",
+        "spans_sealed",
+        "spans_ending",
+    ] {
+        assert_eq!(finding(&report, check).0, "pass", "{check}");
+    }
+    // mongod is a process of this machine.
+    assert_ne!(finding(&report, "mongo_open_files").0, "unknown");
+
+    database.create_collection("events_2001").await.unwrap();
+    assert_eq!(level(&json(world.environment())), "warn");
+    let collection = database.collection::<Document>(&span.to_string());
+    collection.drop().await.unwrap();
+    let report = json(world.environment());
+    assert_eq!(level(&report), "fail");
+    assert!(finding(&report, "spans").1.contains("db.meta.deleteOne"));
 }
 
 #[tokio::test]

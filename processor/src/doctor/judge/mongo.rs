@@ -7,8 +7,8 @@ use crate::config::ProcessorConfig;
 use crate::doctor::gather::MongoFacts;
 use crate::doctor::{Check, Finding};
 
-/// The oldest that EVP is tested with is 6.0; what it uses is in 5.0 as well.
-const MONGO_VERSION_MIN: (u32, u32) = (5, 0);
+/// 6.0 is the first that an insert can name its collection's UUID to.
+const MONGO_VERSION_MIN: (u32, u32) = (6, 0);
 
 /// Judges MongoDB.
 pub fn mongo(config: &ProcessorConfig, facts: &MongoFacts) -> Vec<Finding> {

@@ -1,0 +1,95 @@
+//! Gathering what is known of the spans.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bson::{Document, doc};
+use evp_shared::event::span::SPANS;
+use evp_shared::store::{Row, SpanIndex, State, spans};
+use evp_shared::stream::{EntryId, Stream};
+use mongodb::Database;
+
+use crate::upkeep::housekeeper::building::indexes_of;
+use crate::upkeep::housekeeper::disk::whole;
+use crate::upkeep::housekeeper::memory::{Memory, now_ms};
+
+/// What is known of the spans.
+#[derive(Debug, Clone, Default)]
+pub struct SpansFacts {
+    /// Each span, and its indexes as MongoDB has them; `None` where it has no collection.
+    pub spans: Vec<(Row, Option<Vec<SpanIndex>>)>,
+    /// Collections that are named as spans and are none.
+    pub strangers: Vec<String>,
+    /// Unix ms by MongoDB.
+    pub now_ms: u64,
+    /// Bytes of the indexes of the spans that are not sealed.
+    pub hot_index_bytes: u64,
+    /// Bytes of mongod's cache; `None` where it does not tell.
+    pub cache_bytes: Option<u64>,
+    /// Files mongod may have open; `None` where that cannot be seen from here.
+    pub open_files: Option<u64>,
+    /// The partition and the entry that spans are not dropped before.
+    pub held_by: Option<(usize, EntryId)>,
+}
+
+/// Asks MongoDB, and Redis for what holds up an end.
+///
+/// # Errors
+/// Why one of them does not answer.
+pub async fn gather(stream: &Stream, database: &Database) -> anyhow::Result<SpansFacts> {
+    let names = database.list_collection_names().await?;
+    let rows = spans::rows(database, Duration::ZERO).await?;
+    let known: BTreeSet<String> = rows.iter().map(Row::name).collect();
+    let strangers = names
+        .into_iter()
+        .filter(|name| name.starts_with(SPANS.0) && !known.contains(name));
+    let mut facts = SpansFacts {
+        strangers: strangers.collect(),
+        now_ms: now_ms(database).await?,
+        held_by: held_by(stream, database).await?,
+        ..SpansFacts::default()
+    };
+    for row in rows {
+        let there = indexes_of(database, &row.name()).await?;
+        if row.state == State::Hot && there.is_some() {
+            let stats = database.run_command(doc! { "collStats": row.name() });
+            let bytes = stats.await?.get("totalIndexSize").and_then(whole);
+            facts.hot_index_bytes += bytes.unwrap_or(0);
+        }
+        facts.spans.push((row, there));
+    }
+    // What only a cluster's monitor may ask is not told to all.
+    let status = database.run_command(doc! { "serverStatus": 1 }).await;
+    let status = status.unwrap_or_default();
+    facts.cache_bytes = cache_in(&status);
+    facts.open_files = open_files(&status);
+    Ok(facts)
+}
+
+async fn held_by(stream: &Stream, database: &Database) -> anyhow::Result<Option<(usize, EntryId)>> {
+    let memory = Memory::read(database).await?;
+    let mut oldest = Vec::new();
+    for partition in 0..stream.partitions() {
+        let found = stream.oldest_uncommitted(partition).await?;
+        oldest.push(found.map(|found| found.id));
+    }
+    Ok(memory.ending.held_by(&oldest))
+}
+
+fn cache_in(status: &Document) -> Option<u64> {
+    let cache = status.get_document("wiredTiger").ok()?;
+    let cache = cache.get_document("cache").ok()?;
+    whole(cache.get("maximum bytes configured")?)
+}
+
+/// How many files mongod may have open, where it is a process of this machine.
+fn open_files(status: &Document) -> Option<u64> {
+    let pid = whole(status.get("pid")?)?;
+    let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+    let is_mongod = of_process("comm")?.trim() == "mongod";
+    let limits = of_process("limits").filter(|_| is_mongod)?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
