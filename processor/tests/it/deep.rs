@@ -1,9 +1,11 @@
 //! `verify --deep` over spans: what is in them is compared, what has ended is no loss.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bson::{DateTime, Document, doc};
 use evp_processor::command::verify::{Report, Verify, run};
+use evp_processor::store::lease::under;
 use evp_processor::verify::deep::Deep;
 use evp_shared::event::span::{Span, SpanUnit};
 use evp_shared::frame::FrameId;
@@ -163,4 +165,22 @@ async fn it_waits_until_nobody_else_works_on_the_spans() {
     assert_eq!(looks.unwrap(), "another");
     // What only looks at counters does not ask for it.
     run(&world.config("v"), &seen).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_works_under_the_lease_at_a_time() {
+    let world = World::new().await;
+    let database = world.mongo.database();
+    let inside = AtomicUsize::new(0);
+    let work = async || {
+        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+        for _ in 0..3 {
+            database.run_command(doc! { "ping": 1 }).await.unwrap();
+        }
+        inside.fetch_sub(1, Ordering::SeqCst);
+    };
+    let all = ["a", "b", "c"].map(|what| under(&database, what, work()));
+    for done in futures::future::join_all(all).await {
+        done.unwrap();
+    }
 }

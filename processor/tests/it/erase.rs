@@ -1,5 +1,7 @@
 //! `erase`: a person is gone from everything that is kept, and counts and checks stay right.
 
+use std::process::Stdio;
+
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
 use evp_processor::command::Done;
@@ -17,6 +19,7 @@ use evp_shared::testing::events::{TENANT, TestEvent, frame_of};
 use evp_shared::testing::spans::stored_events;
 use evp_shared::testing::wait_for;
 use fred::interfaces::{ListInterface as _, StreamsInterface as _};
+use tokio::process::Command;
 
 use crate::books::{DAY_MS, Event, YEAR_2013_MS, old_frame, receipt_of, rows_of, store};
 use crate::fail_points::{fail, stop_failing, world_that_fails};
@@ -47,7 +50,11 @@ async fn interrupt(world: &World, command: &str, collection: &str) {
     fail(world, "alwaysOn", how).await;
     attempt(world, true).await.unwrap_err();
     stop_failing(world).await;
-    // Whoever died has the lease for a while: as if that were over.
+    end_lease(world).await;
+}
+
+/// Whoever died has the lease for a while: as if that were over.
+async fn end_lease(world: &World) {
     let meta = world.mongo.database().collection::<Document>(META);
     meta.delete_one(doc! { "_id": "lease" }).await.unwrap();
 }
@@ -323,35 +330,58 @@ async fn a_repair_finishes_what_was_interrupted() {
     drop(mongod);
 }
 
+/// As many events of Jane, undated and in three frames, as several batches hold.
+async fn store_many(world: &World) -> usize {
+    let frames = [2, 3, 4].map(|number| old_frame(world, number));
+    let ids: Vec<String> = (0..6_000).map(|number| number.to_string()).collect();
+    let of_frame = |at: usize| {
+        let own = ids.iter().skip(at).step_by(3);
+        own.map(|id| event(id, JANE, None)).collect::<Vec<_>>()
+    };
+    for (at, frame) in frames.into_iter().enumerate() {
+        let events = of_frame(at);
+        // One by one makes the span, all at once is faster.
+        store(world, frame, &events[..1]).await;
+        let rest: Vec<_> = events[1..].iter().map(|one| one.document(frame)).collect();
+        let database = world.mongo.database();
+        let span = database.collection::<Document>("events_undated");
+        span.insert_many(rest).await.unwrap();
+        let clicks = events.iter().filter(|event| event.kind == "click").count();
+        let [clicks, views] =
+            [clicks, events.len() - clicks].map(|count| i64::try_from(count).unwrap());
+        let counted = rows_of(&[("click", clicks), ("view", views)]);
+        let receipts = database.collection::<Document>(RECEIPTS);
+        let id = doc! { "_id": ObjectId::from_bytes(frame.bytes()) };
+        let set = doc! { "$set": { "n": counted } };
+        receipts.update_one(id, set).await.unwrap();
+    }
+    ids.len()
+}
+
 #[tokio::test]
-async fn many_events_go_in_batches() {
+async fn killed_in_the_midst_of_many_events_it_goes_on() {
     let world = World::new().await;
-    let frame = old_frame(&world, 1);
-    store(&world, frame, &[event("a", JOHN, None)]).await;
-    let ids: Vec<String> = (0..1_200).map(|number| number.to_string()).collect();
-    let frames: Vec<FrameId> = (2..5).map(|number| old_frame(&world, number)).collect();
-    let mut documents = Vec::new();
-    for (number, id) in ids.iter().enumerate() {
-        documents.push(event(id, JANE, None).document(frames[number % 3]));
-    }
-    let span = world
-        .mongo
-        .database()
-        .collection::<Document>("events_undated");
-    span.insert_many(documents).await.unwrap();
-    let mut receipts = Vec::new();
-    for frame in &frames {
-        let mut receipt = receipt_of(&world, old_frame(&world, 1)).await.unwrap();
-        receipt.insert("_id", ObjectId::from_bytes(frame.bytes()));
-        receipt.insert("n", rows_of(&[("click", 4), ("view", 396)]));
-        receipts.push(receipt);
-    }
-    receipts[1].insert("n", rows_of(&[("click", 3), ("view", 397)]));
-    receipts[2].insert("n", rows_of(&[("click", 3), ("view", 397)]));
-    let collection = world.mongo.database().collection::<Document>(RECEIPTS);
-    collection.insert_many(receipts).await.unwrap();
+    let all = store_many(&world).await;
+    store(&world, old_frame(&world, 1), &[event("a", JOHN, None)]).await;
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_evp-processor"))
+        .args(["erase", "--tenant", TENANT, "--user", JANE, "--yes"])
+        .envs(world.environment())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    wait_for("it is at work", async || {
+        let receipts = world.all(RECEIPTS).await;
+        receipts.iter().any(|receipt| receipt.contains_key("g"))
+    })
+    .await;
+    killed.kill().await.unwrap();
+    let left = users_of_events(&world).await.len();
+    assert!(left > 1, "it was killed too late to show anything");
+    end_lease(&world).await;
     let done = erase(&world, true).await;
-    assert!(done.text.starts_with("erased 1200 events"), "{done:?}");
+    assert!(done.complete && left <= all + 1, "{done:?}");
+    assert_eq!(users_of_events(&world).await, [JOHN]);
     let found = deep(&world, false).await.unwrap();
     assert_eq!((found.frames, found.differing_frames), (4, 0), "{found:?}");
 }
