@@ -1,5 +1,7 @@
 //! Events put into spans without a processor, and read out of all of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bson::{Bson, Document};
 use futures::TryStreamExt as _;
 use mongodb::Database;
@@ -7,6 +9,9 @@ use mongodb::Database;
 use crate::event::id::IdentityConfig;
 use crate::event::span::{SPANS, SpanUnit};
 use crate::store::{Index, spans};
+
+/// Documents of one insert.
+const BULK: usize = 10_000;
 
 /// Stores `documents`, which have a canonical id and a `timestamp`, where a processor would; spans
 /// are made with `indexes`.
@@ -18,14 +23,17 @@ pub async fn store_events(database: &Database, indexes: &[Index], documents: &[D
     let identity = IdentityConfig::default();
     let calendar = spans::claim_calendar(database, SpanUnit::Day).await;
     let calendar = calendar.expect("a calendar");
+    let mut by_span: BTreeMap<_, Vec<&Document>> = BTreeMap::new();
     for document in documents {
         let id = match document.get("_id") {
             Some(Bson::Binary(id)) => id.bytes.as_slice().try_into().ok(),
             _ => None,
         };
         let id = id.expect("a canonical id");
-        let timestamp = document.get_datetime("timestamp").expect("a timestamp");
         let span = calendar.span_of(identity.time_ms(&id));
+        by_span.entry(span).or_default().push(document);
+    }
+    for (span, documents) in by_span {
         let row = match spans::row(database, &span).await.expect("a row") {
             Some(row) => row,
             None => {
@@ -33,12 +41,21 @@ pub async fn store_events(database: &Database, indexes: &[Index], documents: &[D
                 made.expect("a span").expect("a span that is not gone")
             }
         };
-        if let Some(day) = row.unnoted_day(timestamp.timestamp_millis()) {
+        let days = documents.iter().filter_map(|document| {
+            let timestamp = document.get_datetime("timestamp").expect("a timestamp");
+            row.unnoted_day(timestamp.timestamp_millis())
+        });
+        for day in days.collect::<BTreeSet<_>>() {
             let noted = spans::note_day(database, &span, day).await;
             noted.expect("a note");
         }
         let collection = database.collection::<Document>(&row.name());
-        collection.insert_one(document).await.expect("an insert");
+        for bulk in documents.chunks(BULK) {
+            collection
+                .insert_many(bulk.iter().copied())
+                .await
+                .expect("an insert");
+        }
     }
 }
 
