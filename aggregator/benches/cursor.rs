@@ -31,7 +31,7 @@ fn cursors(c: &mut Criterion) {
         order: Order::Timestamp,
         direction: Direction::Older,
         position: Position {
-            timestamp_ms: 1_763_733_600_123,
+            time_ms: 1_763_733_600_123,
             id: [7; 16],
         },
         window: Window::ALL,

@@ -163,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn optional_members_are_left_out_and_the_tenant_is_never_shown() {
-        let document = doc! { "tenant": "default", "eventType": "click", "extra": 1 };
+    fn optional_members_are_left_out_and_what_is_evps_own_is_never_shown() {
+        let document = doc! { "tenant": "default", "eventType": "click", "u": 7, "extra": 1 };
         assert_eq!(json(&document, &[]), r#"{"eventType":"click"}"#);
     }
 

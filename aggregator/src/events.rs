@@ -1,45 +1,70 @@
 //! Events out of MongoDB: lists, and one by its id.
 //!
+//! They lie in spans, each a collection with a row that says what it holds and by which indexes
+//! ([`evp_shared::store::spans`]). A page reads all rows, then the spans that its events may lie in,
+//! and merges what they give.
+//!
 //! Every command carries a time limit, and every condition a value of a fixed type: nothing a
 //! client sends becomes an operator.
 
-pub mod catalogue;
+mod catalogue;
 pub mod cursor;
+mod draft;
 pub mod filter;
+mod list;
 pub mod lookup;
+mod merge;
 pub mod page;
+mod pieces;
 pub mod plan;
 pub mod position;
+mod reader;
+mod salts;
+mod scan;
+mod walk;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use evp_shared::clock::Clock;
-use evp_shared::store::{DEAD_LETTERS, EVENTS};
+use evp_shared::event::id::IdentityConfig;
+use evp_shared::event::span::Calendar;
+use evp_shared::store::{Row, StoreError, spans};
 use mongodb::{Collection, Database};
 
-use self::plan::Catalogue;
+use self::catalogue::Types;
 use crate::auth::Tenant;
 use crate::cache::Cache;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, answer};
+use crate::error::QueryError;
 
 /// The events of all tenants; a query is of one.
 #[derive(Debug, Clone)]
 pub struct Events {
-    events: Collection<RawDocumentBuf>,
-    dead_letters: Collection<RawDocumentBuf>,
-    catalogues: Cache<Tenant, Catalogue>,
+    database: Database,
+    identity: IdentityConfig,
+    /// It never changes once there is one.
+    calendar: Arc<OnceLock<Calendar>>,
+    types: Cache<(Tenant, String), Types>,
     clock: Clock,
     time_limit: Duration,
 }
 
 impl Events {
-    /// Reads from `database`, each request for at most `time_limit`.
-    pub fn new(database: &Database, clock: Clock, time_limit: Duration) -> Self {
+    /// Reads from `database`, whose ids are made as `identity` says, each request for at most
+    /// `time_limit`.
+    pub fn new(
+        database: &Database,
+        identity: IdentityConfig,
+        clock: Clock,
+        time_limit: Duration,
+    ) -> Self {
         Self {
-            events: database.collection(EVENTS),
-            dead_letters: database.collection(DEAD_LETTERS),
-            catalogues: catalogue::cache(),
+            database: database.clone(),
+            identity,
+            calendar: Arc::default(),
+            types: catalogue::cache(),
             clock,
             time_limit,
         }
@@ -47,5 +72,40 @@ impl Events {
 
     fn deadline(&self) -> Deadline {
         Deadline::after(self.time_limit, &self.clock)
+    }
+
+    /// The events of the span that is called `name`.
+    fn span(&self, name: &str) -> Collection<RawDocumentBuf> {
+        self.database.collection(name)
+    }
+
+    /// How time is cut into spans; `None` as long as nothing was stored.
+    async fn calendar(&self, deadline: &Deadline) -> Result<Option<Calendar>, QueryError> {
+        if let Some(calendar) = self.calendar.get() {
+            return Ok(Some(*calendar));
+        }
+        let limit = deadline.left()?;
+        let stored = spans::stored_calendar(&self.database, limit);
+        let stored = answer(limit, async { stored.await.map_err(unreadable) }).await?;
+        Ok(stored.map(|stored| *self.calendar.get_or_init(|| stored)))
+    }
+
+    /// The rows of all spans.
+    async fn rows(&self, deadline: &Deadline) -> Result<Vec<Row>, QueryError> {
+        let limit = deadline.left()?;
+        answer(limit, spans::rows(&self.database, limit)).await
+    }
+}
+
+fn unreadable(error: StoreError) -> QueryError {
+    match error {
+        StoreError::Mongo(error) => error.into(),
+        error => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "events cannot be read"
+            );
+            QueryError::Store { source: None }
+        }
     }
 }

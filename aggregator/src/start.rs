@@ -83,7 +83,12 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::clone(&feed),
         counters: Arc::clone(&counters),
-        events: Arc::new(Events::new(&database, clock.clone(), query.time_limit)),
+        events: Arc::new(Events::new(
+            &database,
+            config.identity,
+            clock.clone(),
+            query.time_limit,
+        )),
         admin: Arc::new(Admin::new(stream, database, clock.clone(), &config)),
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         shutdown: service.shutdown.clone(),

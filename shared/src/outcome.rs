@@ -137,6 +137,9 @@ reasons! {
     /// No event of this id is stored or among the dead letters.
     EventNotFound "event_not_found" 404
         "what was accepted before storedThrough is stored; look again once it has passed";
+    /// No event of this id is there, and it is older than what is kept.
+    EventExpired "event_expired" 410
+        "events of that time were dropped: storage.keep says for how long they are kept";
     /// No such dead letter.
     DeadLetterNotFound "dead_letter_not_found" 404 "it was replayed or purged, or never was";
     /// The resource does not take this method.

@@ -1,7 +1,7 @@
-//! Which indexes and event types there are, asked of MongoDB and remembered for a second.
+//! Which event types a span has, asked of MongoDB and remembered for a second.
 //!
-//! The types come from the type index, not from the counters: a Redis that forgot them must not
-//! hide stored events. With the index it is one seek per type.
+//! They come from the type index, not from the counters: a Redis that forgot them must not hide
+//! stored events. It is one seek per type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,6 @@ use bson::{Bson, doc};
 use evp_shared::store::{Index, code_of};
 
 use super::Events;
-use super::filter::TYPES_MAX;
-use super::plan::Catalogue;
 use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::deadline::{Deadline, answer};
@@ -19,62 +17,53 @@ use crate::error::QueryError;
 
 /// An event of a type nobody sent before is listed without a type filter at most this much later.
 const TTL: Duration = Duration::from_secs(1);
-/// Bytes of all catalogues; one has 200 types of 100 characters at most.
+/// Bytes of all catalogues.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Types of one tenant in one span that are kept in mind. Source: a hundred finds.
+pub(super) const TYPES_READ_MAX: usize = 20_000;
 
-const NAMESPACE_NOT_FOUND: i32 = 26;
+/// mongod does not answer with more than 16 MiB.
+const DISTINCT_TOO_BIG: i32 = 17_217;
 
-/// For the catalogues of the tenants that ask.
-pub(super) fn cache() -> Cache<Tenant, Catalogue> {
-    Cache::sized(BYTES_MAX, Catalogue::weight, TTL)
+/// The types of a tenant in a span; `None` when they are more than [`TYPES_READ_MAX`].
+pub(super) type Types = Option<Vec<String>>;
+
+/// For the types of the tenants that ask, by span.
+pub(super) fn cache() -> Cache<(Tenant, String), Types> {
+    Cache::sized(BYTES_MAX, weight, TTL)
+}
+
+fn weight(types: &Types) -> usize {
+    let types = types.iter().flatten();
+    let each = types.map(|kind| size_of::<String>() + kind.len());
+    size_of::<Types>() + each.sum::<usize>()
 }
 
 impl Events {
-    pub(super) async fn catalogue(
+    /// The types of `tenant` in the span that is called `span`.
+    pub(super) async fn types(
         &self,
         tenant: &Tenant,
+        span: &str,
         deadline: &Deadline,
-    ) -> Result<Arc<Catalogue>, QueryError> {
+    ) -> Result<Arc<Types>, QueryError> {
         let read = async {
-            let indexes = self.indexes(deadline).await?;
-            let types = if indexes.contains(&Index::Type) {
-                self.types(tenant, deadline).await?
-            } else {
-                None
+            let limit = deadline.left()?;
+            let of_tenant = doc! { "tenant": tenant.as_str() };
+            let collection = self.span(span);
+            let distinct = collection.distinct(Index::Type.field(), of_tenant);
+            let values = match answer(limit, distinct.max_time(limit)).await {
+                Ok(values) => values,
+                Err(QueryError::Store {
+                    source: Some(error),
+                }) if code_of(&error) == Some(DISTINCT_TOO_BIG) => return Ok(None),
+                Err(error) => return Err(error),
             };
-            Ok(Catalogue { indexes, types })
+            let types = values.iter().filter_map(Bson::as_str).map(str::to_owned);
+            Ok((values.len() <= TYPES_READ_MAX).then(|| types.collect()))
         };
-        self.catalogues.get(tenant.clone(), read).await
-    }
-
-    async fn indexes(&self, deadline: &Deadline) -> Result<Vec<Index>, QueryError> {
-        let list = self.events.list_index_names();
-        let names: Vec<String> = match answer(deadline.left()?, list).await {
-            Ok(names) => names,
-            // There are no events yet.
-            Err(QueryError::Store {
-                source: Some(error),
-            }) if code_of(&error) == Some(NAMESPACE_NOT_FOUND) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let exists = |index: &Index| names.iter().any(|name| name == index.as_str());
-        Ok(Index::ALL.into_iter().filter(exists).collect())
-    }
-
-    /// The types of `tenant`; `None` when there are more than a query can merge.
-    async fn types(
-        &self,
-        tenant: &Tenant,
-        deadline: &Deadline,
-    ) -> Result<Option<Vec<String>>, QueryError> {
-        let limit = deadline.left()?;
-        let of_tenant = doc! { "tenant": tenant.as_str() };
-        let distinct = self.events.distinct(Index::Type.field(), of_tenant);
-        let values = answer(limit, distinct.max_time(limit)).await?;
-        if values.len() > TYPES_MAX {
-            return Ok(None);
-        }
-        let types = values.iter().filter_map(Bson::as_str).map(str::to_owned);
-        Ok(Some(types.collect()))
+        self.types
+            .get((tenant.clone(), span.to_owned()), read)
+            .await
     }
 }

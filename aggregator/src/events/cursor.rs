@@ -10,19 +10,18 @@ use crate::auth::Tenant;
 use crate::error::bad_cursor;
 use crate::params::Params;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECK_BYTES: usize = 8;
 /// Separates this use of BLAKE3 from every other.
-const CONTEXT: &str = "evp-project/evp list cursor v1";
+const CONTEXT: &str = "evp-project/evp list cursor v2";
 
 /// Where a list goes on.
 ///
 /// # Shape
-/// Base64url of: version (1 byte, 1), order (1 byte, 0 timestamp or 1 id,
-/// and 2 more when it leads to newer events), the last event's
-/// `timestamp` (8) and `_id` (16), the window's `from` and `to` (8 each), all big-endian, and 8
-/// bytes of BLAKE3 over that and the filters. The window is in it because a relative one (`-15m`)
-/// would move between two pages. The check tells damage and mistakes, not forgery: a forged
+/// Base64url of: version (1 byte, 2), order (1 byte, 0 timestamp or 1 id,
+/// and 2 more when it leads to newer events), the last event's time in that order (8) and `_id`
+/// (16), the window's `from` and `to` (8 each), all big-endian, and 8 bytes of BLAKE3 over that and
+/// the filters. The window is in it because a relative one (`-15m`) would move between two pages. The check tells damage and mistakes, not forgery: a forged
 /// cursor shows no more than a query without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
@@ -136,10 +135,10 @@ mod tests {
         let direction = prop_oneof![Just(Direction::Older), Just(Direction::Newer)];
         let way = (order, direction);
         (way, any::<i64>(), any::<[u8; 16]>(), any::<(i64, i64)>()).prop_map(
-            |((order, direction), timestamp_ms, id, (from_ms, to_ms))| Cursor {
+            |((order, direction), time_ms, id, (from_ms, to_ms))| Cursor {
                 order,
                 direction,
-                position: Position { timestamp_ms, id },
+                position: Position { time_ms, id },
                 window: Window { from_ms, to_ms },
             },
         )
@@ -178,7 +177,7 @@ mod tests {
             Cursor::of_list(Tenant::named("default"), &params, now_ms)
         };
         let position = Position {
-            timestamp_ms: 5,
+            time_ms: 5,
             id: [7; 16],
         };
         // By the second page the whole window lies before what is an hour ago then.
@@ -220,7 +219,7 @@ mod tests {
             order: Order::Id,
             direction: Direction::Newer,
             position: Position {
-                timestamp_ms: 0x0102,
+                time_ms: 0x0102,
                 id: [7; 16],
             },
             window: Window {
@@ -231,7 +230,7 @@ mod tests {
         let text = cursor.encode(&filter(&["a"], None));
         let bytes = URL_SAFE_NO_PAD.decode(text).unwrap();
         let numbers = [258_i64, -1, 3].map(i64::to_be_bytes);
-        let body = [&[1, 3], &numbers[0][..], &[7; 16], &numbers[1], &numbers[2]].concat();
+        let body = [&[2, 3], &numbers[0][..], &[7; 16], &numbers[1], &numbers[2]].concat();
         assert_eq!((&bytes[..42], bytes.len()), (&body[..], 50));
     }
 
@@ -241,7 +240,7 @@ mod tests {
             order: Order::Id,
             direction: Direction::Older,
             position: Position {
-                timestamp_ms: 5,
+                time_ms: 5,
                 id: [7; 16],
             },
             window: Window::ALL,

@@ -50,6 +50,12 @@ impl Window {
         to_ms: i64::MAX,
     };
 
+    /// The part of `range` that lies in it, if any.
+    pub(super) fn of(self, range: std::ops::Range<i64>) -> Option<Self> {
+        let (from_ms, to_ms) = (range.start.max(self.from_ms), range.end.min(self.to_ms));
+        (from_ms < to_ms).then_some(Self { from_ms, to_ms })
+    }
+
     /// As a condition on `timestamp`; empty without bounds.
     pub fn condition(self) -> Document {
         let bound = |operator, ms| (operator, bson::DateTime::from_millis(ms).into());

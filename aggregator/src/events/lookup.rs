@@ -1,15 +1,20 @@
 //! One event by its id, wherever it has got to.
 
+use std::collections::BTreeMap;
+
 use bson::raw::RawDocument;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use evp_shared::event::id::{CanonicalId, Identity};
+use evp_shared::event::span::Span;
+use evp_shared::store::{DEAD_LETTERS, spans};
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 use mongodb::Collection;
 
 use super::Events;
 use super::position::stored_id;
 use crate::auth::Tenant;
-use crate::deadline::answer;
+use crate::deadline::{Deadline, answer};
 use crate::error::QueryError;
 
 /// Dead letters of one id that are looked at: one per frame that carried it and was refused.
@@ -113,43 +118,82 @@ impl Events {
         if ids.is_empty() {
             return Ok(None);
         }
-        let ids: Vec<_> = ids.iter().map(|id| stored_id(*id.as_bytes())).collect();
-        let of_ids = doc! { "_id": { "$in": &ids } };
-        let stored = self.find(&self.events, of_ids, ids.len()).await?;
+        let deadline = self.deadline();
+        let stored = self.stored(&ids, &deadline).await?;
         if let Some(document) = wanted.choose(&stored, tenant, |one| one) {
             return Ok(Some(Found::Stored(document)));
         }
         // A range of `_id` per id: that of a dead letter is the id and then the frame.
         let ranges = ids.iter().map(|id| {
+            let id = stored_id(*id.as_bytes());
             doc! { "_id": {
-                "$gte": { "id": id, "f": Bson::MinKey },
-                "$lte": { "id": id, "f": Bson::MaxKey },
+                "$gte": { "id": &id, "f": Bson::MinKey },
+                "$lte": { "id": &id, "f": Bson::MaxKey },
             } }
         });
         let in_ranges = doc! { "$or": ranges.collect::<Vec<_>>() };
-        let found = self
-            .find(&self.dead_letters, in_ranges, DEAD_LETTERS_MAX)
-            .await?;
+        let letters = self.database.collection(DEAD_LETTERS);
+        let found = find(&letters, in_ranges, DEAD_LETTERS_MAX, &deadline).await?;
         let letters = found.iter().filter_map(|letter| dead_letter(letter));
         let letters: Vec<_> = letters.collect();
         let letter = wanted.choose(&letters, tenant, |letter| &letter.document);
         Ok(letter.map(Found::DeadLettered))
     }
 
-    /// The highest `_id` first: of the dead letters of one event, that of the newest frame.
-    async fn find(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        filter: Document,
-        most: usize,
-    ) -> Result<Vec<RawDocumentBuf>, QueryError> {
+    /// Whether `wanted`, which was not found, is of a time whose events were dropped.
+    ///
+    /// # Errors
+    /// [`QueryError::Timeout`], [`QueryError::Store`].
+    pub async fn is_expired(&self, wanted: &Wanted) -> Result<bool, QueryError> {
+        let ids = wanted.ids();
+        let times = ids.iter().map(|id| self.identity.time_ms(id.as_bytes()));
+        let Some(first_ms) = times.flatten().min() else {
+            return Ok(false);
+        };
         let limit = self.deadline().left()?;
-        let find = collection.find(filter).sort(doc! { "_id": -1 });
-        let find = find
-            .limit(i64::try_from(most).unwrap_or(i64::MAX))
-            .max_time(limit);
-        answer(limit, async { find.await?.try_collect().await }).await
+        let marks = answer(limit, spans::marks(&self.database)).await?;
+        Ok(first_ms < marks.gone_ms)
     }
+
+    /// What is stored under `ids`: each is asked of the only span that it can lie in.
+    async fn stored(
+        &self,
+        ids: &[CanonicalId],
+        deadline: &Deadline,
+    ) -> Result<Vec<RawDocumentBuf>, QueryError> {
+        let Some(calendar) = self.calendar(deadline).await? else {
+            return Ok(Vec::new());
+        };
+        let mut by_span: BTreeMap<Span, Vec<Bson>> = BTreeMap::new();
+        for id in ids {
+            let span = calendar.span_of(self.identity.time_ms(id.as_bytes()));
+            by_span
+                .entry(span)
+                .or_default()
+                .push(stored_id(*id.as_bytes()));
+        }
+        let finds = by_span.into_iter().map(|(span, ids)| async move {
+            let most = ids.len();
+            let of_ids = doc! { "_id": { "$in": ids } };
+            find(&self.span(&span.to_string()), of_ids, most, deadline).await
+        });
+        Ok(try_join_all(finds).await?.concat())
+    }
+}
+
+/// The highest `_id` first: of the dead letters of one event, that of the newest frame.
+async fn find(
+    collection: &Collection<RawDocumentBuf>,
+    filter: Document,
+    most: usize,
+    deadline: &Deadline,
+) -> Result<Vec<RawDocumentBuf>, QueryError> {
+    let limit = deadline.left()?;
+    let find = collection.find(filter).sort(doc! { "_id": -1 });
+    let find = find
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .max_time(limit);
+    answer(limit, async { find.await?.try_collect().await }).await
 }
 
 /// Reads a dead letter that holds an event; `None` for one that holds anything else.

@@ -1,26 +1,24 @@
 //! One page of a list.
 
-use bson::{Document, RawDocumentBuf, doc};
-use futures::TryStreamExt;
-use mongodb::Collection;
+use bson::RawDocumentBuf;
+use evp_shared::store::Row;
 
 use super::Events;
+use super::catalogue::TYPES_READ_MAX;
 use super::cursor::Cursor;
+use super::draft::{Draft, Part};
 use super::filter::Filter;
-use super::plan::Plan;
+use super::list::List;
+use super::plan::Way;
 use super::position::{Direction, Order, Position};
-use crate::deadline::{Deadline, answer};
+use super::reader::Unread;
 use crate::error::{QueryError, bad_cursor};
 
-/// Entries of an index that one step of a scan looks at, or twice as many where times are equal.
-/// Source: 5,000 documents in mongod's cache are filtered in 10 ms, from a disk in about a second.
-const STEP_ENTRIES: u64 = 5_000;
-
-/// Bytes of documents after which a page ends early: 1,000 events may be 256 KiB each.
-const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Types of one span with which a list begins by `timestamp`. Source: ten finds.
+const TYPES_FIRST_MAX: usize = 2_000;
 
 /// A page of a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The events, in list order.
     pub documents: Vec<RawDocumentBuf>,
@@ -29,6 +27,9 @@ pub struct Page {
     /// Where what is newer lies; `None` where nothing is known to be.
     pub previous: Option<Cursor>,
 }
+
+/// How far a page was read: its events as they were read, and the place it goes on from.
+type Read = (Vec<(Position, RawDocumentBuf)>, Option<Position>);
 
 impl Events {
     /// The events of `filter` after `cursor`, or before it when it leads to newer ones, at most
@@ -47,185 +48,91 @@ impl Events {
         limit: usize,
     ) -> Result<Page, QueryError> {
         let deadline = self.deadline();
-        let order = cursor.map(|cursor| cursor.order);
-        let plan = self.plan(filter, order, &deadline).await?;
-        let direction = cursor.map_or(Direction::Older, |cursor| cursor.direction);
-        let begun = cursor.map(|cursor| cursor.position);
-        let mut scan = Scan {
-            events: &self.events,
-            plan: &plan,
-            direction,
+        if self.calendar(&deadline).await?.is_none() {
+            // Nothing was ever stored.
+            return Ok(Page::default());
+        }
+        let rows = self.rows(&deadline).await?;
+        let order = cursor.map_or_else(|| first_order(filter, &rows), |cursor| cursor.order);
+        let mut list = List {
+            events: self,
+            filter,
+            order,
+            direction: cursor.map_or(Direction::Older, |cursor| cursor.direction),
             deadline,
-            limit,
-            documents: Vec::new(),
-            bytes: 0,
-            reached: begun,
+            types_max: cursor.map_or(TYPES_FIRST_MAX, |_| TYPES_READ_MAX),
         };
-        let reached = match scan.read().await {
-            Ok(Part::Read) => None,
-            Ok(Part::PageFull) => scan.reached,
-            Err(QueryError::Timeout) if scan.reached != begun => scan.reached,
-            Err(error) => return Err(error),
-        };
-        let mut documents = scan.documents;
-        if direction == Direction::Newer {
-            documents.reverse();
-        }
-        let at = |document: Option<&RawDocumentBuf>| document.map(position).transpose();
-        // Against the way it was read: from its first event on, or from where it began.
-        let back = |edge: Option<Position>, to: Direction| {
-            edge.or_else(|| begun.map(|begun| begun.before(to)))
-        };
-        let (next, previous) = match direction {
-            Direction::Older if begun.is_none() => (reached, None),
-            Direction::Older => (reached, back(at(documents.first())?, Direction::Newer)),
-            Direction::Newer => (back(at(documents.last())?, Direction::Older), reached),
-        };
-        let cursor = |direction| {
-            move |position| Cursor {
-                order: plan.order,
-                direction,
-                position,
-                window: filter.window,
+        let begun = cursor.map(|cursor| cursor.position);
+        let read = match read(&list, rows.clone(), begun, limit).await {
+            Err(Unread::TooManyTypes) if cursor.is_none() && order == Order::Timestamp => {
+                list.order = Order::Id;
+                read(&list, rows, begun, limit).await
             }
+            read => read,
         };
-        Ok(Page {
-            documents,
-            next: next.map(cursor(Direction::Older)),
-            previous: previous.map(cursor(Direction::Newer)),
-        })
-    }
-
-    /// How the events of `filter` are read, in the order `begun` where the list has begun.
-    async fn plan(
-        &self,
-        filter: &Filter,
-        begun: Option<Order>,
-        deadline: &Deadline,
-    ) -> Result<Plan, QueryError> {
-        if begun == Some(Order::Id) {
-            return Ok(Plan::by_id(filter));
+        match read {
+            Ok(read) => Ok(answer(&list, begun, read)),
+            Err(Unread::TooManyTypes) => Err(bad_cursor().into()),
+            Err(Unread::Failed(error)) => Err(error),
         }
-        let catalogue = self.catalogue(&filter.tenant, deadline).await?;
-        let plan = Plan::decide(filter, &catalogue);
-        // The index is gone, or the types have become too many to merge.
-        if begun.is_some_and(|order| order != plan.order) {
-            return Err(bad_cursor().into());
-        }
-        Ok(plan)
     }
 }
 
-/// A page on its way.
-struct Scan<'a> {
-    events: &'a Collection<RawDocumentBuf>,
-    plan: &'a Plan,
-    direction: Direction,
-    deadline: Deadline,
+/// By `timestamp` unless a span has no index for it.
+fn first_order(filter: &Filter, rows: &[Row]) -> Order {
+    let asked = rows.iter().filter(|row| {
+        let mut held = row.holds_ms().into_iter();
+        held.any(|range| filter.window.of(range).is_some())
+    });
+    let mut ways = asked.map(|row| Way::choose(filter, &row.indexes));
+    if ways.any(|way| way == Way::Ids) {
+        Order::Id
+    } else {
+        Order::Timestamp
+    }
+}
+
+async fn read(
+    list: &List<'_>,
+    rows: Vec<Row>,
+    begun: Option<Position>,
     limit: usize,
-    documents: Vec<RawDocumentBuf>,
-    bytes: usize,
-    /// Everything up to here was answered or does not match.
-    reached: Option<Position>,
+) -> Result<Read, Unread> {
+    let mut draft = Draft::new(list, rows, begun, limit);
+    let first = draft.reached();
+    let reached = match draft.read().await {
+        Ok(Part::Read) => None,
+        Ok(Part::PageFull) => draft.reached(),
+        Err(Unread::Failed(QueryError::Timeout)) if draft.reached() != first => draft.reached(),
+        Err(error) => return Err(error),
+    };
+    Ok((draft.taken, reached))
 }
 
-/// How far a part of a scan came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// To its end.
-    Read,
-    /// To the end of the page; there is more.
-    PageFull,
-}
-
-impl Scan<'_> {
-    async fn read(&mut self) -> Result<Part, QueryError> {
-        if self.plan.residual.is_empty() {
-            return self.collect(None).await;
+fn answer(list: &List<'_>, begun: Option<Position>, (taken, reached): Read) -> Page {
+    let first = taken.first().map(|(place, _)| *place);
+    // Against the way it was read: from its first event on, or from where it began.
+    let back = |to| first.or_else(|| begun.map(|begun| begun.before(to)));
+    let (next, previous) = match list.direction {
+        Direction::Older if begun.is_none() => (reached, None),
+        Direction::Older => (reached, back(Direction::Newer)),
+        Direction::Newer => (back(Direction::Older), reached),
+    };
+    let mut documents: Vec<_> = taken.into_iter().map(|(_, document)| document).collect();
+    if list.direction == Direction::Newer {
+        documents.reverse();
+    }
+    let cursor = |direction| {
+        move |position| Cursor {
+            order: list.order,
+            direction,
+            position,
+            window: list.filter.window,
         }
-        // What is left to filter may match nothing for a long time, so the index is walked in
-        // steps: each is short, and its end is known even when nothing in it matches.
-        loop {
-            let boundary = self.boundary().await?;
-            let part = self.collect(boundary).await?;
-            if part == Part::PageFull || boundary.is_none() {
-                return Ok(part);
-            }
-            self.reached = boundary;
-        }
-    }
-
-    fn between(&self, until: Option<Position>) -> Vec<Document> {
-        let order = self.plan.order;
-        order.between(self.direction, self.reached, until)
-    }
-
-    /// The place [`STEP_ENTRIES`] further; `None` when the end is nearer. Reads keys only.
-    async fn boundary(&self) -> Result<Option<Position>, QueryError> {
-        for piece in self.between(None) {
-            let limit = self.deadline.left()?;
-            let find = self
-                .events
-                .find_one(doc! { "$and": [&self.plan.bounds, piece] })
-                .sort(self.plan.order.sort(self.direction))
-                .hint(self.plan.hint.clone())
-                .projection(doc! { "timestamp": 1, "_id": 1 })
-                .skip(STEP_ENTRIES - 1)
-                .max_time(limit);
-            if let Some(document) = answer(limit, find).await? {
-                return position(&document).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    async fn collect(&mut self, until: Option<Position>) -> Result<Part, QueryError> {
-        for piece in self.between(until) {
-            if self.collect_piece(piece).await? == Part::PageFull {
-                return Ok(Part::PageFull);
-            }
-        }
-        Ok(Part::Read)
-    }
-
-    async fn collect_piece(&mut self, piece: Document) -> Result<Part, QueryError> {
-        let limit = self.deadline.left()?;
-        // One more than wanted tells whether there is more.
-        let wanted = i64::try_from(self.limit + 1 - self.documents.len()).unwrap_or(i64::MAX);
-        let find = self
-            .events
-            .find(doc! { "$and": [&self.plan.bounds, piece, &self.plan.residual] })
-            .sort(self.plan.order.sort(self.direction))
-            .hint(self.plan.hint.clone())
-            .limit(wanted)
-            .max_time(limit);
-        let read = async {
-            let mut cursor = find.await?;
-            while let Some(document) = cursor.try_next().await? {
-                if self.documents.len() == self.limit || self.bytes >= PAGE_BYTES_MAX {
-                    return Ok(Part::PageFull);
-                }
-                self.reached = Some(position(&document)?);
-                self.bytes += document.as_bytes().len();
-                self.documents.push(document);
-            }
-            Ok::<_, QueryError>(Part::Read)
-        };
-        answer(limit, read).await
-    }
-}
-
-/// Where a document stands.
-fn position(document: &RawDocumentBuf) -> Result<Position, QueryError> {
-    let id = document.get_binary("_id").ok();
-    let id = id.and_then(|binary| <[u8; 16]>::try_from(binary.bytes).ok());
-    let time = document.get_datetime("timestamp").ok();
-    match (id, time) {
-        (Some(id), Some(time)) => Ok(Position {
-            timestamp_ms: time.timestamp_millis(),
-            id,
-        }),
-        // No event of EVP's: whoever wrote it there must take it away again.
-        _ => Err(QueryError::Store { source: None }),
+    };
+    Page {
+        documents,
+        next: next.map(cursor(Direction::Older)),
+        previous: previous.map(cursor(Direction::Newer)),
     }
 }

@@ -1,5 +1,7 @@
 //! Places in a list, and the part of it that lies between two of them. Pure.
 
+use std::cmp::Ordering;
+
 use bson::{Bson, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Order {
     /// By `timestamp`, events of the same time by `_id`.
     Timestamp = 0,
-    /// By `_id`, which is time order but for undated ids and between salts.
+    /// By the time in `_id`, events of the same time by `_id`; undated ones by their `timestamp`.
     Id = 1,
 }
 
@@ -29,19 +31,81 @@ impl Direction {
             Self::Newer => ("$gt", "$lt", "$lte"),
         }
     }
+
+    /// Which of two comes first this way.
+    pub fn compare<T: Ord>(self, one: &T, other: &T) -> Ordering {
+        match self {
+            Self::Older => other.cmp(one),
+            Self::Newer => one.cmp(other),
+        }
+    }
+
+    /// This way along an index, as a sort document has it.
+    pub const fn sign(self) -> i32 {
+        match self {
+            Self::Older => -1,
+            Self::Newer => 1,
+        }
+    }
+
+    /// The sort document for what fulfils `piece`, one of the conditions of [`Self::between`]. Where
+    /// all of it has one time, it does not name that: mongod merges no types by a constant.
+    pub fn sort(self, piece: &Document) -> Document {
+        let sign = self.sign();
+        match piece.get("timestamp") {
+            Some(Bson::DateTime(_)) => doc! { "_id": sign },
+            _ => doc! { "timestamp": sign, "_id": sign },
+        }
+    }
+
+    /// The conditions, by `timestamp` and `_id`, of the events after `after` up to and with `until`:
+    /// first all that fulfil the first one, then all that fulfil the second...
+    ///
+    /// One condition for all of it would need an `$or`, which a merge of 200 types cannot afford:
+    /// each of these is one range of the index per type.
+    pub fn between(self, after: Option<Position>, until: Option<Position>) -> Vec<Document> {
+        let (beyond, before, up_to) = self.operators();
+        if let (Some(after), Some(until)) = (after, until)
+            && after.time_ms == until.time_ms
+        {
+            let range = doc! { beyond: id(after), up_to: id(until) };
+            return vec![doc! { "timestamp": time(after), "_id": range }];
+        }
+        let edge = |operator: &str, place: Position| doc! { "timestamp": time(place), "_id": { operator: id(place) } };
+        let bounds = [(beyond, after), (before, until)];
+        let bounds = bounds.map(|(operator, place)| Some((operator, time(place?).into())));
+        let pieces = [
+            after.map(|after| edge(beyond, after)),
+            Some(range_of("timestamp", bounds)),
+            until.map(|until| edge(up_to, until)),
+        ];
+        pieces.into_iter().flatten().collect()
+    }
 }
 
-/// The place of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The place of one event: what is older is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// Its `timestamp`, Unix ms.
+    /// Its time as the list is ordered, Unix ms.
     #[serde(with = "postcard::fixint::be")]
-    pub timestamp_ms: i64,
+    pub time_ms: i64,
     /// Its `_id`.
     pub id: [u8; 16],
 }
 
 impl Position {
+    /// The first place of a time.
+    pub const fn first_of(time_ms: i64) -> Self {
+        let id = [0; 16];
+        Self { time_ms, id }
+    }
+
+    /// The last place of a time.
+    pub const fn last_of(time_ms: i64) -> Self {
+        let id = [0xFF; 16];
+        Self { time_ms, id }
+    }
+
     /// The place beside it against `direction`: reading on from there finds this one again.
     pub fn before(self, direction: Direction) -> Self {
         let number = u128::from_be_bytes(self.id);
@@ -54,65 +118,6 @@ impl Position {
             ..self
         }
     }
-}
-
-impl Order {
-    /// The order as a sort document.
-    pub fn sort(self, direction: Direction) -> Document {
-        let sign = match direction {
-            Direction::Older => -1,
-            Direction::Newer => 1,
-        };
-        match self {
-            Self::Timestamp => doc! { "timestamp": sign, "_id": sign },
-            Self::Id => doc! { "_id": sign },
-        }
-    }
-
-    /// The conditions of the events after `after` up to and with `until`, in list order: first all
-    /// that fulfil the first one, then all that fulfil the second...
-    ///
-    /// One condition for all of it would need an `$or`, which a merge of 200 types cannot afford:
-    /// each of these is one range of the index per type.
-    pub fn between(
-        self,
-        direction: Direction,
-        after: Option<Position>,
-        until: Option<Position>,
-    ) -> Vec<Document> {
-        match self {
-            Self::Timestamp => by_timestamp(direction, after, until),
-            Self::Id => {
-                let (beyond, _, up_to) = direction.operators();
-                let bounds = [(beyond, after), (up_to, until)];
-                let bounds = bounds.map(|(operator, place)| Some((operator, id(place?))));
-                vec![range_of("_id", bounds)]
-            }
-        }
-    }
-}
-
-fn by_timestamp(
-    direction: Direction,
-    after: Option<Position>,
-    until: Option<Position>,
-) -> Vec<Document> {
-    let (beyond, before, up_to) = direction.operators();
-    if let (Some(after), Some(until)) = (after, until)
-        && after.timestamp_ms == until.timestamp_ms
-    {
-        let range = doc! { beyond: id(after), up_to: id(until) };
-        return vec![doc! { "timestamp": time(after), "_id": range }];
-    }
-    let edge = |operator: &str, place: Position| doc! { "timestamp": time(place), "_id": { operator: id(place) } };
-    let bounds = [(beyond, after), (before, until)];
-    let bounds = bounds.map(|(operator, place)| Some((operator, time(place?).into())));
-    let pieces = [
-        after.map(|after| edge(beyond, after)),
-        Some(range_of("timestamp", bounds)),
-        until.map(|until| edge(up_to, until)),
-    ];
-    pieces.into_iter().flatten().collect()
 }
 
 /// A condition on `field` of those of the bounds that there are; empty without any.
@@ -129,7 +134,7 @@ pub(super) fn range_of(field: &str, bounds: [Option<(&str, Bson)>; 2]) -> Docume
 }
 
 fn time(position: Position) -> DateTime {
-    DateTime::from_millis(position.timestamp_ms)
+    DateTime::from_millis(position.time_ms)
 }
 
 fn id(position: Position) -> Bson {
@@ -149,10 +154,10 @@ mod tests {
 
     type Key = (i64, u8);
 
-    fn position((timestamp_ms, last): Key) -> Position {
+    fn position((time_ms, last): Key) -> Position {
         let mut id = [0; 16];
         id[15] = last;
-        Position { timestamp_ms, id }
+        Position { time_ms, id }
     }
 
     fn holds(condition: &Document, key: Key) -> bool {
@@ -210,7 +215,7 @@ mod tests {
                 .filter(|key| after.is_none_or(|after| is_beyond(*key, after)))
                 .filter(|key| until.is_none_or(|until| !is_beyond(*key, until)))
                 .collect();
-            let pieces = Order::Timestamp.between(direction, after.map(position), until.map(position));
+            let pieces = direction.between(after.map(position), until.map(position));
             let found: Vec<Key> = pieces
                 .iter()
                 .flat_map(|piece| keys.iter().copied().filter(|key| holds(piece, *key)))
@@ -220,26 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn the_order_by_id_needs_one_range() {
-        let (after, until) = (position((1, 9)), position((5, 3)));
-        let pieces = Order::Id.between(Direction::Older, Some(after), Some(until));
-        let kept: Vec<u8> = (0..12)
-            .filter(|last| pieces.iter().all(|piece| holds(piece, (0, *last))))
-            .collect();
-        assert_eq!((pieces.len(), kept), (1, (3..9).collect()));
-        assert_eq!(
-            Order::Id.between(Direction::Older, None, None),
-            [Document::new()]
-        );
-    }
-
-    #[test]
     fn the_place_before_one_leads_to_it_again() {
         for direction in [Direction::Older, Direction::Newer] {
             let here = position((1, 9));
-            let pieces = Order::Timestamp.between(direction, Some(here.before(direction)), None);
+            let pieces = direction.between(Some(here.before(direction)), None);
             assert!(pieces.iter().any(|piece| holds(piece, (1, 9))));
-            let pieces = Order::Timestamp.between(direction, Some(here), None);
+            let pieces = direction.between(Some(here), None);
             assert!(!pieces.iter().any(|piece| holds(piece, (1, 9))));
         }
     }

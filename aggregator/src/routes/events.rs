@@ -124,6 +124,8 @@ pub(crate) async fn list(
         (status = 200, description = "The event", body = FoundEvent),
         (status = 404, description = "Not stored, if it was accepted before `storedThrough`",
          body = ProblemSchema, content_type = "application/problem+json"),
+        (status = 410, description = "Events of the id's time were dropped",
+         body = ProblemSchema, content_type = "application/problem+json"),
         Reading,
     )
 )]
@@ -141,7 +143,10 @@ pub(crate) async fn one(
     if let Some(found) = app.events.event(&wanted, &tenant).await? {
         return found_answer(&found);
     }
-    // Looked up again after that, so that "everything accepted before then is stored" speaks of
+    if app.events.is_expired(&wanted).await? {
+        return Err(RejectReason::EventExpired.into());
+    }
+    // Looked up again after this, so that "everything accepted before then is stored" speaks of
     // this answer too: the event may have been stored in between.
     let stored_through_ms = app.counters.stored_through_ms().await?;
     match app.events.event(&wanted, &tenant).await? {

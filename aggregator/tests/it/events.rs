@@ -1,6 +1,8 @@
 //! `GET /events`: pages without gap or repeat, whatever they are read by.
 
 use bson::Document;
+use evp_shared::document::user_bucket;
+use evp_shared::event::id::{CanonicalId, IdentityConfig};
 use evp_shared::store::Index;
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ pub(crate) fn many() -> Vec<Document> {
             let kind = ["click", "view", "buy"][usize::try_from(n % 3).unwrap()];
             let mut document = event(id(n * 7_919 % 300, scattered), ms, kind);
             if n % 3 == 1 {
-                document.insert("userId", "u");
+                of_user(&mut document, "u");
             }
             if n % 4 == 0 {
                 document.insert("sessionId", "s");
@@ -28,29 +30,55 @@ pub(crate) fn many() -> Vec<Document> {
         .collect()
 }
 
+/// Makes it an event of `user`, with the bucket as it is stored.
+pub(crate) fn of_user(document: &mut Document, user: &str) {
+    let bucket = user_bucket(document.get_str("tenant").unwrap(), user);
+    document.insert("userId", user);
+    document.insert("u", bucket);
+}
+
 /// What a list of the documents that fulfil `keeps` must be, newest first.
-fn expected(documents: &[Document], keeps: impl Fn(&Document) -> bool) -> Vec<String> {
+pub(crate) fn expected(documents: &[Document], keeps: impl Fn(&Document) -> bool) -> Vec<String> {
+    newest_first(documents.iter().filter(|document| keeps(document)), time_of)
+}
+
+/// The same where the time in the id is what puts an event in its place, if it has one.
+pub(crate) fn expected_by_id(
+    documents: &[Document],
+    keeps: impl Fn(&Document) -> bool,
+) -> Vec<String> {
+    let time = |document: &Document| {
+        let time = IdentityConfig::default().time_ms(&bytes_of(document));
+        time.map_or_else(|| time_of(document), |ms| i64::try_from(ms).unwrap())
+    };
+    newest_first(documents.iter().filter(|document| keeps(document)), time)
+}
+
+fn newest_first<'d>(
+    documents: impl Iterator<Item = &'d Document>,
+    time: impl Fn(&Document) -> i64,
+) -> Vec<String> {
     let mut kept: Vec<_> = documents
-        .iter()
-        .filter(|document| keeps(document))
-        .map(|document| {
-            let time = document
-                .get_datetime("timestamp")
-                .unwrap()
-                .timestamp_millis();
-            (time, id_of(document))
-        })
+        .map(|document| (time(document), id_of(document)))
         .collect();
     kept.sort_unstable_by(|one, other| other.cmp(one));
     kept.into_iter().map(|(_, id)| id).collect()
 }
 
-fn id_of(document: &Document) -> String {
-    let bytes = match document.get("_id") {
+fn time_of(document: &Document) -> i64 {
+    let time = document.get_datetime("timestamp").unwrap();
+    time.timestamp_millis()
+}
+
+pub(crate) fn bytes_of(document: &Document) -> [u8; 16] {
+    match document.get("_id") {
         Some(bson::Bson::Binary(binary)) => binary.bytes.as_slice().try_into().unwrap(),
         other => panic!("_id is {other:?}"),
-    };
-    evp_shared::event::id::CanonicalId::from_bytes(bytes).to_string()
+    }
+}
+
+pub(crate) fn id_of(document: &Document) -> String {
+    CanonicalId::from_bytes(bytes_of(document)).to_string()
 }
 
 /// All pages of a list.
@@ -81,7 +109,7 @@ pub(crate) fn ids(items: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-fn is(document: &Document, field: &str, value: &str) -> bool {
+pub(crate) fn is(document: &Document, field: &str, value: &str) -> bool {
     document.get_str(field).is_ok_and(|found| found == value)
 }
 
@@ -92,13 +120,7 @@ async fn pages_of_equal_times_neither_skip_nor_repeat() {
     aggregator.insert(&documents).await;
     let mid = START_MS + 2;
     let window = format!("&from={mid}&to={}", mid + 2);
-    let in_window = |document: &Document| {
-        let ms = document
-            .get_datetime("timestamp")
-            .unwrap()
-            .timestamp_millis();
-        (mid..mid + 2).contains(&ms)
-    };
+    let in_window = |document: &Document| (mid..mid + 2).contains(&time_of(document));
     let lists = [
         ("", expected(&documents, |_| true)),
         (
@@ -137,17 +159,11 @@ async fn without_indexes_a_list_goes_by_id() {
     let aggregator = TestAggregator::start_with(&[]).await;
     let documents = many();
     aggregator.insert(&documents).await;
-    let by_id = |keeps: &dyn Fn(&Document) -> bool| {
-        let kept = documents.iter().filter(|document| keeps(document));
-        let mut ids: Vec<_> = kept.map(id_of).collect();
-        ids.sort_unstable_by(|one, other| other.cmp(one));
-        ids
-    };
     let items = walk(&aggregator, "", 70).await;
-    assert_eq!(ids(&items), by_id(&|_| true));
+    assert_eq!(ids(&items), expected_by_id(&documents, |_| true));
     let items = walk(&aggregator, "&userId=u&sessionId=s", 7).await;
     let both = |document: &Document| is(document, "userId", "u") && is(document, "sessionId", "s");
-    assert_eq!(ids(&items), by_id(&both));
+    assert_eq!(ids(&items), expected_by_id(&documents, both));
 }
 
 #[tokio::test]
@@ -188,7 +204,7 @@ async fn events_of_other_tenants_are_not_seen() {
     let aggregator = TestAggregator::start().await;
     let mut foreign = event(id(1, 1), START_MS, "click");
     foreign.insert("tenant", "other");
-    foreign.insert("userId", "u");
+    of_user(&mut foreign, "u");
     let foreign_id = id_of(&foreign);
     aggregator
         .insert(&[foreign, event(id(2, 2), START_MS, "view")])

@@ -13,6 +13,8 @@ mod event;
 mod events;
 mod events_back;
 mod guard;
+mod list_moving;
+mod list_spans;
 mod metrics;
 mod openapi;
 mod outage;

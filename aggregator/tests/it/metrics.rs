@@ -1,7 +1,6 @@
 //! `GET /metrics` and `GET /metrics/series`.
 
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_shared::store::Index;
 use evp_shared::testing::TestRedis;
 use fred::interfaces::ClientLike;
 use fred::types::InfoKind;
@@ -121,7 +120,7 @@ async fn a_crowd_reads_the_counters_once() {
     // A Redis of its own: its command statistics are of this test alone.
     let server = RedisServer::start(RedisOptions::default()).await.unwrap();
     let redis = TestRedis::at(server.url()).await;
-    let mongo = prepared(&[Index::Type]).await;
+    let mongo = prepared().await;
     let config = "[aggregator.query]\ncache_ttl = \"1m\"";
     let aggregator = TestAggregator::start_on(redis, mongo, config, &[]).await;
     let aggregator = aggregator.ready().await;
@@ -146,7 +145,7 @@ async fn random_types_and_windows_read_redis_no_more() {
     // A Redis of its own: its command statistics are of this test alone.
     let server = RedisServer::start(RedisOptions::default()).await.unwrap();
     let redis = TestRedis::at(server.url()).await;
-    let mongo = prepared(&[Index::Type]).await;
+    let mongo = prepared().await;
     let config = "[aggregator.query]\ncache_ttl = \"1m\"";
     let aggregator = TestAggregator::start_on(redis, mongo, config, &[]).await;
     let aggregator = aggregator.ready().await;

@@ -1,6 +1,5 @@
 //! What still answers when Redis or MongoDB does not.
 
-use evp_shared::store::Index;
 use evp_shared::testing::{TestRedis, wait_for};
 
 use crate::service::{TestAggregator, now_s, prepared};
@@ -11,7 +10,7 @@ const NOWHERE: &str = "127.0.0.1:1";
 #[tokio::test]
 async fn without_redis_events_are_listed_and_counters_are_refused() {
     let redis = TestRedis::new().await;
-    let mongo = prepared(&[Index::Type]).await;
+    let mongo = prepared().await;
     let url = format!("redis://{NOWHERE}");
     let aggregator = TestAggregator::start_on(redis, mongo, "", &[("REDIS_URL", &url)]).await;
     aggregator.ok("/events").await;
@@ -45,7 +44,7 @@ async fn without_redis_events_are_listed_and_counters_are_refused() {
 #[tokio::test]
 async fn without_mongodb_counters_are_answered_and_events_are_refused() {
     let redis = TestRedis::new().await;
-    let mongo = prepared(&[]).await;
+    let mongo = prepared().await;
     let uri = format!("mongodb://{NOWHERE}");
     let config = "[aggregator.query]\ntime_limit = \"100ms\"";
     let aggregator = TestAggregator::start_on(redis, mongo, config, &[("MONGO_URI", &uri)]).await;

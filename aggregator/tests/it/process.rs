@@ -3,7 +3,6 @@
 use std::process::{Output, Stdio};
 
 use evp_devstack::free_port;
-use evp_shared::store::Index;
 use evp_shared::testing::{TestRedis, wait_for};
 use tokio::process::Command;
 
@@ -43,7 +42,7 @@ async fn what_the_operator_has_to_mend_ends_it_with_64_and_is_named() {
 
 #[tokio::test]
 async fn a_request_is_measured_by_its_route() {
-    let (redis, mongo) = (TestRedis::new().await, prepared(&[Index::Type]).await);
+    let (redis, mongo) = (TestRedis::new().await, prepared().await);
     let (public, admin) = (free_port().unwrap(), free_port().unwrap());
     let _running = Command::new(env!("CARGO_BIN_EXE_evp-aggregator"))
         .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))

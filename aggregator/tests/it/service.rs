@@ -12,9 +12,10 @@ use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::health::Health;
 use evp_shared::service::{Left, Service, ServiceConfig};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{EVENTS, Index, SpanIndex, State, prepare, spans};
+use evp_shared::store::{Index, prepare};
 use evp_shared::stream::{Commit, KeptWindow, Life, Settle};
 use evp_shared::telemetry::Telemetry;
+use evp_shared::testing::spans::store_events;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -32,6 +33,7 @@ pub(crate) struct TestAggregator {
     pub(crate) health: Health,
     pub(crate) shutdown: Shutdown,
     config: String,
+    indexes: Vec<Index>,
     base: String,
     http: reqwest::Client,
     running: JoinSet<Left>,
@@ -47,7 +49,7 @@ impl TestAggregator {
     /// With the default indexes.
     pub(crate) async fn start() -> Self {
         let redis = TestRedis::new().await;
-        let mongo = prepared(&[Index::Type, Index::User]).await;
+        let mongo = prepared().await;
         Self::start_on(redis, mongo, CONFIG, &[])
             .await
             .ready()
@@ -56,17 +58,16 @@ impl TestAggregator {
 
     pub(crate) async fn start_with(indexes: &[Index]) -> Self {
         let redis = TestRedis::new().await;
-        let mongo = prepared(indexes).await;
-        Self::start_on(redis, mongo, CONFIG, &[])
-            .await
-            .ready()
-            .await
+        let mongo = prepared().await;
+        let service = Self::start_on(redis, mongo, CONFIG, &[]).await;
+        let indexes = indexes.to_vec();
+        Self { indexes, ..service }.ready().await
     }
 
     /// With the default indexes and this configuration.
     pub(crate) async fn start_as(config: &str) -> Self {
         let redis = TestRedis::new().await;
-        let mongo = prepared(&[Index::Type, Index::User]).await;
+        let mongo = prepared().await;
         Self::start_on(redis, mongo, config, &[])
             .await
             .ready()
@@ -129,6 +130,7 @@ impl TestAggregator {
             health,
             shutdown,
             config: text.to_owned(),
+            indexes: vec![Index::Type, Index::User],
             base,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             running,
@@ -207,17 +209,9 @@ impl TestAggregator {
         )
     }
 
+    /// Stores `documents` in their spans, as a processor does.
     pub(crate) async fn insert(&self, documents: &[Document]) {
-        for bulk in documents.chunks(10_000) {
-            let inserted = self
-                .mongo
-                .database()
-                .collection::<Document>(EVENTS)
-                .insert_many(bulk)
-                .await
-                .unwrap();
-            assert_eq!(inserted.inserted_ids.len(), bulk.len());
-        }
+        store_events(&self.mongo.database(), &self.indexes, documents).await;
     }
 
     /// Settles a frame received at `second` on `partition`, as a processor does.
@@ -264,16 +258,11 @@ impl TestAggregator {
     }
 }
 
-/// A database with the collections and indexes EVP makes.
-pub(crate) async fn prepared(indexes: &[Index]) -> TestMongo {
+/// A database that a processor has prepared.
+pub(crate) async fn prepared() -> TestMongo {
     let mongo = TestMongo::new().await;
     let fingerprint = IdentityConfig::default().fingerprint();
-    let database = mongo.database();
-    prepare(&database, SpanUnit::Day, fingerprint)
-        .await
-        .unwrap();
-    let wanted = SpanIndex::wanted(indexes, State::Sealed);
-    spans::create_indexes(&database, EVENTS, &wanted)
+    prepare(&mongo.database(), SpanUnit::Day, fingerprint)
         .await
         .unwrap();
     mongo
@@ -287,15 +276,19 @@ fn frame_id(second: u64, partition: u16) -> FrameId {
     FrameId::new(second, ProducerId::new(partition, 7), number)
 }
 
-/// A canonical id of a given time, the way EVP makes them, with `salt` as its hash.
-pub(crate) fn id(ms: u64, salt: u64) -> [u8; 16] {
-    let mut id = [0; 16];
-    let time = ms.to_be_bytes();
-    id[..6].copy_from_slice(&time[2..]);
-    id[6] = 0x80;
-    id[8..].copy_from_slice(&salt.to_be_bytes());
+/// A canonical id of a given time, the way EVP makes them, with `hash` as its hash.
+pub(crate) fn id(ms: u64, hash: u64) -> [u8; 16] {
+    let identity = IdentityConfig::default();
+    let salt = u16::try_from(hash % (1 << identity.salt_bits)).unwrap();
+    let mut id = *identity.first_id(salt, ms).as_bytes();
+    id[8..].copy_from_slice(&hash.to_be_bytes());
     id[8] = 0x80 | (id[8] & 0x3f);
     id
+}
+
+/// An undated canonical id.
+pub(crate) fn undated(hash: u64) -> [u8; 16] {
+    id(0xFF << 40, hash)
 }
 
 pub(crate) fn binary(id: [u8; 16]) -> Bson {

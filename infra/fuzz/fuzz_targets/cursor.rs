@@ -25,7 +25,7 @@ struct Input<'a> {
     written_window: [String; 2],
     by_id: bool,
     is_newer: bool,
-    timestamp_ms: i64,
+    time_ms: i64,
     id: [u8; 16],
     from_ms: i64,
     to_ms: i64,
@@ -52,7 +52,7 @@ fuzz_target!(|input: Input<'_>| {
         order: if input.by_id { Order::Id } else { Order::Timestamp },
         direction: if input.is_newer { Direction::Newer } else { Direction::Older },
         position: Position {
-            timestamp_ms: input.timestamp_ms,
+            time_ms: input.time_ms,
             id: input.id,
         },
         window,
