@@ -256,11 +256,14 @@ async fn ten_thousand_days_make_a_bounded_number_of_spans_and_commands() {
     let spans = times_ms
         .clone()
         .map(|ms| calendar(&world).span_of(Some(ms)));
-    let spans: BTreeSet<String> = spans.map(|span| span.to_string()).collect();
+    let mut spans: BTreeSet<String> = spans.map(|span| span.to_string()).collect();
     // Years, and the days of a month.
     assert!(spans.len() <= 57 + 31);
     let events = times_ms.map(|ms| TestEvent::new(format!("e{ms}"), "click").at(ms));
     let events: Vec<TestEvent> = events.collect();
+    // The housekeeper makes these ahead.
+    let ahead = calendar(&world).spans(world.now_ms..world.now_ms + 26 * DAY_MS / 24);
+    spans.extend(ahead.map(|span| span.to_string()));
     let before = inserts(&world).await;
     world
         .append(&[frame_of(producer(), 1, world.now_ms, &events)])

@@ -145,7 +145,7 @@ impl Calendar {
     }
 
     /// The spans that ids of `times_ms` lie in, the oldest first. There are as many as it is long.
-    pub fn spans(&self, times_ms: std::ops::Range<u64>) -> impl Iterator<Item = Span> {
+    pub fn spans(&self, times_ms: std::ops::Range<u64>) -> impl Iterator<Item = Span> + use<> {
         let calendar = *self;
         let mut next = Some(times_ms.start).filter(|_| !times_ms.is_empty());
         std::iter::from_fn(move || {
