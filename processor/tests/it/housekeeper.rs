@@ -13,11 +13,11 @@ use evp_shared::event::span::{Calendar, Span, SpanUnit};
 use evp_shared::keys::GROUP;
 use evp_shared::store::{AUDIT, DEAD_LETTERS, Index, Marks, Row, SpanIndex, State, lease, spans};
 use evp_shared::stream::GroupReader;
-use evp_shared::testing::PATIENCE;
 use evp_shared::testing::spans::{store_events, stored_events};
+use evp_shared::testing::{PATIENCE, wait_for};
 use fred::interfaces::{KeysInterface as _, StreamsInterface as _};
 
-use crate::harness::World;
+use crate::harness::{SPAN, World};
 
 /// 2013-08-20.
 const OLD_MS: u64 = 1_377_000_000_000;
@@ -162,6 +162,21 @@ async fn an_index_dropped_by_hand_is_brought_back_and_one_not_wanted_goes() {
     until(&mut other, "the indexes are as configured", are_changed).await;
     let row = row_of(&world, &new).await.unwrap();
     assert_eq!(row.indexes, [SpanIndex::Session]);
+}
+
+#[tokio::test]
+async fn a_sleeper_that_builds_an_index_does_not_make_a_dropped_span_anew() {
+    let (world, calendar) = world().await;
+    let database = world.mongo.database();
+    let old = calendar.span_of(Some(OLD_MS));
+    let mut house = house(&world, "p", "[storage]\nindexes = [\"session\"]");
+    let job = house.round(false).await.unwrap().unwrap();
+    assert_eq!(job.row.span, old);
+    spans::drop_span(&database, &old).await.unwrap();
+    job.run(&database).await.unwrap_err();
+    let names = database.list_collection_names().await.unwrap();
+    assert!(!names.contains(&old.to_string()), "{names:?}");
+    assert!(row_of(&world, &old).await.is_none());
 }
 
 #[tokio::test]
@@ -334,4 +349,37 @@ async fn a_row_that_a_sleeper_left_below_the_mark_goes_and_a_collection_without_
     let meta = spans::meta(&database);
     let row = meta.find_one(doc! { "_id": "events_2014" }).await.unwrap();
     assert_eq!(row, None);
+}
+
+#[tokio::test]
+async fn a_running_processor_drops_what_is_old_and_stores_no_more_of_it() {
+    let world = World::new().await;
+    let database = world.mongo.database();
+    let running = World::start_as(world.config_with("p", KEEP));
+    // Their ids are of 1970.
+    let frame = world.frame(1, &[("a", "click"), ("b", "click")]);
+    world.append(std::slice::from_ref(&frame)).await;
+    world.settled().await;
+    wait_for("what is old is gone", async || {
+        let rows = spans::rows(&database, Duration::ZERO).await.unwrap();
+        let marks = spans::marks(&database).await.unwrap();
+        marks.gone_ms > 0 && rows.iter().all(|row| !marks.is_gone(&row.span))
+    })
+    .await;
+    // One that comes again, and one that is late.
+    let late = world.frame(2, &[("c", "click")]);
+    world.append(&[frame, late]).await;
+    world.settled().await;
+    let names = database.list_collection_names().await.unwrap();
+    assert!(!names.contains(&SPAN.to_owned()), "{names:?}");
+    wait_for("the processor is ready", async || {
+        running.health.readiness().ready
+    })
+    .await;
+    running.stop().await;
+    // Nobody holds up the next one.
+    let lease = spans::meta(&database)
+        .find_one(doc! { "_id": "lease" })
+        .await;
+    assert_eq!(lease.unwrap(), None);
 }

@@ -408,16 +408,33 @@ pub async fn create_indexes(
     name: &str,
     indexes: &[SpanIndex],
 ) -> Result<(), MongoError> {
+    build(database, doc! { "createIndexes": name }, indexes).await
+}
+
+/// As [`create_indexes`], of the span of `row`. One that was dropped meanwhile is not made anew.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn create_indexes_of(
+    database: &Database,
+    row: &Row,
+    indexes: &[SpanIndex],
+) -> Result<(), MongoError> {
+    let whose = doc! { "createIndexes": row.name(), "collectionUUID": row.uuid };
+    build(database, whose, indexes).await
+}
+
+async fn build(
+    database: &Database,
+    mut command: Document,
+    indexes: &[SpanIndex],
+) -> Result<(), MongoError> {
     if indexes.is_empty() {
         return Ok(());
     }
     let indexes: Vec<_> = indexes.iter().map(|index| index.specification()).collect();
-    let build = doc! {
-        "createIndexes": name,
-        "indexes": indexes,
-        "writeConcern": { "w": "majority" },
-    };
-    let reply = database.run_command(build).await?;
+    command.extend(doc! { "indexes": indexes, "writeConcern": { "w": "majority" } });
+    let reply = database.run_command(command).await?;
     match reply.get("writeConcernError") {
         // Built here alone, it could be gone with the next fail-over.
         Some(fault) => Err(MongoError::custom(fault.to_string())),

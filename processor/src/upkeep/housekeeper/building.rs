@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use evp_shared::choice::Choice as _;
-use evp_shared::store::spans::{self, create_indexes, meta};
+use evp_shared::store::spans::{self, create_indexes_of, meta};
 use evp_shared::store::{Index, Row, SpanIndex, State, code_of};
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
@@ -181,7 +181,7 @@ impl Job {
         let name = row.name();
         info!(span = name, build = ?work.build, "indexes are being built");
         // A deadline of seconds would only ask again for what is under way.
-        let build = || create_indexes(database, &name, &work.build);
+        let build = || create_indexes_of(database, row, &work.build);
         loop {
             match tokio::time::timeout(ASK_AGAIN, build()).await {
                 Ok(built) => break built?,
