@@ -20,7 +20,7 @@ use futures::TryStreamExt as _;
 use mongodb::error::Error as MongoError;
 use mongodb::{Collection, Database};
 
-use crate::store::{DEAD_LETTERS, durable};
+use crate::store::{DEAD_LETTERS, durable, whole};
 use crate::stream::{AppendError, StreamError};
 
 pub use audit::{Actor, Operation, Request};
@@ -117,13 +117,7 @@ impl DeadLetters {
             .database
             .run_command(doc! { "collStats": DEAD_LETTERS })
             .await?;
-        let number = |name: &str| match reply.get(name) {
-            Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or(0),
-            Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or(0),
-            // The server answers with a double where a number outgrows an integer.
-            Some(Bson::Double(number)) => format!("{number:.0}").parse().unwrap_or(0),
-            _ => 0,
-        };
+        let number = |name: &str| reply.get(name).and_then(whole).unwrap_or(0);
         Ok(Size {
             events: number("count"),
             bytes: number("size"),

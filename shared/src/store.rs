@@ -184,6 +184,16 @@ pub fn durable(database: &Database, name: &str) -> Collection<Document> {
     database.collection_with_options(name, options)
 }
 
+/// A count, which the server answers as the number that holds it.
+pub fn whole(number: &Bson) -> Option<u64> {
+    match number {
+        Bson::Double(number) => format!("{number:.0}").parse().ok(),
+        Bson::Int64(number) => u64::try_from(*number).ok(),
+        Bson::Int32(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
 /// The server's code of a command that failed as a whole.
 pub fn code_of(error: &MongoError) -> Option<i32> {
     match error.kind.as_ref() {

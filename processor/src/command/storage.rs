@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bson::doc;
-use evp_shared::store::{Row, spans};
+use evp_shared::store::{Row, spans, whole};
 use mongodb::Database;
 
 use super::{Done, FAILED, open_database, run_to_end};
 use crate::config::ProcessorConfig;
-use crate::upkeep::housekeeper::disk::{Disk, whole};
+use crate::upkeep::housekeeper::disk::Disk;
 use crate::upkeep::housekeeper::memory;
 use crate::upkeep::housekeeper::waits::Waits;
 

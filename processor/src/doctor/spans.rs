@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use evp_shared::event::span::SPANS;
-use evp_shared::store::{Row, SpanIndex, State, spans};
+use evp_shared::store::{Row, SpanIndex, State, spans, whole};
 use evp_shared::stream::{EntryId, Stream};
 use mongodb::Database;
 
 use crate::upkeep::housekeeper::building::indexes_of;
-use crate::upkeep::housekeeper::disk::whole;
 use crate::upkeep::housekeeper::memory::{Memory, now_ms};
 
 /// What is known of the spans.

@@ -137,11 +137,11 @@ impl House {
         let asked_ms = Memory::read(&database).await?.asked_ms;
         let now_ms = memory::now_ms(&database).await?;
         self.see(&seen);
-        tell("disk told to redis", self.tell_disk(seen.disk).await);
+        tell("disk", self.tell_disk(seen.disk).await);
         let goal = ending::goal(&calendar, now_ms, self.keep, asked_ms);
-        let marks = tell("floor raised", self.raise_floor(goal, now_ms).await);
-        tell("spans made ahead", self.make_ahead(&seen, now_ms).await);
-        tell("collections compared", self.compare(&seen.rows).await);
+        let marks = tell("floor", self.raise_floor(goal, now_ms).await);
+        tell("ahead", self.make_ahead(&seen, now_ms).await);
+        tell("collections", self.compare(&seen.rows).await);
 
         if lease::take(&database, &self.holder, self.waits.lease()).await? != self.holder {
             return Ok(None);
@@ -163,7 +163,7 @@ impl House {
         // Read under the lease: another one may have written it since.
         let mut memory = Memory::read(&self.database).await?;
         let now_ms = memory::now_ms(&self.database).await?;
-        let tides = tell("stream looked at", self.tides().await);
+        let tides = tell("stream", self.tides().await);
         if let Some((marks, tides)) = marks.zip(tides.as_ref()) {
             let sight = Sight {
                 now: now_ms,
@@ -172,9 +172,9 @@ impl House {
                 goal: ending::goal(&seen.calendar, now_ms, self.keep, memory.asked_ms),
             };
             let gone = self.raise_gone(&mut memory, sight, tides).await;
-            if let Some(gone) = tell("mark raised", gone) {
+            if let Some(gone) = tell("gone", gone) {
                 let dropped = dropping::drop_gone(self, &seen.rows, gone).await;
-                tell("spans dropped", dropped);
+                tell("drop", dropped);
             }
         }
         if busy {
@@ -325,8 +325,11 @@ impl House {
 }
 
 /// Logs what failed; the next round tries again.
-fn tell<T>(what: &'static str, result: Result<T, HouseError>) -> Option<T> {
+fn tell<T>(part: &'static str, result: Result<T, HouseError>) -> Option<T> {
     result
-        .inspect_err(|error| warn!(error = %Chain(error), "not {what}, and tried again"))
+        .inspect_err(|error| {
+            let error = Chain(error);
+            warn!(part, %error, "a part of keeping house failed, and is tried again");
+        })
         .ok()
 }

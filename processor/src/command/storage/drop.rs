@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, doc};
 use evp_shared::event::id::IdentityMode;
 use evp_shared::event::span::Calendar;
-use evp_shared::store::{AUDIT, Row, spans};
+use evp_shared::store::{AUDIT, Row, durable, spans};
 use mongodb::Database;
-use mongodb::options::WriteConcern;
 
 use super::{DropSpans, complete};
 use crate::command::actor;
@@ -99,8 +98,6 @@ fn end_of(rows: &[Row], name: &str) -> anyhow::Result<u64> {
 /// Writes down who let what end.
 async fn note(database: &Database, to_ms: u64, what: &str) -> anyhow::Result<()> {
     let actor = actor::current();
-    let mut durable = WriteConcern::majority();
-    durable.journal = Some(true);
     let entry = doc! {
         "at": DateTime::now(),
         "who": { "user": actor.user, "host": actor.host, "pid": i64::from(std::process::id()) },
@@ -109,7 +106,6 @@ async fn note(database: &Database, to_ms: u64, what: &str) -> anyhow::Result<()>
         "state": "done",
         "outcome": format!("{what} end"),
     };
-    let audit = database.collection::<Document>(AUDIT);
-    audit.insert_one(entry).write_concern(durable).await?;
+    durable(database, AUDIT).insert_one(entry).await?;
     Ok(())
 }

@@ -5,21 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bson::{Document, doc};
-use evp_shared::store::{SpanIndex, State, lease};
+use evp_shared::store::{SpanIndex, State, whole};
 use futures::TryStreamExt as _;
 use mongodb::Database;
 
 use super::complete;
 use crate::command::{Done, show_time};
 use crate::config::ProcessorConfig;
+use crate::store::lease::under;
 use crate::upkeep::housekeeper::building::{self, Job, events_in, indexes_of, row_named};
-use crate::upkeep::housekeeper::disk::{Disk, whole};
+use crate::upkeep::housekeeper::disk::Disk;
 use crate::upkeep::housekeeper::memory;
 use crate::upkeep::housekeeper::sealing::has_room;
-
-/// How long to wait for the lease: rounds of processors have it for moments, what builds or compares
-/// for longer than anybody waits.
-const LEASE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at what takes long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -62,11 +59,7 @@ pub(super) async fn seal(
             names(&job.work.drop)
         )));
     }
-    let holder = format!("storage seal, pid {}", std::process::id());
-    take_lease(database, &holder).await?;
-    let done = build(database, &holder, &job).await;
-    lease::release(database, &holder).await?;
-    done?;
+    under(database, "storage seal", build(database, &job)).await??;
     Ok(complete(format!("sealed {name} with {events} events")))
 }
 
@@ -79,46 +72,24 @@ fn names(indexes: &[SpanIndex]) -> String {
     }
 }
 
-async fn take_lease(database: &Database, holder: &str) -> anyhow::Result<()> {
-    let mut found = String::new();
-    let take = async {
-        loop {
-            found = lease::take(database, holder, LEASE_PATIENCE).await?;
-            if found == holder {
-                return anyhow::Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    match tokio::time::timeout(LEASE_PATIENCE, take).await {
-        Ok(taken) => taken,
-        Err(_) => bail!("{found} is at work on the spans: try again when it is done"),
-    }
-}
-
-/// Builds under the lease, and says how far it is where somebody watches.
-async fn build(database: &Database, holder: &str, job: &Job) -> anyhow::Result<()> {
+/// Builds, and says how far it is where somebody watches.
+async fn build(database: &Database, job: &Job) -> anyhow::Result<()> {
     let is_watched = std::io::stderr().is_terminal();
     let mut built = std::pin::pin!(job.run(database));
-    let mut looks = tokio::time::interval(LOOK_EVERY);
     loop {
-        tokio::select! {
-            done = &mut built => {
-                if is_watched {
-                    drop(writeln!(std::io::stderr()));
-                }
-                return Ok(done?);
+        if let Ok(done) = tokio::time::timeout(LOOK_EVERY, &mut built).await {
+            if is_watched {
+                drop(writeln!(std::io::stderr()));
             }
-            _ = looks.tick() => {
-                lease::take(database, holder, LEASE_PATIENCE).await?;
-                if is_watched {
-                    let percent = progress(database, &job.row.name()).await.unwrap_or(0);
-                    let bar = "#".repeat(usize::try_from(percent / 2).unwrap_or(0));
-                    let mut stderr = std::io::stderr();
-                    drop(write!(stderr, "\r{} [{bar:<50}] {percent:>3} %", job.row.span));
-                    drop(stderr.flush());
-                }
-            }
+            return Ok(done?);
+        }
+        if is_watched {
+            let percent = progress(database, &job.row.name()).await.unwrap_or(0);
+            let bar = "#".repeat(usize::try_from(percent / 2).unwrap_or(0));
+            let mut stderr = std::io::stderr();
+            let span = job.row.span;
+            drop(write!(stderr, "\r{span} [{bar:<50}] {percent:>3} %"));
+            drop(stderr.flush());
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
+use evp_shared::store::whole;
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
 
@@ -56,16 +57,6 @@ impl Disk {
     /// Whether nothing more is to be accepted.
     pub fn is_full(&self) -> bool {
         self.used_permille() >= FULL_PERMILLE
-    }
-}
-
-/// A count, which the server answers as the number that holds it.
-pub fn whole(number: &Bson) -> Option<u64> {
-    match number {
-        Bson::Double(number) => format!("{number:.0}").parse().ok(),
-        Bson::Int64(number) => u64::try_from(*number).ok(),
-        Bson::Int32(number) => u64::try_from(*number).ok(),
-        _ => None,
     }
 }
 
