@@ -2,6 +2,7 @@
 
 pub mod letters;
 pub mod pipeline;
+mod spans;
 
 use std::time::Duration;
 

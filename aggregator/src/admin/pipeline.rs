@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Admin;
+use super::spans::StorageState;
 use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
 
@@ -36,6 +37,8 @@ pub struct PipelineState {
     mongodb: Option<MongoState>,
     /// `None` while MongoDB does not answer.
     dead_letters: Option<LettersState>,
+    /// `None` while MongoDB does not answer.
+    storage: Option<StorageState>,
 }
 
 /// What became of all events since the beginning.
@@ -112,11 +115,16 @@ impl Admin {
             let redis = Box::pin(self.of_redis(stored_through));
             let redis = answer_of_redis(&self.stream, DEADLINE, redis);
             let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
-            let (state, mongo) = tokio::try_join!(redis, mongo.map(Ok))?;
+            let now_ms = self.clock.now_ms();
+            let storage = Box::pin(StorageState::read(&self.database, now_ms, DEADLINE));
+            let storage = tokio::time::timeout(DEADLINE, storage);
+            let asked = tokio::try_join!(redis, mongo.map(Ok), storage.map(Ok));
+            let (state, mongo, storage) = asked?;
             let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
             Ok(PipelineState {
                 mongodb,
                 dead_letters,
+                storage: storage.ok().and_then(Result::ok),
                 ..state
             })
         };
@@ -157,6 +165,7 @@ impl Admin {
             },
             mongodb: None,
             dead_letters: None,
+            storage: None,
         })
     }
 

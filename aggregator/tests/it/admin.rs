@@ -1,7 +1,8 @@
 //! What operators see and do.
 
 use bson::{Binary, DateTime, Document, doc, oid::ObjectId, spec::BinarySubtype};
-use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS};
+use evp_shared::event::span::SpanUnit;
+use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS, spans};
 use evp_shared::stream::Life;
 use evp_shared::testing::wait_for;
 use reqwest::Method;
@@ -57,6 +58,10 @@ fn ids(list: &Value) -> Vec<String> {
 #[tokio::test]
 async fn the_pipeline_is_seen_with_its_consumers_and_servers() {
     let service = TestAggregator::start().await;
+    let database = service.mongo.database();
+    let calendar = spans::claim_calendar(&database, SpanUnit::Day).await;
+    let span = calendar.unwrap().span_of(Some(1_377_000_000_000));
+    spans::make(&database, &span, &[]).await.unwrap();
     let empty = service.ok("/admin/pipeline").await;
     assert_eq!(empty["partitions"][1]["entries"], 0, "{empty}");
     service
@@ -82,6 +87,20 @@ async fn the_pipeline_is_seen_with_its_consumers_and_servers() {
     );
     assert!(seen["mongodb"]["version"].as_str().unwrap().contains('.'));
     assert_eq!(seen["deadLetters"]["events"], 0);
+    let storage = &seen["storage"];
+    assert_eq!(
+        (&storage["floor"], &storage["total"]),
+        (&Value::Null, &1.into())
+    );
+    let span = &storage["spans"][0];
+    assert_eq!(
+        (&span["name"], &span["state"]),
+        (&"events_2013".into(), &"hot".into())
+    );
+    assert_eq!(
+        (&span["next"], &span["events"]),
+        (&"seal".into(), &0.into())
+    );
     assert!(seen["storedThrough"].as_u64() >= seen["asOf"].as_u64().map(|at| at - 60_000));
 }
 
