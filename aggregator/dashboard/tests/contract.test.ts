@@ -72,7 +72,10 @@ describe("the types of the dashboard are those of the API", () => {
     ["ListAnswer", eventsBefore(NOW, new URLSearchParams())],
     ["FoundEvent", { ...eventAt(NOW), status: "stored" }],
     ["PipelineState", fixture.pipeline(NOW)],
-    ["PipelineState", { ...fixture.pipeline(NOW), mongodb: null, deadLetters: null }],
+    [
+      "PipelineState",
+      { ...fixture.pipeline(NOW), mongodb: null, deadLetters: null, storage: null },
+    ],
     ["LettersAnswer", letters],
     ["LetterWhole", { ...letters.items[0], event: eventAt(NOW) }],
     ["Done", fixture.actionOutcome(NOW)],

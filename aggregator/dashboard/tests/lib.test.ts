@@ -206,6 +206,7 @@ describe("health", () => {
     redis: { version: "7", usedMemoryBytes: 1, maxMemoryBytes: 0 },
     mongodb: { version: "6" },
     deadLetters: null,
+    storage: null,
   });
 
   it("says in words how far storage is behind", () => {

@@ -220,12 +220,25 @@ describe("Events", () => {
 describe("Pipeline", () => {
   it("shows streams and dead letters, and works while MongoDB is away", async () => {
     serve({
-      "/admin/pipeline": () => ({ ...fixture.pipeline(NOW), mongodb: null, deadLetters: null }),
+      "/admin/pipeline": () => ({
+        ...fixture.pipeline(NOW),
+        mongodb: null,
+        deadLetters: null,
+        storage: null,
+      }),
     });
     show(<PipelineScreen />);
     expect(await screen.findByText(/MongoDB does not answer/)).toBeTruthy();
     expect(screen.getByText("MongoDB is away.")).toBeTruthy();
     expect(await screen.findAllByText("Document failed validation")).toHaveLength(3);
+  });
+
+  it("shows the newest spans with their state and what goes next", async () => {
+    serve({});
+    show(<PipelineScreen />);
+    expect(await screen.findByText("sealed when it is quiet")).toBeTruthy();
+    expect(screen.getByText(/The newest 3 of 33; events before .* are refused; 41 %/)).toBeTruthy();
+    expect(screen.getAllByText(/^events_\d{8}$/)).toHaveLength(3);
   });
 
   it("forgets what was chosen and opened under another filter", async () => {

@@ -125,6 +125,27 @@ export interface Pipeline {
   /** null while MongoDB does not answer. */
   mongodb: { version: string } | null;
   deadLetters: { events: number; bytes: number } | null;
+  /** null while MongoDB does not answer. */
+  storage: Storage | null;
+}
+
+/** Where events lie by the time in their ids, and how they end. */
+export interface Storage {
+  floor: number | null;
+  gone: number | null;
+  diskUsedPermille: number | null;
+  total: number;
+  spans: Span[];
+}
+
+export interface Span {
+  name: string;
+  state: "hot" | "sealed" | "undated";
+  from: number | null;
+  to: number | null;
+  events: number;
+  bytes: number;
+  next: "seal" | "drop" | null;
 }
 
 export interface DeadLetter {

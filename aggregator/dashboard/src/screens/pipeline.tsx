@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { pipelineQuery } from "../api/queries.ts";
-import type { Consumer, Partition, Pipeline } from "../api/types.ts";
+import type { Consumer, Partition, Pipeline, Storage } from "../api/types.ts";
 import { ago, bytes, compact, count, duration } from "../lib/format.ts";
 import { backlog, health } from "../lib/health.ts";
 import { useNow } from "../lib/now.ts";
@@ -31,6 +31,7 @@ export default function PipelineScreen() {
         <>
           <Flow pipeline={data} now={now} />
           <Partitions partitions={data.partitions} />
+          {data.storage && <Spans storage={data.storage} />}
         </>
       )}
       <DeadLetters />
@@ -164,6 +165,65 @@ function Partitions({ partitions }: { partitions: Partition[] }) {
       </div>
     </Panel>
   );
+}
+
+/** What becomes of a span next, in words. */
+const NEXT = {
+  seal: "sealed when it is quiet",
+  drop: "dropped when all accepted is stored",
+};
+
+/** The newest spans of events, and what ends. */
+function Spans({ storage }: { storage: Storage }) {
+  const { spans, total, floor, diskUsedPermille } = storage;
+  if (spans.length === 0) return <Empty title="There is no span of events yet" />;
+  const used = diskUsedPermille ?? 0;
+  return (
+    <Panel
+      title="Spans"
+      note={
+        <>
+          {total > spans.length ? `The newest ${spans.length} of ${count(total)}` : count(total)}
+          {floor !== null && `; events before ${day(floor)} are refused`}
+          {diskUsedPermille !== null && `; ${Math.round(used / 10)} % of the disk is used`}
+        </>
+      }
+    >
+      <div className="table-scroll">
+        <table className="table">
+          <thead>
+            <tr>
+              <th scope="col">Span</th>
+              <th scope="col">State</th>
+              <th scope="col" className="number">
+                Events
+              </th>
+              <th scope="col" className="number">
+                Size
+              </th>
+              <th scope="col">Next</th>
+            </tr>
+          </thead>
+          <tbody>
+            {spans.map((each) => (
+              <tr key={each.name}>
+                <th scope="row">{each.name}</th>
+                <td>{each.state}</td>
+                <td className="number">{count(each.events)}</td>
+                <td className="number">{bytes(each.bytes)}</td>
+                <td>{each.next ? NEXT[each.next] : "–"}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}
+
+/** The day of a mark, UTC: spans are cut there. */
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
 }
 
 function Consumers({ consumers }: { consumers: Consumer[] }) {
