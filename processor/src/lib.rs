@@ -18,7 +18,7 @@
 //!
 //! # Which room imports which
 //! [`command`] imports [`verify`], [`doctor`], the housekeeper of upkeep, the lease of store, and
-//! [`erase`], which imports store; [`upkeep`] verify, bulk, deliver and store;
+//! [`erase`], which imports store; doctor the housekeeper; [`upkeep`] verify, bulk, deliver and store;
 //! [`verify`] the committer of bulk, the lives of deliver, and store; [`bulk`] deliver and store;
 //! [`deliver`] store. Below all of them lie the words they share ([`entry`], [`written`]), [`config`]
 //! and [`metrics`], which import no room; above them [`start`] puts everything together.

@@ -39,10 +39,6 @@ use crate::config::ProcessorConfig;
 use crate::deliver::lives::Lives;
 use crate::metrics::Metrics;
 
-/// Clocks of MongoDB and Redis further apart than this end nothing: one of them is wrong, and what it
-/// made end would not come back.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(3_600);
-
 /// Why a part of a round was not done. All of it is tried again in the next one.
 #[derive(Debug, thiserror::Error)]
 pub enum HouseError {
@@ -203,8 +199,7 @@ impl House {
         if goal > marks.floor_ms {
             let redis_ms = ServerFacts::ask(self.stream.client()).await;
             let redis_ms = redis_ms.map_err(StreamError::from)?.now_ms;
-            let apart = Duration::from_millis(redis_ms.abs_diff(now_ms));
-            if apart > CLOCKS_APART_MAX {
+            if let Some(apart) = ending::too_far_apart(redis_ms, now_ms) {
                 return Err(HouseError::Clocks(apart));
             }
             let to = Marks {

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::waits::ms;
 
+/// Clocks of MongoDB and Redis further apart than this end nothing.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(3_600);
+
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tide {
@@ -99,6 +102,13 @@ pub fn goal(calendar: &Calendar, now_ms: u64, keep: Option<Duration>, asked: u64
         Some(span.range_ms()?.start)
     });
     kept.unwrap_or(0).max(asked)
+}
+
+/// How far the clocks of Redis and MongoDB are apart, where that is too far: one of them is wrong, and
+/// what it made end would not come back.
+pub fn too_far_apart(redis_ms: u64, mongo_ms: u64) -> Option<Duration> {
+    let apart = Duration::from_millis(redis_ms.abs_diff(mongo_ms));
+    (apart > CLOCKS_APART_MAX).then_some(apart)
 }
 
 impl Ending {
@@ -221,6 +231,15 @@ mod tests {
         );
         assert!(year < calendar.birth_ms);
         assert_eq!(goal(days(30_000), 0), 0);
+    }
+
+    #[test]
+    fn nothing_ends_by_a_clock_that_another_one_contradicts() {
+        const HOUR_MS: u64 = 3_600_000;
+        assert_eq!(too_far_apart(5 * HOUR_MS, 6 * HOUR_MS), None);
+        let more = Some(Duration::from_millis(HOUR_MS + 1));
+        assert_eq!(too_far_apart(5 * HOUR_MS, 6 * HOUR_MS + 1), more);
+        assert_eq!(too_far_apart(6 * HOUR_MS + 1, 5 * HOUR_MS), more);
     }
 
     #[test]
