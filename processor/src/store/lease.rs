@@ -19,8 +19,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(8);
 /// How long the answer to one is waited for.
 const RENEW_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the work of another one is waited for: longer than one who died has it.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long the work of another one is waited for: longer than one who died has it, which is 150 s
+/// for a processor that was keeping house (two and a half of its rounds).
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Between two attempts to take it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
