@@ -15,11 +15,13 @@ pub mod defect;
 pub mod faults;
 pub mod history;
 pub mod ingest;
+pub mod kind;
 pub mod mongo;
 pub mod plan;
 pub mod processor;
 pub mod redis;
 pub mod rng;
+pub mod span;
 pub mod world;
 
 use std::cell::RefCell;
@@ -131,12 +133,20 @@ impl Sim {
     /// # Errors
     /// What is wrong.
     pub fn finish(mut self) -> Result<(), Failure> {
-        let steps = self.world.borrow().plan.steps;
+        let plan = self.world.borrow().plan;
+        self.suffer(plan.steps);
+        if plan.steps_after_night > 0 {
+            self.night();
+            self.suffer(plan.steps_after_night);
+        }
+        self.settle_down()
+    }
+
+    fn suffer(&mut self, steps: usize) {
         for _ in 0..steps {
             self.fault();
             self.step();
         }
-        self.settle_down()
     }
 
     /// Ends all faults, drains, and checks.
@@ -164,8 +174,10 @@ impl Sim {
         check::at_once(&self.world.borrow())?;
         self.run_until(healed_ms + COMMITTED_MS);
         check::soon(&self.world.borrow())?;
+        let gone_ms = self.world.borrow().mongo.data().meta.gone_ms;
         self.run_until(healed_ms + DRAINED_MS);
         check::is_drained(&self.world.borrow())?;
+        check::is_kept(&self.world.borrow(), gone_ms, healed_ms)?;
         self.wait_for_later_passes();
         check::at_last(&self.world.borrow())
     }
@@ -190,6 +202,7 @@ impl Sim {
         };
         {
             let mut world = self.world.borrow_mut();
+            world.is_over = true;
             world.now_ms = world.now_ms.max(from);
         }
         self.run_until(to);
@@ -307,6 +320,7 @@ impl Sim {
             Box::pin(of().claim()),
             Box::pin(of().tick()),
             Box::pin(of().reconcile()),
+            Box::pin(of().keep_house()),
         ];
         Party {
             kind: PartyKind::Processor { consumer },

@@ -1,11 +1,15 @@
 //! What has to hold once faults are over and everything has drained.
 
+mod spans;
+
+pub use self::spans::is_kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use evp_shared::frame::FrameId;
 use evp_shared::stream::Settle;
 
-use super::ingest::{event, number_in};
+use super::ingest::number_in;
 use super::mongo::{Document, Key};
 use super::plan::Promise;
 use super::world::World;
@@ -56,6 +60,7 @@ pub fn at_once(world: &World) -> Result<(), String> {
             ));
         }
     }
+    spans::deep(world)?;
     if is_forgotten(world) || is_all_counted(world) {
         return Ok(());
     }
@@ -74,6 +79,9 @@ pub fn soon(world: &World) -> Result<(), String> {
     stored_and_told(world)?;
     dead_letters(world)?;
     losses(world)?;
+    spans::receipts_are_kept(world)?;
+    spans::nothing_expired_too_soon(world)?;
+    spans::deep(world)?;
     // Stored beats dead: which deliveries a validator refused is `verify --deep`'s to find.
     if world.plan.mix.validator == 0 {
         receipts_are_stored_documents(world)?;
@@ -84,6 +92,7 @@ pub fn soon(world: &World) -> Result<(), String> {
     let counts = world
         .mongo
         .receipts()
+        .map(|(receipt, shown_ms)| (&receipt.settle, shown_ms))
         .filter(|(settle, _)| !settle.counts.is_empty());
     let owed = counts.filter(|(_, shown_ms)| match since {
         Some(since) => *shown_ms < since && !world.mongo.has_missed_receipts,
@@ -98,6 +107,17 @@ pub fn soon(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What has to hold after MongoDB came back from an old copy: what it has fits together, and what
+/// came since is stored. What the copy lacks is lost, and counters know of it.
+///
+/// # Errors
+/// What does not.
+pub fn after_restore(world: &World) -> Result<(), String> {
+    is_drained(world)?;
+    spans::receipts_are_kept(world)?;
+    spans::deep(world)
 }
 
 /// What has to hold when closed minutes were compared once more.
@@ -120,7 +140,7 @@ pub fn is_all_counted(world: &World) -> bool {
 }
 
 fn receipts(world: &World) -> impl Iterator<Item = &Settle> {
-    world.mongo.receipts().map(|(settle, _)| settle)
+    world.mongo.receipts().map(|(receipt, _)| &receipt.settle)
 }
 
 fn is_settled(world: &World, settle: &Settle) -> bool {
@@ -167,12 +187,14 @@ fn not_more_than_receipts(world: &World) -> Result<(), String> {
 /// stored it. Only a document whose frame Redis forgot before its receipt was written has none.
 fn receipts_are_stored_documents(world: &World) -> Result<(), String> {
     let with_receipt: BTreeSet<FrameId> = receipts(world).map(|settle| settle.frame).collect();
+    let expired = spans::expired(world);
     let mut stored = Counts::new();
-    for (_, document) in world.mongo.documents() {
-        let Document::Event(facts) = document else {
-            continue;
-        };
+    for facts in spans::ever_stored(world) {
         let frame = FrameId::from_bytes(facts.frame);
+        if expired.contains(&(frame, facts.event.id)) {
+            // An earlier delivery stored it, and it expired before its receipt was written.
+            continue;
+        }
         if with_receipt.contains(&frame) {
             *stored
                 .entry(facts.event.event_type.clone().into())
@@ -195,9 +217,8 @@ fn is_forgotten(world: &World) -> bool {
 
 /// Nothing is stored that nobody sent, or that a client was told was not accepted.
 fn stored_and_told(world: &World) -> Result<(), String> {
-    for (key, _) in world.mongo.documents() {
-        let Key::Event(id) = key else { continue };
-        let number = number_in(id);
+    for facts in spans::ever_stored(world) {
+        let number = number_in(&facts.event.id);
         let told = world.ledger.told.get(&number);
         if told.is_none_or(|told| told.possible <= 0) {
             return Err(format!("event {number} is stored, and was not accepted"));
@@ -207,7 +228,7 @@ fn stored_and_told(world: &World) -> Result<(), String> {
 }
 
 fn dead_letters(world: &World) -> Result<(), String> {
-    for (key, document) in world.mongo.documents() {
+    for (key, document) in &world.mongo.data().documents {
         let Document::Dead(kind) = document else {
             continue;
         };
@@ -220,17 +241,17 @@ fn dead_letters(world: &World) -> Result<(), String> {
 
 /// What was accepted is stored; what Redis forgot is reported by whoever accepted it.
 fn losses(world: &World) -> Result<(), String> {
-    let dead: BTreeSet<u64> = world
-        .mongo
-        .documents()
-        .filter_map(|(key, _)| match key {
+    let letters = world.mongo.data().documents.keys();
+    let dead: BTreeSet<u64> = letters
+        .filter_map(|key| match key {
             Key::Dead(id, _) => Some(number_in(id)),
-            Key::Event(_) | Key::Receipt(_) => None,
+            Key::Receipt(_) => None,
         })
         .collect();
+    let ended = spans::ended(world);
     let mut by_ingest: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     for (number, told) in &world.ledger.told {
-        let is_stored = world.mongo.holds(&Key::Event(event(*number, "").id));
+        let is_stored = spans::is_stored(world, &told.id) || ended.contains(&told.id);
         if is_stored || dead.contains(number) || world.ledger.deleted.contains(number) {
             continue;
         }

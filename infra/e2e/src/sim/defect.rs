@@ -51,11 +51,44 @@ pub enum Defect {
     /// A stream that was deleted and made again keeps its life, so that an entry id may be used
     /// twice in it.
     SameLifeAfterDelete,
+    /// Events are inserted without the UUID of their row's collection.
+    PlainInsert,
+    /// `gone` follows the floor when it has stood, whatever is still on the streams.
+    DropByAge,
+    /// `gone` follows the floor as soon as everything appended is acknowledged.
+    GoneWithoutHold,
+    /// `gone` waits for what was appended until the floor rose, not for what came until it had
+    /// stood.
+    OnlyUntilTheFloorRose,
+    /// The hold is measured from the newest floor, which rises before it is over.
+    HoldOfNewestFloor,
+    /// Ingest takes the floor that Redis has, also a lower one or none.
+    FloorFalls,
+    /// Marks are set, not raised.
+    MarkIsSet,
+    /// A frame is acknowledged though one of the commands with its documents failed.
+    AckPartlyStored,
+    /// `verify --deep` compares frames whose documents were dropped.
+    DeepOverDropped,
+    /// A row is used after a look at `gone` that was taken before the row was read.
+    GoneReadBeforeRow,
+    /// A row is removed before its collection is dropped.
+    RowBeforeDrop,
+    /// What lies below `gone` is inserted like everything else.
+    NothingExpires,
+    /// A collection that is another one or missing means that the events have expired.
+    MismatchIsExpired,
+    /// After 361 the row that is known is tried again, and never read again.
+    RowNeverReadAgain,
+    /// An index is there when listIndexes names it.
+    BuiltFromList,
+    /// The UUID that listCollections gives is taken as it is.
+    UuidFromList,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 39] = [
         Self::NoSettledBit,
         Self::BitInAnotherStep,
         Self::MovedFrame,
@@ -79,5 +112,21 @@ impl Defect {
         Self::ReplayedKeepsItsAge,
         Self::LifeGoesBack,
         Self::SameLifeAfterDelete,
+        Self::PlainInsert,
+        Self::DropByAge,
+        Self::GoneWithoutHold,
+        Self::OnlyUntilTheFloorRose,
+        Self::HoldOfNewestFloor,
+        Self::FloorFalls,
+        Self::MarkIsSet,
+        Self::AckPartlyStored,
+        Self::DeepOverDropped,
+        Self::GoneReadBeforeRow,
+        Self::RowBeforeDrop,
+        Self::NothingExpires,
+        Self::MismatchIsExpired,
+        Self::RowNeverReadAgain,
+        Self::BuiltFromList,
+        Self::UuidFromList,
     ];
 }

@@ -3,7 +3,7 @@
 use super::ingest::number_of;
 use super::plan::Promise;
 use super::redis::RedisOp;
-use super::world::{Body, Op, Packet};
+use super::world::{Body, Op, Packet, World};
 use super::{PartyKind, Sim};
 
 /// Ms a Redis that does more than forget nothing may forget under [`Promise::Window`].
@@ -43,6 +43,15 @@ impl Sim {
         if roll(self, mix.mongo) {
             self.mongo_fails();
         }
+        if roll(self, mix.mongo_killed) {
+            self.mongo_is_killed();
+        }
+        if roll(self, mix.leap) {
+            let ms = self.draw(20_000) as u64;
+            let mut world = self.world.borrow_mut();
+            world.note(|| format!("everything stands still for {ms} ms"));
+            world.now_ms += ms;
+        }
         if roll(self, mix.validator) {
             let mut world = self.world.borrow_mut();
             world.mongo.has_validator ^= true;
@@ -55,16 +64,40 @@ impl Sim {
         }
     }
 
+    /// A long time without a fault, through which some parties sleep and some requests are on
+    /// their way: when they wake and arrive, what they are about has ended.
+    pub(super) fn night(&mut self) {
+        let plan = self.world.borrow().plan;
+        let night_ms = plan.waits.map_or(0, |waits| waits.night_ms());
+        self.calm();
+        let until_ms = self.world.borrow().now_ms + night_ms;
+        for party in 0..self.parties.len() {
+            // One processor at least is awake.
+            if party + 1 < self.parties.len() && self.draw(2) == 0 {
+                self.pause(party, night_ms);
+            }
+        }
+        {
+            let mut world = self.world.borrow_mut();
+            world.is_calm = true;
+            let World { packets, rng, .. } = &mut *world;
+            for packet in packets {
+                if rng.permille(300) {
+                    packet.due_ms = until_ms;
+                }
+            }
+        }
+        self.run_until(until_ms);
+        let mut world = self.world.borrow_mut();
+        world.is_calm = false;
+        world.note(|| "the night is over".to_owned());
+    }
+
     /// Ends all faults.
     pub(super) fn heal(&mut self) {
+        self.calm();
         let mut world = self.world.borrow_mut();
         (world.is_sending, world.is_healed) = (false, true);
-        world.redis.is_read_only = false;
-        world.redis.entries_max = usize::MAX;
-        world.redis_up_at = 0;
-        world.old_redis = None;
-        world.mongo.now_ms = world.now_ms;
-        world.mongo.heal();
         world.rules.clear();
         let now_ms = world.now_ms;
         for packet in &mut world.packets {
@@ -75,6 +108,17 @@ impl Sim {
         self.parties
             .iter_mut()
             .for_each(|party| party.paused_until = 0);
+    }
+
+    /// The servers work.
+    fn calm(&mut self) {
+        let mut world = self.world.borrow_mut();
+        world.redis.is_read_only = false;
+        world.redis.entries_max = usize::MAX;
+        world.redis_up_at = 0;
+        world.old_redis = None;
+        world.mongo.now_ms = world.now_ms;
+        world.mongo.heal();
     }
 
     /// Kills a party; another takes its place at once. What it sent stays on the network.
@@ -220,6 +264,14 @@ impl Sim {
             _ => {}
         }
         world.redis.run(now_ms, op);
+    }
+
+    /// mongod is killed: commands it works on have no answer, indexes being built are gone.
+    pub fn mongo_is_killed(&mut self) {
+        let mut world = self.world.borrow_mut();
+        world.note(|| "mongodb is killed, and starts again".to_owned());
+        world.mongo.restart();
+        world.packets.retain(|packet| !packet.is_inside);
     }
 
     fn mongo_fails(&mut self) {

@@ -5,7 +5,7 @@ use std::cell::{Ref, RefMut};
 use std::rc::Rc;
 
 use super::defect::Defect;
-use super::ingest::{Outcome, event};
+use super::ingest::{Outcome, dated};
 use super::plan::Plan;
 use super::world::{Fate, Kind, Shared, Wait, World};
 use super::{Sim, Task};
@@ -49,19 +49,20 @@ impl Sim {
 
     /// Whether something is held.
     pub fn is_held(&self) -> bool {
-        self.world
-            .borrow()
-            .packets
-            .iter()
-            .any(|packet| packet.is_held)
+        self.world.borrow().is_held()
     }
 
-    /// A client sends ingest `party` one request: frames of events, by number and type.
+    /// A client sends ingest `party` one request: frames of undated events, by number and type.
     pub fn send(&mut self, party: usize, frames: &[&[(u64, &str)]]) {
+        self.send_dated(party, 0, frames);
+    }
+
+    /// As well, of events of `at_ms`.
+    pub fn send_dated(&mut self, party: usize, at_ms: u64, frames: &[&[(u64, &str)]]) {
         let draft = |frame: &&[(u64, &str)]| {
             frame
                 .iter()
-                .map(|(number, kind)| event(*number, kind))
+                .map(|(number, kind)| dated(*number, kind, at_ms))
                 .collect()
         };
         let drafts: Vec<Vec<_>> = frames.iter().map(draft).collect();
@@ -103,6 +104,24 @@ impl Sim {
 }
 
 impl World {
+    /// Whether something is held.
+    pub fn is_held(&self) -> bool {
+        self.packets.iter().any(|packet| packet.is_held)
+    }
+
+    /// Whether a server works on something.
+    pub fn is_building(&self) -> bool {
+        self.packets.iter().any(|packet| packet.is_inside)
+    }
+
+    /// Events that receipts name as expired.
+    pub fn expired(&self) -> u32 {
+        self.mongo
+            .receipts()
+            .map(|(receipt, _)| receipt.expired)
+            .sum()
+    }
+
     /// Whether 202 was answered for event `number`.
     pub fn is_accepted(&self, number: u64) -> bool {
         let told = self.ledger.told.get(&number);
@@ -138,16 +157,9 @@ impl World {
 
     /// Documents stored in `events`, receipts, and dead letters.
     pub fn stored(&self) -> [usize; 3] {
-        use super::mongo::Document;
-        let mut stored = [0; 3];
-        for (_, document) in self.mongo.documents() {
-            match document {
-                Document::Event(_) => stored[0] += 1,
-                Document::Receipt(_) => stored[1] += 1,
-                Document::Dead(_) => stored[2] += 1,
-            }
-        }
-        stored
+        let receipts = self.mongo.receipts().count();
+        let others = self.mongo.data().documents.len();
+        [self.mongo.events().count(), receipts, others - receipts]
     }
 
     /// Entries on the streams.

@@ -2,9 +2,10 @@
 //! answer. It mirrors `evp_ingest`'s appender, partition, held frames and keeper.
 
 mod clients;
+mod floor;
 mod held;
 
-pub use self::clients::{event, number_in, number_of};
+pub use self::clients::{dated, event, number_in, number_of};
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use evp_processor::written::EventFacts;
 use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::stream::{EntryId, Hello, ProducerState};
 
+use self::floor::Floor;
 use self::held::Held;
 use super::defect::Defect;
 use super::plan::Promise;
@@ -67,6 +69,7 @@ pub struct Ingest {
     skew_ms: i64,
     at: RefCell<Vec<At>>,
     next: Cell<usize>,
+    floor: Cell<Floor>,
 }
 
 impl Ingest {
@@ -92,6 +95,7 @@ impl Ingest {
             skew_ms,
             at: RefCell::new((0..partitions).map(at).collect()),
             next: Cell::new(incarnation),
+            floor: Cell::default(),
         })
     }
 
@@ -113,13 +117,20 @@ impl Ingest {
                     self.greet(partition, true).await;
                 }
             }
+            self.read_floor().await;
             sleep(&self.world, self.pace(1_000)).await;
         }
     }
 
     fn pace(&self, busy_ms: u64) -> u64 {
         let world = self.world.borrow();
-        if world.is_healed { 10_000 } else { busy_ms }
+        if world.is_healed {
+            10_000
+        } else if world.is_calm {
+            3_000
+        } else {
+            busy_ms
+        }
     }
 
     fn partitions(&self) -> u16 {
@@ -181,6 +192,9 @@ impl Ingest {
                 self.with(partition, |at| at.producer = None);
                 continue;
             }
+            if !self.read_floor().await {
+                return None;
+            }
             let is_new = self.with(partition, |at| {
                 at.heard = at.heard.max(hello.life.0);
                 at.life != hello.life.0
@@ -230,13 +244,14 @@ impl Ingest {
         true
     }
 
-    /// Appends the frames of one request, all of one partition, until its deadline.
-    pub async fn append(&self, drafts: Vec<Vec<EventFacts>>) -> Outcome {
+    /// Appends the frames of one request, all of one partition, until its deadline. Says as well
+    /// which events were too old.
+    pub async fn append(&self, drafts: Vec<Vec<EventFacts>>) -> (Outcome, Vec<u64>) {
         let started_ms = self.world.borrow().now_ms;
         let turn = self.next.replace(self.next.get() + 1);
         let mut partition =
             u16::try_from(turn % usize::from(self.partitions())).unwrap_or_default();
-        let mut frames: Option<Vec<Rc<Frame>>> = None;
+        let mut sealed: Option<(Vec<Rc<Frame>>, Vec<u64>)> = None;
         let mut is_unknown = false;
         loop {
             if self.world.borrow().now_ms >= started_ms + DEADLINE_MS {
@@ -246,13 +261,19 @@ impl Ingest {
                 sleep(&self.world, 300).await;
                 continue;
             };
-            let sealed = frames.get_or_insert_with(|| self.seal(partition, &drafts));
+            let (frames, too_old) = sealed.get_or_insert_with(|| {
+                let (drafts, too_old) = self.above_floor(&drafts);
+                (self.seal(partition, &drafts), too_old)
+            });
+            if frames.is_empty() {
+                return (Outcome::NotAccepted, Vec::new());
+            }
             let was_unknown = std::mem::replace(&mut is_unknown, true);
-            let (answer, sent_ms) = self.append_once(partition, life, sealed).await;
+            let (answer, sent_ms) = self.append_once(partition, life, frames).await;
             match answer {
                 Answer::Redis(RedisAnswer::Appended(ids)) => {
-                    if self.acknowledge(partition, life, (sealed, &ids, sent_ms)) {
-                        return Outcome::Appended;
+                    if self.acknowledge(partition, life, (frames, &ids, sent_ms)) {
+                        return (Outcome::Appended, std::mem::take(too_old));
                     }
                     continue;
                 }
@@ -269,10 +290,11 @@ impl Ingest {
             is_unknown = was_unknown;
             sleep(&self.world, 300).await;
         }
+        let too_old = sealed.map_or_else(Vec::new, |(_, too_old)| too_old);
         if is_unknown {
-            Outcome::NotConfirmed
+            (Outcome::NotConfirmed, too_old)
         } else {
-            Outcome::NotAccepted
+            (Outcome::NotAccepted, Vec::new())
         }
     }
 
@@ -320,6 +342,7 @@ impl Ingest {
             Rc::new(Frame {
                 id: FrameId::new(second, id, number),
                 events: events.clone(),
+                floor_at_ms: self.floor.get().at_ms,
             })
         };
         drafts.iter().map(seal).collect()

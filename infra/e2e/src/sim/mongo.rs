@@ -1,69 +1,25 @@
-//! The model of MongoDB: a primary's log of inserts and the point up to which a majority has it,
+//! The model of MongoDB: a primary's log of writes and the point up to which a majority has it,
 //! so that a fail-over can roll back what lies beyond.
 
-use std::collections::BTreeMap;
+mod data;
+mod op;
+mod spans;
+
+pub use self::data::{Collection, Data};
+pub use self::op::{
+    As, Document, Index, Key, Listed, Mark, Meta, MongoAnswer, MongoOp, ReadConcern, Receipt, Row,
+    SpanOp, Standing,
+};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use evp_processor::written::{Id, StoredFacts, Written};
 use evp_shared::counters::Step;
-use evp_shared::frame::FrameId;
-use evp_shared::stream::Settle;
 
-/// Where a document is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// In `events`.
-    Event(Id),
-    /// In `receipts`.
-    Receipt(FrameId),
-    /// In `dead_letters`.
-    Dead(Id, FrameId),
-}
-
-/// A document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Document {
-    /// Of `events`.
-    Event(StoredFacts),
-    /// Of `receipts`, with the server's time of writing.
-    Receipt(Settle),
-    /// Of `dead_letters`, with the event's type.
-    Dead(String),
-}
-
-/// What a read may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadConcern {
-    /// What a majority has.
-    Majority,
-    /// What the server asked happens to have.
-    Local,
-}
-
-/// What can be asked of MongoDB.
-#[derive(Debug, Clone)]
-pub enum MongoOp {
-    /// One unordered insert with write concern majority.
-    Insert(Vec<(Key, Document)>),
-    /// Documents by `_id`.
-    Find(Vec<Key>, ReadConcern),
-    /// The receipts of a partition whose frames were received in these minutes.
-    Receipts(u16, std::ops::Range<u64>),
-}
-
-/// What MongoDB answers.
-#[derive(Debug, Clone)]
-pub enum MongoAnswer {
-    /// What became of each document.
-    Inserted(Vec<Written>),
-    /// As well, but a write concern error stands beside it.
-    WriteConcernError(Vec<Written>),
-    /// A code outside the closed list, in `writeErrors` or for the command: 189 and its like.
-    Systemic,
-    /// What was found.
-    Found(BTreeMap<Key, Document>),
-    /// Receipts.
-    Receipts(Vec<Settle>),
-}
+use self::data::Entry;
+use self::spans::Build;
+use super::defect::Defect;
+use super::span::Span;
 
 /// MongoDB's code for a document its validator refuses.
 const VALIDATION: i32 = 121;
@@ -71,15 +27,29 @@ const VALIDATION: i32 = 121;
 /// A replica set.
 #[derive(Debug, Clone, Default)]
 pub struct Mongo {
-    log: Vec<(Key, Document)>,
-    at: BTreeMap<Key, usize>,
+    log: Vec<Entry>,
+    /// What the primary holds: the whole log.
+    data: Data,
+    /// What a member holds that has so many entries; reads of a majority are answered from it.
+    behind: (usize, Data),
     majority: usize,
-    /// True ms at which a majority had each document.
+    /// True ms at which a majority had each entry.
     majority_at: Vec<u64>,
     /// True ms.
     pub now_ms: u64,
     /// Rolled back, and still shown by the deposed primary to local reads.
     ghosts: BTreeMap<Key, Document>,
+    ghost_events: BTreeMap<Id, StoredFacts>,
+    ghost_uuids: BTreeMap<Span, u64>,
+    builds: Vec<Build>,
+    uuids: u64,
+    defect: Option<Defect>,
+    /// Ms for which an index of a collection with documents is built.
+    pub build_ms: u64,
+    /// The highest marks a majority ever had.
+    highest: (u64, u64),
+    /// A mark fell.
+    pub has_fallen: bool,
     /// The secondaries cannot be reached.
     pub is_alone: bool,
     /// Steps down in the middle of the next insert.
@@ -93,81 +63,153 @@ pub struct Mongo {
 }
 
 impl Mongo {
+    /// A server with the span of undated events.
+    pub fn new(defect: Option<Defect>) -> Self {
+        let mut fresh = Self {
+            defect,
+            ..Self::default()
+        };
+        fresh.create(Span::Undated);
+        let row = Row {
+            uuid: fresh.uuids,
+            is_sealed: true,
+            indexes: BTreeSet::new(),
+        };
+        fresh.push(Entry::Row(Span::Undated, row));
+        fresh.has_majority(fresh.log.len());
+        fresh
+    }
+
     /// Runs `op` at true ms `now_ms`.
     pub fn run(&mut self, now_ms: u64, op: &MongoOp) -> MongoAnswer {
         self.now_ms = now_ms;
+        self.finish_builds();
         match op {
-            MongoOp::Insert(documents) => self.insert(now_ms, documents),
-            MongoOp::Find(keys, concern) => {
-                let seen = self.seen();
-                let found = keys.iter().filter_map(|key| {
-                    let found = self.visible(key, *concern, seen)?;
-                    Some((key.clone(), found.clone()))
-                });
-                MongoAnswer::Found(found.collect())
-            }
+            MongoOp::Insert(documents) => self.each(documents.len(), |mongo, at| {
+                let (key, document) = &documents[at];
+                mongo.put(key, document)
+            }),
+            MongoOp::Store(span, uuid, documents) => self.store(*span, *uuid, documents),
+            MongoOp::Find(keys, concern) => self.find(keys, *concern),
+            MongoOp::LookUp(span, ids, concern) => self.look_up(*span, ids, *concern),
             MongoOp::Receipts(partition, minutes) => {
                 self.has_missed_receipts |= self.is_stale;
                 let seen = self.seen();
-                let found = self.log[..seen].iter().filter_map(|(_, one)| match one {
-                    Document::Receipt(settle) => Some(settle),
-                    Document::Event(_) | Document::Dead(_) => None,
+                let wanted = self.log[..seen].iter().filter_map(|entry| match entry {
+                    Entry::Put(_, Document::Receipt(receipt)) => Some(&receipt.settle),
+                    _ => None,
                 });
-                let wanted = found.filter(|settle| {
+                let wanted = wanted.filter(|settle| {
                     let minute = Step::Minute.bucket(settle.frame.second().into());
                     settle.frame.producer().partition() == *partition && minutes.contains(&minute)
                 });
                 MongoAnswer::Receipts(wanted.cloned().collect())
             }
+            MongoOp::Span(op) => self.span(op),
         }
     }
 
     /// A fail-over: the new primary has what a majority had, and `more` of what came after.
     pub fn step_down(&mut self, more: usize) {
         let kept = (self.majority + more).min(self.log.len());
-        for (key, document) in self.log.drain(kept..) {
-            self.at.remove(&key);
-            self.ghosts.insert(key, document);
-        }
+        self.back_to(kept);
         self.has_majority(kept);
         self.is_alone = false;
         self.is_stepping_down = false;
+    }
+
+    /// Everything comes from a copy that has the first `kept` writes. What later ones said is not
+    /// remembered by anybody, marks included.
+    pub fn restore(&mut self, kept: usize) {
+        self.back_to(kept);
+        self.highest = (0, 0);
+        self.majority_at.truncate(kept);
+        self.has_majority(kept);
+        self.heal();
+    }
+
+    fn back_to(&mut self, kept: usize) {
+        if kept == self.log.len() {
+            return;
+        }
+        self.data = self.data_at(kept).clone();
+        let data = &self.data;
+        for entry in self.log.drain(kept..) {
+            match entry {
+                Entry::Put(key, document) => {
+                    self.ghosts.insert(key, document);
+                }
+                Entry::Store(_, facts) => {
+                    self.ghost_events.insert(facts.event.id, facts);
+                }
+                Entry::Create(span, uuid) => {
+                    self.ghost_uuids.insert(span, uuid);
+                }
+                _ => {}
+            }
+        }
+        self.builds.retain(|build| build.is_in(data));
     }
 
     /// The secondaries are back.
     pub fn heal(&mut self) {
         self.has_majority(self.log.len());
         self.ghosts.clear();
+        self.ghost_events.clear();
+        self.ghost_uuids.clear();
         (self.is_alone, self.is_stepping_down, self.is_stale) = (false, false, false);
     }
 
-    /// Documents only the primary has.
+    /// Writes only the primary has.
     pub fn at_risk(&self) -> usize {
         self.log.len() - self.majority
     }
 
-    /// Everything stored, in the order of writing.
-    pub fn documents(&self) -> impl Iterator<Item = &(Key, Document)> {
-        self.log.iter()
+    /// Writes so far.
+    pub fn written(&self) -> usize {
+        self.log.len()
+    }
+
+    /// What the primary holds.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Every event stored, with its span.
+    pub fn events(&self) -> impl Iterator<Item = (Span, &StoredFacts)> {
+        let collections = self.data.collections.iter();
+        collections.flat_map(|(span, at)| at.documents.values().map(|facts| (*span, facts)))
     }
 
     /// The receipts, with the true ms since when majority reads show them.
-    pub fn receipts(&self) -> impl Iterator<Item = (&Settle, u64)> {
+    pub fn receipts(&self) -> impl Iterator<Item = (&Receipt, u64)> {
         let shown = self.log.iter().zip(&self.majority_at);
-        shown.filter_map(|((_, document), at_ms)| match document {
-            Document::Receipt(settle) => Some((settle, *at_ms)),
-            Document::Event(_) | Document::Dead(_) => None,
+        shown.filter_map(|(entry, at_ms)| match entry {
+            Entry::Put(_, Document::Receipt(receipt)) => Some((receipt, *at_ms)),
+            _ => None,
         })
     }
 
-    /// Whether there is a document at `key`.
-    pub fn holds(&self, key: &Key) -> bool {
-        self.at.contains_key(key)
+    fn push(&mut self, entry: Entry) {
+        self.data.apply(&entry);
+        self.log.push(entry);
     }
 
     fn has_majority(&mut self, count: usize) {
         self.majority = count;
         self.majority_at.resize(count, self.now_ms);
+        let marks = (self.data.meta.floor_ms, self.data.meta.gone_ms);
+        self.has_fallen |= marks.0 < self.highest.0 || marks.1 < self.highest.1;
+        self.highest = (self.highest.0.max(marks.0), self.highest.1.max(marks.1));
+    }
+
+    /// `answer`, or a write concern error.
+    fn majority_answer(&mut self, answer: MongoAnswer) -> MongoAnswer {
+        if self.is_alone {
+            return MongoAnswer::WriteConcernError(Vec::new());
+        }
+        self.has_majority(self.log.len());
+        answer
     }
 
     fn seen(&mut self) -> usize {
@@ -178,25 +220,79 @@ impl Mongo {
         }
     }
 
-    fn visible(&self, key: &Key, concern: ReadConcern, seen: usize) -> Option<&Document> {
-        let at = self.at.get(key);
-        match concern {
-            ReadConcern::Majority => at.filter(|at| **at < seen).map(|at| &self.log[*at].1),
-            ReadConcern::Local => match at {
-                Some(at) => Some(&self.log[*at].1),
-                None => self.ghosts.get(key),
-            },
+    /// What a member with the first `seen` entries holds.
+    fn data_at(&mut self, seen: usize) -> &Data {
+        if seen == self.log.len() {
+            return &self.data;
         }
+        let (at, data) = &mut self.behind;
+        if *at > seen {
+            (*at, *data) = (0, Data::default());
+        }
+        for entry in &self.log[*at..seen] {
+            data.apply(entry);
+        }
+        *at = seen;
+        data
     }
 
-    fn insert(&mut self, now_ms: u64, documents: &[(Key, Document)]) -> MongoAnswer {
-        let mut written = Vec::with_capacity(documents.len());
-        for (index, (key, document)) in documents.iter().enumerate() {
-            if self.is_stepping_down && index * 2 >= documents.len() {
+    fn find(&mut self, keys: &[Key], concern: ReadConcern) -> MongoAnswer {
+        let seen = self.seen();
+        let mut found = BTreeMap::new();
+        for key in keys {
+            let document = match concern {
+                ReadConcern::Majority => self.data_at(seen).documents.get(key),
+                ReadConcern::Local => {
+                    let own = self.data.documents.get(key);
+                    own.or_else(|| self.ghosts.get(key))
+                }
+            };
+            if let Some(document) = document {
+                found.insert(key.clone(), document.clone());
+            }
+        }
+        MongoAnswer::Found(found)
+    }
+
+    /// A missing collection is an empty one.
+    fn look_up(&mut self, span: Span, ids: &[Id], concern: ReadConcern) -> MongoAnswer {
+        let seen = self.seen();
+        let mut found = BTreeMap::new();
+        for id in ids {
+            let facts = match concern {
+                ReadConcern::Majority => self.data_at(seen).event(span, id),
+                ReadConcern::Local => {
+                    let own = self.data.event(span, id);
+                    own.or_else(|| self.ghost_events.get(id))
+                }
+            };
+            if let Some(facts) = facts {
+                found.insert(*id, facts.clone());
+            }
+        }
+        MongoAnswer::LookedUp(found)
+    }
+
+    fn store(&mut self, span: Span, uuid: Option<u64>, documents: &[StoredFacts]) -> MongoAnswer {
+        match uuid {
+            Some(uuid) if !self.data.is(span, uuid) => return MongoAnswer::Mismatch,
+            None if !self.data.collections.contains_key(&span) => self.create(span),
+            _ => {}
+        }
+        self.each(documents.len(), |mongo, at| {
+            mongo.store_one(span, &documents[at])
+        })
+    }
+
+    /// An unordered insert of `count` documents.
+    fn each(&mut self, count: usize, one: impl Fn(&mut Self, usize) -> Written) -> MongoAnswer {
+        let mut written = Vec::with_capacity(count);
+        for at in 0..count {
+            if self.is_stepping_down && at * 2 >= count {
                 self.step_down(0);
                 return MongoAnswer::Systemic;
             }
-            written.push(self.insert_one(now_ms, key, document));
+            written.push(one(self, at));
         }
         if self.is_alone {
             return MongoAnswer::WriteConcernError(written);
@@ -205,24 +301,30 @@ impl Mongo {
         MongoAnswer::Inserted(written)
     }
 
-    fn insert_one(&mut self, now_ms: u64, key: &Key, document: &Document) -> Written {
+    fn store_one(&mut self, span: Span, facts: &StoredFacts) -> Written {
         // The validator is asked before the index.
-        let mut document = document.clone();
-        match &mut document {
-            Document::Event(facts) if self.has_validator && facts.event.event_type == "bad" => {
-                return Written::Refused {
-                    code: VALIDATION,
-                    message: "Document failed validation".to_owned(),
-                };
-            }
-            Document::Receipt(settle) => settle.receipt_at_ms = now_ms / 1_000 * 1_000,
-            Document::Event(_) | Document::Dead(_) => {}
+        if self.has_validator && facts.event.event_type == "bad" {
+            return Written::Refused {
+                code: VALIDATION,
+                message: "Document failed validation".to_owned(),
+            };
         }
-        if self.at.contains_key(key) {
+        if self.data.event(span, &facts.event.id).is_some() {
             return Written::DuplicateKey;
         }
-        self.at.insert(key.clone(), self.log.len());
-        self.log.push((key.clone(), document));
+        self.push(Entry::Store(span, facts.clone()));
+        Written::Inserted
+    }
+
+    fn put(&mut self, key: &Key, document: &Document) -> Written {
+        if self.data.documents.contains_key(key) {
+            return Written::DuplicateKey;
+        }
+        let mut document = document.clone();
+        if let Document::Receipt(receipt) = &mut document {
+            receipt.settle.receipt_at_ms = self.now_ms / 1_000 * 1_000;
+        }
+        self.push(Entry::Put(key.clone(), document));
         Written::Inserted
     }
 }

@@ -34,8 +34,56 @@ pub struct Mix {
     pub hand: u64,
     /// MongoDB loses its majority, steps down, or answers from a deposed primary.
     pub mongo: u64,
+    /// MongoDB is killed and starts again.
+    pub mongo_killed: u64,
+    /// Everything stands still for seconds, time does not.
+    pub leap: u64,
     /// The validator is switched on or off.
     pub validator: u64,
+}
+
+/// How long spans are, and what waits for what: all waits of storage, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// A span's length.
+    pub unit_ms: u64,
+    /// Spans that ended so long ago are dropped.
+    pub keep_ms: Option<u64>,
+    /// The floor stands for so long before `gone` follows.
+    pub hold_ms: u64,
+    /// A span that ended so long ago is sealed.
+    pub quiet_ms: u64,
+    /// An index of a collection with documents is built for so long.
+    pub build_ms: u64,
+    /// The lease of who keeps house.
+    pub lease_ms: u64,
+}
+
+impl Waits {
+    /// Those of `seed`, or none: then all events are undated, and nothing ends.
+    fn of(seed: u64) -> Option<Self> {
+        // Numbers of their own, so that the rest of a plan is what it was before there were spans.
+        let mut rng = Rng::new(seed.rotate_left(32) ^ 0x5bd1_e995);
+        if rng.permille(550) {
+            return None;
+        }
+        let unit_ms = 1_000 * (3 + rng.below(6));
+        let keep_ms = 2 * unit_ms + rng.below(unit_ms);
+        Some(Self {
+            unit_ms,
+            keep_ms: rng.permille(850).then_some(keep_ms),
+            hold_ms: 1_000 + rng.below(7_000),
+            quiet_ms: rng.below(unit_ms),
+            build_ms: 500 + rng.below(14_000),
+            lease_ms: 4_000 + rng.below(8_000),
+        })
+    }
+
+    /// Ms within which what there is now ends: entries of sleepers are claimed, the floor rises,
+    /// it stands, and what is below is dropped.
+    pub fn night_ms(&self) -> u64 {
+        30_000 + self.keep_ms.unwrap_or(0) + self.unit_ms + 2 * self.hold_ms
+    }
 }
 
 /// What one simulation is about.
@@ -57,10 +105,14 @@ pub struct Plan {
     pub has_validator: bool,
     /// Servers' and parties' clocks are off by up to this many ms.
     pub skew_ms: u64,
+    /// Spans, where there are any but the undated one.
+    pub waits: Option<Waits>,
     /// What goes wrong.
     pub mix: Mix,
     /// Steps for which it does.
     pub steps: usize,
+    /// Steps for which it does again, after a night in which what was awake has its peace.
+    pub steps_after_night: usize,
 }
 
 impl Plan {
@@ -74,6 +126,7 @@ impl Plan {
         entries_max: usize::MAX,
         has_validator: true,
         skew_ms: 0,
+        waits: None,
         mix: Mix {
             lose: 0,
             delay: 0,
@@ -84,9 +137,12 @@ impl Plan {
             read_only: 0,
             hand: 0,
             mongo: 0,
+            mongo_killed: 0,
+            leap: 0,
             validator: 0,
         },
         steps: 0,
+        steps_after_night: 0,
     };
 
     /// The plan of `seed`.
@@ -114,7 +170,9 @@ impl Plan {
             read_only: rate(4),
             hand: rate(10),
             mongo: rate(20),
-            validator: rate(8),
+            mongo_killed: 0,
+            leap: 0,
+            validator: rate(16),
         };
         if promise != Promise::Nothing {
             mix.hand = 0;
@@ -122,8 +180,13 @@ impl Plan {
         if !rng.permille(250) {
             mix.validator = 0;
         }
+        let waits = Waits::of(seed);
+        if waits.is_some() {
+            (mix.mongo_killed, mix.leap) = (mix.mongo / 2, mix.lose % 4);
+        }
         Self {
             promise,
+            waits,
             partitions: 1 + u16::from(rng.permille(400)),
             ingests: 1 + rng.index(2),
             processors: 1 + rng.index(3),
@@ -133,6 +196,7 @@ impl Plan {
             skew_ms: if rng.permille(500) { 3_000 } else { 0 },
             mix,
             steps: 300 + rng.index(700),
+            steps_after_night: if waits.is_some() { 250 } else { 0 },
         }
     }
 }

@@ -2,7 +2,10 @@
 //! It mirrors `evp_processor`, whose `classify` it calls.
 
 mod bulk;
+mod decide;
+mod housekeeper;
 mod reconcile;
+mod store;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,6 +13,7 @@ use std::rc::Rc;
 
 use evp_shared::stream::EntryId;
 
+use self::store::Known;
 use super::defect::Defect;
 use super::ingest::cut_since;
 use super::mongo::{MongoAnswer, MongoOp};
@@ -54,6 +58,7 @@ pub struct Processor {
     in_flight: RefCell<BTreeSet<(u16, EntryId)>>,
     left_overs: Cell<bool>,
     queue: RefCell<VecDeque<Delivery>>,
+    known: Known,
 }
 
 impl Processor {
@@ -69,6 +74,7 @@ impl Processor {
             in_flight: RefCell::default(),
             left_overs: Cell::new(true),
             queue: RefCell::default(),
+            known: Known::default(),
         })
     }
 
@@ -182,7 +188,7 @@ impl Processor {
 
     fn pace(&self, busy_ms: u64) -> u64 {
         let world = self.world.borrow();
-        if world.is_healed && self.queue.borrow().is_empty() {
+        if world.is_idle() && self.queue.borrow().is_empty() {
             busy_ms.max(2_000)
         } else {
             busy_ms

@@ -121,6 +121,8 @@ pub struct Moment {
 pub struct Redis {
     /// The data, by partition.
     pub partitions: Vec<Partition>,
+    /// What ingest is told not to accept.
+    pub floor_ms: Option<u64>,
     log: Vec<(Moment, RedisOp)>,
     replication: u64,
     clock_ms: i64,
@@ -136,6 +138,7 @@ impl Redis {
     pub fn new(partitions: u16, defect: Option<Defect>) -> Self {
         Self {
             partitions: vec![Partition::default(); usize::from(partitions)],
+            floor_ms: None,
             log: Vec::new(),
             replication: 1,
             clock_ms: 0,
@@ -163,6 +166,7 @@ impl Redis {
             log.truncate(writes);
             let none = Partition::default();
             self.partitions.fill(none);
+            self.floor_ms = None;
             for (moment, op) in &log {
                 self.apply(*moment, op);
             }
@@ -187,6 +191,9 @@ impl Redis {
             let at = &self.partitions[usize::from(*partition)];
             return RedisAnswer::Totals([at.appended, at.acknowledged, at.lost]);
         }
+        if matches!(op, RedisOp::Floor) {
+            return RedisAnswer::Floor(self.floor_ms);
+        }
         if self.is_read_only {
             return RedisAnswer::ReadOnly;
         }
@@ -195,6 +202,9 @@ impl Redis {
             server_ms: now_ms.saturating_add_signed(self.clock_ms),
             replication: self.replication,
         };
+        if let RedisOp::Oldest { partition, life } = op {
+            return self.partitions[usize::from(*partition)].oldest(moment, *life);
+        }
         let answer = match op {
             RedisOp::Append {
                 partition,
@@ -265,8 +275,13 @@ impl Redis {
                 consumer,
                 idle_ms,
             } => self.partitions[at(*partition)].claim(*partition, moment, *consumer, *idle_ms),
+            RedisOp::SetFloor(floor_ms) => {
+                self.floor_ms = self.floor_ms.max(Some(*floor_ms));
+                RedisAnswer::Floor(self.floor_ms)
+            }
             RedisOp::Flush => {
                 self.partitions.fill(Partition::default());
+                self.floor_ms = None;
                 RedisAnswer::Done
             }
             RedisOp::DeleteStream { partition } => {
@@ -279,7 +294,10 @@ impl Redis {
                 }
                 RedisAnswer::Done
             }
-            RedisOp::Minutes { .. } | RedisOp::Totals { .. } => RedisAnswer::Done,
+            RedisOp::Minutes { .. }
+            | RedisOp::Totals { .. }
+            | RedisOp::Floor
+            | RedisOp::Oldest { .. } => RedisAnswer::Done,
         }
     }
 

@@ -8,10 +8,15 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::defect::Defect;
+use evp_processor::written::{EventFacts, Id};
+
+use super::ingest::number_of;
 use super::mongo::{Mongo, MongoAnswer, MongoOp};
 use super::plan::{Plan, Promise};
 use super::redis::{Redis, RedisAnswer, RedisOp};
 use super::rng::Rng;
+
+pub use super::kind::{Fate, Kind};
 
 /// Unix ms at which every simulation begins: the start of a minute.
 pub const START_MS: u64 = 1_700_000_040_000;
@@ -56,75 +61,11 @@ pub(super) struct Packet {
     /// It goes to the deposed primary, if there is one.
     pub(super) is_for_old: bool,
     pub(super) is_held: bool,
+    /// A server works on it.
+    pub(super) is_inside: bool,
     /// It arrives no earlier.
     pub(super) due_ms: u64,
     fate: Option<Fate>,
-}
-
-/// What a scripted history does to the next request of a kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It never arrives.
-    LoseRequest,
-    /// It is done, the answer never arrives.
-    LoseReply,
-    /// It is done, the answer arrives only when the script says so.
-    HoldReply,
-    /// It is answered READONLY by a replica that was not told yet.
-    ReadOnly,
-    /// It arrives only when the script says so; its sender is told nothing.
-    Hold,
-    /// It is done twice.
-    Repeat,
-}
-
-/// A kind of request, for scripted histories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// hello.lua.
-    Hello,
-    /// append.lua.
-    Append,
-    /// Any XREADGROUP.
-    Read,
-    /// XAUTOCLAIM.
-    Claim,
-    /// commit.lua with entries or frames.
-    Commit,
-    /// Insert of events.
-    Insert,
-    /// Insert of receipts.
-    Receipt,
-    /// Insert of dead letters.
-    DeadLetter,
-    /// A find.
-    LookUp,
-    /// A find of the receipts of some minutes.
-    Reconcile,
-}
-
-impl Op {
-    /// Its kind; `None` for what histories leave alone.
-    pub fn kind(&self) -> Option<Kind> {
-        use super::mongo::Key;
-        match self {
-            Self::Redis(RedisOp::Hello { .. }) => Some(Kind::Hello),
-            Self::Redis(RedisOp::Append { .. }) => Some(Kind::Append),
-            Self::Redis(RedisOp::ReadNew { .. } | RedisOp::ReadPending { .. }) => Some(Kind::Read),
-            Self::Redis(RedisOp::Claim { .. }) => Some(Kind::Claim),
-            Self::Redis(RedisOp::Commit(op)) if !op.acks.is_empty() || !op.settles.is_empty() => {
-                Some(Kind::Commit)
-            }
-            Self::Mongo(MongoOp::Insert(documents)) => match documents.first()? {
-                (Key::Event(_), _) => Some(Kind::Insert),
-                (Key::Receipt(_), _) => Some(Kind::Receipt),
-                (Key::Dead(..), _) => Some(Kind::DeadLetter),
-            },
-            Self::Mongo(MongoOp::Find(..)) => Some(Kind::LookUp),
-            Self::Mongo(MongoOp::Receipts(..)) => Some(Kind::Reconcile),
-            Self::Redis(_) => None,
-        }
-    }
 }
 
 /// What a party waits for.
@@ -137,6 +78,10 @@ pub(super) enum Wait {
 /// What clients were told of one event.
 #[derive(Debug, Clone, Default)]
 pub struct Told {
+    /// Its canonical id.
+    pub id: Id,
+    /// The most ms that lay between a question for the floor and an append by the answer to it.
+    pub stale_ms: u64,
     /// Incarnations of ingest that answered 202 for it.
     pub accepted_by: BTreeSet<usize>,
     /// Requests with it that did not end in "not accepted".
@@ -154,6 +99,8 @@ pub struct Ledger {
     pub possibly_lost: BTreeMap<usize, u64>,
     /// Events on a stream that somebody deleted.
     pub deleted: BTreeSet<u64>,
+    /// What a party did that none may do.
+    pub broken: Option<String>,
     /// True ms at which Redis last came back without its newest part.
     pub forgotten_at: Option<u64>,
 }
@@ -179,6 +126,10 @@ pub struct World {
     pub is_sending: bool,
     /// Faults are over.
     pub is_healed: bool,
+    /// Nothing goes wrong for a while, and few send.
+    pub is_calm: bool,
+    /// Only minutes that are compared late are still waited for.
+    pub is_over: bool,
     /// For the check.
     pub ledger: Ledger,
     /// The deliberate defect.
@@ -191,13 +142,23 @@ pub struct World {
     trace: Option<Vec<String>>,
 }
 
+impl Ledger {
+    /// A client is about to send `event`.
+    pub fn sends(&mut self, event: &EventFacts) -> &mut Told {
+        let told = self.told.entry(number_of(event)).or_default();
+        told.id = event.id;
+        told
+    }
+}
+
 impl World {
     /// A world of `plan`, all of whose chance comes from `seed`.
     pub fn new(seed: u64, plan: Plan, defect: Option<Defect>, is_traced: bool) -> Self {
         let mut redis = Redis::new(plan.partitions, defect);
         redis.entries_max = plan.entries_max;
-        let mut mongo = Mongo::default();
+        let mut mongo = Mongo::new(defect);
         mongo.has_validator = plan.has_validator;
+        mongo.build_ms = plan.waits.map_or(0, |waits| waits.build_ms);
         Self {
             now_ms: START_MS,
             rng: Rng::new(seed),
@@ -208,6 +169,8 @@ impl World {
             plan,
             is_sending: true,
             is_healed: false,
+            is_calm: false,
+            is_over: false,
             ledger: Ledger::default(),
             defect,
             packets: Vec::new(),
@@ -222,6 +185,16 @@ impl World {
     /// Whether `defect` is the one switched on.
     pub fn has(&self, defect: Defect) -> bool {
         self.defect == Some(defect)
+    }
+
+    /// Whether who waits for work looks seldom.
+    pub fn is_idle(&self) -> bool {
+        self.is_healed || self.is_calm
+    }
+
+    /// A span's length.
+    pub fn unit_ms(&self) -> u64 {
+        self.plan.waits.map_or(u64::MAX, |waits| waits.unit_ms)
     }
 
     /// Whether Redis may forget in this plan.
@@ -265,6 +238,7 @@ impl World {
             body: Body::Request(op),
             is_for_old,
             is_held: fate == Some(Fate::Hold),
+            is_inside: false,
             due_ms,
             fate,
         });
@@ -292,6 +266,14 @@ impl World {
                 if packet.fate == Some(Fate::LoseReply) {
                     return;
                 }
+                if let Some(Answer::Mongo(MongoAnswer::Building(due_ms))) = answer {
+                    self.packets.push(Packet {
+                        is_inside: true,
+                        due_ms,
+                        ..packet
+                    });
+                    return;
+                }
                 let due_ms = self.due_ms();
                 let body = Body::Reply(answer.unwrap_or(Answer::NotConnected));
                 self.packets.push(Packet {
@@ -299,6 +281,7 @@ impl World {
                     body,
                     is_for_old: packet.is_for_old,
                     is_held: packet.fate == Some(Fate::HoldReply),
+                    is_inside: false,
                     due_ms,
                     fate: None,
                 });
@@ -309,7 +292,7 @@ impl World {
     /// When something sent now arrives: at once, or some seconds late.
     fn due_ms(&mut self) -> u64 {
         let late = self.plan.mix.delay;
-        if !self.is_healed && late > 0 && self.rng.permille(late) {
+        if !self.is_healed && !self.is_calm && late > 0 && self.rng.permille(late) {
             self.now_ms + self.rng.below(8_000)
         } else {
             self.now_ms
@@ -326,7 +309,23 @@ impl World {
                     return None;
                 }
                 let server = old.unwrap_or(&mut self.redis);
-                Some(Answer::Redis(server.run(now_ms, op)))
+                let answer = server.run(now_ms, op);
+                self.note_age(op, &answer);
+                Some(Answer::Redis(answer))
+            }
+        }
+    }
+
+    /// How old what ingest knew of the floor was when the append was done.
+    fn note_age(&mut self, op: &RedisOp, answer: &RedisAnswer) {
+        let (RedisOp::Append { frames, .. }, RedisAnswer::Appended(_)) = (op, answer) else {
+            return;
+        };
+        for frame in frames {
+            let age_ms = self.now_ms.saturating_sub(frame.floor_at_ms);
+            for event in &frame.events {
+                let told = self.ledger.told.entry(number_of(event)).or_default();
+                told.stale_ms = told.stale_ms.max(age_ms);
             }
         }
     }

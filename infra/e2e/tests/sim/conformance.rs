@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evp_e2e::sim::ingest::event;
-use evp_e2e::sim::mongo::{Document, Key, Mongo, MongoAnswer, MongoOp};
+use evp_e2e::sim::mongo::{Mongo, MongoAnswer, MongoOp};
 use evp_e2e::sim::redis::{CommitOp, Frame, Redis, RedisAnswer, RedisOp};
+use evp_e2e::sim::span::Span;
 use evp_processor::store::insert::Inserter;
-use evp_processor::written::Written;
+use evp_processor::written::{StoredFacts, Written};
 use evp_shared::counters::CountRow;
 use evp_shared::frame::{Frame as RealFrame, FrameId, ProducerId};
 use evp_shared::redis::reader_pool;
@@ -438,6 +439,7 @@ fn frame(number: u32) -> Rc<Frame> {
     Rc::new(Frame {
         id: frame_id(number),
         events,
+        floor_at_ms: 0,
     })
 }
 
@@ -490,12 +492,11 @@ proptest! {
 }
 
 /// The event `number` of type `kind`, as the model keeps it.
-fn modelled(number: u64, kind: &str) -> (Key, Document) {
-    let stored = evp_processor::written::StoredFacts {
+fn modelled(number: u64, kind: &str) -> StoredFacts {
+    StoredFacts {
         frame: [0; 12],
         event: event(number, kind),
-    };
-    (Key::Event(stored.event.id), Document::Event(stored))
+    }
 }
 
 #[tokio::test]
@@ -506,7 +507,7 @@ async fn the_model_refuses_what_mongodb_refuses() {
     let create = bson::doc! { "create": "events", "validator": validator };
     database.run_command(create).await.unwrap();
     let inserter = Inserter::new(database, Duration::from_secs(10), 4);
-    let mut model = Mongo::default();
+    let mut model = Mongo::new(None);
     model.has_validator = true;
     let words = |written: &[Written]| -> Vec<String> {
         let word = |one: &Written| match one {
@@ -530,8 +531,8 @@ async fn the_model_refuses_what_mongodb_refuses() {
         let slices: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
         let real = inserter.insert("events", &slices).await.unwrap();
         let documents = events.map(|(number, kind)| modelled(number.unsigned_abs(), kind));
-        let MongoAnswer::Inserted(written) = model.run(NOW_MS, &MongoOp::Insert(documents.into()))
-        else {
+        let store = MongoOp::Store(Span::Undated, None, documents.into());
+        let MongoAnswer::Inserted(written) = model.run(NOW_MS, &store) else {
             panic!("the model has its majority");
         };
         assert_eq!(words(&written), words(&real));

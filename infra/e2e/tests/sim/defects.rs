@@ -3,8 +3,12 @@
 use evp_e2e::sim::Failure;
 use evp_e2e::sim::defect::Defect;
 
-use crate::histories::{answer_of_an_older_life, entry_id_used_again_after_delete};
+use crate::found::reconcile_fails;
+use crate::histories::{
+    answer_of_an_older_life, entry_id_used_again_after_delete, receipt_that_a_read_missed,
+};
 use crate::seeds::hunt;
+use crate::spans::{deposed_primary_lists, mongodb_comes_from_an_old_copy};
 
 /// Seeds within which a defect is found, unless a named history is what finds it.
 const SEEDS: u64 = 4_000;
@@ -14,6 +18,13 @@ fn find(defect: Defect) -> Option<Failure> {
         // These need an answer, or a commit, that is late by just so much.
         Defect::OldLifeAnswerCounts => answer_of_an_older_life(Some(defect)).err(),
         Defect::SameLifeAfterDelete => entry_id_used_again_after_delete(Some(defect)).err(),
+        Defect::NoReceiptReadBack => receipt_that_a_read_missed(Some(defect)).err(),
+        Defect::CutTriedOnce => reconcile_fails(Some(defect)).err(),
+        // These need a server that is wrong in just one place.
+        Defect::MismatchIsExpired | Defect::RowNeverReadAgain => {
+            mongodb_comes_from_an_old_copy(Some(defect)).err()
+        }
+        Defect::UuidFromList => deposed_primary_lists(Some(defect)).err(),
         _ => hunt(0..SEEDS, Some(defect)),
     }
 }

@@ -15,7 +15,7 @@ const FORGETFUL: Plan = Plan {
     ..Plan::QUIET
 };
 
-fn shows(defect: Defect, history: fn(Option<Defect>) -> Result<(), Failure>) {
+pub(crate) fn shows(defect: Defect, history: fn(Option<Defect>) -> Result<(), Failure>) {
     if let Err(failure) = history(None) {
         panic!("{failure}");
     }
@@ -70,15 +70,17 @@ fn frames_appended_again_are_held_anew() {
 
 #[test]
 fn a_reconcile_that_fails_is_begun_again() {
-    shows(Defect::CutTriedOnce, |defect| {
-        let (mut sim, writes) = greeted(FORGETFUL, defect);
-        sim.send(0, &[&[(1, "click")]]);
-        sim.until("counted", |world| world.counted() == 1);
-        sim.rule(Kind::Reconcile, Fate::LoseRequest);
-        sim.redis_forgets(writes);
-        sim.wait(5_000);
-        sim.settle_down()
-    });
+    shows(Defect::CutTriedOnce, reconcile_fails);
+}
+
+pub(crate) fn reconcile_fails(defect: Option<Defect>) -> Result<(), Failure> {
+    let (mut sim, writes) = greeted(FORGETFUL, defect);
+    sim.send(0, &[&[(1, "click")]]);
+    sim.until("counted", |world| world.counted() == 1);
+    sim.rule(Kind::Reconcile, Fate::LoseRequest);
+    sim.redis_forgets(writes);
+    sim.wait(5_000);
+    sim.settle_down()
 }
 
 #[test]

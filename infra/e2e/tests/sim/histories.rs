@@ -452,3 +452,24 @@ fn history_30b_validator_differs_between_deliveries() {
     // The receipt that exists is the frame's outcome, whatever a later delivery is told.
     ends(sim, ([1, 1, 1], 1));
 }
+
+#[test]
+fn history_30c_receipt_that_a_read_missed_is_read_back() {
+    receipt_that_a_read_missed(None).unwrap();
+}
+
+pub(crate) fn receipt_that_a_read_missed(defect: Option<Defect>) -> Result<(), Failure> {
+    let mut plan = ONE;
+    // What a later delivery stores is not in the receipt: `verify --deep` finds it.
+    plan.mix.validator = 1;
+    let mut sim = Sim::scripted(plan, defect);
+    // The reconcile of a starting processor would settle it.
+    sim.wait(2_000);
+    sim.rule(Kind::Commit, Fate::LoseRequest);
+    sim.send(0, &[&[(1, "bad"), (2, "view")]]);
+    sim.until("refused", |world| world.stored() == [1, 1, 1]);
+    sim.world_mut().mongo.has_validator = false;
+    sim.world_mut().mongo.is_stale = true;
+    sim.until("delivered again", |world| world.stored() == [2, 1, 1]);
+    sim.settle_down()
+}

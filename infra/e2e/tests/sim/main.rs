@@ -9,3 +9,4 @@ mod defects;
 mod found;
 mod histories;
 mod seeds;
+mod spans;

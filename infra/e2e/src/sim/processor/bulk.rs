@@ -3,24 +3,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use evp_processor::bulk::classify::{Classified, classify, is_clean, to_look_up};
-use evp_processor::written::{EventFacts, Id, StoredFacts, Written};
-use evp_shared::counters::CountRow;
+use evp_processor::written::Written;
 use evp_shared::frame::FrameId;
 use evp_shared::stream::{EntryAck, Settle};
 
 use super::{Delivery, Processor, Stopped};
 use crate::sim::defect::Defect;
-use crate::sim::mongo::{Document, Key, MongoAnswer, MongoOp, ReadConcern};
-use crate::sim::redis::{CommitOp, Frame};
+use crate::sim::mongo::{Document, Key, MongoAnswer, MongoOp, ReadConcern, Receipt};
+use crate::sim::redis::CommitOp;
 use crate::sim::world::sleep;
 
 /// Entries of one bulk.
 const BULK: usize = 3;
 
 /// Why a bulk was not committed: its entries stay pending.
-enum Failure {
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// MongoDB's.
     Store,
+    /// The stream's.
     Stream,
 }
 
@@ -30,8 +31,8 @@ impl From<Stopped> for Failure {
     }
 }
 
-/// What became of a frame: its outcome and its dead letters.
-type Outcome = Option<(Settle, Vec<(Key, Document)>)>;
+/// What became of a frame: its receipt and its dead letters.
+pub(super) type Outcome = Option<(Receipt, Vec<(Key, Document)>)>;
 
 /// Entries to acknowledge, by partition and the life they were read in.
 type Acks = BTreeMap<(u16, u64), Vec<EntryAck>>;
@@ -85,13 +86,13 @@ impl Processor {
         let mut receipts = Vec::new();
         let outcomes = self.store(&fresh).await?;
         for ((one, frame), outcome) in fresh.iter().zip(outcomes) {
-            let Some((settle, dead)) = outcome else {
+            let Some((receipt, dead)) = outcome else {
                 unknown += 1;
                 continue;
             };
             acknowledge(&mut acks, one, frame.events.len());
             letters.extend(dead);
-            receipts.push((one.entry.partition, settle));
+            receipts.push((one.entry.partition, receipt));
         }
         self.insert(letters).await?;
         settles.extend(self.write_receipts(receipts).await?);
@@ -117,150 +118,28 @@ impl Processor {
             return Ok(HashMap::new());
         }
         let keys = ids.into_iter().map(Key::Receipt).collect();
-        let found = self.find(keys, ReadConcern::Majority).await?;
+        let found = self.find(keys).await?;
         let receipt = |document| match document {
-            Document::Receipt(settle) => Some((settle.frame, settle)),
-            Document::Event(_) | Document::Dead(_) => None,
+            Document::Receipt(receipt) => Some((receipt.settle.frame, receipt.settle)),
+            Document::Dead(_) => None,
         };
         Ok(found.into_values().filter_map(receipt).collect())
     }
 
-    async fn store(&self, fresh: &[(&Delivery, Rc<Frame>)]) -> Result<Vec<Outcome>, Failure> {
-        let documents = fresh.iter().flat_map(|(_, frame)| {
-            let stored = |event: &EventFacts| (Key::Event(event.id), stored_as(event, frame));
-            frame.events.iter().map(stored).collect::<Vec<_>>()
-        });
-        let documents: Vec<_> = documents.collect();
-        let written = match self.insert(documents.clone()).await {
-            Err(Failure::Store) if self.has(Defect::FindAsProof) => {
-                self.found_as_stored(documents).await?
-            }
-            other => other?,
-        };
-        let mut rest = written.as_slice();
-        let mut outcomes = Vec::with_capacity(fresh.len());
-        for (_, frame) in fresh {
-            let (own, after) = rest.split_at(frame.events.len());
-            rest = after;
-            outcomes.push(self.decide(frame, own).await?);
-        }
-        Ok(outcomes)
-    }
-
-    /// [`Defect::FindAsProof`]: every document is there, so all is well.
-    async fn found_as_stored(
-        &self,
-        documents: Vec<(Key, Document)>,
-    ) -> Result<Vec<Written>, Failure> {
-        let keys: Vec<Key> = documents.into_iter().map(|(key, _)| key).collect();
-        let count = keys.len();
-        let found = self.find(keys.clone(), ReadConcern::Local).await?;
-        if keys.iter().all(|key| found.contains_key(key)) {
-            Ok(vec![Written::DuplicateKey; count])
-        } else {
-            Err(Failure::Store)
-        }
-    }
-
-    async fn decide(&self, frame: &Frame, written: &[Written]) -> Result<Outcome, Failure> {
-        let concern = if self.has(Defect::FindAsProof) {
-            ReadConcern::Local
-        } else {
-            ReadConcern::Majority
-        };
-        let mut stored = HashMap::new();
-        if !is_clean(written) {
-            let ids = to_look_up(&frame.events, written);
-            let keys = ids.into_iter().map(Key::Event).collect();
-            for (key, document) in self.find(keys, concern).await? {
-                if let (Key::Event(id), Document::Event(facts)) = (key, document) {
-                    stored.insert(id, facts);
-                }
-            }
-        }
-        let classified = self.classify(frame, written, &mut stored);
-        let Classified::Done {
-            counts,
-            duplicates,
-            dead,
-            ..
-        } = classified
-        else {
-            return Ok(None);
-        };
-        let letters = dead.iter().filter_map(|dead| {
-            let event = frame.events.get(dead.index)?;
-            let document = Document::Dead(event.event_type.clone());
-            Some((Key::Dead(event.id, frame.id), document))
-        });
-        let letters: Vec<_> = letters.collect();
-        let settle = Settle {
-            frame: frame.id,
-            receipt_at_ms: 0,
-            counts,
-            duplicates,
-            dead_letters: u32::try_from(letters.len()).unwrap_or(u32::MAX),
-            expired: 0,
-        };
-        Ok(Some((settle, letters)))
-    }
-
-    fn classify(
-        &self,
-        frame: &Frame,
-        written: &[Written],
-        stored: &mut HashMap<Id, StoredFacts>,
-    ) -> Classified {
-        let id = frame.id.bytes();
-        if self.has(Defect::DuplicatesWithoutF) {
-            stored.values_mut().for_each(|facts| facts.frame = [0; 12]);
-        }
-        if !self.has(Defect::NonDistinctIds) {
-            return classify(&id, &frame.events, written, stored);
-        }
-        let mut sum = (Vec::<CountRow>::new(), 0, Vec::new());
-        for (index, event) in frame.events.iter().enumerate() {
-            let one = std::slice::from_ref(event);
-            match classify(&id, one, &written[index..=index], stored) {
-                Classified::Unknown => return Classified::Unknown,
-                Classified::Done {
-                    counts,
-                    duplicates,
-                    mut dead,
-                    ..
-                } => {
-                    dead.iter_mut().for_each(|dead| dead.index = index);
-                    sum.0.extend(counts);
-                    sum.1 += duplicates;
-                    sum.2.extend(dead);
-                }
-            }
-        }
-        let (counts, duplicates, dead) = sum;
-        Classified::Done {
-            counts,
-            duplicates,
-            expired: 0,
-            dead,
-            counted: Vec::new(),
-        }
-    }
-
     async fn write_receipts(
         &self,
-        receipts: Vec<(u16, Settle)>,
+        receipts: Vec<(u16, Receipt)>,
     ) -> Result<Vec<(u16, Settle)>, Failure> {
-        let document = |(_, settle): &(u16, Settle)| {
-            (
-                Key::Receipt(settle.frame),
-                Document::Receipt(settle.clone()),
-            )
+        let document = |(_, receipt): &(u16, Receipt)| {
+            let key = Key::Receipt(receipt.settle.frame);
+            (key, Document::Receipt(receipt.clone()))
         };
         let written = self.insert(receipts.iter().map(document).collect()).await?;
         let now_ms = self.clock_ms();
         let mut settles = Vec::with_capacity(receipts.len());
         let mut earlier = Vec::new();
-        for ((partition, mut settle), written) in receipts.into_iter().zip(written) {
+        for ((partition, receipt), written) in receipts.into_iter().zip(written) {
+            let mut settle = receipt.settle;
             settle.receipt_at_ms = now_ms;
             if written == Written::Inserted || self.has(Defect::NoReceiptReadBack) {
                 settles.push((partition, settle));
@@ -278,13 +157,23 @@ impl Processor {
         Ok(settles)
     }
 
-    /// One unordered insert. Only an answer without a write concern error is one.
     async fn insert(&self, documents: Vec<(Key, Document)>) -> Result<Vec<Written>, Failure> {
-        let count = documents.len();
-        if count == 0 {
+        if documents.is_empty() {
             return Ok(Vec::new());
         }
-        match self.mongo(MongoOp::Insert(documents)).await {
+        let count = documents.len();
+        let answer = self.mongo(MongoOp::Insert(documents)).await;
+        self.written(answer, count)
+    }
+
+    /// What an insert of `count` documents said of each. Only an answer without a write concern
+    /// error is one.
+    pub(super) fn written(
+        &self,
+        answer: Option<MongoAnswer>,
+        count: usize,
+    ) -> Result<Vec<Written>, Failure> {
+        match answer {
             Some(MongoAnswer::Inserted(written)) => Ok(written),
             Some(MongoAnswer::WriteConcernError(written))
                 if self.has(Defect::AckOnWriteConcernError) =>
@@ -300,12 +189,8 @@ impl Processor {
         }
     }
 
-    async fn find(
-        &self,
-        keys: Vec<Key>,
-        concern: ReadConcern,
-    ) -> Result<BTreeMap<Key, Document>, Failure> {
-        match self.mongo(MongoOp::Find(keys, concern)).await {
+    async fn find(&self, keys: Vec<Key>) -> Result<BTreeMap<Key, Document>, Failure> {
+        match self.mongo(MongoOp::Find(keys, ReadConcern::Majority)).await {
             Some(MongoAnswer::Found(found)) => Ok(found),
             _ => Err(Failure::Store),
         }
@@ -380,11 +265,4 @@ fn acknowledge(acks: &mut Acks, one: &Delivery, events: usize) {
     acks.entry((one.entry.partition, one.life))
         .or_default()
         .push(ack);
-}
-
-fn stored_as(event: &EventFacts, frame: &Frame) -> Document {
-    Document::Event(StoredFacts {
-        frame: frame.id.bytes(),
-        event: event.clone(),
-    })
 }

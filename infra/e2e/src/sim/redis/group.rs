@@ -41,6 +41,22 @@ impl Partition {
         news.into_iter().map(entry).collect()
     }
 
+    pub(super) fn oldest(&self, moment: Moment, life: u64) -> RedisAnswer {
+        if !self.lives(moment, life) {
+            return RedisAnswer::NewLife;
+        }
+        let Some((stream, group)) = self.stream.as_ref().and_then(|stream| {
+            let group = stream.group.as_ref()?;
+            Some((stream, group))
+        }) else {
+            return RedisAnswer::NoGroup;
+        };
+        let pending = group.pending.keys().next();
+        let mut waiting = stream.entries.keys().filter(|id| **id > group.delivered);
+        let oldest = pending.into_iter().chain(waiting.next()).min();
+        RedisAnswer::Oldest(moment.server_ms, oldest.copied())
+    }
+
     pub(super) fn read_pending(
         &mut self,
         partition: u16,

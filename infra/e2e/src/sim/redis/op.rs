@@ -14,6 +14,8 @@ pub struct Frame {
     pub id: FrameId,
     /// Its events.
     pub events: Vec<EventFacts>,
+    /// True ms at which its ingest asked for the floor its events were compared with.
+    pub floor_at_ms: u64,
 }
 
 impl Frame {
@@ -116,6 +118,17 @@ pub enum RedisOp {
         /// Which partition.
         partition: u16,
     },
+    /// Writes the floor, unless a higher one is there.
+    SetFloor(u64),
+    /// Reads the floor.
+    Floor,
+    /// The oldest entry that is not acknowledged.
+    Oldest {
+        /// Which partition.
+        partition: u16,
+        /// The life the caller knows.
+        life: u64,
+    },
     /// FLUSHALL.
     Flush,
     /// DEL of the stream.
@@ -155,6 +168,10 @@ pub enum RedisAnswer {
     Minutes(BTreeMap<u64, i64>),
     /// Events appended, acknowledged, lost.
     Totals([i64; 3]),
+    /// The floor, if there is one.
+    Floor(Option<u64>),
+    /// Redis' ms, and the oldest entry that is not acknowledged.
+    Oldest(u64, Option<EntryId>),
     /// Done by hand.
     Done,
 }

@@ -89,7 +89,7 @@ impl Partition {
         life
     }
 
-    fn lives(&self, moment: Moment, life: u64) -> bool {
+    pub(super) fn lives(&self, moment: Moment, life: u64) -> bool {
         self.life == Some((life, moment.replication))
     }
 

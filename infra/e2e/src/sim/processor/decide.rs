@@ -1,0 +1,180 @@
+//! What became of each event of a frame, and the receipt that says it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use evp_processor::bulk::classify::{Classified, classify, is_clean, to_look_up};
+use evp_processor::written::{EventFacts, Id, StoredFacts, Written};
+use evp_shared::counters::CountRow;
+use evp_shared::stream::Settle;
+
+use super::Processor;
+use super::bulk::{Failure, Outcome};
+use crate::sim::defect::Defect;
+use crate::sim::mongo::{As, Document, Key, MongoAnswer, MongoOp, ReadConcern, Receipt};
+use crate::sim::redis::Frame;
+use crate::sim::span::{Span, time_of};
+
+/// What is known of one document after the commands of a bulk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// By the insert.
+    Written(Written),
+    /// It lies below `gone`.
+    Expired,
+    /// Its command failed.
+    Nothing,
+}
+
+impl Processor {
+    /// `None` when nothing can be said yet: the frame stays pending.
+    pub(super) async fn decide(&self, frame: &Frame, said: &[Said]) -> Result<Outcome, Failure> {
+        let is_partly_enough = self.has(Defect::AckPartlyStored);
+        if said.contains(&Said::Nothing) && !is_partly_enough {
+            return Ok(None);
+        }
+        // `classify` is not told of what expired: a seam until it knows the word itself.
+        let mut events = Vec::new();
+        let mut written = Vec::new();
+        let mut expired = Vec::new();
+        for (event, said) in frame.events.iter().zip(said) {
+            match said {
+                Said::Written(one) => {
+                    events.push(event.clone());
+                    written.push(one.clone());
+                }
+                Said::Expired => expired.push((event.id, As::Expired)),
+                Said::Nothing => {}
+            }
+        }
+        let mut stored = self
+            .look_up(to_look_up(&events, &written), &written)
+            .await?;
+        let Classified::Done {
+            counts,
+            duplicates,
+            dead,
+        } = self.classify(frame, (&events, &written), &mut stored)
+        else {
+            return Ok(None);
+        };
+        let letters: Vec<(Key, Document)> = dead
+            .iter()
+            .filter_map(|dead| events.get(dead.index))
+            .map(|event| {
+                let document = Document::Dead(event.event_type.clone());
+                (Key::Dead(event.id, frame.id), document)
+            })
+            .collect();
+        let dead: HashSet<usize> = dead.iter().map(|dead| dead.index).collect();
+        let mut named = name(frame, (&events, &written), (&stored, &dead));
+        let counted = named.iter().filter(|one| one.1 == As::Counted);
+        let oldest_ms = counted.filter_map(|(id, _)| time_of(id)).min();
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let expired_count = count(expired.len());
+        named.extend(expired);
+        let receipt = Receipt {
+            settle: Settle {
+                frame: frame.id,
+                receipt_at_ms: 0,
+                counts,
+                duplicates,
+                dead_letters: count(letters.len()),
+            },
+            oldest_ms,
+            expired: expired_count,
+            events: named,
+        };
+        Ok(Some((receipt, letters)))
+    }
+
+    /// What is stored under `ids`, span by span.
+    async fn look_up(
+        &self,
+        ids: Vec<Id>,
+        written: &[Written],
+    ) -> Result<HashMap<Id, StoredFacts>, Failure> {
+        let mut stored = HashMap::new();
+        if is_clean(written) {
+            return Ok(stored);
+        }
+        let concern = if self.has(Defect::FindAsProof) {
+            ReadConcern::Local
+        } else {
+            ReadConcern::Majority
+        };
+        let mut by_span: BTreeMap<Span, Vec<Id>> = BTreeMap::new();
+        for id in ids {
+            by_span.entry(self.span_of(&id)).or_default().push(id);
+        }
+        for (span, ids) in by_span {
+            match self.mongo(MongoOp::LookUp(span, ids, concern)).await {
+                Some(MongoAnswer::LookedUp(found)) => stored.extend(found),
+                _ => return Err(Failure::Store),
+            }
+        }
+        Ok(stored)
+    }
+
+    fn classify(
+        &self,
+        frame: &Frame,
+        (events, written): (&[EventFacts], &[Written]),
+        stored: &mut HashMap<Id, StoredFacts>,
+    ) -> Classified {
+        let id = frame.id.bytes();
+        if self.has(Defect::DuplicatesWithoutF) {
+            stored.values_mut().for_each(|facts| facts.frame = [0; 12]);
+        }
+        if !self.has(Defect::NonDistinctIds) {
+            return classify(&id, events, written, stored);
+        }
+        let mut sum = (Vec::<CountRow>::new(), 0, Vec::new());
+        for (index, event) in events.iter().enumerate() {
+            let one = std::slice::from_ref(event);
+            match classify(&id, one, &written[index..=index], stored) {
+                Classified::Unknown => return Classified::Unknown,
+                Classified::Done {
+                    counts,
+                    duplicates,
+                    mut dead,
+                } => {
+                    dead.iter_mut().for_each(|dead| dead.index = index);
+                    sum.0.extend(counts);
+                    sum.1 += duplicates;
+                    sum.2.extend(dead);
+                }
+            }
+        }
+        let (counts, duplicates, dead) = sum;
+        Classified::Done {
+            counts,
+            duplicates,
+            dead,
+        }
+    }
+}
+
+/// As what the receipt counts each event that did not expire.
+fn name(
+    frame: &Frame,
+    (events, written): (&[EventFacts], &[Written]),
+    (stored, dead): (&HashMap<Id, StoredFacts>, &HashSet<usize>),
+) -> Vec<(Id, As)> {
+    let own = frame.id.bytes();
+    let mut counted = HashSet::new();
+    for (event, written) in events.iter().zip(written) {
+        let is_found = stored.get(&event.id).is_some_and(|one| one.frame == own);
+        if *written == Written::Inserted || is_found {
+            counted.insert(event.id);
+        }
+    }
+    let mut named: Vec<(Id, As)> = counted.iter().map(|id| (*id, As::Counted)).collect();
+    for (index, event) in events.iter().enumerate() {
+        if dead.contains(&index) {
+            named.push((event.id, As::Dead));
+        } else if !counted.contains(&event.id) {
+            named.push((event.id, As::Duplicate));
+        }
+    }
+    named
+}
