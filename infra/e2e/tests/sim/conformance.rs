@@ -24,7 +24,7 @@ use fred::interfaces::{HashesInterface, KeysInterface, LuaInterface, StreamsInte
 use proptest::prelude::*;
 
 const EVENTS: usize = 2;
-const NOW_MS: u64 = 1_700_000_000_000;
+pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
 
 /// One operation, on both sides.
 #[derive(Debug, Clone)]
@@ -492,7 +492,7 @@ proptest! {
 }
 
 /// The event `number` of type `kind`, as the model keeps it.
-fn modelled(number: u64, kind: &str) -> StoredFacts {
+pub(crate) fn modelled(number: u64, kind: &str) -> StoredFacts {
     StoredFacts {
         frame: [0; 12],
         event: event(number, kind),

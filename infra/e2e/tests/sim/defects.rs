@@ -8,7 +8,9 @@ use crate::histories::{
     answer_of_an_older_life, entry_id_used_again_after_delete, receipt_that_a_read_missed,
 };
 use crate::seeds::hunt;
-use crate::spans::{deposed_primary_lists, mongodb_comes_from_an_old_copy};
+use crate::spans::{
+    deposed_primary_lists, entry_that_came_while_the_floor_stood, mongodb_comes_from_an_old_copy,
+};
 
 /// Seeds within which a defect is found, unless a named history is what finds it.
 const SEEDS: u64 = 4_000;
@@ -17,6 +19,7 @@ fn find(defect: Defect) -> Option<Failure> {
     match defect {
         // These need an answer, or a commit, that is late by just so much.
         Defect::OldLifeAnswerCounts => answer_of_an_older_life(Some(defect)).err(),
+        Defect::OnlyUntilTheFloorRose => entry_that_came_while_the_floor_stood(Some(defect)).err(),
         Defect::SameLifeAfterDelete => entry_id_used_again_after_delete(Some(defect)).err(),
         Defect::NoReceiptReadBack => receipt_that_a_read_missed(Some(defect)).err(),
         Defect::CutTriedOnce => reconcile_fails(Some(defect)).err(),

@@ -4,6 +4,7 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod collections;
 mod conformance;
 mod defects;
 mod found;

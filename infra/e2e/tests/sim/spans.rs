@@ -228,3 +228,34 @@ fn history_39_floor_stands_while_an_entry_is_pending() {
         sim.settle_down()
     });
 }
+
+#[test]
+fn history_40_entry_that_came_while_the_floor_stood_is_waited_for() {
+    shows(
+        Defect::OnlyUntilTheFloorRose,
+        entry_that_came_while_the_floor_stood,
+    );
+}
+
+pub(crate) fn entry_that_came_while_the_floor_stood(defect: Option<Defect>) -> Result<(), Failure> {
+    let mut plan = ENDING;
+    plan.waits.as_mut().unwrap().hold_ms = 10_000;
+    let mut sim = Sim::scripted(plan, defect);
+    sim.until("a floor stands", |world| {
+        let standing = world.mongo.data().meta.standing.as_ref();
+        standing.is_some_and(|one| one.floor_ms + UNIT_MS > START_MS)
+    });
+    // It was checked against the floor from before, and is on its way for a while.
+    sim.wait(2_000);
+    let standing = sim.world().mongo.data().meta.standing.clone().unwrap();
+    let at_ms = standing.floor_ms - 100;
+    sim.world_mut().redis.floor_ms = None;
+    sim.crash(0);
+    for _ in 0..6 {
+        sim.rule(Kind::Insert, Fate::LoseRequest);
+    }
+    sim.send_dated(0, at_ms, &[&[(1, "click")]]);
+    sim.until("accepted", |world| world.is_accepted(1));
+    sim.wait(60_000);
+    sim.settle_down()
+}
