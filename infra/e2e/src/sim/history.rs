@@ -118,7 +118,7 @@ impl World {
     pub fn expired(&self) -> u32 {
         self.mongo
             .receipts()
-            .map(|(receipt, _)| receipt.expired)
+            .map(|(receipt, _)| receipt.settle.expired)
             .sum()
     }
 

@@ -33,8 +33,6 @@ pub struct Receipt {
     pub settle: Settle,
     /// The lowest time among the ids it counts.
     pub oldest_ms: Option<u64>,
-    /// Events that had expired.
-    pub expired: u32,
     /// Which events it means. No real receipt has it, and no party reads it: it is for the check.
     pub events: Vec<(Id, As)>,
 }

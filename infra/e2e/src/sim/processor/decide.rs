@@ -32,17 +32,18 @@ impl Processor {
         if said.contains(&Said::Nothing) && !is_partly_enough {
             return Ok(None);
         }
-        // `classify` is not told of what expired: a seam until it knows the word itself.
         let mut events = Vec::new();
         let mut written = Vec::new();
-        let mut expired = Vec::new();
         for (event, said) in frame.events.iter().zip(said) {
             match said {
                 Said::Written(one) => {
                     events.push(event.clone());
                     written.push(one.clone());
                 }
-                Said::Expired => expired.push((event.id, As::Expired)),
+                Said::Expired => {
+                    events.push(event.clone());
+                    written.push(Written::Expired);
+                }
                 Said::Nothing => {}
             }
         }
@@ -52,7 +53,9 @@ impl Processor {
         let Classified::Done {
             counts,
             duplicates,
+            expired,
             dead,
+            counted,
         } = self.classify(frame, (&events, &written), &mut stored)
         else {
             return Ok(None);
@@ -66,12 +69,10 @@ impl Processor {
             })
             .collect();
         let dead: HashSet<usize> = dead.iter().map(|dead| dead.index).collect();
-        let mut named = name(frame, (&events, &written), (&stored, &dead));
-        let counted = named.iter().filter(|one| one.1 == As::Counted);
-        let oldest_ms = counted.filter_map(|(id, _)| time_of(id)).min();
+        let named = name(frame, (&events, &written), (&stored, &dead));
+        let counted = counted.iter().filter_map(|index| events.get(*index));
+        let oldest_ms = counted.filter_map(|event| time_of(&event.id)).min();
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let expired_count = count(expired.len());
-        named.extend(expired);
         let receipt = Receipt {
             settle: Settle {
                 frame: frame.id,
@@ -79,9 +80,9 @@ impl Processor {
                 counts,
                 duplicates,
                 dead_letters: count(letters.len()),
+                expired,
             },
             oldest_ms,
-            expired: expired_count,
             events: named,
         };
         Ok(Some((receipt, letters)))
@@ -128,7 +129,8 @@ impl Processor {
         if !self.has(Defect::NonDistinctIds) {
             return classify(&id, events, written, stored);
         }
-        let mut sum = (Vec::<CountRow>::new(), 0, Vec::new());
+        let mut sum = (Vec::<CountRow>::new(), [0; 2], Vec::new());
+        let mut all_counted = Vec::new();
         for (index, event) in events.iter().enumerate() {
             let one = std::slice::from_ref(event);
             match classify(&id, one, &written[index..=index], stored) {
@@ -136,25 +138,31 @@ impl Processor {
                 Classified::Done {
                     counts,
                     duplicates,
+                    expired,
                     mut dead,
+                    counted,
                 } => {
                     dead.iter_mut().for_each(|dead| dead.index = index);
                     sum.0.extend(counts);
-                    sum.1 += duplicates;
+                    sum.1[0] += duplicates;
+                    sum.1[1] += expired;
                     sum.2.extend(dead);
+                    all_counted.extend(counted.iter().map(|_| index));
                 }
             }
         }
-        let (counts, duplicates, dead) = sum;
+        let (counts, [duplicates, expired], dead) = sum;
         Classified::Done {
             counts,
             duplicates,
+            expired,
             dead,
+            counted: all_counted,
         }
     }
 }
 
-/// As what the receipt counts each event that did not expire.
+/// As what the receipt counts each event.
 fn name(
     frame: &Frame,
     (events, written): (&[EventFacts], &[Written]),
@@ -169,8 +177,10 @@ fn name(
         }
     }
     let mut named: Vec<(Id, As)> = counted.iter().map(|id| (*id, As::Counted)).collect();
-    for (index, event) in events.iter().enumerate() {
-        if dead.contains(&index) {
+    for (index, (event, written)) in events.iter().zip(written).enumerate() {
+        if *written == Written::Expired {
+            named.push((event.id, As::Expired));
+        } else if dead.contains(&index) {
             named.push((event.id, As::Dead));
         } else if !counted.contains(&event.id) {
             named.push((event.id, As::Duplicate));
