@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf, Uuid};
 use evp_shared::store::code_of;
+use evp_shared::store::spans::ANOTHER_COLLECTION;
 use mongodb::Database;
 use mongodb::error::{Error as MongoError, ErrorKind};
 use tokio::sync::Semaphore;
@@ -20,10 +21,6 @@ use crate::written::Written;
 
 /// MongoDB's code for a key that is there already.
 const DUPLICATE_KEY: i32 = 11_000;
-
-/// MongoDB's code for a collection that is gone or another one than the insert names
-/// (CollectionUUIDMismatch).
-pub(super) const ANOTHER_COLLECTION: i32 = 361;
 
 /// Codes that say: this document will never be taken. The list is closed; every other code is a
 /// failure of the system, above all the ones a step-down puts into `writeErrors`.

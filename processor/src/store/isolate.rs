@@ -14,12 +14,13 @@
 
 use bson::spec::BinarySubtype;
 use bson::{Binary, Document, RawDocumentBuf, doc, rawdoc};
+use evp_shared::store::spans::ANOTHER_COLLECTION;
 use evp_shared::store::{State, spans};
 use mongodb::error::{Error as MongoError, ErrorKind};
 use rand::Rng as _;
 
 use crate::store::events::Events;
-use crate::store::insert::{ANOTHER_COLLECTION, StoreFailure, halves};
+use crate::store::insert::{StoreFailure, halves};
 use crate::store::spans::Known;
 use crate::written::Written;
 

@@ -161,11 +161,13 @@ impl Spans {
         if let Some(known) = self.known(span) {
             return Ok(Some(known));
         }
+        // The marks of after the row, or a row that a sleeper has just made anew would be believed.
+        let row = self.read(span).await?;
         if self.read_marks().await?.is_gone(span) {
             return Ok(None);
         }
-        if let Some(known) = self.read(span).await? {
-            return Ok(Some(known));
+        if let Some(row) = row {
+            return Ok(Some(self.keep(row)));
         }
         match self.make(span).await? {
             Some(row) => Ok(Some(self.keep(row))),
@@ -232,11 +234,10 @@ impl Spans {
         known
     }
 
-    async fn read(&self, span: &Span) -> Result<Option<Arc<Known>>, StoreFailure> {
+    async fn read(&self, span: &Span) -> Result<Option<Row>, StoreFailure> {
         let (database, span) = (self.inserter.database().clone(), *span);
         let read = async move { spans::row(&database, &span).await };
-        let row = self.inserter.within(read).await??;
-        Ok(row.map(|row| self.keep(row)))
+        Ok(self.inserter.within(read).await??)
     }
 
     async fn make(&self, span: &Span) -> Result<Option<Row>, StoreFailure> {

@@ -19,7 +19,7 @@ use mongodb::options::{
 use mongodb::{Collection, Database};
 
 use super::index::{Index, SpanIndex, State};
-use super::{META, StoreError, create_collection};
+use super::{META, StoreError, code_of, create_collection};
 use crate::choice::Choice as _;
 use crate::event::span::{Calendar, Cut, SPANS, Span, SpanUnit};
 
@@ -35,6 +35,8 @@ const SLACK_MS: i64 = 10 * 60 * 1_000;
 /// Days outside of its range that a row names, before it keeps the lowest and the highest alone.
 pub const DAYS_MAX: usize = 32;
 const DAY_MS: i64 = 86_400_000;
+/// MongoDB's code for a command that names a `collectionUUID` which is not the collection's.
+pub const ANOTHER_COLLECTION: i32 = 361;
 
 /// What is known of a span: its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -373,8 +375,6 @@ pub async fn make(
         Span::Dated { .. } => State::Hot,
         Span::Undated => State::Undated,
     };
-    let indexes = SpanIndex::wanted(indexes, state);
-    create_indexes(database, &name, &indexes).await?;
     let Some(uuid) = uuid_of(database, &name).await? else {
         // Dropped meanwhile: the caller comes again.
         return Ok(None);
@@ -383,9 +383,15 @@ pub async fn make(
         span: *span,
         uuid,
         state,
-        indexes,
+        indexes: SpanIndex::wanted(indexes, state),
         outside: Outside::default(),
     };
+    // Names are listed by whoever is asked, also by one who was deposed. So the indexes name the
+    // collection, by a majority's write, before the row does.
+    match create_indexes_of(database, &row, &row.indexes).await {
+        Err(error) if code_of(&error) == Some(ANOTHER_COLLECTION) => return Ok(None),
+        built => built?,
+    }
     let once = doc! { "$setOnInsert": row.document() };
     let meta = meta(database);
     let update = meta.find_one_and_update(doc! { "_id": &name }, once);

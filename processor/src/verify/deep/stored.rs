@@ -46,7 +46,11 @@ impl StoredFrames {
     /// Groups what is stored of the frames before `latest`.
     pub(super) async fn group(database: &Database, latest: ObjectId) -> Result<Self, MongoError> {
         forget(database).await?;
-        let rows = spans::rows(database, std::time::Duration::ZERO).await?;
+        let mut rows = spans::rows(database, std::time::Duration::ZERO).await?;
+        // What is about to be dropped: of a frame that came too late for it, some may be there all the
+        // same, and expired in its receipt.
+        let marks = spans::marks(database).await?;
+        rows.retain(|row| !marks.is_gone(&row.span));
         for (number, row) in (0_i32..).zip(&rows) {
             group_span(database, &row.name(), number, latest).await?;
         }
