@@ -17,8 +17,8 @@ impl Marker {
         all: &[b":kept\r\n", b":never\r\n", b":c:total\r\n"],
         none: &[b"*18\r\n"],
     };
-    /// An insert into the events.
-    pub const INSERT: Self = Self::of(&[b"\x02insert\0\x07\0\0\0events\0"]);
+    /// An insert into a span of events.
+    pub const INSERT: Self = Self::of(&[b"\x02insert\0", b"\0\0\0events_"]);
     /// An insert into the receipts.
     pub const RECEIPT: Self = Self::of(&[b"\x02insert\0\x09\0\0\0receipts\0"]);
     /// A write into the dead letters.

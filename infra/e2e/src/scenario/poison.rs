@@ -46,6 +46,10 @@ const LARGE: [MadeOf; 3] = [
 const LARGE_REFUSED: u32 = 1;
 
 const EVENTS: u32 = 30;
+/// The span of all that is sent.
+const SENT: &str = "events_2023";
+/// The span of all that is appended without an ingest.
+const APPENDED: &str = "events_1970";
 const REFUSED: u32 = 7;
 
 /// What cannot be decoded and what `MongoDB` refuses become dead letters with a reason, while
@@ -53,7 +57,7 @@ const REFUSED: u32 = 7;
 pub(super) async fn entries(_: Size) -> Result<Outcome> {
     let system = System::of("poison_entry").start().await?;
     let refuse = doc! { "userId": { "$ne": "refused" } };
-    validate(&system, refuse).await?;
+    validate(&system, SENT, refuse).await?;
     let mut journal = Journal::default();
     let mut frames = Frames::new(&system);
 
@@ -100,7 +104,7 @@ pub(super) async fn under_way(size: Size) -> Result<Outcome> {
     let builder = System::of("poison_under_load").processors(2);
     let mut system = builder.start().await?;
     let refuse = doc! { "eventId": { "$not": { "$regex": "500$" } } };
-    validate(&system, refuse).await?;
+    validate(&system, SENT, refuse).await?;
     let (events, rounds) = size.of((10_000, 5), (60_000, 60), (200_000, 200));
     let mut frames = Frames::new(&system);
     let mut raw = Journal::default();
@@ -152,7 +156,8 @@ pub(super) async fn always_late(_: Size) -> Result<Outcome> {
         .claims_after("2s", "1s");
     let mut system = builder.start().await?;
     let late = EVENTS + 2;
-    validate(&system, takes_long(&system.events.event_id(late))).await?;
+    let check = takes_long(&system.events.event_id(late));
+    validate(&system, APPENDED, check).await?;
     let mut journal = Journal::default();
     let mut frames = Frames::new(&system);
     system.processors[0].pause();
@@ -207,13 +212,12 @@ fn takes_long(event_id: &str) -> Document {
     ] } }
 }
 
-/// Sets the validator of the span that all events of a run lie in, whether or not it is made yet.
-async fn validate(system: &System, validator: Document) -> Result<()> {
-    const SPAN: &str = "events_2023";
+/// Sets the validator of `span`, whether or not it is made yet.
+async fn validate(system: &System, span: &str, validator: Document) -> Result<()> {
     let database = system.mongo.database();
     // It may be there.
-    database.create_collection(SPAN).await.ok();
-    let order = doc! { "collMod": SPAN, "validator": validator };
+    database.create_collection(span).await.ok();
+    let order = doc! { "collMod": span, "validator": validator };
     database.run_command(order).await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use evp_shared::store::{State, spans};
 
 use super::spans::DAY_MS;
 use super::{Size, load, under_load};
-use crate::{Builder, Expected, Outcome, System, Times, until};
+use crate::{Attempt, Builder, Expected, Outcome, Post, System, Times, until};
 
 /// A day of waiting is half a second, six hours an eighth of one.
 const HURRY: &str = "172800";
@@ -73,6 +73,14 @@ async fn spans_before(
         range.is_some_and(|range| range.end <= ms) && holds(row)
     });
     Ok(before.count())
+}
+
+async fn until_floor_rises(system: &System) -> Result<()> {
+    until("the floor rises", async || {
+        let marks = spans::marks(&system.mongo.database()).await;
+        marks.is_ok_and(|marks| marks.floor_ms >= gone_ms())
+    })
+    .await
 }
 
 async fn until_dropped(system: &System) -> Result<()> {
@@ -231,7 +239,11 @@ pub(super) async fn keep_lowered_and_raised(size: Size) -> Result<Outcome> {
             for value in [SHORT, LONG, SHORT, LONG] {
                 system.processors[0].restart_with(KEEP, value).await?;
                 system.processors[0].await_ready().await?;
+                until_floor_rises(system).await?;
             }
+            ensure!(system.pending_of(1).await? > 0, "nothing waits");
+            let there = spans_before(system, gone_ms(), |_| true).await?;
+            ensure!(there > 0, "what waits has no span any more");
             system.processors[1].resume();
             keep(system, SHORT).await
         },
@@ -242,28 +254,53 @@ pub(super) async fn keep_lowered_and_raised(size: Size) -> Result<Outcome> {
     balance(system, &journal, faults).await
 }
 
-/// Redis comes back with the data of before the floor rose: ingest takes nothing older for it, what
-/// was dropped stays dropped, and nothing counts twice.
+/// Redis comes back with the data of before the floor rose, in which entries wait that were stored
+/// since: they count once, and an ingest that starts with it takes nothing that was dropped.
 pub(super) async fn old_redis(size: Size) -> Result<Outcome> {
     let builder = hurried("old_redis_newer_mongodb").own_redis();
     let mut system = builder.start().await?;
-    let journal = sent(&mut system, size).await?;
-    verified(&system).await?;
     let saved = ScratchDir::new()?;
-    system.own_redis()?.stop().await;
-    copy_folder(system.own_redis()?.dir(), saved.path())?;
-    system.own_redis()?.restart().await?;
+    let (old, recent) = size.of((3_000, 3_000), (10_000, 10_000), (100_000, 100_000));
+    old_then_recent(&mut system, old);
+    let journal = under_load(
+        &mut system,
+        load(old + recent),
+        EARLY,
+        async |system, progress, round| {
+            if round > 0 {
+                return Ok(());
+            }
+            // Until all that is old is appended, and waits.
+            system.processors.iter().for_each(crate::Node::pause);
+            progress.reached(u64::from(old) + 2_000).await?;
+            system.own_redis()?.stop().await;
+            copy_folder(system.own_redis()?.dir(), saved.path())?;
+            system.own_redis()?.restart().await?;
+            system.processors.iter().for_each(crate::Node::resume);
+            Ok(())
+        },
+    )
+    .await?;
+    verified(&system).await?;
     keep(&mut system, SHORT).await?;
     until_dropped(&system).await?;
+    system.ingests[0].kill().await;
     let redis = system.own_redis()?;
     redis.stop().await;
     copy_folder(saved.path(), redis.dir())?;
     redis.restart().await?;
-    for node in &mut system.processors {
+    system.ingests[0].restart().await?;
+    for node in system.processors.iter_mut().chain(&mut system.ingests) {
         node.await_ready().await?;
     }
-    system.ingests[0].await_ready().await?;
-    let faults = "Redis back with its data of before the floor rose".to_owned();
+    until("an old event is refused", async || {
+        let url = system.ingests[0].url();
+        let post = Post::json(&system.http, &url, system.events.array(0..1));
+        let refused = |text: &str| text.contains("too_old");
+        matches!(post.send().await, Ok(Attempt::Refused(_, text)) if refused(&text))
+    })
+    .await?;
+    let faults = "Redis back with its data of before the floor rose, and an ingest new".to_owned();
     balance(system, &journal, faults).await
 }
 
