@@ -13,7 +13,7 @@ use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerPromise, connect, connected, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{self, StoreError};
+use evp_shared::store::{self, StoreError, spans};
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use parking_lot::Mutex;
@@ -312,16 +312,24 @@ async fn ready(
     if !shortfalls.is_empty() {
         return Err(NotReady::Never(RunError::Durability(shortfalls.join("; "))));
     }
+    // Before anything is written: a database of another layout says more than another identity does.
+    spans::checked_calendar(database)
+        .await
+        .map_err(for_ever_or_not)?;
     let own = config.fingerprint();
     let stored = stream.claim_identity(own).await.map_err(not_yet)?;
     if stored != own {
         return Err(NotReady::Never(StoreError::Identity { stored, own }.into()));
     }
     let prepared = store::prepare(database, config.span, own).await;
-    prepared.map_err(|error| match error {
+    prepared.map_err(for_ever_or_not)
+}
+
+fn for_ever_or_not(error: StoreError) -> NotReady {
+    match error {
         StoreError::Mongo(_) => not_yet(error),
         _ => NotReady::Never(error.into()),
-    })
+    }
 }
 
 /// What `doctor` finds, as far as it is cheap: logged, and what the service must not run with

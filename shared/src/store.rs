@@ -11,6 +11,7 @@
 
 mod index;
 pub mod lease;
+mod row;
 pub mod spans;
 
 use std::time::Duration;
@@ -24,7 +25,8 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 
 pub use index::{Index, SpanIndex, State};
-pub use spans::{Marks, Row};
+pub use row::{DAYS_MAX, Outside, Row, day_of};
+pub use spans::Marks;
 
 use crate::config::MongoConfig;
 use crate::event::span::{Calendar, SpanUnit};

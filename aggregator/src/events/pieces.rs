@@ -108,8 +108,8 @@ fn joined(mut pieces: Vec<Window>) -> VecDeque<Window> {
 #[cfg(test)]
 mod tests {
     use evp_shared::event::span::{Calendar, Span, SpanUnit};
+    use evp_shared::store::Outside;
     use evp_shared::store::State;
-    use evp_shared::store::spans::Outside;
 
     use super::*;
 

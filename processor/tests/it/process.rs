@@ -63,8 +63,12 @@ async fn a_database_of_an_earlier_layout_ends_it_with_64_and_stays_as_it_is() {
     let mongo = TestMongo::new().await;
     let database = mongo.database();
     database.create_collection("events").await.unwrap();
-    let output = end_of(&TestRedis::new().await, &mongo, &[]).await;
-    assert_refused(&output, "of another version of EVP");
+    let used = TestRedis::new().await;
+    used.stream(1).claim_identity(7).await.unwrap();
+    for redis in [TestRedis::new().await, used] {
+        let output = end_of(&redis, &mongo, &[]).await;
+        assert_refused(&output, "of another version of EVP");
+    }
     let names = database.list_collection_names().await.unwrap();
     assert_eq!(names, ["events"]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{DateTime, Document, doc};
 use evp_shared::event::span::{Calendar, SPANS, Span, SpanUnit};
 use evp_shared::store::lease;
-use evp_shared::store::spans::{self, DAYS_MAX, day_of};
+use evp_shared::store::{DAYS_MAX, day_of, spans};
 use evp_shared::store::{Index, Marks, SpanIndex, State, StoreError};
 use evp_shared::testing::TestMongo;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bson::Uuid;
 use evp_shared::event::span::{Calendar, Span, SpanUnit};
-use evp_shared::store::spans::Outside;
+use evp_shared::store::Outside;
 use evp_shared::store::{Row, State};
 use proptest::prelude::*;
 

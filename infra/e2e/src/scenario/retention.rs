@@ -65,7 +65,7 @@ async fn keep(system: &mut System, value: &str) -> Result<()> {
 async fn spans_before(
     system: &System,
     ms: u64,
-    holds: impl Fn(&spans::Row) -> bool,
+    holds: impl Fn(&evp_shared::store::Row) -> bool,
 ) -> Result<usize> {
     let rows = spans::rows(&system.mongo.database(), Duration::ZERO).await?;
     let before = rows.iter().filter(|row| {

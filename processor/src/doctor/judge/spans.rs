@@ -165,8 +165,8 @@ mod tests {
     use evp_shared::config::Source;
     use evp_shared::event::span::{Calendar, SpanUnit};
     use evp_shared::service::ServiceConfig as _;
+    use evp_shared::store::Outside;
     use evp_shared::store::Row;
-    use evp_shared::store::spans::Outside;
     use evp_shared::stream::EntryId;
 
     use super::*;

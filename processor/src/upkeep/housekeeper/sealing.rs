@@ -127,7 +127,7 @@ impl Work {
 mod tests {
     use bson::Uuid;
     use evp_shared::event::span::{Calendar, SpanUnit};
-    use evp_shared::store::spans::Outside;
+    use evp_shared::store::Outside;
 
     use super::*;
 
