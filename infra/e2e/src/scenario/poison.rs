@@ -57,7 +57,9 @@ const REFUSED: u32 = 7;
 pub(super) async fn entries(_: Size) -> Result<Outcome> {
     let system = System::of("poison_entry").start().await?;
     let refuse = doc! { "userId": { "$ne": "refused" } };
-    validate(&system, SENT, refuse).await?;
+    for span in [SENT, APPENDED] {
+        validate(&system, span, refuse.clone()).await?;
+    }
     let mut journal = Journal::default();
     let mut frames = Frames::new(&system);
 
@@ -104,7 +106,9 @@ pub(super) async fn under_way(size: Size) -> Result<Outcome> {
     let builder = System::of("poison_under_load").processors(2);
     let mut system = builder.start().await?;
     let refuse = doc! { "eventId": { "$not": { "$regex": "500$" } } };
-    validate(&system, SENT, refuse).await?;
+    for span in [SENT, APPENDED] {
+        validate(&system, span, refuse.clone()).await?;
+    }
     let (events, rounds) = size.of((10_000, 5), (60_000, 60), (200_000, 200));
     let mut frames = Frames::new(&system);
     let mut raw = Journal::default();
