@@ -241,6 +241,20 @@ describe("Pipeline", () => {
     expect(screen.getAllByText(/^events_\d{8}$/)).toHaveLength(3);
   });
 
+  it("names the hour that the floor is cut at, unless it is midnight", async () => {
+    for (const [floor, words] of [
+      [Date.UTC(2026, 2, 4), "events before 2026-03-04 are refused"],
+      [Date.UTC(2026, 2, 4, 15), "events before 2026-03-04 15:00 are refused"],
+    ] as const) {
+      const state = fixture.pipeline(NOW);
+      const storage = state.storage && { ...state.storage, floor };
+      serve({ "/admin/pipeline": () => ({ ...state, storage }) });
+      show(<PipelineScreen />);
+      expect(await screen.findByText(new RegExp(words))).toBeTruthy();
+      cleanup();
+    }
+  });
+
   it("forgets what was chosen and opened under another filter", async () => {
     const letters = fixture.deadLetters(NOW);
     serve({ "/admin/dead-letters": () => letters });

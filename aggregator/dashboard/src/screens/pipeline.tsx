@@ -184,7 +184,7 @@ function Spans({ storage }: { storage: Storage }) {
       note={
         <>
           {total > spans.length ? `The newest ${spans.length} of ${count(total)}` : count(total)}
-          {floor !== null && `; events before ${day(floor)} are refused`}
+          {floor !== null && `; events before ${cut(floor)} are refused`}
           {diskUsedPermille !== null && `; ${Math.round(used / 10)} % of the disk is used`}
         </>
       }
@@ -221,9 +221,10 @@ function Spans({ storage }: { storage: Storage }) {
   );
 }
 
-/** The day of a mark, UTC: spans are cut there. */
-function day(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10);
+/** The day of a mark, UTC, with its hour where spans of an hour are cut in it. */
+function cut(ms: number): string {
+  const [day, time] = new Date(ms).toISOString().slice(0, 16).split("T");
+  return time === "00:00" ? `${day}` : `${day} ${time}`;
 }
 
 function Consumers({ consumers }: { consumers: Consumer[] }) {
