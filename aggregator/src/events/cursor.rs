@@ -18,11 +18,11 @@ const CONTEXT: &str = "evp-project/evp list cursor v2";
 /// Where a list goes on.
 ///
 /// # Shape
-/// Base64url of: version (1 byte, 2), order (1 byte, 0 timestamp or 1 id,
-/// and 2 more when it leads to newer events), the last event's time in that order (8) and `_id`
-/// (16), the window's `from` and `to` (8 each), all big-endian, and 8 bytes of BLAKE3 over that and
-/// the filters. The window is in it because a relative one (`-15m`) would move between two pages. The check tells damage and mistakes, not forgery: a forged
-/// cursor shows no more than a query without one.
+/// Base64url of: version (1 byte, 2), order (1 byte, 0 timestamp or 1 id, and 2 more when it leads
+/// to newer events), the last event's time in that order (8) and `_id` (16), the window's `from` and
+/// `to` (8 each), all big-endian, and 8 bytes of BLAKE3 over that and the filters. The window is in
+/// it because a relative one (`-15m`) would move between two pages. The check tells damage and
+/// mistakes, not forgery: a forged cursor shows no more than a query without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// What the list is ordered by.
