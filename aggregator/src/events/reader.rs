@@ -48,18 +48,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads on; what it returns are other parts of the same span, to be read beside it.
+    /// Opens it, or reads on; what it returns are other parts of the same span, to be read beside it.
+    ///
+    /// Never both at once: a read that fails would lose the other parts, and with them their events.
     pub(super) async fn read(&mut self, room: Room) -> Result<Vec<Self>, Unread> {
-        let mut others = Vec::new();
-        if matches!(self.by, By::Unopened) {
-            others = self.open().await?;
-        }
         match &mut self.by {
-            By::Unopened => {}
+            By::Unopened => return self.open().await,
             By::Index(scan) => scan.read(&mut self.strand, room).await?,
             By::Id(walk) => walk.read(&mut self.strand, room).await?,
         }
-        Ok(others)
+        Ok(Vec::new())
     }
 
     async fn open(&mut self) -> Result<Vec<Self>, Unread> {

@@ -46,7 +46,7 @@ pub(crate) async fn everything() -> Filter {
 }
 
 /// 4,000 events of `types` types, as many of each of ten users, dated or not.
-fn some(types: u64, id_of: impl Fn(u64) -> [u8; 16]) -> Vec<Document> {
+pub(crate) fn some(types: u64, id_of: impl Fn(u64) -> [u8; 16]) -> Vec<Document> {
     (0..4_000_u64)
         .map(|n| {
             let ms = i64::try_from(n).unwrap();
@@ -188,7 +188,11 @@ async fn slow(uri: &str, name: &str, clock: Clock, takes: Duration) -> Database 
 }
 
 /// All pages of `filter`, of `limit` events at most, and how many they were.
-async fn walked(events: &Events, filter: &Filter, limit: usize) -> (Vec<RawDocumentBuf>, usize) {
+pub(crate) async fn walked(
+    events: &Events,
+    filter: &Filter,
+    limit: usize,
+) -> (Vec<RawDocumentBuf>, usize) {
     let (mut cursor, mut pages, mut found) = (None, 0, Vec::new());
     loop {
         let page = events.page(filter, cursor, limit).await.unwrap();

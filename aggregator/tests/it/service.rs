@@ -260,7 +260,11 @@ impl TestAggregator {
 
 /// A database that a processor has prepared.
 pub(crate) async fn prepared() -> TestMongo {
-    let mongo = TestMongo::new().await;
+    prepare_all(TestMongo::new().await).await
+}
+
+/// `mongo`, prepared as a processor does.
+pub(crate) async fn prepare_all(mongo: TestMongo) -> TestMongo {
     let fingerprint = IdentityConfig::default().fingerprint();
     prepare(&mongo.database(), SpanUnit::Day, fingerprint)
         .await
