@@ -19,13 +19,10 @@ use crate::error::QueryError;
 const TTL: Duration = Duration::from_secs(1);
 /// Bytes of all catalogues.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Types of one tenant in one span that are kept in mind. Source: a hundred finds.
-pub(super) const TYPES_READ_MAX: usize = 20_000;
-
 /// mongod does not answer with more than 16 MiB.
 const DISTINCT_TOO_BIG: i32 = 17_217;
 
-/// The types of a tenant in a span; `None` when they are more than [`TYPES_READ_MAX`].
+/// The types of a tenant in a span; `None` when they are more than mongod answers with.
 pub(super) type Types = Option<Vec<String>>;
 
 /// For the types of the tenants that ask, by span.
@@ -60,7 +57,7 @@ impl Events {
                 Err(error) => return Err(error),
             };
             let types = values.iter().filter_map(Bson::as_str).map(str::to_owned);
-            Ok((values.len() <= TYPES_READ_MAX).then(|| types.collect()))
+            Ok(Some(types.collect()))
         };
         self.types
             .get((tenant.clone(), span.to_owned()), read)

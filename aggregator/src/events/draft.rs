@@ -127,17 +127,22 @@ impl<'a> Draft<'a> {
             (reader.strand.row.span, read)
         });
         let mut gone = HashSet::new();
-        let (mut others, mut failed) = (Vec::new(), Ok(()));
+        let (mut others, mut failed, mut refused) = (Vec::new(), Ok(()), 0);
         for (span, read) in join_all(reads).await {
             match read {
                 Ok(parts) => others.extend(parts),
                 Err(Unread::Failed(error)) if is_gone(&error) && self.reopened < REOPENED_MAX => {
                     gone.insert(span);
                 }
+                Err(Unread::TooManyTypes) => refused += 1,
                 Err(unread) => failed = Err(unread),
             }
         }
         self.readers.extend(others);
+        // A later page is first read up to what it cannot go past.
+        if refused == which.len() || (refused > 0 && self.begun.is_none()) {
+            return Err(Unread::TooManyTypes);
+        }
         failed?;
         if gone.is_empty() {
             return Ok(());

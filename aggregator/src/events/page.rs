@@ -4,7 +4,6 @@ use bson::RawDocumentBuf;
 use evp_shared::store::Row;
 
 use super::Events;
-use super::catalogue::TYPES_READ_MAX;
 use super::cursor::Cursor;
 use super::draft::{Draft, Part};
 use super::filter::Filter;
@@ -16,6 +15,10 @@ use crate::error::{QueryError, bad_cursor};
 
 /// Types of one span with which a list begins by `timestamp`. Source: ten finds.
 const TYPES_FIRST_MAX: usize = 2_000;
+
+/// Why a list that began by `timestamp` ends.
+const NO_WAY_ON: &str = "the list goes by timestamp, and has come to a span of time without an index for that or \
+     with more types than fit one answer of MongoDB; ask for types, or begin a list whose `to` is before it";
 
 /// A page of a list.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +63,8 @@ impl Events {
             order,
             direction: cursor.map_or(Direction::Older, |cursor| cursor.direction),
             deadline,
-            types_max: cursor.map_or(TYPES_FIRST_MAX, |_| TYPES_READ_MAX),
+            // A list that began by `timestamp` is to come to its end, for as long as a page lasts.
+            types_max: cursor.map_or(TYPES_FIRST_MAX, |_| usize::MAX),
         };
         let begun = cursor.map(|cursor| cursor.position);
         let read = match read(&list, rows.clone(), begun, limit).await {
@@ -72,7 +76,7 @@ impl Events {
         };
         match read {
             Ok(read) => Ok(answer(&list, begun, read)),
-            Err(Unread::TooManyTypes) => Err(bad_cursor().into()),
+            Err(Unread::TooManyTypes) => Err(bad_cursor().detail(NO_WAY_ON).into()),
             Err(Unread::Failed(error)) => Err(error),
         }
     }
@@ -103,10 +107,20 @@ async fn read(
     let reached = match draft.read().await {
         Ok(Part::Read) => None,
         Ok(Part::PageFull) => draft.reached(),
-        Err(Unread::Failed(QueryError::Timeout)) if draft.reached() != first => draft.reached(),
+        Err(unread) if is_worth_a_page(&unread, begun) && draft.reached() != first => {
+            draft.reached()
+        }
         Err(error) => return Err(error),
     };
     Ok((draft.taken, reached))
+}
+
+/// Whether what was read before `unread` is handed out. A first page rather begins in another order.
+fn is_worth_a_page(unread: &Unread, begun: Option<Position>) -> bool {
+    match unread {
+        Unread::TooManyTypes => begun.is_some(),
+        Unread::Failed(error) => matches!(error, QueryError::Timeout),
+    }
 }
 
 fn answer(list: &List<'_>, begun: Option<Position>, (taken, reached): Read) -> Page {

@@ -1,15 +1,19 @@
 //! `GET /events` over spans: hot, sealed and undated ones, many types, and none at all.
 
 use bson::Document;
+use evp_aggregator::events::Events;
+use evp_shared::clock::Clock;
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::span::Span;
 use evp_shared::store::{Index, Marks, SpanIndex, State, spans};
 use evp_shared::testing::TestRedis;
+use evp_shared::testing::spans::store_events;
 use mongodb::Database;
 use serde_json::Value;
 
 use crate::events::{bytes_of, expected, expected_by_id, id_of, ids, is, of_user, walk};
-use crate::service::{TestAggregator, event, id, undated};
+use crate::plans::everything;
+use crate::service::{TestAggregator, event, id, prepared, undated};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
@@ -262,4 +266,67 @@ async fn a_row_without_its_collection_is_an_empty_span() {
         time_ms.is_some()
     });
     assert_eq!(ids(&walk(&service, "", 30).await), dated);
+}
+
+#[tokio::test]
+async fn a_list_that_has_begun_goes_on_over_any_number_of_types() {
+    const DAY: u64 = 86_400_000;
+    let mongo = prepared().await;
+    let of = |n: u64, ms: u64| {
+        let kind = format!("type{:05}", n.wrapping_mul(7_919) % 20_001);
+        event(id(ms, n), i64::try_from(ms).unwrap(), &kind)
+    };
+    let older = (0..20_001).map(|n| of(n, n));
+    // Of ten years, so that the first page comes nowhere near.
+    let newer = (0..10).map(|n| of(n, (400 + 366 * n) * DAY));
+    let documents: Vec<_> = older.chain(newer).collect();
+    let database = mongo.database();
+    store_events(&database, &[Index::Type], &documents).await;
+    let limit = std::time::Duration::from_secs(60);
+    let events = Events::new(&database, IdentityConfig::default(), Clock::system(), limit);
+    let filter = everything().await;
+    let first = events.page(&filter, None, 5).await.unwrap();
+    let second = events.page(&filter, first.next, 1_000).await.unwrap();
+    let third = events.page(&filter, second.next, 1_000).await.unwrap();
+    let pages = [first, second, third];
+    let found = pages.iter().flat_map(|page| &page.documents);
+    let found: Vec<_> = found
+        .map(|found| id_of(&Document::try_from(found).unwrap()))
+        .collect();
+    assert_eq!(found, expected(&documents, |_| true)[..2_005]);
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_span_that_cannot_be_is_handed_out() {
+    let service = TestAggregator::start().await;
+    let birth_ms = birth_ms(&service).await;
+    let of = |n: u64, day: i64| {
+        let ms = birth_ms + day * DAY_MS + DAY_MS / 2 + i64::try_from(n).unwrap();
+        event(id(u64::try_from(ms).unwrap(), n), ms, "click")
+    };
+    let documents: Vec<_> = (0..20).map(|n| of(n, i64::from(n >= 10))).collect();
+    service.insert(&documents).await;
+    let expected = expected(&documents, |_| true);
+    let first = service.ok("/events?limit=5").await;
+    let database = service.mongo.database();
+    let rows = spans::rows(&database, std::time::Duration::ZERO).await;
+    let oldest = bson::doc! { "_id": rows.unwrap()[0].name() };
+    let none = bson::doc! { "$set": { "indexes": [] } };
+    let meta = spans::meta(&database);
+    meta.update_one(oldest, none).await.unwrap();
+
+    let go_on = |page: &Value| {
+        let next = page["nextCursor"].as_str().unwrap();
+        format!("/events?limit=100&cursor={next}")
+    };
+    let second = service.ok(&go_on(&first)).await;
+    assert_eq!(
+        ids(second["items"].as_array().unwrap()),
+        expected[5..10],
+        "of the newer span"
+    );
+    let refused = service.get(&go_on(&second)).await.body;
+    assert_eq!(refused["code"], "cursor_invalid");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("goes by timestamp"), "{detail}");
 }
