@@ -13,11 +13,15 @@ use evp_shared::tasks::TaskPool;
 use mongodb::Database;
 
 use self::pipeline::PipelineState;
+use self::spans::StorageState;
 use crate::cache::Cache;
 use crate::config::AggregatorConfig;
 
 /// Replays and purges under way at the same time.
 const OPERATIONS_AT_ONCE: usize = 2;
+
+/// How old the state of the spans may be: it is a command for each, and every screen shows the pipeline.
+const STORAGE_TTL: Duration = Duration::from_secs(30);
 
 /// Looks after the pipeline and its dead letters.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Admin {
     clock: Clock,
     time_limit: Duration,
     state: Cache<(), PipelineState>,
+    /// `None` where MongoDB did not answer, which is not asked again at once either.
+    storage: Cache<(), Option<StorageState>>,
     /// Replays and purges; they outlive their clients.
     pub operations: TaskPool,
 }
@@ -50,6 +56,7 @@ impl Admin {
             clock,
             time_limit,
             state: Cache::one(config.query.cache_ttl),
+            storage: Cache::one(STORAGE_TTL),
             operations: TaskPool::new("operation", OPERATIONS_AT_ONCE),
         }
     }

@@ -115,20 +115,35 @@ impl Admin {
             let redis = Box::pin(self.of_redis(stored_through));
             let redis = answer_of_redis(&self.stream, DEADLINE, redis);
             let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
-            let now_ms = self.clock.now_ms();
-            let storage = Box::pin(StorageState::read(&self.database, now_ms, DEADLINE));
-            let storage = tokio::time::timeout(DEADLINE, storage);
+            let storage = Box::pin(self.storage());
             let asked = tokio::try_join!(redis, mongo.map(Ok), storage.map(Ok));
             let (state, mongo, storage) = asked?;
             let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
             Ok(PipelineState {
                 mongodb,
                 dead_letters,
-                storage: storage.ok().and_then(Result::ok),
+                storage,
                 ..state
             })
         };
         self.state.get((), read).await
+    }
+
+    /// The state of the spans; `None` where MongoDB did not answer.
+    async fn storage(&self) -> Option<StorageState> {
+        let read = async {
+            let now_ms = self.clock.now_ms();
+            let read = StorageState::read(&self.database, now_ms, DEADLINE);
+            let reason = match tokio::time::timeout(DEADLINE, read).await {
+                Ok(Ok(state)) => return Ok(Some(state)),
+                Ok(Err(error)) => error.to_string(),
+                Err(late) => late.to_string(),
+            };
+            tracing::warn!(error = reason, "the state of the spans cannot be read");
+            Ok(None)
+        };
+        let kept = self.storage.get((), read).await.ok()?;
+        kept.as_ref().clone()
     }
 
     /// The state without what MongoDB says.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::doc;
+use bson::{Document, doc};
 use evp_shared::store::{Marks, Row, State, spans, whole};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mongodb::Database;
@@ -67,14 +67,20 @@ impl StorageState {
         limit: Duration,
     ) -> Result<Self, MongoError> {
         let rows = spans::rows(database, limit).await?;
-        let marks = spans::marks(database).await?;
-        let stats = database.run_command(doc! { "dbStats": 1 }).await?;
+        let marks = spans::marks_within(database, limit).await?;
+        let limit_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        let stats = doc! { "dbStats": 1, "maxTimeMS": limit_ms };
+        let stats = database.run_command(stats).await?;
         let number = |name: &str| whole(stats.get(name)?);
         let total_bytes = number("fsTotalSize").filter(|total| *total > 0);
         let used = number("fsUsedSize").zip(total_bytes);
         let total = rows.len();
         let newest = rows.into_iter().rev().take(SPANS_MAX);
-        let asked = newest.map(|row| SpanState::read(database.clone(), row, marks, now_ms));
+        let size = |row: &Row| doc! { "collStats": row.name(), "maxTimeMS": limit_ms };
+        let asked = newest.map(|row| async move {
+            let stats = database.run_command(size(&row)).await?;
+            Ok::<_, MongoError>(SpanState::of(&row, &stats, marks, now_ms))
+        });
         let mark = |ms| (ms > 0).then_some(ms);
         Ok(Self {
             floor: mark(marks.floor_ms),
@@ -87,14 +93,8 @@ impl StorageState {
 }
 
 impl SpanState {
-    async fn read(
-        database: Database,
-        row: Row,
-        marks: Marks,
-        now_ms: u64,
-    ) -> Result<Self, MongoError> {
-        let stats = database.run_command(doc! { "collStats": row.name() });
-        let stats = stats.await?;
+    /// The span of `row`, whose size is in `stats`.
+    fn of(row: &Row, stats: &Document, marks: Marks, now_ms: u64) -> Self {
         let number = |name: &str| stats.get(name).and_then(whole).unwrap_or(0);
         let range = row.span.range_ms();
         let (from, to) = range.map(|range| (range.start, range.end)).unzip();
@@ -104,7 +104,7 @@ impl SpanState {
         } else {
             (row.state == State::Hot && ends_by(now_ms)).then_some(Next::Seal)
         };
-        Ok(Self {
+        Self {
             name: row.name(),
             state: row.state.as_str(),
             from,
@@ -112,6 +112,6 @@ impl SpanState {
             events: number("count"),
             bytes: number("storageSize") + number("totalIndexSize"),
             next: next.map(Next::as_str),
-        })
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What operators see and do.
 
+use std::time::Duration;
+
 use bson::{Binary, DateTime, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use evp_shared::event::span::SpanUnit;
 use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS, spans};
@@ -102,6 +104,41 @@ async fn the_pipeline_is_seen_with_its_consumers_and_servers() {
         (&"seal".into(), &0.into())
     );
     assert!(seen["storedThrough"].as_u64() >= seen["asOf"].as_u64().map(|at| at - 60_000));
+}
+
+#[tokio::test]
+async fn what_every_span_takes_is_not_asked_again_with_every_state() {
+    let service = TestAggregator::start().await;
+    let database = service.mongo.database();
+    let calendar = spans::stored_calendar(&database, Duration::ZERO).await;
+    let calendar = calendar.unwrap().unwrap();
+    let make = async |ms| {
+        let span = calendar.span_of(Some(ms));
+        spans::make(&database, &span, &[]).await.unwrap();
+    };
+    make(1_377_000_000_000).await;
+    let first = service.ok("/admin/pipeline").await;
+    assert_eq!(first["storage"]["total"], 1);
+    make(1_277_000_000_000).await;
+    let later = service.eventually("/admin/pipeline", |seen| seen["asOf"] != first["asOf"]);
+    assert_eq!(later.await["storage"], first["storage"]);
+}
+
+#[tokio::test]
+async fn a_span_whose_size_cannot_be_read_hides_the_spans_alone() {
+    let service = TestAggregator::start().await;
+    let database = service.mongo.database();
+    let calendar = spans::stored_calendar(&database, Duration::ZERO).await;
+    let span = calendar.unwrap().unwrap().span_of(Some(1_377_000_000_000));
+    spans::make(&database, &span, &[]).await.unwrap();
+    let name = span.to_string();
+    database.collection::<Document>(&name).drop().await.unwrap();
+    // A view has no size.
+    let view = doc! { "create": &name, "viewOn": "meta", "pipeline": [] };
+    database.run_command(view).await.unwrap();
+    let seen = service.ok("/admin/pipeline").await;
+    assert_eq!(seen["storage"], Value::Null);
+    assert!(seen["mongodb"]["version"].as_str().unwrap().contains('.'));
 }
 
 #[tokio::test]

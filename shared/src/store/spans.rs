@@ -195,8 +195,17 @@ pub async fn row(database: &Database, span: &Span) -> Result<Option<Row>, MongoE
 /// # Errors
 /// MongoDB's.
 pub async fn marks(database: &Database) -> Result<Marks, MongoError> {
+    marks_within(database, Duration::ZERO).await
+}
+
+/// [`marks`], on whose answer MongoDB may work for `limit`; zero is no limit.
+///
+/// # Errors
+/// MongoDB's.
+pub async fn marks_within(database: &Database, limit: Duration) -> Result<Marks, MongoError> {
     let meta = meta(database);
-    let found = meta.find_one(doc! { "_id": MARKS_ID }).await?;
+    let found = meta.find_one(doc! { "_id": MARKS_ID }).max_time(limit);
+    let found = found.await?;
     Ok(found.as_ref().map(Marks::parse).unwrap_or_default())
 }
 
