@@ -27,7 +27,7 @@ pub struct HouseLoop {
     pub beat: Beat,
 }
 
-type Build = BoxFuture<'static, (Job, Result<(), MongoError>)>;
+type Build = BoxFuture<'static, Vec<(Job, Result<(), MongoError>)>>;
 
 impl HouseLoop {
     /// Runs until `shutdown`.
@@ -44,15 +44,16 @@ impl HouseLoop {
                     if round.is_none() {
                         break;
                     }
-                    if let Some(job) = self.round(is_building).await {
-                        build = Some(self.begin(job)).into();
+                    let jobs = self.round(is_building).await;
+                    if !jobs.is_empty() {
+                        build = Some(self.begin(jobs)).into();
                         is_building = true;
                     }
                 }
-                Some((job, done)) = &mut build, if is_building => {
+                Some(done) = &mut build, if is_building => {
                     build = None.into();
                     is_building = false;
-                    self.end(&job, done).await;
+                    self.end(done).await;
                 }
             }
         }
@@ -60,32 +61,37 @@ impl HouseLoop {
         Ok(())
     }
 
-    async fn round(&mut self, busy: bool) -> Option<Job> {
+    async fn round(&mut self, busy: bool) -> Vec<Job> {
         let round = tokio::time::timeout(ROUND_MAX, self.house.round(busy)).await;
         self.beat.beat();
         match round {
-            Ok(Ok(job)) => job,
+            Ok(Ok(jobs)) => jobs,
             Ok(Err(error)) => {
                 warn!(error = %Chain(&error), "house not kept, and tried again");
-                None
+                Vec::new()
             }
             Err(_) => {
                 warn!("a round took too long, and is tried again");
-                None
+                Vec::new()
             }
         }
     }
 
-    fn begin(&self, job: Job) -> Build {
-        self.house.metrics.building.set(1.0);
+    fn begin(&self, jobs: Vec<Job>) -> Build {
+        let builds = jobs.iter().any(Job::builds);
+        self.house.metrics.building.set(f64::from(u8::from(builds)));
         let database = self.house.database.clone();
         Box::pin(async move {
-            let done = job.run(&database).await;
-            (job, done)
+            let mut done = Vec::new();
+            for job in jobs {
+                let result = job.run(&database).await;
+                done.push((job, result));
+            }
+            done
         })
     }
 
-    async fn end(&self, job: &Job, done: Result<(), MongoError>) {
+    async fn end(&self, done: Vec<(Job, Result<(), MongoError>)>) {
         let House {
             metrics,
             database,
@@ -93,12 +99,14 @@ impl HouseLoop {
             ..
         } = &self.house;
         metrics.building.set(0.0);
-        match done {
-            Ok(()) if job.is_seal() => metrics.spans_sealed.increment(1),
-            Ok(()) => {}
-            Err(error) => {
-                let span = job.row.span;
-                warn!(%span, error = %Chain(&error), "indexes not built, and asked for again");
+        for (job, result) in done {
+            match result {
+                Ok(()) if job.is_seal() => metrics.spans_sealed.increment(1),
+                Ok(()) => {}
+                Err(error) => {
+                    let span = job.row.span;
+                    warn!(%span, error = %Chain(&error), "indexes not built, and asked for again");
+                }
             }
         }
         drop(lease::release(database, holder).await);

@@ -115,15 +115,15 @@ impl House {
         }
     }
 
-    /// One round. What it returns is to be built, under the lease that this house then still has;
-    /// with `busy` nothing more is begun.
+    /// One round. What it returns is to be done, under the lease that this house then still has; with
+    /// `busy` nothing more is begun.
     ///
     /// # Errors
     /// [`HouseError`]: nothing could be seen. What else fails is logged, and the rest is done.
-    pub async fn round(&mut self, busy: bool) -> Result<Option<Job>, HouseError> {
+    pub async fn round(&mut self, busy: bool) -> Result<Vec<Job>, HouseError> {
         let database = self.database.clone();
         let Some(calendar) = spans::stored_calendar(&database, Duration::ZERO).await? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let seen = Seen {
             calendar,
@@ -140,13 +140,13 @@ impl House {
         tell("collections", self.compare(&seen.rows).await);
 
         if lease::take(&database, &self.holder, self.waits.lease()).await? != self.holder {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let job = self.under_lease(&seen, marks, busy).await;
-        if !busy && !matches!(job, Ok(Some(_))) {
+        let jobs = self.under_lease(&seen, marks, busy).await;
+        if !busy && jobs.as_ref().map_or(true, Vec::is_empty) {
             lease::release(&database, &self.holder).await?;
         }
-        job
+        jobs
     }
 
     /// What one at a time does.
@@ -155,7 +155,7 @@ impl House {
         seen: &Seen,
         marks: Option<Marks>,
         busy: bool,
-    ) -> Result<Option<Job>, HouseError> {
+    ) -> Result<Vec<Job>, HouseError> {
         // Read under the lease: another one may have written it since.
         let mut memory = Memory::read(&self.database).await?;
         let now_ms = memory::now_ms(&self.database).await?;
@@ -174,7 +174,7 @@ impl House {
             }
         }
         if busy {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let backlog = tides.iter().flatten().map(Tide::backlog).max();
         let site = building::Site {
@@ -187,10 +187,10 @@ impl House {
         };
         // What was dropped a moment ago is not looked for.
         let rows = spans::rows(&self.database, Duration::ZERO).await?;
-        let (job, missing) = building::next(&site, &rows, &mut memory.sizes).await?;
+        let (jobs, missing) = building::next(&site, &rows, &mut memory.sizes).await?;
         self.metrics.spans_missing.set(as_f64(missing));
         memory.write(&self.database).await?;
-        Ok(job)
+        Ok(jobs)
     }
 
     /// Raises the floor to what may end, and tells it to Redis.

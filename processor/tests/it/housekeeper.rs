@@ -20,30 +20,32 @@ use fred::interfaces::{KeysInterface as _, StreamsInterface as _};
 use crate::harness::{SPAN, World};
 
 /// 2013-08-20.
-const OLD_MS: u64 = 1_377_000_000_000;
-const BOTH: [Index; 2] = [Index::Type, Index::User];
+pub(crate) const OLD_MS: u64 = 1_377_000_000_000;
+pub(crate) const BOTH: [Index; 2] = [Index::Type, Index::User];
 /// All waits of a day or less are over after some 100 ms.
 const HURRY: &str = "[storage]\nhurry = 1000000\n";
 const KEEP: &str = "[storage]\nhurry = 1000000\nkeep = \"2d\"\n";
 
 /// A world with a calendar, and an event of 2013 in its span.
-async fn world() -> (World, Calendar) {
+pub(crate) async fn world() -> (World, Calendar) {
     let world = World::new().await;
     let database = world.mongo.database();
     let calendar = spans::claim_calendar(&database, SpanUnit::Day).await;
-    let event = |time_ms: u64| {
-        let id = IdentityConfig::default().first_id(3, time_ms);
-        let timestamp = DateTime::from_millis(i64::try_from(time_ms).unwrap());
-        doc! {
-            "_id": Uuid::from_bytes(*id.as_bytes()), "tenant": "default", "eventType": "click",
-            "timestamp": timestamp, "userId": "anna", "u": 7,
-        }
-    };
     store_events(&database, &BOTH, &[event(OLD_MS), event(world.now_ms)]).await;
     (world, calendar.unwrap())
 }
 
-fn house(world: &World, name: &str, storage: &str) -> House {
+/// An event of anna's.
+pub(crate) fn event(time_ms: u64) -> Document {
+    let id = IdentityConfig::default().first_id(3, time_ms);
+    let timestamp = DateTime::from_millis(i64::try_from(time_ms).unwrap());
+    doc! {
+        "_id": Uuid::from_bytes(*id.as_bytes()), "tenant": "default", "eventType": "click",
+        "timestamp": timestamp, "userId": "anna", "u": 7,
+    }
+}
+
+pub(crate) fn house(world: &World, name: &str, storage: &str) -> House {
     let config = world.config_with(name, storage);
     let stream = world.stream.clone();
     let lives = Arc::new(Lives::new(stream.clone()));
@@ -52,21 +54,24 @@ fn house(world: &World, name: &str, storage: &str) -> House {
 }
 
 /// One round, and what it began.
-async fn round(house: &mut House) {
-    if let Some(job) = house.round(false).await.unwrap() {
+pub(crate) async fn round(house: &mut House) {
+    let jobs = house.round(false).await.unwrap();
+    for job in &jobs {
         job.run(&house.database).await.unwrap();
+    }
+    if !jobs.is_empty() {
         lease::release(&house.database, &house.holder)
             .await
             .unwrap();
     }
 }
 
-async fn row_of(world: &World, span: &Span) -> Option<Row> {
+pub(crate) async fn row_of(world: &World, span: &Span) -> Option<Row> {
     spans::row(&world.mongo.database(), span).await.unwrap()
 }
 
 /// Rounds until `condition` holds.
-async fn until(house: &mut House, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(house: &mut House, what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let rounds = async {
         while !condition().await {
             round(house).await;
@@ -109,7 +114,7 @@ async fn stood(world: &World, house: &mut House, old: &Span) {
     assert_eq!(spans::marks(&database).await.unwrap().gone_ms, 0);
 }
 
-async fn index_names(world: &World, span: &Span) -> Vec<String> {
+pub(crate) async fn index_names(world: &World, span: &Span) -> Vec<String> {
     let database = world.mongo.database();
     let events = database.collection::<Document>(&span.to_string());
     let mut names = events.list_index_names().await.unwrap();
@@ -140,67 +145,6 @@ async fn a_span_that_ended_is_sealed_and_one_ahead_is_there() {
     assert_eq!(row.indexes, [SpanIndex::Type, SpanIndex::User]);
     assert_eq!(index_names(&world, &old).await, ["_id_", "type", "user"]);
     assert_eq!(row_of(&world, &new).await.unwrap().state, State::Hot);
-}
-
-#[tokio::test]
-async fn an_index_dropped_by_hand_is_brought_back_and_one_not_wanted_goes() {
-    let (world, calendar) = world().await;
-    let new = calendar.span_of(Some(world.now_ms));
-    let drop_type = doc! { "dropIndexes": new.to_string(), "index": "type" };
-    let database = world.mongo.database();
-    database.run_command(drop_type).await.unwrap();
-    let mut both = house(&world, "p", "");
-    round(&mut both).await;
-    let expected = ["_id_", "type", "user_recent"];
-    assert_eq!(index_names(&world, &new).await, expected);
-
-    let mine = doc! { "name": "mine", "key": { "eventId": 1 } };
-    let create = doc! { "createIndexes": new.to_string(), "indexes": [mine] };
-    database.run_command(create).await.unwrap();
-    let mut other = house(&world, "p", "[storage]\nindexes = [\"session\"]");
-    let are_changed = async || index_names(&world, &new).await == ["_id_", "mine", "session"];
-    until(&mut other, "the indexes are as configured", are_changed).await;
-    let row = row_of(&world, &new).await.unwrap();
-    assert_eq!(row.indexes, [SpanIndex::Session]);
-}
-
-#[tokio::test]
-async fn a_sleeper_that_builds_an_index_does_not_make_a_dropped_span_anew() {
-    let (world, calendar) = world().await;
-    let database = world.mongo.database();
-    let old = calendar.span_of(Some(OLD_MS));
-    let mut house = house(&world, "p", "[storage]\nindexes = [\"session\"]");
-    let job = house.round(false).await.unwrap().unwrap();
-    assert_eq!(job.row.span, old);
-    spans::drop_span(&database, &old).await.unwrap();
-    job.run(&database).await.unwrap_err();
-    let names = database.list_collection_names().await.unwrap();
-    assert!(!names.contains(&old.to_string()), "{names:?}");
-    assert!(row_of(&world, &old).await.is_none());
-}
-
-#[tokio::test]
-async fn no_index_is_built_while_there_is_a_backlog() {
-    let (world, calendar) = world().await;
-    let new = calendar.span_of(Some(world.now_ms));
-    let drop_type = doc! { "dropIndexes": new.to_string(), "index": "type" };
-    world.mongo.database().run_command(drop_type).await.unwrap();
-    // Two entries, a day apart.
-    let key = world.redis.keys().partition(0).events;
-    let client = world.redis.client();
-    for id in ["1000-0", "86401000-0"] {
-        let fields = vec![("v", "x")];
-        let _: String = client.xadd(&key, false, None, id, fields).await.unwrap();
-    }
-    let mut house = house(&world, "p", "");
-    round(&mut house).await;
-    assert!(!index_names(&world, &new).await.contains(&"type".to_owned()));
-    // Its row does not promise what is not there.
-    let row = row_of(&world, &new).await.unwrap();
-    assert_eq!(row.indexes, [SpanIndex::UserRecent]);
-    let _: i64 = client.xdel(&key, "1000-0").await.unwrap();
-    round(&mut house).await;
-    assert!(index_names(&world, &new).await.contains(&"type".to_owned()));
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod process;
 mod redelivery;
 mod redis_forgets;
 mod sketches;
+mod span_indexes;
 mod spans;
 mod storage;
 mod verify;

@@ -1,4 +1,5 @@
-//! Bringing spans to the indexes they are to have: one at a time, and never while there is a backlog.
+//! Bringing spans to the indexes they are to have: what is to be built one at a time, and never while
+//! there is a backlog; what costs no building, many at once.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const INDEX_NOT_FOUND: i32 = 27;
 /// After so long without an answer an index is asked for again, which waits for the same build: the
 /// connection may lead to a server that is gone.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
+
+/// So many spans at most are brought to what they are to have without building, in one round.
+const UNBUILT_MAX: usize = 100;
 
 /// What decides whether an index is built.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +50,8 @@ pub struct Job {
     pub work: Work,
 }
 
-/// What is to be done next, if anything, and how many of `rows` have no collection.
+/// What is to be done next, in this order, and how many of `rows` have no collection. At most the last
+/// one builds.
 ///
 /// # Errors
 /// MongoDB's.
@@ -54,9 +59,9 @@ pub async fn next(
     site: &Site<'_>,
     rows: &[Row],
     sizes: &mut Sizes,
-) -> Result<(Option<Job>, usize), MongoError> {
+) -> Result<(Vec<Job>, usize), MongoError> {
     let mut missing = 0;
-    let mut job = None;
+    let mut jobs: Vec<Job> = Vec::new();
     let mut there_of = Vec::new();
     for row in rows {
         let Some(there) = indexes_of(site.database, &row.name()).await? else {
@@ -65,17 +70,15 @@ pub async fn next(
             continue;
         };
         let row = heal(site.database, row, &there).await?;
-        if job.is_none() {
-            let work = Work::of(&row, &there, row.state, site.indexes);
-            let found = work.map(|work| Job {
-                row: row.clone(),
-                work,
-            });
-            if let Some(found) = found
-                && may_build(site, &found).await?
-            {
-                job = Some(found);
-            }
+        let work = Work::of(&row, &there, row.state, site.indexes);
+        let found = work.map(|work| Job {
+            row: row.clone(),
+            work,
+        });
+        if let Some(found) = found
+            && may_begin(site, &found, &jobs).await?
+        {
+            jobs.push(found);
         }
         there_of.push((row, there));
     }
@@ -86,15 +89,18 @@ pub async fn next(
         }
         let (name, now_ms) = (row.name(), site.now_ms);
         let events = events_in(site.database, &name).await?;
-        let may_seal = is_quiet(sizes, &name, events, now_ms, site.waits) && job.is_none();
-        let Some(found) = may_seal.then(|| seal(&row, &there, site.indexes)) else {
+        let is_quiet = is_quiet(sizes, &name, events, now_ms, site.waits);
+        // What is changed already is sealed in another round.
+        if !is_quiet || jobs.iter().any(|job| job.row.span == row.span) {
             continue;
-        };
-        if may_build(site, &found).await? {
-            job = Some(found);
+        }
+        let found = seal(&row, &there, site.indexes);
+        if may_begin(site, &found, &jobs).await? {
+            jobs.push(found);
         }
     }
-    Ok((job, missing))
+    jobs.sort_by_key(Job::builds);
+    Ok((jobs, missing))
 }
 
 /// What seals `row`, of which MongoDB has the indexes `there`.
@@ -122,11 +128,13 @@ async fn heal(database: &Database, row: &Row, there: &[SpanIndex]) -> Result<Row
     Ok(healed)
 }
 
-async fn may_build(site: &Site<'_>, job: &Job) -> Result<bool, MongoError> {
-    if job.work.build.is_empty() {
-        return Ok(true);
+/// Whether `job` may be done in the round that does `jobs`.
+async fn may_begin(site: &Site<'_>, job: &Job, jobs: &[Job]) -> Result<bool, MongoError> {
+    let same = jobs.iter().filter(|other| other.builds() == job.builds());
+    if !job.builds() {
+        return Ok(same.count() < UNBUILT_MAX);
     }
-    if !site.is_calm {
+    if !site.is_calm || same.count() > 0 {
         return Ok(false);
     }
     let events = events_in(site.database, &job.row.name()).await?;
@@ -179,7 +187,9 @@ impl Job {
     pub async fn run(&self, database: &Database) -> Result<(), MongoError> {
         let Self { row, work } = self;
         let name = row.name();
-        info!(span = name, build = ?work.build, "indexes are being built");
+        if self.builds() {
+            info!(span = name, build = ?work.build, "indexes are being built");
+        }
         // A deadline of seconds would only ask again for what is under way.
         let build = || create_indexes_of(database, row, &work.build);
         loop {
@@ -195,6 +205,11 @@ impl Job {
         let state = work.state.as_str();
         info!(span = name, state, "indexes are as they are to be");
         Ok(())
+    }
+
+    /// Whether it builds an index, which takes as long as the span is large.
+    pub fn builds(&self) -> bool {
+        !self.work.build.is_empty()
     }
 
     /// Whether a span is sealed by it.
