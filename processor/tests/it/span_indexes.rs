@@ -1,10 +1,16 @@
 //! The housekeeper brings spans to the indexes they are to have, and never to half of them.
 
+use std::time::Duration;
+
 use bson::doc;
-use evp_shared::store::{SpanIndex, spans};
+use evp_processor::upkeep::housekeeper::building::{Site, next};
+use evp_processor::upkeep::housekeeper::sealing::Sizes;
+use evp_processor::upkeep::housekeeper::waits::Waits;
+use evp_shared::store::{Index, SpanIndex, spans};
+use evp_shared::testing::spans::{store_events, stored_events};
 use fred::interfaces::StreamsInterface as _;
 
-use crate::housekeeper::{OLD_MS, house, index_names, round, row_of, until, world};
+use crate::housekeeper::{BOTH, OLD_MS, event, house, index_names, round, row_of, until, world};
 
 #[tokio::test]
 async fn an_index_dropped_by_hand_is_brought_back_and_one_not_wanted_goes() {
@@ -41,6 +47,41 @@ async fn indexes_that_are_only_dropped_go_from_all_spans_in_one_round() {
             [SpanIndex::Type]
         );
     }
+}
+
+#[tokio::test]
+async fn without_room_on_the_disk_nothing_is_begun_and_inserts_go_on() {
+    let (world, calendar) = world().await;
+    let database = world.mongo.database();
+    let old = calendar.span_of(Some(OLD_MS));
+    let rows = async || spans::rows(&database, Duration::ZERO).await.unwrap();
+    let (before, there) = (rows().await, index_names(&world, &old).await);
+    let waits = Waits::new(1_000_000);
+    // A seal, and an index that is missing: each would be built, if there were room.
+    for indexes in [&BOTH[..], &[Index::Session]] {
+        let mut sizes = Sizes::default();
+        let mut jobs = async |free, now_ms| {
+            let site = Site {
+                database: &database,
+                indexes,
+                waits: &waits,
+                now_ms,
+                free,
+                is_calm: true,
+            };
+            next(&site, &before, &mut sizes).await.unwrap().0
+        };
+        jobs(Some(0), world.now_ms).await;
+        let later_ms = world.now_ms + 1_000;
+        assert_eq!(jobs(Some(0), later_ms).await, []);
+        assert_eq!(rows().await, before);
+        assert_eq!(index_names(&world, &old).await, there);
+        assert!(jobs(Some(1 << 40), later_ms).await[0].builds());
+    }
+    let stored = stored_events(&database).await.len();
+    let late = event(OLD_MS + 1);
+    store_events(&database, &BOTH, &[late]).await;
+    assert_eq!(stored_events(&database).await.len(), stored + 1);
 }
 
 #[tokio::test]
