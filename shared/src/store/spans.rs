@@ -271,6 +271,8 @@ pub async fn make(
         Err(error) if code_of(&error) == Some(ANOTHER_COLLECTION) => return Ok(None),
         built => built?,
     }
+    // Spans are not sharded yet. It would be done here, by {_id: 1} and split at the salts: events come
+    // once the row is there.
     let once = doc! { "$setOnInsert": row.document() };
     let meta = meta(database);
     let update = meta.find_one_and_update(doc! { "_id": &name }, once);
