@@ -65,9 +65,9 @@ evp_shared::choices! {
         MongoClock = "mongo_clock",
         /// Whose events it holds.
         MongoIdentity = "mongo_identity",
-        /// The indexes of `events`.
+        /// The indexes of the newest span.
         MongoIndexes = "mongo_indexes",
-        /// The shard key of `events`.
+        /// The shard key of the newest span.
         MongoShardKey = "mongo_shard_key",
         /// Spans and collections are the same.
         Spans = "spans",

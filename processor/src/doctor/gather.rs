@@ -55,9 +55,11 @@ pub struct MongoFacts {
     pub ahead_ms: i64,
     /// The fingerprint of the events in it.
     pub identity: Option<u32>,
-    /// Names of the indexes of `events`, and whether each is unique.
+    /// The collection of the newest span that has a time; the next two are of it.
+    pub newest: Option<String>,
+    /// Names of its indexes, and whether each is unique.
     pub indexes: Vec<(String, bool)>,
-    /// The shard key of `events`.
+    /// Its shard key.
     pub shard_key: Option<Document>,
     /// Why a majority did not take a journaled write; `None` when it did or was not asked.
     pub write_refused: Option<String>,
@@ -134,6 +136,7 @@ pub async fn mongo(database: &Database, probe: Probe) -> anyhow::Result<MongoFac
             Some(name) => shard_key(database, name).await,
             None => None,
         },
+        newest,
         write_refused: match probe {
             Probe::Write => write_refused(database).await?,
             Probe::Nothing => None,

@@ -55,6 +55,7 @@ fn write_concern(facts: &MongoFacts) -> Finding {
 
 fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
     let check = Check::MongoIndexes;
+    let span = facts.newest.as_deref().unwrap_or_default();
     let others = || facts.indexes.iter().filter(|(name, _)| name != "_id_");
     if facts.indexes.is_empty() {
         return check.pass("no span yet");
@@ -64,9 +65,9 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
     let names: Vec<&str> = others().map(|(name, _)| kind(name.as_str())).collect();
     if let Some((name, _)) = others().find(|(_, unique)| *unique) {
         return check.fail(
-            format!("index {name} of events is unique"),
+            format!("index {name} of {span} is unique"),
             format!(
-                "db.events.dropIndex({name:?}): besides _id no index may be unique, or its \
+                "db.{span}.dropIndex({name:?}), and of other spans: besides _id no index may be unique, or its \
                  duplicates are taken for events stored before"
             ),
         );
@@ -79,13 +80,16 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
     let missing = only_in(&wanted, &names);
     let extra = only_in(&names, &wanted);
     if !missing.is_empty() {
-        let fix = "start a processor: it makes them";
-        check.warn(format!("missing: {missing}"), fix)
+        let fix = "a running processor builds them within minutes, while there is no backlog; see its \
+                   log if it does not";
+        check.warn(format!("missing in {span}: {missing}"), fix)
     } else if !extra.is_empty() {
         check.warn(
-            format!("not in storage.indexes: {extra}"),
-            "db.events.dropIndex(...) what no query needs: each costs MongoDB 2 to 4 CPU seconds \
-             per million events",
+            format!("not in storage.indexes: {extra}, of {span}"),
+            format!(
+                "a running processor drops those of EVP; db.{span}.dropIndex(...) what no query of \
+                 yours needs: each costs MongoDB 2 to 4 CPU seconds per million events"
+            ),
         )
     } else if names.is_empty() {
         check.pass("none wanted")
@@ -96,19 +100,20 @@ fn indexes(config: &ProcessorConfig, facts: &MongoFacts) -> Finding {
 
 fn shard_key(facts: &MongoFacts) -> Finding {
     let check = Check::MongoShardKey;
+    let span = facts.newest.as_deref().unwrap_or_default();
     match &facts.shard_key {
         Some(key) if *key == doc! { "_id": 1 } || *key == doc! { "_id": 1.0 } => {
             check.pass("{_id: 1}")
         }
         Some(key) => check.fail(
-            format!("events is sharded by {key}"),
+            format!("{span} is sharded by {key}"),
             "shard by {_id: 1} in a new database: under any other key one event can be stored on \
              two shards",
         ),
         None if facts.router => check.warn(
-            "a sharded cluster, and events is not sharded",
-            "sh.shardCollection(\"DATABASE.events\", {_id: 1}) while it is empty, split at the \
-             salts (storage.salt_bits)",
+            "a sharded cluster, and spans are not sharded: all lie on the primary shard of the \
+             database",
+            "nothing by hand: EVP does not shard spans yet. One replica set serves as well",
         ),
         None => check.pass("not sharded"),
     }

@@ -47,6 +47,7 @@ fn good_mongo() -> MongoFacts {
             free: 50,
             total: 100,
         }),
+        newest: Some("events_20261129".to_owned()),
         indexes: vec![index("_id_"), index("type"), index("user")],
         ..MongoFacts::default()
     }
@@ -173,7 +174,7 @@ fn each_shortfall_of_redis_is_one_finding_with_its_fix() {
 #[expect(clippy::too_many_lines, reason = "a table: one row per shortfall")]
 fn each_shortfall_of_mongodb_is_one_finding_with_its_fix() {
     type Change = fn(&mut MongoFacts);
-    let table: [(Change, Check, Level, &str); 11] = [
+    let table: [(Change, Check, Level, &str); 12] = [
         (
             |f| f.version = "4.4.1".into(),
             Check::MongoVersion,
@@ -236,19 +237,25 @@ fn each_shortfall_of_mongodb_is_one_finding_with_its_fix() {
             |f| drop(f.indexes.pop()),
             Check::MongoIndexes,
             Level::Warn,
-            "start a processor",
+            "a running processor builds",
         ),
         (
             |f| f.indexes.push(("mine".into(), true)),
             Check::MongoIndexes,
             Level::Fail,
-            "dropIndex(\"mine\")",
+            "db.events_20261129.dropIndex(\"mine\")",
         ),
         (
             |f| f.shard_key = Some(doc! { "_id": "hashed" }),
             Check::MongoShardKey,
             Level::Fail,
             "{_id: 1}",
+        ),
+        (
+            |f| f.router = true,
+            Check::MongoShardKey,
+            Level::Warn,
+            "does not shard spans yet",
         ),
     ];
     for (change, check, level, fix) in table {
@@ -259,4 +266,5 @@ fn each_shortfall_of_mongodb_is_one_finding_with_its_fix() {
     }
     let extra = mongo_after(|facts| facts.indexes.push(("mine".into(), false)));
     assert_eq!((extra[0].0, extra[0].1), (Check::MongoIndexes, Level::Warn));
+    assert!(extra[0].2.contains("db.events_20261129."), "{extra:?}");
 }
