@@ -69,7 +69,7 @@ evp_shared::choices! {
         MongoIndexes = "mongo_indexes",
         /// The shard key of the newest span.
         MongoShardKey = "mongo_shard_key",
-        /// Spans and collections are the same.
+        /// Spans and collections are the same, and no erasure is half done.
         Spans = "spans",
         /// Spans have the indexes they are to have.
         SpanIndexes = "span_indexes",

@@ -9,6 +9,7 @@ use evp_shared::store::{Row, SpanIndex, State, spans, whole};
 use evp_shared::stream::{EntryId, Stream};
 use mongodb::Database;
 
+use crate::store::erasure;
 use crate::upkeep::housekeeper::building::indexes_of;
 use crate::upkeep::housekeeper::memory::{Memory, now_ms};
 
@@ -19,6 +20,8 @@ pub struct SpansFacts {
     pub spans: Vec<(Row, Option<Vec<SpanIndex>>)>,
     /// Collections that are named as spans and are none.
     pub strangers: Vec<String>,
+    /// Whether a batch of an erasure is noted that is not finished.
+    pub is_erasing: bool,
     /// Unix ms by MongoDB.
     pub now_ms: u64,
     /// Bytes of the indexes of the spans that are not sealed.
@@ -44,6 +47,7 @@ pub async fn gather(stream: &Stream, database: &Database) -> anyhow::Result<Span
         .filter(|name| name.starts_with(SPANS.0) && !known.contains(name));
     let mut facts = SpansFacts {
         strangers: strangers.collect(),
+        is_erasing: erasure::is_interrupted(database).await?,
         now_ms: now_ms(database).await?,
         held_by: held_by(stream, database).await?,
         ..SpansFacts::default()

@@ -7,6 +7,7 @@ use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
 use evp_processor::command::Done;
 use evp_processor::command::erase::{Erase, run};
 use evp_processor::command::verify::{self, Verify};
+use evp_processor::doctor::spans::gather;
 use evp_processor::verify::deep::Deep;
 use evp_shared::counters::Step;
 use evp_shared::event::span::SpanUnit;
@@ -323,7 +324,15 @@ async fn a_repair_finishes_what_was_interrupted() {
     let (mongod, world) = world_that_fails().await;
     let frames = store_both(&world).await;
     interrupt(&world, "delete", "events_undated").await;
+    // Doctor names it.
+    let database = world.mongo.database();
+    let is_erasing = async || {
+        let facts = gather(&world.stream, &database).await;
+        facts.unwrap().is_erasing
+    };
+    assert!(is_erasing().await);
     let found = deep(&world, true).await.unwrap();
+    assert!(!is_erasing().await);
     assert_eq!((found.differing_frames, found.mended), (0, 0), "{found:?}");
     let (counted, _) = said_of(&world, frames[0]).await;
     assert_eq!(counted, rows_of(&[("click", 5), ("view", 1)]));

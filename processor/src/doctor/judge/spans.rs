@@ -59,6 +59,13 @@ fn collections(facts: &SpansFacts) -> Finding {
              yourself: EVP does not touch it, and lists do not read it",
         );
     }
+    if facts.is_erasing {
+        return check.warn(
+            "an erasure is under way or was interrupted",
+            "if nobody runs evp-processor erase now, run it again for the person it was about: it \
+             finishes what was begun, and verify --deep waits for that",
+        );
+    }
     check.pass(format!("{}", facts.spans.len()))
 }
 
@@ -213,6 +220,13 @@ mod tests {
     #[test]
     fn spans_as_they_should_be_pass() {
         assert_eq!(after(|_| {}), []);
+    }
+
+    #[test]
+    fn an_erasure_that_was_interrupted_is_named() {
+        let found = after(|facts| facts.is_erasing = true);
+        assert_eq!((found[0].0, found[0].1), (Check::Spans, Level::Warn));
+        assert!(found[0].2.contains("evp-processor erase"), "{found:?}");
     }
 
     #[test]
