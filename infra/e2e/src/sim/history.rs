@@ -155,7 +155,7 @@ impl World {
             .sum()
     }
 
-    /// Documents stored in `events`, receipts, and dead letters.
+    /// Documents stored in spans, receipts, and dead letters.
     pub fn stored(&self) -> [usize; 3] {
         let receipts = self.mongo.receipts().count();
         let others = self.mongo.data().documents.len();
