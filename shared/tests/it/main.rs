@@ -10,5 +10,6 @@ mod http_errors;
 mod http_server;
 mod members;
 mod spans;
+mod storage;
 mod stream;
 mod uncommitted;

@@ -9,7 +9,7 @@ use evp_shared::keys::GROUP;
 use evp_shared::redis::{Reader, reader_pool};
 use evp_shared::stream::{
     AppendError, ClaimStep, Commit, Committed, Entry, EntryAck, EntryId, GroupReader, KeptWindow,
-    Life, Made, ProducerState, Registration, Settle, StorageSaid, Stream, StreamError,
+    Life, Made, ProducerState, Registration, Settle, Stream, StreamError,
 };
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::{
@@ -519,47 +519,6 @@ async fn the_first_identity_stands() {
     for (claimed, expected) in [(0xabcd, 0xabcd), (0xabcd, 0xabcd), (7, 0xabcd)] {
         assert_eq!(stream.claim_identity(claimed).await.unwrap(), expected);
     }
-}
-
-#[tokio::test]
-async fn what_is_said_of_storage_is_what_stands_there() {
-    let redis = TestRedis::new().await;
-    let (stream, keys) = (redis.stream(1), redis.keys());
-    let said = async || stream.storage_said().await;
-    let set = async |key: String, value: &str| {
-        let set = redis
-            .client()
-            .set::<(), _, _>(key, value, None, None, false);
-        set.await.unwrap();
-    };
-    assert_eq!(said().await.unwrap(), StorageSaid::default());
-    set(keys.floor(), "1700000000000").await;
-    set(keys.full(), "951").await;
-    let expected = StorageSaid {
-        floor_ms: Some(1_700_000_000_000),
-        is_full: true,
-    };
-    assert_eq!(said().await.unwrap(), expected);
-    // It rises only.
-    for (floor_ms, stands_ms) in [
-        (1_600_000_000_000, 1_700_000_000_000),
-        (1_800_000_000_000, 1_800_000_000_000),
-    ] {
-        stream.say_floor(floor_ms).await.unwrap();
-        assert_eq!(said().await.unwrap().floor_ms, Some(stands_ms));
-    }
-    let life = Duration::from_secs(180);
-    stream.say_full(None, life).await.unwrap();
-    assert!(!said().await.unwrap().is_full);
-    stream.say_full(Some(960), life).await.unwrap();
-    assert!(said().await.unwrap().is_full);
-    let left: i64 = redis.client().ttl(keys.full()).await.unwrap();
-    assert!((1..=180).contains(&left), "{left}");
-    // No floor is taken from what is none.
-    set(keys.floor(), "soon").await;
-    assert!(matches!(said().await, Err(StreamError::Protocol { .. })));
-    stream.say_floor(7).await.unwrap();
-    assert_eq!(said().await.unwrap().floor_ms, Some(7));
 }
 
 /// What Redis says when it is asked `words` about the connection `id`.
