@@ -91,14 +91,15 @@ pub struct Found {
     pub kept_entries: u64,
     /// Sketches of top users that name the person.
     pub sketches: u64,
-    /// Events that wait on the stream, whosever they are.
+    /// Events that wait on the stream, whosever they are; of an erasure, how many did when it began
+    /// or when it ended, whichever were more.
     pub backlog_events: u64,
 }
 
 impl Found {
     /// Whether nothing is known to be left.
     pub fn is_everything(&self) -> bool {
-        self.unsettled == 0 && self.unknown_letters == 0
+        self.unsettled == 0 && self.unknown_letters == 0 && self.backlog_events == 0
     }
 }
 
@@ -126,6 +127,7 @@ impl Eraser {
         for partition in 0..self.stream.partitions() {
             found.kept_entries += self.stream.kept_entries(partition).await?;
         }
+        found.backlog_events = self.backlog().await?;
         self.rest(&mut found, false).await?;
         Ok(found)
     }
@@ -162,6 +164,7 @@ impl Eraser {
                 "count": number(found.events),
                 "deadLetters": number(found.letters),
                 "left": number(found.unsettled + found.unknown_letters),
+                "waiting": number(found.backlog_events),
             },
             // Without its cause: MongoDB's words may repeat the query, and it names the person.
             Err(error) => doc! { "state": "failed", "outcome": error.to_string() },
@@ -176,6 +179,8 @@ impl Eraser {
         let mut found = Found::default();
         self.stream.begin_sketches_anew().await?;
         let begun = Clock::system().now();
+        // What waits now may be stored where has been looked already, and wait no more at the end.
+        let waiting = self.backlog().await?;
         events::erase(&self.database, &self.person, &mut found).await?;
         for partition in 0..self.stream.partitions() {
             found.kept_entries += self.stream.empty_kept_window(partition).await?;
@@ -185,6 +190,7 @@ impl Eraser {
             tokio::time::sleep(PROCESSORS_LEARN.saturating_sub(waited)).await;
         }
         self.rest(&mut found, true).await?;
+        found.backlog_events = waiting.max(self.backlog().await?);
         Ok(found)
     }
 
@@ -204,11 +210,17 @@ impl Eraser {
         let letters = letters.of_person(tenant, user, erases).await?;
         (found.letters, found.unknown_letters) = (letters.letters, letters.unknown);
         found.sketches = self.stream.top_users_naming(tenant, user, erases).await?;
+        Ok(())
+    }
+
+    /// Events that wait on the stream.
+    async fn backlog(&self) -> Result<u64, StreamError> {
+        let mut events = 0;
         for partition in 0..self.stream.partitions() {
             let backlog = self.stream.totals(partition).await?.backlog_events();
-            found.backlog_events += u64::try_from(backlog).unwrap_or(0);
+            events += u64::try_from(backlog).unwrap_or(0);
         }
-        Ok(())
+        Ok(events)
     }
 }
 

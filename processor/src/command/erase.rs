@@ -87,7 +87,8 @@ fn left(found: &Found) -> Vec<String> {
     }
     if found.backlog_events > 0 {
         lines.push(format!(
-            "{} events wait on the stream: run this again when they are stored",
+            "{} events were waiting on the stream, and any of them may be that person's: run this \
+             again when they are stored",
             found.backlog_events
         ));
     }

@@ -413,6 +413,43 @@ async fn events_of_a_frame_without_a_receipt_wait_for_it() {
 }
 
 #[tokio::test]
+async fn what_was_waiting_when_it_began_is_not_said_to_be_gone() {
+    let (mongod, world) = world_that_fails().await;
+    store_both(&world).await;
+    let body = [TestEvent::new("late", "click").of_user(JANE)];
+    let frame = frame_of(producer(), 1, world.now_ms, &body);
+    world.append(&[frame]).await;
+    // It stands still after it has looked which spans there are.
+    let namespace = format!("{}.events_2013", world.mongo.database_name());
+    let how = doc! {
+        "failCommands": ["delete"], "namespace": namespace,
+        "blockConnection": true, "blockTimeMS": 3_000,
+    };
+    fail(&world, "alwaysOn", how).await;
+    let meanwhile = async {
+        wait_for("it is at work", async || {
+            let receipts = world.all(RECEIPTS).await;
+            receipts.iter().any(|receipt| receipt.contains_key("g"))
+        })
+        .await;
+        let running = world.start("p");
+        world.settled().await;
+        running.stop().await;
+    };
+    let (done, ()) = tokio::join!(erase(&world, true), meanwhile);
+    assert!(
+        !done.complete && done.text.contains("1 events were waiting on the stream"),
+        "{done:?}"
+    );
+    let audit = world.all(AUDIT).await;
+    assert_eq!(audit[0].get_str("state").unwrap(), "incomplete");
+    stop_failing(&world).await;
+    assert!(erase(&world, true).await.complete);
+    assert_eq!(users_of_events(&world).await, [JOHN, JOHN]);
+    drop(mongod);
+}
+
+#[tokio::test]
 async fn nobody_says_whose_an_entry_is_that_does_not_decode() {
     let world = World::new().await;
     let letters = world.mongo.database().collection::<Document>(DEAD_LETTERS);
