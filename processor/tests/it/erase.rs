@@ -413,6 +413,25 @@ async fn events_of_a_frame_without_a_receipt_wait_for_it() {
 }
 
 #[tokio::test]
+async fn a_copy_by_hand_is_erased_and_no_receipt_says_so() {
+    let world = World::new().await;
+    store_both(&world).await;
+    let database = world.mongo.database();
+    let year = database.collection::<Document>("events_2013");
+    let copied = year.aggregate([doc! { "$out": "events_2013_of_monday" }]);
+    copied.await.unwrap();
+    let done = erase(&world, true).await;
+    assert!(
+        done.complete && done.text.starts_with("erased 6 events,"),
+        "{done:?}"
+    );
+    assert_eq!(named_in(&world).await, Vec::<String>::new());
+    assert_eq!(users_of_events(&world).await, [JOHN, JOHN, JOHN]);
+    let found = deep(&world, false).await.unwrap();
+    assert_eq!((found.frames, found.differing_frames), (2, 0), "{found:?}");
+}
+
+#[tokio::test]
 async fn what_was_waiting_when_it_began_is_not_said_to_be_gone() {
     let (mongod, world) = world_that_fails().await;
     store_both(&world).await;
