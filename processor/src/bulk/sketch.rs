@@ -251,15 +251,29 @@ impl Sketches {
     }
 
     /// What was written of top users stays as it is, and is another's to change: further ones go
-    /// into sketches beside it.
-    pub fn begin_top_anew(&self) {
+    /// into sketches beside it. What was not written is left out, mostly ten seconds of an hour;
+    /// returns of how many minutes and hours, which [`Self::take`] tells as well.
+    ///
+    /// They are not said to be lacking: a whole hour would then have no top users, of all tenants.
+    pub fn begin_top_anew(&self) -> u64 {
         let mut gathered = self.gathered.lock();
         let gathered = &mut *gathered;
+        let mut left_out = 0;
         for bucket in gathered.buckets.values_mut() {
             gathered.uses += 1;
             bucket.number = gathered.uses;
-            bucket.top = TopItems::default();
+            let is_held = !bucket.top_new.is_empty() || bucket.is_top_due && !bucket.top.is_empty();
+            left_out += u64::from(is_held);
+            (bucket.top, bucket.top_new) = (TopItems::default(), TopItems::default());
         }
+        for (_, update) in &mut gathered.closed {
+            if let Some((_, top)) = update.top.take() {
+                gathered.closed_bytes = gathered.closed_bytes.saturating_sub(top.len());
+                left_out += 1;
+            }
+        }
+        gathered.lost += left_out;
+        left_out
     }
 
     /// What was to be written to `places` was not: all is gathered anew, so that ids pass the

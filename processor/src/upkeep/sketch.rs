@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evp_shared::shutdown::Shutdown;
 use futures::StreamExt as _;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::bulk::pipeline::Pipeline;
 
@@ -25,15 +25,22 @@ pub async fn run(pipeline: Arc<Pipeline>, shutdown: Shutdown) -> Result<(), Infa
         let Some(sketches) = &pipeline.sketches else {
             continue;
         };
-        match pipeline.committer.stream.erasures().await {
-            // Whoever erases takes a name out of what is written, not out of what is held here.
-            Ok(erasures) if erasures != known => {
-                write(&pipeline, true).await;
-                sketches.begin_top_anew();
-                known = erasures;
+        let erasures = match pipeline.committer.stream.erasures().await {
+            Ok(erasures) => erasures,
+            // Nobody knows whether there was one.
+            Err(error) => {
+                debug!(%error, "sketches wait");
+                continue;
             }
-            _ => write(&pipeline, false).await,
+        };
+        // Whoever erases takes a name out of what is written, not out of what is held here; and where
+        // this comes late, that was done already. So what is held goes, and is not written first.
+        if erasures.is_some() && erasures != known {
+            let left_out = sketches.begin_top_anew();
+            info!(left_out, "top users begun anew: a person was erased");
         }
+        known = erasures;
+        write(&pipeline, false).await;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Unique and top users as Redis has them, against exact figures.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use evp_shared::clock::Clock;
 use evp_shared::counters::Step;
@@ -153,4 +154,39 @@ async fn sketches_come_within_seconds_while_the_processor_runs() {
     .await;
     assert!(Clock::system().now_ms() >= world.now_ms);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_processor_that_learns_late_of_an_erasure_does_not_write_the_name_back() {
+    let world = World::new().await;
+    let top = async |step: Step| {
+        let bucket = step.bucket(world.now_ms / 1_000);
+        let top = world.stream.top_users(TENANT, step, bucket..bucket + 1);
+        let named = top.await.unwrap().0.top(10).into_iter();
+        named.map(|item| item.item).collect::<Vec<_>>()
+    };
+    let frame = |number: u32, user: &str| {
+        let event = TestEvent::new(format!("e{number}"), "click").of_user(user);
+        frame_of(producer(), number, world.now_ms, &[event])
+    };
+    let running = world.start("p");
+    world.append(&[frame(1, "jane")]).await;
+    // The hour is written later.
+    wait_for("her minute", async || top(Step::Minute).await == ["jane"]).await;
+    // As if it had been waited for a processor that stood still.
+    world.stream.begin_sketches_anew().await.unwrap();
+    let named = world.stream.top_users_naming(TENANT, "jane", true).await;
+    assert!(named.unwrap() > 0);
+    // What comes before it learns is left out.
+    let sent = AtomicU32::new(2);
+    wait_for("his minute", async || {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        world.append(&[frame(number, "john")]).await;
+        top(Step::Minute).await == ["john"]
+    })
+    .await;
+    running.stop().await;
+    for step in [Step::Minute, Step::Hour] {
+        assert_eq!(top(step).await, ["john"]);
+    }
 }

@@ -136,3 +136,27 @@ fn what_was_not_written_comes_again() {
     let told = |(place, update): &(_, SketchUpdate)| *place == minute && update.top == lacking;
     assert!(lost == 1 && updates.iter().any(told));
 }
+
+#[test]
+fn top_users_begun_anew_hold_nobody_and_ids_stay() {
+    let (clock, sketches) = (Clock::manual(0), Sketches::default());
+    note(&sketches, 0, &["a"], &clock);
+    drop(sketches.take(false, clock.now()));
+    // The hour has the first, the minute has both.
+    note(&sketches, 0, &["b"], &clock);
+    for minute in 1..=BUCKETS_MAX as u64 {
+        note(&sketches, minute * 60_000, &["a"], &clock);
+    }
+    assert!(!sketches.gathered.lock().closed.is_empty());
+    let left_out = sketches.begin_top_anew();
+    assert!(left_out > BUCKETS_MAX as u64 / 2, "{left_out}");
+    note(&sketches, 0, &["c"], &clock);
+    let (updates, lost) = sketches.take(true, clock.now());
+    assert_eq!(lost, left_out);
+    assert!(users(&updates, Step::Minute).contains(&"b"));
+    let tops = updates.iter().filter_map(|(_, update)| update.top.as_ref());
+    let tops = tops.flat_map(|(_, bytes)| TopItems::decode(bytes).unwrap().top(5));
+    let tops: Vec<_> = tops.map(|item| (item.item, item.count)).collect();
+    let own = ("c".to_owned(), 1);
+    assert_eq!(tops, [own.clone(), own]);
+}
