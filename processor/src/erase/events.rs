@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bson::{Document, doc};
+use bson::Document;
 use evp_shared::event::span::SPANS;
-use evp_shared::store::{durable, spans};
+use evp_shared::store::{Row, durable, spans};
 use futures::TryStreamExt as _;
 use mongodb::Database;
 
@@ -32,7 +32,6 @@ pub(super) async fn erase(
     found: &mut Found,
 ) -> Result<(), EraseError> {
     found.events += finish(database).await?;
-    let fields = doc! { "f": 1, "tenant": 1, "eventType": 1 };
     let names = collections(database).await?;
     // After the names: a span has its row before it has an event.
     let counted = counted(database).await?;
@@ -44,7 +43,7 @@ pub(super) async fn erase(
             continue;
         }
         let events = database.collection::<Document>(&name);
-        let of_person = events.find(person.filter()).projection(fields.clone());
+        let of_person = events.find(person.filter()).projection(Doomed::fields());
         let mut of_person = of_person.await?;
         let mut is_last = false;
         while !is_last {
@@ -70,7 +69,7 @@ async fn counted(database: &Database) -> Result<BTreeSet<String>, EraseError> {
     let rows = spans::rows(database, Duration::ZERO).await?;
     let marks = spans::marks(database).await?;
     let stays = rows.iter().filter(|row| !marks.is_gone(&row.span));
-    Ok(stays.map(spans::Row::name).collect())
+    Ok(stays.map(Row::name).collect())
 }
 
 async fn collections(database: &Database) -> Result<Vec<String>, EraseError> {

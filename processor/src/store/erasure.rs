@@ -5,6 +5,11 @@
 //! go, then the note. Whoever comes next finishes a batch that is noted, before anything else: only
 //! one works at a time, under the lease.
 //!
+//! One who stood still until the lease was another's may still go on with a batch, or begin one, which
+//! that one has finished. So only events are noted in receipts that are there, and are found there
+//! after the receipts were read: while a batch is noted no other is begun, and its own events go after
+//! all receipts were given it. What changes in between, the guard of the update tells by `gb`.
+//!
 //! # Shape
 //! In `meta`: `{_id: "erasing", batch, from: <collection>, events: [[<canonical id>, <frame id>,
 //! tenant, type], ...]}`, a frame id `null` where the document names none. In a receipt `g`, rows as in
@@ -51,6 +56,11 @@ pub struct Doomed {
 }
 
 impl Doomed {
+    /// What [`Self::of`] needs of a document.
+    pub fn fields() -> Document {
+        doc! { "f": 1, "tenant": 1, "eventType": 1 }
+    }
+
     /// What is to go of `document`.
     pub fn of(document: &Document) -> Option<Self> {
         let text = |name| document.get_str(name).unwrap_or_default().to_owned();
@@ -103,7 +113,7 @@ pub async fn finish(database: &Database) -> Result<u64, ErasureError> {
     let events = noted.get_array("events").map_err(unreadable)?.iter();
     let events: Option<Vec<Doomed>> = events.map(Doomed::parse).collect();
     let events = events.ok_or(ErasureError::Unreadable)?;
-    note_in_receipts(database, batch, &events).await?;
+    note_in_receipts(database, batch, from, &events).await?;
     let gone = delete(database, from, &events).await?;
     meta.delete_one(doc! { "_id": ERASING_ID, "batch": batch })
         .await?;
@@ -160,10 +170,13 @@ async fn receipts_of(
 async fn note_in_receipts(
     database: &Database,
     batch: ObjectId,
+    from: &str,
     events: &[Doomed],
 ) -> Result<(), ErasureError> {
+    let receipts = receipts_of(database, events).await?;
+    let events = those_there(database, from, events).await?;
     let mut gone: BTreeMap<ObjectId, BTreeMap<&(String, String), i64>> = BTreeMap::new();
-    for event in events {
+    for event in &events {
         if let Some(frame) = event.frame {
             *gone
                 .entry(frame)
@@ -172,7 +185,6 @@ async fn note_in_receipts(
                 .or_default() += 1;
         }
     }
-    let receipts = receipts_of(database, events).await?;
     let mut updates = Vec::new();
     for (frame, rows) in gone {
         let Some(receipt) = receipts.get(&frame) else {
@@ -203,6 +215,24 @@ async fn note_in_receipts(
         let found = reply.to_string();
         Err(ErasureError::NotWritten { found })
     }
+}
+
+/// Those of `events` that are in the collection `from`, each as its frame stored it.
+async fn those_there(
+    database: &Database,
+    from: &str,
+    events: &[Doomed],
+) -> Result<Vec<Doomed>, MongoError> {
+    let ids: Vec<&Bson> = events.iter().map(|event| &event.id).collect();
+    let found = database.collection::<Document>(from);
+    let found = found.find(doc! { "_id": { "$in": ids } });
+    let found = found.projection(Doomed::fields()).await?;
+    let found = found.map_ok(|document| Doomed::of(&document));
+    let is_meant = |event: Option<Doomed>| event.filter(|event| events.contains(event));
+    found
+        .try_filter_map(|event| std::future::ready(Ok(is_meant(event))))
+        .try_collect()
+        .await
 }
 
 /// The rows `g` of `receipt`, and `more`.

@@ -17,8 +17,9 @@ const LEASE_ID: &str = "lease";
 
 /// Takes the lease for `holder`, or makes it longer: until `time` from now. Says who has it.
 ///
-/// A holder that stands still for longer than `time` may go on when another one has it: what is done
-/// under it is safe to be done twice, it is only not to be done by two at once.
+/// A holder that stands still for longer than `time` may go on when another one has it, until it asks
+/// again. So each step that is done under it must be safe to be done late and once more, by guards of
+/// its own.
 ///
 /// # Errors
 /// MongoDB's; repeating is harmless.
