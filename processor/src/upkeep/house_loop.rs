@@ -18,6 +18,9 @@ use super::housekeeper::building::Job;
 /// Longest round: it purges and drops, and asks some hundred spans for their indexes.
 const ROUND_MAX: Duration = Duration::from_secs(240);
 
+/// Longest wait for giving the lease back at the end: without it the lease ends by itself.
+const RELEASE_MAX: Duration = Duration::from_secs(1);
+
 /// Keeps house for one processor.
 #[derive(Debug)]
 pub struct HouseLoop {
@@ -44,7 +47,12 @@ impl HouseLoop {
                     if round.is_none() {
                         break;
                     }
-                    let jobs = self.round(is_building).await;
+                    // A round waits for MongoDB, which may be away: its end is not worth the whole
+                    // grace, as all of it may be done again.
+                    let jobs = tokio::select! {
+                        jobs = self.round(is_building) => jobs,
+                        () = shutdown.triggered() => break,
+                    };
                     if !jobs.is_empty() {
                         build = Some(self.begin(jobs)).into();
                         is_building = true;
@@ -57,7 +65,8 @@ impl HouseLoop {
                 }
             }
         }
-        drop(lease::release(&self.house.database, &self.house.holder).await);
+        let release = lease::release(&self.house.database, &self.house.holder);
+        drop(tokio::time::timeout(RELEASE_MAX, release).await);
         Ok(())
     }
 

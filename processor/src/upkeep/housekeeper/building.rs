@@ -198,7 +198,13 @@ impl Job {
                 Err(_) => info!(span = name, "an index is still being built"),
             }
         }
-        write_row(database, row, work.state, &work.wanted).await?;
+        if !write_row(database, row, work.state, &work.wanted).await? {
+            info!(
+                span = name,
+                "another one changed the span, and it is looked at again"
+            );
+            return Ok(());
+        }
         if !work.drop.is_empty() {
             drop_indexes(database, &name, &work.drop).await?;
         }
@@ -218,17 +224,25 @@ impl Job {
     }
 }
 
+/// Writes what `row` becomes; `false` where it is not as it was read any more.
 async fn write_row(
     database: &Database,
     row: &Row,
     state: State,
     indexes: &[SpanIndex],
-) -> Result<(), MongoError> {
-    let indexes: Vec<&str> = indexes.iter().map(|index| index.as_str()).collect();
-    // Not a row that was made anew meanwhile.
-    let same = doc! { "_id": row.name(), "uuid": row.uuid };
-    let set = doc! { "$set": { "state": state.as_str(), "indexes": indexes } };
-    meta(database).update_one(same, set).await.map(drop)
+) -> Result<bool, MongoError> {
+    let names = |indexes: &[SpanIndex]| -> Vec<&str> {
+        indexes.iter().map(|index| index.as_str()).collect()
+    };
+    let as_read = doc! {
+        "_id": row.name(),
+        "uuid": row.uuid,
+        "state": row.state.as_str(),
+        "indexes": names(&row.indexes),
+    };
+    let set = doc! { "$set": { "state": state.as_str(), "indexes": names(indexes) } };
+    let written = meta(database).update_one(as_read, set).await?;
+    Ok(written.matched_count > 0)
 }
 
 async fn drop_indexes(
