@@ -1,13 +1,15 @@
 //! Gathering what is known of the spans.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::{Document, doc};
 use evp_shared::event::span::SPANS;
 use evp_shared::store::{Row, SpanIndex, State, spans, whole};
 use evp_shared::stream::{EntryId, Stream};
+use futures::TryStreamExt as _;
 use mongodb::Database;
+use mongodb::results::CollectionSpecification;
 
 use crate::store::erasure;
 use crate::upkeep::housekeeper::building::indexes_of;
@@ -18,6 +20,8 @@ use crate::upkeep::housekeeper::memory::{Memory, now_ms};
 pub struct SpansFacts {
     /// Each span, and its indexes as MongoDB has them; `None` where it has no collection.
     pub spans: Vec<(Row, Option<Vec<SpanIndex>>)>,
+    /// Spans whose collection is another one than their row says.
+    pub moved: Vec<String>,
     /// Collections that are named as spans and are none.
     pub strangers: Vec<String>,
     /// Whether a batch of an erasure is noted that is not finished.
@@ -39,14 +43,23 @@ pub struct SpansFacts {
 /// # Errors
 /// Why one of them does not answer.
 pub async fn gather(stream: &Stream, database: &Database) -> anyhow::Result<SpansFacts> {
-    let names = database.list_collection_names().await?;
+    let collections = database.list_collections().await?;
+    let collections: Vec<_> = collections.try_collect().await?;
     let rows = spans::rows(database, Duration::ZERO).await?;
-    let known: BTreeSet<String> = rows.iter().map(Row::name).collect();
-    let strangers = names
-        .into_iter()
-        .filter(|name| name.starts_with(SPANS.0) && !known.contains(name));
+    let known: BTreeMap<String, &Row> = rows.iter().map(|row| (row.name(), row)).collect();
+    let (mut strangers, mut moved) = (Vec::new(), Vec::new());
+    let is_span = |one: &&CollectionSpecification| one.name.starts_with(SPANS.0);
+    for one in collections.iter().filter(is_span) {
+        let uuid = one.info.uuid.as_ref().and_then(|uuid| uuid.to_uuid().ok());
+        match known.get(&one.name) {
+            None => strangers.push(one.name.clone()),
+            Some(row) if uuid.is_some_and(|uuid| uuid != row.uuid) => moved.push(one.name.clone()),
+            Some(_) => {}
+        }
+    }
     let mut facts = SpansFacts {
-        strangers: strangers.collect(),
+        moved,
+        strangers,
         is_erasing: erasure::is_interrupted(database).await?,
         now_ms: now_ms(database).await?,
         held_by: held_by(stream, database).await?,

@@ -158,6 +158,11 @@ async fn spans_are_compared_with_their_collections() {
     let report = json(world.environment());
     assert_eq!(level(&report), "fail");
     assert!(finding(&report, "spans").1.contains("db.meta.deleteOne"));
+    // As a restore does that gives it another UUID.
+    database.create_collection(span.to_string()).await.unwrap();
+    let report = json(world.environment());
+    assert_eq!(level(&report), "fail");
+    assert!(finding(&report, "spans").1.contains("db.meta.updateOne"));
 }
 
 #[tokio::test]

@@ -52,6 +52,14 @@ fn collections(facts: &SpansFacts) -> Finding {
              db.meta.deleteOne({_id: NAME})",
         );
     }
+    if !facts.moved.is_empty() {
+        return check.fail(
+            format!("another collection than the row says: {}", named(&facts.moved)),
+            "events of it stay pending, as after a mongorestore without --preserveUUID. If its data is \
+             right: db.meta.updateOne({_id: NAME}, {$set: {uuid: db.getCollectionInfos({name: \
+             NAME})[0].info.uuid}})",
+        );
+    }
     if !facts.strangers.is_empty() {
         return check.warn(
             format!("no spans, though named so: {}", named(&facts.strangers)),
