@@ -1,8 +1,8 @@
-//! Spans in MongoDB: the calendar of a database, the rows of its spans ([`super::row`]), and the two
+//! Spans in MongoDB: the calendar of a database, the rows of its spans ([`Row`]), and the two
 //! marks below which events end.
 //!
 //! # Shape
-//! All in [`META`](super::META), written with majority and journal, read with majority:
+//! All in [`META`], written with majority and journal, read with majority:
 //! - `{_id: "layout", v: 2, birth: <date>, unit: "day"}`, written once;
 //! - a row per span;
 //! - `{_id: "marks", floor: <date>, gone: <date>}`, which only rise.
