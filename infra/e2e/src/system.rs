@@ -136,8 +136,10 @@ impl System {
         };
         others().for_each(|(_, other)| other.pause());
         mongo.pause();
-        progress.keep_going();
         let caught = until("a processor has work in hand", async || {
+            // Again each time: a read that another one began before it stood still takes what comes
+            // first.
+            progress.keep_going();
             let pending = self.pending_of(index).await;
             pending.is_ok_and(|entries| entries > 0)
         })
