@@ -72,6 +72,11 @@ pub struct Reason {
 }
 
 impl Health {
+    /// The clock it goes by.
+    pub fn clock(&self) -> Clock {
+        self.0.clock.clone()
+    }
+
     /// Creates the health of one service: ready as long as nothing is registered.
     pub fn new(clock: Clock) -> Self {
         let start = clock.now();

@@ -18,6 +18,7 @@
 //! | `evp:{sketch}:top:m:<minute>:<tenant>`, `top:h:<hour>:` | hash | per processor a sketch of its top users |
 //! | `evp:{sketch}:erasures` | string | how many erasures there were of late |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
+//! | `evp:access` | hash | who may come in: version, digest, content |
 //! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
 //! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
 
@@ -53,6 +54,11 @@ impl Keys {
     /// The key of the floor of storage. It belongs to no partition, and never expires.
     pub fn floor(&self) -> String {
         format!("{}:floor", self.prefix)
+    }
+
+    /// The key of who may come in. It belongs to no partition, and never expires.
+    pub fn access(&self) -> String {
+        format!("{}:access", self.prefix)
     }
 
     /// The key that is there while the disk of MongoDB is almost full. It belongs to no partition,

@@ -10,9 +10,11 @@
 //! [`clock`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod backoff;
 pub mod choice;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod counters;
 #[cfg(feature = "mongo")]

@@ -80,6 +80,8 @@ reasons! {
     NulInKey "nul_in_key" 0 "leave U+0000 out of keys";
     /// A string has an escape that is no Unicode character.
     InvalidString "invalid_string" 0 "send escapes that are valid Unicode, surrogates in pairs";
+    /// The key does not send events of this type.
+    TypeNotAllowed "type_not_allowed" 0 "send events of the types the key is for";
     /// Objects and arrays are nested too deeply.
     TooDeep "too_deep" 0 "nest objects and arrays less deeply";
     /// The event is larger than one event may be.
@@ -123,10 +125,27 @@ reasons! {
     /// The cursor is damaged, or belongs to a query with other filters.
     CursorInvalid "cursor_invalid" 400
         "send the nextCursor of an answer to the same query, or start without one";
-    /// The request carries no valid credentials.
-    Unauthorized "unauthorized" 401 "send a valid API key";
-    /// The credentials do not allow this.
-    Forbidden "forbidden" 403 "use an API key that allows this";
+    /// The request shows no key.
+    MissingKey "missing_key" 401
+        "send a key, as Authorization: Bearer, X-API-Key or the user of Basic";
+    /// What is shown as a key is none.
+    MalformedKey "malformed_key" 401
+        "a key begins with evp_pub_ or evp_sec_ and has 57 characters: send it whole";
+    /// The key does not exist.
+    UnknownKey "unknown_key" 401 "send a key of this system";
+    /// A secret key stands in the URL, where others can read it.
+    KeyInUrl "key_in_url" 401
+        "send a secret key in a header, and revoke this one: URLs are written to logs";
+    /// The key has ended.
+    KeyExpired "key_expired" 401 "send a key that has not ended";
+    /// The key was revoked.
+    KeyRevoked "key_revoked" 401 "send a key that was not revoked";
+    /// The request shows two keys.
+    ConflictingKeys "conflicting_keys" 400 "send one key";
+    /// The key does not allow this.
+    ScopeMissing "scope_missing" 403 "send a key whose scope allows this";
+    /// The tenant of the key is disabled.
+    TenantDisabled "tenant_disabled" 403 "its operator disabled this tenant";
     /// The request was made under a host name that is not the service's.
     HostNotAllowed "host_not_allowed" 403
         "use localhost, a loopback address or a name in aggregator.hosts";
@@ -146,6 +165,12 @@ reasons! {
     MethodNotAllowed "method_not_allowed" 405 "use a method the Allow header names";
     /// The caller is over its rate.
     RateLimited "rate_limited" 429 "come back after Retry-After";
+    /// The service has not learned yet who may come in.
+    AccessUnknown "access_unknown" 503
+        "keys cannot be judged yet: nothing was accepted; come back after Retry-After";
+    /// A change of tenants or keys is kept, and not in force yet.
+    NotInForce "not_in_force" 503
+        "the change is kept and comes into force once Redis answers; look again";
     /// The service has more work than it can take.
     Overloaded "overloaded" 503 "nothing was accepted; come back after Retry-After";
     /// The disk of the event store is almost full.

@@ -5,6 +5,7 @@
 //! Redis lives another *life* than the caller knows ([`life`]); why, and what follows from it, is
 //! in docs/ARCHITECTURE.md.
 
+mod access;
 pub mod append;
 pub mod commit;
 pub mod counts;
@@ -35,6 +36,7 @@ use fred::types::scripts::Script;
 use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
+pub use access::AccessHead;
 pub use append::AppendError;
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};
@@ -147,6 +149,7 @@ fn is_refusal(error: &RedisError) -> bool {
 
 type Lua = LazyLock<Script>;
 
+static ACCESS: Lua = Lua::new(|| Script::from_lua(include_str!("stream/access.lua")));
 static APPEND: Lua = Lua::new(|| Script::from_lua(include_str!("stream/append.lua")));
 static HELLO: Lua = Lua::new(|| Script::from_lua(include_str!("stream/hello.lua")));
 static COMMIT: Lua = Lua::new(|| Script::from_lua(include_str!("stream/commit.lua")));

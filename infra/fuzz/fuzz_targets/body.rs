@@ -42,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
         rules: EventRules::default(),
         idempotency_key: None,
         floor_ms: (choice / 24 % 2 == 1).then_some(1_600_000_000_000),
+        types: &[],
     };
     let Ok(request) = Decoder::default().decode(&body, format, &ctx) else {
         return;

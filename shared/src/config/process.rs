@@ -10,7 +10,8 @@ crate::config_section! {
     /// What every service has, whatever it does.
     pub struct ProcessConfig: keys(source, admin_default: &'static str) in "runtime" {
         /// `open` serves everybody who can connect, and is therefore accepted only while every
-        /// listener is on a loopback address.
+        /// listener is on a loopback address. `keys` asks for a key, which `evp-aggregator access`
+        /// makes.
         auth["auth.mode"]: AuthMode = "open";
         /// Threads that do the work; 0 takes half of the cores. A service rarely needs more than
         /// one per 100,000 events/s, and idle ones cost CPU: they wake each other. Raise it for an
@@ -34,6 +35,8 @@ crate::choices! {
     pub enum AuthMode {
         /// No credentials are asked for.
         Open = "open",
+        /// A key is asked for.
+        Keys = "keys",
     }
 }
 
@@ -68,17 +71,27 @@ impl ProcessConfig {
 impl AuthMode {
     /// Refuses a listener that the mode would lay open to the network.
     pub(super) fn admit(self, source: &mut Source, key: &str, address: SocketAddr) {
-        match self {
-            Self::Open if address.ip().is_loopback() => {}
-            Self::Open => source.problem(
-                key,
-                format!(
-                    "is {address}, which others can reach, while auth.mode = \"open\" asks nobody \
-                     who they are: listen on 127.0.0.1:{} and put an authenticating proxy in front",
-                    address.port()
-                ),
-            ),
+        if address.ip().is_loopback() {
+            return;
         }
+        let (why, proxy) = match self {
+            Self::Open => (
+                "auth.mode = \"open\" asks nobody who they are",
+                "an authenticating proxy",
+            ),
+            Self::Keys => (
+                "keys would cross the network in plain text",
+                "a proxy that speaks TLS",
+            ),
+        };
+        let port = address.port();
+        source.problem(
+            key,
+            format!(
+                "is {address}, which others can reach, while {why}: listen on 127.0.0.1:{port} and \
+                 put {proxy} in front"
+            ),
+        );
     }
 }
 

@@ -4,6 +4,7 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod access;
 mod admin;
 mod follow;
 mod http_errors;

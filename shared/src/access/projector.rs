@@ -1,0 +1,111 @@
+//! Writes who may come in from MongoDB into Redis, whenever the two differ.
+//!
+//! What is in Redis is looked at before MongoDB is read, and written only if it is still that: so what
+//! is written was read later than what it replaces, whoever else projects meanwhile, and a revoked key
+//! does not come back. Versions come from MongoDB and rise over restores of either.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::store::{AccessError, AccessStore};
+use crate::health::Beat;
+use crate::service::Chain;
+use crate::shutdown::Shutdown;
+use crate::stream::{AccessHead, Stream, StreamError};
+
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// Longest one comparison may take.
+pub const COMPARE_MAX: Duration = Duration::from_secs(10);
+/// How often it is tried while others write at the same time.
+const TRIES: usize = 3;
+
+/// Why Redis was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// What is kept could not be read.
+    #[error(transparent)]
+    Store(#[from] AccessError),
+    /// Redis did not take it.
+    #[error("redis did not take who may come in")]
+    Redis(#[from] StreamError),
+    /// What is kept cannot be written as JSON.
+    #[error("who may come in cannot be written")]
+    Content(#[from] serde_json::Error),
+    /// Others wrote each time.
+    #[error("others write who may come in at the same time")]
+    Contended,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Projector {
+    store: AccessStore,
+    stream: Stream,
+}
+
+impl Projector {
+    /// Between these two.
+    pub fn new(store: AccessStore, stream: Stream) -> Self {
+        Self { store, stream }
+    }
+
+    /// Has Redis say what is kept, and tells its version.
+    ///
+    /// # Errors
+    /// [`ProjectError`]; repeating is harmless.
+    pub async fn project(&self) -> Result<u64, ProjectError> {
+        for _ in 0..TRIES {
+            let seen = self.stream.access_head().await?;
+            let content = serde_json::to_vec(&self.store.records().await?)?;
+            let digest = blake3::hash(&content).to_hex().to_string();
+            let version = seen.as_ref().map(|seen| seen.version);
+            // A Redis of before may say the same under a version that the services are beyond.
+            let last = self.store.last_version().await?;
+            if let Some(seen) = &seen
+                && seen.digest == digest
+                && seen.version >= last
+            {
+                return Ok(seen.version);
+            }
+            let next = self.store.next_version(version.unwrap_or(0)).await?;
+            let head = AccessHead {
+                version: next,
+                digest,
+            };
+            if self.stream.say_access(version, &head, content).await? {
+                tracing::info!(version = next, "redis says who may come in");
+                return Ok(next);
+            }
+        }
+        Err(ProjectError::Contended)
+    }
+
+    /// Does so every second, until the shutdown.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn keep(self, beat: Beat, shutdown: Shutdown) -> Result<(), Infallible> {
+        let rounds = async {
+            let mut told = None;
+            loop {
+                let fault = match tokio::time::timeout(COMPARE_MAX, self.project()).await {
+                    Ok(Ok(_)) => None,
+                    Ok(Err(error)) => Some(Chain(&error).to_string()),
+                    Err(_) => Some("no answer".to_owned()),
+                };
+                beat.beat();
+                if fault != told {
+                    if let Some(fault) = &fault {
+                        tracing::warn!(fault, "changes of tenants and keys are not in force");
+                    }
+                    told = fault;
+                }
+                tokio::time::sleep(COMPARE_EVERY).await;
+            }
+        };
+        tokio::select! {
+            never = rounds => never,
+            () = shutdown.triggered() => Ok(()),
+        }
+    }
+}

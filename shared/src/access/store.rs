@@ -1,0 +1,399 @@
+//! Where tenants and keys are kept: MongoDB's collections `tenants` and `keys`, a [`Tenant`] or a
+//! [`Key`] each, `_id` its id.
+//!
+//! Tenants and keys are never deleted one by one: an id is hashed into events, and a revoked key is
+//! told from an unknown one.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use futures::TryStreamExt as _;
+use mongodb::error::{Error as MongoError, ErrorKind, WriteFailure};
+use mongodb::options::ReturnDocument;
+use mongodb::{Collection, Database};
+use rand::RngExt as _;
+use rand::distr::Alphanumeric;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::record::{
+    KEYS_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX, TYPES_MAX, Tenant,
+    TenantId, TenantState,
+};
+use super::token::{KeyHash, KeyKind, Token};
+use crate::store::{durable, whole};
+
+const TENANTS: &str = "tenants";
+const KEYS: &str = "keys";
+/// `_id` in `meta` of the number that versions are taken from.
+const ACCESS: &str = "access";
+const DUPLICATE_KEY: i32 = 11_000;
+const KEY_ID_CHARS: usize = 12;
+
+/// Longest a key that another one follows stays good.
+pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Why something was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// MongoDB does not answer, or not as expected.
+    #[error("mongodb did not answer")]
+    Mongo(#[from] MongoError),
+    /// A record cannot be read or written as BSON.
+    #[error("a record of {collection} is damaged")]
+    Record {
+        /// Where it lies.
+        collection: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: bson::error::Error,
+    },
+    /// What is asked for is not allowed.
+    #[error("{field}: {fault}")]
+    Invalid {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong with it, and what to do.
+        fault: String,
+    },
+    /// There is none of that id.
+    #[error("there is no {what} {id}")]
+    Unknown {
+        /// A tenant or a key.
+        what: &'static str,
+        /// The id that was asked for.
+        id: String,
+    },
+}
+
+/// What is asked of a new key.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What people call it.
+    pub name: String,
+    /// Where it may stand.
+    pub kind: KeyKind,
+    /// What it may do.
+    pub scope: Scope,
+    /// Whose it is; nobody's for an operator.
+    pub tenant: Option<TenantId>,
+    /// Types of events it may send; all where there are none.
+    pub types: Vec<String>,
+    /// Origins whose pages may use it.
+    pub origins: Vec<String>,
+    /// From when on it is refused, Unix ms.
+    pub expires_ms: Option<u64>,
+}
+
+/// Tenants and keys, in MongoDB.
+#[derive(Debug, Clone)]
+pub struct AccessStore {
+    database: Database,
+}
+
+impl AccessStore {
+    /// Those of `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// All there is, and the tenant `default`, which is always there.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn records(&self) -> Result<Records, AccessError> {
+        let mut tenants: Vec<Tenant> = self.all(TENANTS).await?;
+        let default = TenantId::default_tenant();
+        if let Err(at) = tenants.binary_search_by(|tenant| tenant.id.cmp(&default)) {
+            let tenant = Tenant {
+                id: default,
+                name: "default".to_owned(),
+                state: TenantState::Active,
+                created_ms: 0,
+            };
+            tenants.insert(at, tenant);
+        }
+        Ok(Records {
+            tenants,
+            keys: self.all(KEYS).await?,
+        })
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// [`AccessError`]: among others there is one of this id.
+    pub async fn add_tenant(
+        &self,
+        id: TenantId,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<Tenant, AccessError> {
+        let name = checked_name(name)?;
+        let records = self.records().await?;
+        if records.tenants.iter().any(|tenant| tenant.id == id) {
+            let fault = format!("there is a tenant {id} already, and ids are never given again");
+            return Err(AccessError::Invalid { field: "id", fault });
+        }
+        at_most("id", "tenants", records.tenants.len() + 1, TENANTS_MAX)?;
+        let tenant = Tenant {
+            id,
+            name,
+            state: TenantState::Active,
+            created_ms: now_ms,
+        };
+        self.insert(TENANTS, &tenant).await?;
+        Ok(tenant)
+    }
+
+    /// Lets a tenant's credentials work, or not.
+    ///
+    /// # Errors
+    /// [`AccessError`]; repeating is harmless.
+    pub async fn set_state(&self, id: &TenantId, state: TenantState) -> Result<(), AccessError> {
+        // The tenant `default` has a record only once something is set of it.
+        let is_default = *id == TenantId::default_tenant();
+        let set = doc! {
+            "$set": { "state": state.as_str() },
+            "$setOnInsert": { "name": id.as_str(), "createdMs": 0_i64 },
+        };
+        let tenants = durable(&self.database, TENANTS);
+        let done = tenants
+            .update_one(doc! { "_id": id.as_str() }, set)
+            .upsert(is_default)
+            .await?;
+        if done.matched_count == 0 && !is_default {
+            return Err(unknown("tenant", id.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Makes a key, and hands out its text, which is kept nowhere.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn add_key(&self, new: NewKey, now_ms: u64) -> Result<(Key, Token), AccessError> {
+        let records = self.records().await?;
+        at_most("name", "keys", records.keys.len() + 1, KEYS_MAX)?;
+        new.check(&records)?;
+        let token = Token::generate(new.kind);
+        let id = rand::rng().sample_iter(Alphanumeric).take(KEY_ID_CHARS);
+        let key = Key {
+            id: format!("key_{}", id.map(char::from).collect::<String>()),
+            hash: KeyHash::of(token.expose()),
+            name: checked_name(&new.name)?,
+            kind: new.kind,
+            scope: new.scope,
+            tenant: new.tenant,
+            types: new.types,
+            origins: new.origins,
+            created_ms: now_ms,
+            expires_ms: new.expires_ms,
+            revoked_ms: None,
+        };
+        self.insert(KEYS, &key).await?;
+        Ok((key, token))
+    }
+
+    /// Makes a key like `id`, which ends after `overlap`.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn rotate_key(
+        &self,
+        id: &str,
+        overlap: Duration,
+        now_ms: u64,
+    ) -> Result<(Key, Token), AccessError> {
+        if overlap > OVERLAP_MAX {
+            let fault = format!("the old key may stay good for at most {OVERLAP_MAX:?}");
+            return Err(AccessError::Invalid {
+                field: "overlap",
+                fault,
+            });
+        }
+        let old = self.key(id).await?;
+        let new = NewKey {
+            name: old.name.clone(),
+            kind: old.kind,
+            scope: old.scope,
+            tenant: old.tenant.clone(),
+            types: old.types.clone(),
+            origins: old.origins.clone(),
+            expires_ms: old.expires_ms.filter(|expires_ms| *expires_ms > now_ms),
+        };
+        let made = self.add_key(new, now_ms).await?;
+        let overlap_ms = u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX);
+        self.end(id, "expiresMs", now_ms.saturating_add(overlap_ms))
+            .await?;
+        Ok(made)
+    }
+
+    /// Has a key refused from now on.
+    ///
+    /// # Errors
+    /// [`AccessError`]; repeating is harmless.
+    pub async fn revoke_key(&self, id: &str, now_ms: u64) -> Result<(), AccessError> {
+        self.end(id, "revokedMs", now_ms).await
+    }
+
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn key(&self, id: &str) -> Result<Key, AccessError> {
+        let found = self.collection(KEYS).find_one(doc! { "_id": id }).await?;
+        read(KEYS, found.ok_or_else(|| unknown("key", id))?)
+    }
+
+    /// A number above all that were given before, and above `seen` and the clock of MongoDB in
+    /// Unix ms: also where MongoDB, Redis or both are restored from an old copy.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub(super) async fn next_version(&self, seen: u64) -> Result<u64, AccessError> {
+        let seen = i64::try_from(seen).unwrap_or(i64::MAX);
+        let highest = doc! { "$max": ["$version", seen, { "$toLong": "$$NOW" }] };
+        let next = doc! { "$set": { "version": { "$add": [highest, 1_i64] } } };
+        let meta = durable(&self.database, crate::store::META);
+        let given = meta
+            .find_one_and_update(doc! { "_id": ACCESS }, vec![next])
+            .upsert(true)
+            .return_document(ReturnDocument::After)
+            .await?;
+        Ok(given.as_ref().and_then(version_in).unwrap_or_default())
+    }
+
+    /// The number that was given last; zero for none.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub(super) async fn last_version(&self) -> Result<u64, AccessError> {
+        let meta = self.collection(crate::store::META);
+        let given = meta.find_one(doc! { "_id": ACCESS }).await?;
+        Ok(given.as_ref().and_then(version_in).unwrap_or_default())
+    }
+
+    /// Sets when a key ends; an end that has come already, or comes earlier, stays.
+    async fn end(&self, id: &str, field: &str, at_ms: u64) -> Result<(), AccessError> {
+        let at = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        let end = doc! { "$min": { field: at } };
+        let keys = durable(&self.database, KEYS);
+        let done = keys.update_one(doc! { "_id": id }, end).await?;
+        if done.matched_count == 0 {
+            return Err(unknown("key", id));
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        collection: &'static str,
+        record: &impl Serialize,
+    ) -> Result<(), AccessError> {
+        let document = bson::serialize_to_document(record);
+        let document = document.map_err(|source| AccessError::Record { collection, source })?;
+        let into = durable(&self.database, collection);
+        match into.insert_one(document).await {
+            Err(error) if is_duplicate(&error) => Err(AccessError::Invalid {
+                field: "id",
+                fault: "there is one of this id already".to_owned(),
+            }),
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    async fn all<T: DeserializeOwned>(
+        &self,
+        collection: &'static str,
+    ) -> Result<Vec<T>, AccessError> {
+        let records = self.collection(collection);
+        let found = records.find(doc! {}).sort(doc! { "_id": 1 }).await?;
+        let found: Vec<Document> = found.try_collect().await?;
+        found
+            .into_iter()
+            .map(|found| read(collection, found))
+            .collect()
+    }
+
+    fn collection(&self, name: &str) -> Collection<Document> {
+        self.database.collection(name)
+    }
+}
+
+impl NewKey {
+    fn check(&self, records: &Records) -> Result<(), AccessError> {
+        let invalid = |field, fault: &str| {
+            let fault = fault.to_owned();
+            Err(AccessError::Invalid { field, fault })
+        };
+        at_most("types", "types", self.types.len(), TYPES_MAX)?;
+        at_most("origins", "origins", self.origins.len(), ORIGINS_MAX)?;
+        if self.kind == KeyKind::Public && self.scope != Scope::Write {
+            return invalid(
+                "kind",
+                "a key of kind pub can be read by others: it only writes",
+            );
+        }
+        if !self.types.is_empty() && self.scope != Scope::Write {
+            return invalid("types", "only a key that writes is held to types of events");
+        }
+        match &self.tenant {
+            None if self.scope != Scope::Operator => invalid(
+                "tenant",
+                "say whose key it is; only an operator's is nobody's",
+            ),
+            Some(_) if self.scope == Scope::Operator => {
+                invalid("tenant", "an operator's key is of no tenant: leave it out")
+            }
+            Some(id) if records.tenants.iter().all(|tenant| tenant.id != *id) => {
+                Err(unknown("tenant", id.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, AccessError> {
+    let name = name.trim();
+    let chars = name.chars().count();
+    if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(AccessError::Invalid {
+            field: "name",
+            fault: format!("takes 1 to {NAME_CHARS_MAX} printable characters"),
+        });
+    }
+    Ok(name.to_owned())
+}
+
+fn at_most(field: &'static str, what: &str, there: usize, most: usize) -> Result<(), AccessError> {
+    if there > most {
+        let fault = format!("there may be {most} {what}");
+        return Err(AccessError::Invalid { field, fault });
+    }
+    Ok(())
+}
+
+fn unknown(what: &'static str, id: &str) -> AccessError {
+    let id = id.to_owned();
+    AccessError::Unknown { what, id }
+}
+
+fn read<T: DeserializeOwned>(
+    collection: &'static str,
+    document: Document,
+) -> Result<T, AccessError> {
+    bson::deserialize_from_bson(Bson::Document(document))
+        .map_err(|source| AccessError::Record { collection, source })
+}
+
+fn version_in(given: &Document) -> Option<u64> {
+    given.get("version").and_then(whole)
+}
+
+fn is_duplicate(error: &MongoError) -> bool {
+    matches!(
+        error.kind.as_ref(),
+        ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == DUPLICATE_KEY
+    )
+}

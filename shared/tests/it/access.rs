@@ -1,0 +1,288 @@
+//! Tenants and keys on their way from MongoDB through Redis to a service.
+
+use std::time::Duration;
+
+use evp_shared::access::projector::Projector;
+use evp_shared::access::reader::{Access, Look, LookError};
+use evp_shared::access::record::{Scope, TenantId, TenantState};
+use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::token::{KeyKind, Token};
+use evp_shared::clock::Clock;
+use evp_shared::outcome::RejectReason;
+use evp_shared::stream::{AccessHead, Stream};
+use evp_shared::testing::{TestMongo, TestRedis};
+use fred::interfaces::{HashesInterface as _, KeysInterface as _};
+
+const NOW_MS: u64 = 1_795_957_200_000;
+
+struct World {
+    redis: TestRedis,
+    stream: Stream,
+    _mongo: TestMongo,
+    store: AccessStore,
+    projector: Projector,
+    access: Access,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (redis, mongo) = (TestRedis::new().await, TestMongo::new().await);
+        let stream = redis.stream(1);
+        let store = AccessStore::new(mongo.database());
+        Self {
+            projector: Projector::new(store.clone(), stream.clone()),
+            access: Access::new(stream.clone(), Clock::system()),
+            redis,
+            stream,
+            _mongo: mongo,
+            store,
+        }
+    }
+
+    async fn look(&self) -> Look {
+        self.access.look().await.unwrap()
+    }
+
+    async fn key(&self, scope: Scope) -> (String, Token) {
+        let new = new_key(scope);
+        let (key, token) = self.store.add_key(new, NOW_MS).await.unwrap();
+        (key.id, token)
+    }
+
+    async fn in_force(&self) {
+        self.projector.project().await.unwrap();
+        self.look().await;
+    }
+
+    fn judge(&self, token: &Token, now_ms: u64) -> Result<(), RejectReason> {
+        let map = self.access.map();
+        let map = map.as_ref().unwrap();
+        map.authenticate(token.expose(), now_ms).map(drop)
+    }
+}
+
+fn new_key(scope: Scope) -> NewKey {
+    NewKey {
+        name: "a key".to_owned(),
+        kind: KeyKind::Secret,
+        scope,
+        tenant: Some(TenantId::default_tenant()),
+        types: Vec::new(),
+        origins: Vec::new(),
+        expires_ms: None,
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_good_until_it_is_revoked_or_ends() {
+    let world = World::new().await;
+    assert_eq!(world.look().await, Look::Behind);
+    assert!(world.access.map().is_none());
+    let (id, token) = world.key(Scope::Write).await;
+    world.in_force().await;
+    assert_eq!(world.judge(&token, NOW_MS), Ok(()));
+    assert_eq!(world.look().await, Look::Same);
+    let unknown = Token::generate(KeyKind::Secret);
+    assert_eq!(world.judge(&unknown, NOW_MS), Err(RejectReason::UnknownKey));
+
+    let day = Duration::from_secs(86_400);
+    let (new_id, new) = world.store.rotate_key(&id, day, NOW_MS).await.unwrap();
+    assert_ne!(new_id.id, id);
+    world.in_force().await;
+    let end_ms = NOW_MS + 86_400_000;
+    assert_eq!(world.judge(&token, end_ms - 1), Ok(()));
+    assert_eq!(world.judge(&token, end_ms), Err(RejectReason::KeyExpired));
+    assert_eq!(world.judge(&new, end_ms), Ok(()));
+
+    world.store.revoke_key(&id, NOW_MS + 5).await.unwrap();
+    world.store.revoke_key(&id, NOW_MS + 9).await.unwrap();
+    world.in_force().await;
+    assert_eq!(
+        world.judge(&token, NOW_MS + 5),
+        Err(RejectReason::KeyRevoked)
+    );
+    assert_eq!(
+        world.store.key(&id).await.unwrap().revoked_ms,
+        Some(NOW_MS + 5)
+    );
+    assert_eq!(world.judge(&new, end_ms), Ok(()));
+}
+
+#[tokio::test]
+async fn a_disabled_tenants_keys_are_refused_until_it_is_active_again() {
+    let world = World::new().await;
+    let (_, of_default) = world.key(Scope::Write).await;
+    let id: TenantId = "acme".parse().unwrap();
+    world
+        .store
+        .add_tenant(id.clone(), " Acme ", NOW_MS)
+        .await
+        .unwrap();
+    let mut new = new_key(Scope::Read);
+    new.tenant = Some(id.clone());
+    let (_, of_acme) = world.store.add_key(new, NOW_MS).await.unwrap();
+    for (tenant, token) in [(id, of_acme), (TenantId::default_tenant(), of_default)] {
+        for (state, judged) in [
+            (TenantState::Disabled, Err(RejectReason::TenantDisabled)),
+            (TenantState::Active, Ok(())),
+        ] {
+            world.store.set_state(&tenant, state).await.unwrap();
+            world.in_force().await;
+            assert_eq!(world.judge(&token, NOW_MS), judged, "{tenant} {state}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_redis_forgot_or_had_before_changes_nothing_until_it_is_told_again() {
+    let world = World::new().await;
+    let (id, token) = world.key(Scope::Write).await;
+    world.in_force().await;
+    let redis = world.redis.client();
+    let key = world.redis.keys().access();
+    let old: std::collections::HashMap<String, String> = redis.hgetall(&key).await.unwrap();
+    world.store.revoke_key(&id, NOW_MS).await.unwrap();
+    world.in_force().await;
+    let held = world.access.version();
+    let revoked = Err(RejectReason::KeyRevoked);
+    assert_eq!(world.judge(&token, NOW_MS), revoked);
+
+    redis.del::<(), _>(&key).await.unwrap();
+    assert_eq!(world.look().await, Look::Behind);
+    assert_eq!(world.judge(&token, NOW_MS), revoked);
+    redis.hset::<(), _, _>(&key, old).await.unwrap();
+    assert_eq!(world.look().await, Look::Behind);
+    assert_eq!(world.judge(&token, NOW_MS), revoked);
+
+    world.in_force().await;
+    assert!(world.access.version() > held);
+    assert_eq!(world.judge(&token, NOW_MS), revoked);
+    // The same said under a version that services are beyond is said again.
+    let head = world.stream.access_head().await.unwrap().unwrap();
+    redis
+        .hset::<(), _, _>(&key, ("version", held.to_string()))
+        .await
+        .unwrap();
+    assert_eq!(world.look().await, Look::Behind);
+    world.in_force().await;
+    assert!(world.access.version() > head.version);
+}
+
+#[tokio::test]
+async fn a_content_that_cannot_be_read_leaves_what_is_held() {
+    let world = World::new().await;
+    let (_, token) = world.key(Scope::Write).await;
+    world.in_force().await;
+    let (redis, key) = (world.redis.client(), world.redis.keys().access());
+    let newer = (world.access.version() + 1).to_string();
+    let fields = vec![("version", newer.as_str()), ("content", "{}")];
+    redis.hset::<(), _, _>(&key, fields).await.unwrap();
+    let looked = world.access.look().await;
+    assert!(matches!(looked, Err(LookError::Content(_))), "{looked:?}");
+    assert_eq!(world.judge(&token, NOW_MS), Ok(()));
+}
+
+#[tokio::test]
+async fn what_was_read_before_another_wrote_is_not_written() {
+    let world = World::new().await;
+    world.in_force().await;
+    let seen = world.stream.access_head().await.unwrap().unwrap();
+    let late = |version| AccessHead {
+        version,
+        digest: "x".to_owned(),
+    };
+    world.key(Scope::Write).await;
+    world.in_force().await;
+    let stands = world.stream.access_head().await.unwrap();
+    for seen in [None, Some(seen.version)] {
+        let said = world
+            .stream
+            .say_access(seen, &late(u64::MAX), vec![b'x'])
+            .await;
+        assert!(!said.unwrap());
+    }
+    assert_eq!(world.stream.access_head().await.unwrap(), stands);
+    // Two at once: both end with the same.
+    let (one, other) = tokio::join!(world.projector.project(), world.projector.project());
+    assert_eq!(one.unwrap(), other.unwrap());
+}
+
+#[tokio::test]
+async fn versions_rise_over_a_restore_of_mongodb() {
+    let world = World::new().await;
+    world.in_force().await;
+    let fields = ("version", u64::try_from(i64::MAX - 5).unwrap().to_string());
+    let key = world.redis.keys().access();
+    world
+        .redis
+        .client()
+        .hset::<(), _, _>(&key, fields)
+        .await
+        .unwrap();
+    world.look().await;
+    world.key(Scope::Read).await;
+    let before = world.stream.access_head().await.unwrap().unwrap().version;
+    assert_eq!(world.projector.project().await.unwrap(), before + 1);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_names_its_field() {
+    let world = World::new().await;
+    let with = |change: fn(&mut NewKey)| {
+        let mut new = new_key(Scope::Write);
+        change(&mut new);
+        new
+    };
+    let cases = [
+        (with(|new| new.name = " ".to_owned()), "name"),
+        (with(|new| new.name = "a\nb".to_owned()), "name"),
+        (with(|new| new.name = "x".repeat(101)), "name"),
+        (with(|new| new.tenant = None), "tenant"),
+        (with(|new| new.scope = Scope::Operator), "tenant"),
+        (
+            with(|new| new.types = vec![String::from("a"); 101]),
+            "types",
+        ),
+        (
+            with(|new| new.origins = vec![String::from("a"); 21]),
+            "origins",
+        ),
+        (
+            with(|new| {
+                new.kind = KeyKind::Public;
+                new.scope = Scope::Read;
+            }),
+            "kind",
+        ),
+        (
+            with(|new| {
+                new.scope = Scope::Read;
+                new.types = vec!["a".to_owned()];
+            }),
+            "types",
+        ),
+    ];
+    for (new, expected) in cases {
+        match world.store.add_key(new.clone(), NOW_MS).await {
+            Err(AccessError::Invalid { field, .. }) => assert_eq!(field, expected, "{new:?}"),
+            other => panic!("{other:?} for {new:?}"),
+        }
+    }
+    let unknown = with(|new| new.tenant = Some("nobody".parse().unwrap()));
+    let made = world.store.add_key(unknown, NOW_MS).await;
+    assert!(matches!(
+        made,
+        Err(AccessError::Unknown { what: "tenant", .. })
+    ));
+    let id = TenantId::default_tenant();
+    let made = world.store.add_tenant(id, "again", NOW_MS).await;
+    assert!(matches!(
+        made,
+        Err(AccessError::Invalid { field: "id", .. })
+    ));
+    let gone = world.store.revoke_key("key_x", NOW_MS).await;
+    assert!(matches!(
+        gone,
+        Err(AccessError::Unknown { what: "key", .. })
+    ));
+}
