@@ -61,6 +61,7 @@ fn decode(c: &mut Criterion, group: &str, name: BenchmarkId, (body, format): (&[
         rules: EventRules::default(),
         idempotency_key: None,
         floor_ms: None,
+        types: &[],
     };
     let mut decoder = Decoder::default();
     let decoded = decoder.decode(body, format, &ctx).expect("a good body");
@@ -133,6 +134,7 @@ fn refused(c: &mut Criterion) {
         rules: EventRules::default(),
         idempotency_key: None,
         floor_ms: None,
+        types: &[],
     };
     let mut decoder = Decoder::default();
     let mut group = c.benchmark_group("refused");

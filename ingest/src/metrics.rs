@@ -38,6 +38,8 @@ metric_table! {
             "Acknowledged events a new life may lack: an upper bound." [] possibly_lost;
         counter "evp_ingest_backlog_lost_events_total"
             "Events of a backlog that was found missing." [] backlog_lost;
+        gauge "evp_ingest_access_age_seconds"
+            "Time since Redis said last what is held of who may come in." [] access_age;
         gauge "evp_ingest_backlog_events" "Events appended and not yet committed."
             [] backlog_events;
     }

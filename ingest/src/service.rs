@@ -1,10 +1,13 @@
 //! The service put together, and its way down.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evp_shared::config::Durability;
+use evp_shared::access::reader::Access;
+use evp_shared::config::{AuthMode, Durability};
 use evp_shared::event::id::Identity;
+use evp_shared::health::Condition;
 use evp_shared::http::server::{self, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
@@ -24,6 +27,7 @@ use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
 use crate::http::context::Context;
 use crate::http::cors::Cors;
+use crate::http::door::Door;
 use crate::http::route;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
@@ -36,8 +40,6 @@ const SERVING_SHARE: (u32, u32) = (4, 5);
 /// How long a replica may take to have an append, before it is asked again with the next attempt.
 /// A healthy one takes a round trip; more than a second behind, it is no safety.
 const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
-/// Whose events these are while nobody is asked who they are.
-const DEFAULT_TENANT: &str = "default";
 
 /// Serves until the shutdown, then drains: no more connections, every request answered, every
 /// frame appended.
@@ -50,6 +52,18 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let load = Load::default();
     let metrics = Arc::new(Metrics::resolve());
     let target = target(&config, &metrics, &load)?;
+    let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
+    let mut tasks = TaskSet::new();
+    let door = match config.process.auth {
+        AuthMode::Open => Door::open(),
+        AuthMode::Keys => {
+            let access = Access::new(target.stream.clone(), clock.clone());
+            let condition = service.health.condition("access");
+            let kept = keep(&access, condition, &metrics, &keeper_stop);
+            tasks.spawn("access-reader", kept);
+            Door::Keys(access)
+        }
+    };
     let appender = Arc::new(Appender::new(target, clock.clone()));
     let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
@@ -60,7 +74,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     };
     let batcher = Batcher::new(batcher_config, queue, appender);
     let app = Arc::new(Context {
-        tenant: DEFAULT_TENANT.into(),
+        door,
         identity: Identity::new(config.identity),
         load: load.clone(),
         submissions,
@@ -71,8 +85,6 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         config,
     });
 
-    let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
-    let mut tasks = TaskSet::new();
     tasks.spawn("keeper", keeper.run(keeper_stop.clone()));
     tasks.spawn("batcher", batcher.run());
     // The batcher ends with the last way to submit, which ends with the serving.
@@ -93,10 +105,26 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         return Err(error.into());
     }
     let cut = cut?;
+    warn_of(&cut);
+    Ok(Left(drained + cut.len()))
+}
+
+fn warn_of(cut: &[&str]) {
     if !cut.is_empty() {
         tracing::warn!(tasks = cut.join(", "), "cut by the end of the grace period");
     }
-    Ok(Left(drained + cut.len()))
+}
+
+/// Keeps what is held of who may come in, and measures its age.
+fn keep(
+    access: &Access,
+    condition: Condition,
+    metrics: &Arc<Metrics>,
+    stop: &Shutdown,
+) -> impl Future<Output = Result<(), Infallible>> + use<> {
+    let metrics = Arc::clone(metrics);
+    let tell = move |age_s| metrics.access_age.set(age_s);
+    access.clone().keep(condition, tell, stop.clone())
 }
 
 fn target(config: &IngestConfig, metrics: &Arc<Metrics>, load: &Load) -> Result<Target, RunError> {

@@ -67,6 +67,8 @@ pub struct DecodeContext<'a> {
     pub idempotency_key: Option<&'a str>,
     /// Ids below it are taken no more, nor those without a time; none where all are kept.
     pub floor_ms: Option<u64>,
+    /// Types of events that may be sent; all where there are none.
+    pub types: &'a [String],
 }
 
 /// Says why nothing of a body is taken, and where in it the fault is, decoded and in bytes; it may

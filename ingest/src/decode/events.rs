@@ -148,6 +148,14 @@ impl<'a> EventSink<'a> {
         let ctx = self.ctx;
         let now_ms = i64::try_from(ctx.now_ms).unwrap_or(i64::MAX);
         let mut event = Event::parse(nodes, &ctx.rules, now_ms, &mut self.scratch.kept)?;
+        if !ctx.types.is_empty() && !ctx.types.iter().any(|one| one == event.event_type) {
+            let message = "the key sends only events of some other types";
+            return Err(Rejection::field(
+                RejectReason::TypeNotAllowed,
+                "type",
+                message,
+            ));
+        }
         if let Some(key) = ctx.idempotency_key {
             if event.event_id.is_some_and(|event_id| event_id != key) {
                 let message = "send the same id in eventId and Idempotency-Key, or only one";

@@ -34,6 +34,7 @@ impl Case {
             rules: EventRules::default(),
             idempotency_key: self.key,
             floor_ms: None,
+            types: &[],
         };
         let request = Decoder::default().decode(body, format, &ctx)?;
         let events = request.ids.len();

@@ -11,12 +11,13 @@ use crate::admission::Load;
 use crate::append::submission::Submission;
 use crate::config::IngestConfig;
 use crate::http::cors::Cors;
+use crate::http::door::Door;
 use crate::metrics::Metrics;
 
 /// What the request path needs; one for the service.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) tenant: Arc<str>,
+    pub(crate) door: Door,
     pub(crate) identity: Identity,
     pub(crate) config: IngestConfig,
     pub(crate) load: Load,

@@ -15,8 +15,9 @@ use http::{HeaderMap, HeaderValue};
 use crate::http::response::Answer;
 
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("content-type, content-encoding, idempotency-key");
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, x-api-key, content-type, content-encoding, idempotency-key",
+);
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("evp-durability, retry-after");
 /// How long browsers may remember a preflight, in seconds.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
@@ -37,24 +38,34 @@ impl Cors {
         }
     }
 
-    /// The origin of a request, when its pages may send events.
-    pub(crate) fn allows(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    /// The origin of a request, when its pages may send events: one of these, or one that `may`.
+    pub(crate) fn origin_if(
+        &self,
+        headers: &HeaderMap,
+        may: impl Fn(&str) -> bool,
+    ) -> Option<HeaderValue> {
         let origin = headers.get(ORIGIN)?;
-        self.origins
-            .iter()
-            .find(|allowed| *allowed == origin)
-            .cloned()
+        let is_allowed = self.origins.contains(origin) || origin.to_str().is_ok_and(may);
+        is_allowed.then(|| origin.clone())
     }
 
-    /// Judges who sends events.
+    /// Judges who sends events: a page of one of `origins`, or of these where there are none.
     ///
     /// # Errors
     /// It is a page of an origin that may not. Programs name none.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), RejectReason> {
-        if headers.contains_key(ORIGIN) && self.allows(headers).is_none() {
-            return Err(RejectReason::OriginNotAllowed);
-        }
-        Ok(())
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        origins: &[String],
+    ) -> Result<(), RejectReason> {
+        let Some(origin) = headers.get(ORIGIN) else {
+            return Ok(());
+        };
+        let may = match origins {
+            [] => self.origins.contains(origin),
+            origins => origins.iter().any(|allowed| *allowed == *origin),
+        };
+        may.then_some(()).ok_or(RejectReason::OriginNotAllowed)
     }
 
     /// Completes the answer to OPTIONS.
@@ -72,9 +83,6 @@ impl Cors {
     /// Lets the page of an allowed origin read the answer, also to a request with credentials:
     /// `sendBeacon` makes no other.
     pub(crate) fn mark(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
-        if self.origins.is_empty() {
-            return;
-        }
         headers.insert(VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,5 +1,6 @@
 //! What the head of a POST /events says: query, content type, encoding, idempotency key.
 
+use evp_shared::access::credential;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -44,7 +45,8 @@ fn ids(query: &str) -> Result<Ids, Problem> {
                 ids = Ids::LeftOut;
                 continue;
             }
-            ("ack", "stream") => continue,
+            // Of no meaning while nobody is asked who they are.
+            ("ack", "stream") | (credential::QUERY, _) => continue,
             ("ids" | "ack", _) => RejectReason::InvalidParameter,
             _ => RejectReason::UnknownParameter,
         };

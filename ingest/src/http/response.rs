@@ -225,6 +225,7 @@ mod tests {
             rules: EventRules::default(),
             idempotency_key: None,
             floor_ms: None,
+            types: &[],
         };
         Decoder::default()
             .decode(body.as_bytes(), Format::Sniff, &ctx)

@@ -54,7 +54,7 @@ fn livez(method: &Method) -> Answer {
 }
 
 async fn events(app: &Context, request: Request<RequestBody>) -> Answer {
-    let origin = app.cors.allows(request.headers());
+    let origin = app.door.origin(request.headers(), &app.cors);
     let method = request.method();
     let mut answer = if method == Method::POST {
         let answer = post(app, request).await;
@@ -85,12 +85,12 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
 }
 
 async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
-    app.cors.check(request.headers())?;
     let now_ms = app.clock.now_ms();
-    let load = app.load.snapshot(now_ms);
-    admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
     let (parts, body) = request.into_parts();
     let head = Head::parse(&parts)?;
+    let sender = app.door.enter(&parts, &app.cors, now_ms)?;
+    let load = app.load.snapshot(now_ms);
+    admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
     let mut reserved = app.load.reserve();
     let wire = read_body(app, body, &mut reserved).await?;
     app.metrics.body_bytes.increment(wire.len() as u64);
@@ -106,13 +106,14 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
         }
     };
     let ctx = DecodeContext {
-        tenant: &app.tenant,
+        tenant: &sender.tenant,
         now_ms: app.clock.now_ms(),
         identity: &app.identity,
         limits: app.config.body,
         rules: app.config.rules,
         idempotency_key: head.idempotency_key,
         floor_ms: app.load.floor_ms(),
+        types: sender.types(),
     };
     let mut request =
         DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
@@ -125,7 +126,7 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
         return Ok(response::held(response::all_rejected(&request), reserved));
     }
     reserved.set(request.held_bytes());
-    append(app, Arc::new(request), reserved, head.ids).await
+    append(app, sender.tenant, Arc::new(request), reserved, head.ids).await
 }
 
 async fn read_body(
@@ -151,6 +152,7 @@ async fn read_body(
 /// Hands the events on and waits for what becomes of them.
 async fn append(
     app: &Context,
+    tenant: Arc<str>,
     request: Arc<DecodedRequest>,
     reserved: Reservation,
     ids: response::Ids,
@@ -164,7 +166,7 @@ async fn append(
         metrics: Arc::clone(&app.metrics),
     };
     let submission = Submission {
-        tenant: Arc::clone(&app.tenant),
+        tenant,
         request: Arc::clone(&request),
         waiter,
     };

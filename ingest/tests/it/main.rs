@@ -9,6 +9,7 @@ mod bounds;
 mod contract;
 mod durability;
 mod group_commit;
+mod keys;
 mod outage;
 mod process;
 mod raw;

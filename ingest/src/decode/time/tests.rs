@@ -36,6 +36,7 @@ fn decode_above(
         rules: EventRules::default(),
         idempotency_key: None,
         floor_ms,
+        types: &[],
     };
     let body = format!("[{}]", events.join(","));
     let request = Decoder::default().decode(body.as_bytes(), Format::Json, &ctx);
