@@ -7,11 +7,12 @@
 //!   all routes).
 //! - `routes`, one module per resource, and `dashboard`, the pages that show all of it and use the
 //!   public routes like everybody else.
-//! - [`guard`] (who may ask) and `state` (what every handler works with).
+//! - [`command`], the tools for tenants and keys.
+//! - [`guard`] (under which name, from which page) and `state` (what every handler works with).
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
-//! - [`error`] (what a client is told), [`params`], [`time`], `deadline`, [`cache`], [`auth`] (whose
-//!   data a request may see), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
+//! - [`error`] (what a client is told), [`params`], [`time`], `deadline`, [`cache`], [`auth`] (who
+//!   asks, and whose data that may see), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
 //!   problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
@@ -21,6 +22,7 @@ pub mod admin;
 pub mod analytics;
 pub mod auth;
 pub mod cache;
+pub mod command;
 pub mod config;
 pub mod counters;
 pub mod counts;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use evp_aggregator::command::{self, AccessCommand};
 use evp_shared::service::{self, Launch};
 
 #[global_allocator]
@@ -14,15 +15,26 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version)]
 struct Arguments {
     /// Configuration file, in TOML.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Check the configuration and exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make, list and end tenants and keys
+    Access(AccessCommand),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Access(access)) = &arguments.command {
+        return command::main(arguments.config.as_deref(), access);
+    }
     let launch = Launch {
         name: "evp-aggregator",
         version: env!("CARGO_PKG_VERSION"),

@@ -27,6 +27,14 @@ metric_table! {
     }
 }
 
+metric_table! {
+    /// Handles of what is known of who may come in.
+    pub struct AccessMetrics {
+        gauge "evp_aggregator_access_age_seconds"
+            "Time since Redis said last what is held of who may come in." [] age;
+    }
+}
+
 impl RequestMetrics {
     /// Records one request to `route`, as the router has it.
     pub fn record(&self, route: &str, status: StatusCode, took: Duration) {

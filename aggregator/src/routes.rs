@@ -20,6 +20,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde::Serialize;
 
+use crate::auth;
 use crate::dashboard;
 use crate::error::QueryError;
 use crate::guard::guard;
@@ -45,6 +46,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/livez", get(docs::livez))
         .fallback(async || QueryError::from(RejectReason::NotFound))
         .method_not_allowed_fallback(async || QueryError::from(RejectReason::MethodNotAllowed))
+        .layer(from_fn_with_state(app.door.clone(), auth::enter))
         .layer(from_fn_with_state(Arc::clone(&app.hosts), guard))
         .layer(map_response(unframed))
         .layer(from_fn_with_state(measured, measure))

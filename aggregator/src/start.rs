@@ -3,25 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evp_shared::access::projector::{COMPARE_MAX, Projector};
+use evp_shared::access::reader::Access;
+use evp_shared::access::store::AccessStore;
+use evp_shared::clock::Clock;
+use evp_shared::config::AuthMode;
 use evp_shared::event::id::Identity;
+use evp_shared::health::Health;
 use evp_shared::http::server::{self, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Left, RunFailure, Service};
+use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
+use mongodb::Database;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
 use crate::analytics::Analytics;
+use crate::auth::Door;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
+use crate::metrics::AccessMetrics;
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
@@ -65,42 +75,26 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         .await
         .map_err(RunError::Mongo)?;
 
-    let probe = Probe::new(&service.health, stream.clone(), database.clone());
-    let clock = service.clock;
-    let query = config.query;
-    let feed = Arc::new(Feed::new(
-        stream.clone(),
-        clock.clone(),
-        service.shutdown.clone(),
-        config.stream,
-    ));
-    let counters = Arc::new(Counters::new(
-        stream.clone(),
-        clock.clone(),
-        query.cache_ttl,
-    ));
-    let app = App {
-        analytics: Analytics::new(stream.clone(), clock.clone()),
-        feed: Arc::clone(&feed),
-        counters: Arc::clone(&counters),
-        events: Arc::new(Events::new(
-            &database,
-            config.identity,
-            clock.clone(),
-            query.time_limit,
-        )),
-        admin: Arc::new(Admin::new(stream, database, clock.clone(), &config)),
-        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
-        shutdown: service.shutdown.clone(),
-        hosts: config.hosts.clone().into(),
-        description: openapi::render(&config.ingest_url).into(),
-        ingest_url: config.ingest_url.as_str().into(),
-        identity: Arc::new(Identity::new(config.identity)),
-        clock,
-    };
-    let mut tasks = TaskSet::new();
+    let health = &service.health;
     let shutdown = || service.shutdown.clone();
+    let mut tasks = TaskSet::new();
+    let probe = Probe::new(health, stream.clone(), database.clone());
+    let door = match config.process.auth {
+        AuthMode::Open => Door::Open,
+        AuthMode::Keys => {
+            let store = AccessStore::new(database.clone());
+            door(&mut tasks, health, &stream, store, &service.shutdown)
+        }
+    };
+    let app = app(
+        &config,
+        door,
+        (stream, database),
+        &service.clock,
+        shutdown(),
+    );
     tasks.spawn("probe", probe.run(shutdown()));
+    let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
     tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
     // Not out of the cache: what lives as long as a tick would be seen twice.
     let read_minute = async move || counters.read_last_minute().await;
@@ -114,6 +108,60 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
             Ok(serving.await)
         }
     }
+}
+
+fn app(
+    config: &AggregatorConfig,
+    door: Door,
+    (stream, database): (Stream, Database),
+    clock: &Clock,
+    shutdown: Shutdown,
+) -> App {
+    let (query, identity, clock) = (config.query, config.identity, clock.clone());
+    let feed = Feed::new(
+        stream.clone(),
+        clock.clone(),
+        shutdown.clone(),
+        config.stream,
+    );
+    let counters = Counters::new(stream.clone(), clock.clone(), query.cache_ttl);
+    let events = Events::new(&database, identity, clock.clone(), query.time_limit);
+    App {
+        door,
+        analytics: Analytics::new(stream.clone(), clock.clone()),
+        feed: Arc::new(feed),
+        counters: Arc::new(counters),
+        events: Arc::new(events),
+        admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
+        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+        shutdown,
+        hosts: config.hosts.clone().into(),
+        description: openapi::render(&config.ingest_url).into(),
+        ingest_url: config.ingest_url.as_str().into(),
+        identity: Arc::new(Identity::new(identity)),
+        clock,
+    }
+}
+
+/// The door of keys, with the tasks that keep what it holds.
+fn door(
+    tasks: &mut TaskSet,
+    health: &Health,
+    stream: &Stream,
+    store: AccessStore,
+    shutdown: &Shutdown,
+) -> Door {
+    let clock = health.clock();
+    let access = Access::new(stream.clone(), clock.clone());
+    let metrics = AccessMetrics::resolve();
+    let tell = move |age_s| metrics.age.set(age_s);
+    let kept = access.clone();
+    let kept = kept.keep(health.condition("access"), tell, shutdown.clone());
+    tasks.spawn("access-reader", kept);
+    let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
+    let projector = Projector::new(store, stream.clone());
+    tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
+    Door::Keys(access, clock)
 }
 
 /// Serves until the shutdown, then lets requests end, and what they began for clients that have

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin::Admin;
 use crate::analytics::Analytics;
+use crate::auth::Door;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::Feed;
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) door: Door,
     pub(crate) hosts: Arc<[String]>,
     pub(crate) ingest_url: Arc<str>,
     /// `/openapi.json`, which is written above the routes it describes.

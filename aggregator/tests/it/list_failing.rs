@@ -63,7 +63,7 @@ async fn a_page_whose_first_read_fails_partway_skips_no_type() {
         let database = client.database(mongo.database_name());
         let events = Events::new(&database, IdentityConfig::default(), clock, LIMIT);
 
-        let (found, pages) = walked(&events, &everything().await, 1_000).await;
+        let (found, pages) = walked(&events, &everything(), 1_000).await;
         let found: Vec<String> = found
             .iter()
             .map(|found| id_of(&Document::try_from(found).unwrap()))

@@ -206,7 +206,7 @@ async fn a_page_goes_on_where_its_index_or_its_span_went_away_under_it() {
             let (events, is_done) = disturbed(&mongo, command, span, change).await;
             let filter = Filter {
                 user_id: Some("u".into()),
-                ..everything().await
+                ..everything()
             };
             let page = events.page(&filter, None, 1_000).await.unwrap();
             let listed: Vec<String> = page

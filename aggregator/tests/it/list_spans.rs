@@ -284,7 +284,7 @@ async fn a_list_that_has_begun_goes_on_over_any_number_of_types() {
     store_events(&database, &[Index::Type], &documents).await;
     let limit = std::time::Duration::from_secs(60);
     let events = Events::new(&database, IdentityConfig::default(), Clock::system(), limit);
-    let filter = everything().await;
+    let filter = everything();
     let first = events.page(&filter, None, 5).await.unwrap();
     let second = events.page(&filter, first.next, 1_000).await.unwrap();
     let third = events.page(&filter, second.next, 1_000).await.unwrap();

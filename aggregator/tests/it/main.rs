@@ -13,6 +13,7 @@ mod event;
 mod events;
 mod events_back;
 mod guard;
+mod keys;
 mod list_failing;
 mod list_moving;
 mod list_spans;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use evp_aggregator::auth::Tenant;
 use evp_aggregator::error::QueryError;
@@ -27,16 +26,10 @@ use crate::service::{event, id, prepared, undated};
 /// The name of the span of ids of the first year there is.
 const SPAN: &str = "events_1970";
 
-async fn tenant() -> Tenant {
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    let Ok(tenant) = Tenant::from_request_parts(&mut parts, &()).await;
-    tenant
-}
-
 /// A filter that all events pass.
-pub(crate) async fn everything() -> Filter {
+pub(crate) fn everything() -> Filter {
     Filter {
-        tenant: tenant().await,
+        tenant: Tenant::of_everybody(),
         types: Vec::new(),
         user_id: None,
         session_id: None,
@@ -140,7 +133,7 @@ async fn lists_read_what_they_answer_and_little_more() {
     let indexes = [Index::Type, Index::User];
     let dated = some(200, |n| id(n, n));
     store_events(&mongo.database(), &indexes, &dated).await;
-    let all = everything().await;
+    let all = everything();
     let of_user = Filter {
         user_id: Some("user3".into()),
         ..all.clone()
@@ -163,7 +156,7 @@ async fn undated_events_are_listed_by_their_time() {
     let mongo = prepared().await;
     let indexes = [Index::Type, Index::User];
     store_events(&mongo.database(), &indexes, &some(500, undated)).await;
-    assert_bounded(&mongo, &everything().await, "time", [23, 21]).await;
+    assert_bounded(&mongo, &everything(), "time", [23, 21]).await;
 }
 
 #[tokio::test]
@@ -171,7 +164,7 @@ async fn a_list_by_id_looks_at_no_more_than_a_window() {
     let mongo = prepared().await;
     store_events(&mongo.database(), &[], &some(3, |n| id(n, n))).await;
     // 500 ids and one, and a seek for each salt.
-    assert_bounded(&mongo, &everything().await, "_id_", [501 + 2 * 16, 501]).await;
+    assert_bounded(&mongo, &everything(), "_id_", [501 + 2 * 16, 501]).await;
 }
 
 /// A database each of whose commands takes `takes` by `clock`.
@@ -217,7 +210,7 @@ async fn pages_that_run_out_of_time_among_spans_lose_nothing() {
     let clock = Clock::manual(0);
     let takes = Duration::from_secs(10);
     let database = slow(mongo.uri(), mongo.database_name(), clock.clone(), takes).await;
-    let all = everything().await;
+    let all = everything();
     let of_user = Filter {
         user_id: Some("u".into()),
         ..all.clone()
@@ -258,7 +251,7 @@ async fn a_page_that_runs_out_of_time_says_how_far_it_got() {
     let events = Events::new(&database, IdentityConfig::default(), clock, limit);
     let filter = Filter {
         session_id: Some("rare".into()),
-        ..everything().await
+        ..everything()
     };
     let (found, pages) = walked(&events, &filter, 10).await;
     let times: Vec<i64> = found
@@ -286,7 +279,7 @@ async fn a_page_without_time_for_a_single_step_is_refused() {
         clock,
         Duration::from_millis(500),
     );
-    let filter = everything().await;
+    let filter = everything();
     let refused = events.page(&filter, None, 10).await;
     assert!(matches!(refused, Err(QueryError::Timeout)), "{refused:?}");
 }

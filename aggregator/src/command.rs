@@ -1,0 +1,272 @@
+//! `evp-aggregator access`: tenants and keys, straight in MongoDB. It is how the first key is made.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use evp_shared::access::projector::Projector;
+use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
+use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::token::{KeyKind, Token};
+use evp_shared::choice::Choice as _;
+use evp_shared::clock::Clock;
+use evp_shared::command::{Done, FAILED, run_to_end, show_time, table};
+use evp_shared::config::Value as _;
+use evp_shared::keys::Keys;
+use evp_shared::redis::{connect, connected};
+use evp_shared::store;
+use evp_shared::stream::Stream;
+use mongodb::error::Error as MongoError;
+
+use crate::config::AggregatorConfig;
+
+const CONNECTIONS: u32 = 2;
+
+/// The subcommand `access`.
+#[derive(Debug, Args)]
+pub struct AccessCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Tenants: whose events are whose
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Keys: who may send or see them
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum TenantCommand {
+    /// Make a tenant
+    Add {
+        /// 1 to 32 of a-z, 0-9 and "-"; never changed, and never given again
+        id: TenantId,
+        /// What people call it [default: its id]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List all tenants
+    List,
+    /// Let its keys work again
+    Enable { id: TenantId },
+    /// Refuse all its keys; what is stored stays
+    Disable { id: TenantId },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, once
+    Create(Create),
+    /// List all keys, without their text
+    List {
+        /// Only those of this tenant
+        #[arg(long)]
+        tenant: Option<TenantId>,
+    },
+    /// Make a key like this one, which ends after the overlap
+    Rotate {
+        id: String,
+        /// How long the old key stays good, 0s to 30d
+        #[arg(long, default_value = "24h", value_parser = Duration::parse)]
+        overlap: Duration,
+    },
+    /// Refuse this key from now on
+    Revoke { id: String },
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    /// What people call it
+    name: String,
+    /// What it may do: write, read, admin, operator
+    #[arg(long, value_parser = scope)]
+    scope: Scope,
+    /// Whose it is [default: default, and nobody for an operator]
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// It may stand in a page: it only writes
+    #[arg(long)]
+    public: bool,
+    /// It ends after this time, such as 90d
+    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    expires: Option<Duration>,
+    /// It sends only events of this type (repeat it)
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Pages of this origin may use it (repeat it)
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::named(text).ok_or_else(|| "write, read, admin or operator".to_owned())
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error("mongo.uri cannot be used: {0}")]
+    Uri(#[from] MongoError),
+    #[error("{0}")]
+    Access(#[from] AccessError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Does what the command line asks for, and exits.
+pub fn main(config_file: Option<&Path>, command: &AccessCommand) -> ExitCode {
+    run_to_end(
+        "evp-aggregator",
+        config_file,
+        FAILED,
+        async |config: &AggregatorConfig| run(config, command).await,
+    )
+}
+
+async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done, CommandError> {
+    let database = store::connect(&config.mongo, CONNECTIONS).await?;
+    let store = AccessStore::new(database);
+    let now_ms = Clock::system().now_ms();
+    let (mut text, is_change) = match &command.what {
+        What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,
+        What::Key(key) => change_key(&store, key, now_ms).await?,
+    };
+    if is_change {
+        text.push('\n');
+        text.push_str(&in_force(config, store).await);
+    }
+    Ok(Done {
+        text,
+        complete: true,
+    })
+}
+
+/// Has Redis say it at once, where it is there; an aggregator does so otherwise.
+async fn in_force(config: &AggregatorConfig, store: AccessStore) -> String {
+    let project = async {
+        let client = connect(&config.redis)?;
+        connected(&client, config.redis.connect_timeout).await?;
+        let keys = Keys::new(config.redis.key_prefix.as_str());
+        let stream = Stream::new(client, &keys, config.redis.partitions.get());
+        Ok::<_, Box<dyn Error>>(Projector::new(store, stream).project().await?)
+    };
+    match project.await {
+        Ok(_) => "in force within a second".to_owned(),
+        Err(error) => format!("kept, and in force once Redis and an aggregator run: {error}"),
+    }
+}
+
+async fn change_tenant(
+    store: &AccessStore,
+    command: &TenantCommand,
+    now_ms: u64,
+) -> Result<(String, bool), CommandError> {
+    Ok(match command {
+        TenantCommand::Add { id, name } => {
+            let name = name.as_deref().unwrap_or(id.as_str());
+            let tenant = store.add_tenant(id.clone(), name, now_ms).await?;
+            (format!("tenant {} made", tenant.id), true)
+        }
+        TenantCommand::List => (list_tenants(&store.records().await?.tenants), false),
+        TenantCommand::Enable { id } => {
+            store.set_state(id, TenantState::Active).await?;
+            (format!("tenant {id} is active"), true)
+        }
+        TenantCommand::Disable { id } => {
+            store.set_state(id, TenantState::Disabled).await?;
+            (format!("tenant {id} is disabled"), true)
+        }
+    })
+}
+
+async fn change_key(
+    store: &AccessStore,
+    command: &KeyCommand,
+    now_ms: u64,
+) -> Result<(String, bool), CommandError> {
+    let made = |(key, token): (Key, Token)| {
+        // The key alone on a line of its own, for whoever takes it from here.
+        let about = format!("{} ({}), shown this once:", key.id, key.name);
+        format!("{about}\n{}", token.expose())
+    };
+    Ok(match command {
+        KeyCommand::Create(create) => {
+            let new = create.new_key(now_ms);
+            (made(store.add_key(new, now_ms).await?), true)
+        }
+        KeyCommand::List { tenant } => {
+            let keys = store.records().await?.keys;
+            let wanted = |key: &&Key| tenant.is_none() || key.tenant == *tenant;
+            (list_keys(keys.iter().filter(wanted)), false)
+        }
+        KeyCommand::Rotate { id, overlap } => {
+            let new = store.rotate_key(id, *overlap, now_ms).await?;
+            (made(new), true)
+        }
+        KeyCommand::Revoke { id } => {
+            store.revoke_key(id, now_ms).await?;
+            (format!("{id} is revoked"), true)
+        }
+    })
+}
+
+impl Create {
+    fn new_key(&self, now_ms: u64) -> NewKey {
+        let kind = if self.public {
+            KeyKind::Public
+        } else {
+            KeyKind::Secret
+        };
+        let after_ms = |after: Duration| u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let default = (self.scope != Scope::Operator).then(TenantId::default_tenant);
+        NewKey {
+            name: self.name.clone(),
+            kind,
+            scope: self.scope,
+            tenant: self.tenant.clone().or(default),
+            types: self.types.clone(),
+            origins: self.origins.clone(),
+            expires_ms: self
+                .expires
+                .map(|after| now_ms.saturating_add(after_ms(after))),
+        }
+    }
+}
+
+fn list_tenants(tenants: &[Tenant]) -> String {
+    let mut rows = vec![["id", "name", "state"].map(str::to_owned).to_vec()];
+    rows.extend(tenants.iter().map(|tenant| {
+        let Tenant {
+            id, name, state, ..
+        } = tenant;
+        vec![id.to_string(), name.clone(), state.to_string()]
+    }));
+    table(&rows)
+}
+
+fn list_keys<'k>(keys: impl Iterator<Item = &'k Key>) -> String {
+    let head = [
+        "id", "name", "tenant", "scope", "kind", "made", "ends", "revoked",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let time = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), show_time);
+    rows.extend(keys.map(|key| {
+        vec![
+            key.id.clone(),
+            key.name.clone(),
+            key.tenant.as_ref().map_or("-", TenantId::as_str).to_owned(),
+            key.scope.to_string(),
+            key.kind.to_string(),
+            show_time(key.created_ms),
+            time(key.expires_ms),
+            time(key.revoked_ms),
+        ]
+    }));
+    table(&rows)
+}
