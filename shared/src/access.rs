@@ -8,6 +8,7 @@ pub mod credential;
 pub mod map;
 #[cfg(feature = "mongo")]
 pub mod projector;
+pub mod rate;
 pub mod reader;
 pub mod record;
 #[cfg(feature = "mongo")]

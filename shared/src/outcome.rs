@@ -159,6 +159,10 @@ reasons! {
     /// No event of this id is there, and it is older than what is kept.
     EventExpired "event_expired" 410
         "events of that time were dropped: storage.keep says for how long they are kept";
+    /// No such tenant.
+    TenantNotFound "tenant_not_found" 404 "there is no such tenant";
+    /// No such key.
+    KeyNotFound "key_not_found" 404 "there is no such key";
     /// No such dead letter.
     DeadLetterNotFound "dead_letter_not_found" 404 "it was replayed or purged, or never was";
     /// The resource does not take this method.

@@ -111,7 +111,8 @@ impl Access {
             return Ok(Look::Behind);
         }
         let records: Records = serde_json::from_slice(&content)?;
-        self.0.map.store(Some(Arc::new(AccessMap::new(records))));
+        let map = AccessMap::new(records, self.0.map.load().as_deref());
+        self.0.map.store(Some(Arc::new(map)));
         self.0.version.store(version, Ordering::Release);
         confirmed(Look::Taken)
     }

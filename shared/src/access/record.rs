@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::rate::RateLimits;
 use super::token::{KeyHash, KeyKind};
 
 /// Tenants there may be.
@@ -131,6 +132,9 @@ pub struct Tenant {
     pub state: TenantState,
     /// When it was made, Unix ms.
     pub created_ms: u64,
+    /// What all its keys together may send.
+    #[serde(default)]
+    pub limits: RateLimits,
 }
 
 /// A key, without its text.
@@ -156,6 +160,9 @@ pub struct Key {
     /// Origins whose pages may use it; those of `ingest.cors.origins` where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
+    /// What it may send.
+    #[serde(default)]
+    pub limits: RateLimits,
     /// When it was made, Unix ms.
     pub created_ms: u64,
     /// From when on it is refused, Unix ms.

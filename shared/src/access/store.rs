@@ -16,6 +16,7 @@ use rand::distr::Alphanumeric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::rate::{Rate, RateLimits};
 use super::record::{
     KEYS_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX, TYPES_MAX, Tenant,
     TenantId, TenantState,
@@ -56,11 +57,15 @@ pub enum AccessError {
         /// What is wrong with it, and what to do.
         fault: String,
     },
-    /// There is none of that id.
-    #[error("there is no {what} {id}")]
-    Unknown {
-        /// A tenant or a key.
-        what: &'static str,
+    /// There is no tenant of that id.
+    #[error("there is no tenant {id}")]
+    NoTenant {
+        /// The id that was asked for.
+        id: TenantId,
+    },
+    /// There is no key of that id.
+    #[error("there is no key {id}")]
+    NoKey {
         /// The id that was asked for.
         id: String,
     },
@@ -81,6 +86,8 @@ pub struct NewKey {
     pub types: Vec<String>,
     /// Origins whose pages may use it.
     pub origins: Vec<String>,
+    /// What it may send.
+    pub limits: RateLimits,
     /// From when on it is refused, Unix ms.
     pub expires_ms: Option<u64>,
 }
@@ -110,6 +117,7 @@ impl AccessStore {
                 name: "default".to_owned(),
                 state: TenantState::Active,
                 created_ms: 0,
+                limits: RateLimits::default(),
             };
             tenants.insert(at, tenant);
         }
@@ -141,6 +149,7 @@ impl AccessStore {
             name,
             state: TenantState::Active,
             created_ms: now_ms,
+            limits: RateLimits::default(),
         };
         self.insert(TENANTS, &tenant).await?;
         Ok(tenant)
@@ -151,19 +160,43 @@ impl AccessStore {
     /// # Errors
     /// [`AccessError`]; repeating is harmless.
     pub async fn set_state(&self, id: &TenantId, state: TenantState) -> Result<(), AccessError> {
-        // The tenant `default` has a record only once something is set of it.
+        self.set(id, "state", state.as_str().into(), doc! {}).await
+    }
+
+    /// Says what all keys of a tenant together may send.
+    ///
+    /// # Errors
+    /// [`AccessError`]; repeating is harmless.
+    pub async fn set_limits(&self, id: &TenantId, limits: RateLimits) -> Result<(), AccessError> {
+        check_limits(limits)?;
+        let limits = bson::serialize_to_bson(&limits).map_err(|source| AccessError::Record {
+            collection: TENANTS,
+            source,
+        })?;
+        let active = doc! { "state": TenantState::Active.as_str() };
+        self.set(id, "limits", limits, active).await
+    }
+
+    /// Sets a field of a tenant. The tenant `default` has a record only once something is set of it,
+    /// which then has `besides` too.
+    async fn set(
+        &self,
+        id: &TenantId,
+        field: &str,
+        value: Bson,
+        besides: Document,
+    ) -> Result<(), AccessError> {
         let is_default = *id == TenantId::default_tenant();
-        let set = doc! {
-            "$set": { "state": state.as_str() },
-            "$setOnInsert": { "name": id.as_str(), "createdMs": 0_i64 },
-        };
+        let mut made = doc! { "name": id.as_str(), "createdMs": 0_i64 };
+        made.extend(besides);
+        let set = doc! { "$set": { field: value }, "$setOnInsert": made };
         let tenants = durable(&self.database, TENANTS);
         let done = tenants
             .update_one(doc! { "_id": id.as_str() }, set)
             .upsert(is_default)
             .await?;
         if done.matched_count == 0 && !is_default {
-            return Err(unknown("tenant", id.as_str()));
+            return Err(AccessError::NoTenant { id: id.clone() });
         }
         Ok(())
     }
@@ -187,6 +220,7 @@ impl AccessStore {
             tenant: new.tenant,
             types: new.types,
             origins: new.origins,
+            limits: new.limits,
             created_ms: now_ms,
             expires_ms: new.expires_ms,
             revoked_ms: None,
@@ -220,6 +254,7 @@ impl AccessStore {
             tenant: old.tenant.clone(),
             types: old.types.clone(),
             origins: old.origins.clone(),
+            limits: old.limits,
             expires_ms: old.expires_ms.filter(|expires_ms| *expires_ms > now_ms),
         };
         let made = self.add_key(new, now_ms).await?;
@@ -243,7 +278,7 @@ impl AccessStore {
     /// [`AccessError`].
     pub async fn key(&self, id: &str) -> Result<Key, AccessError> {
         let found = self.collection(KEYS).find_one(doc! { "_id": id }).await?;
-        read(KEYS, found.ok_or_else(|| unknown("key", id))?)
+        read(KEYS, found.ok_or_else(|| no_key(id))?)
     }
 
     /// A number above all that were given before, and above `seen` and the clock of MongoDB in
@@ -281,7 +316,7 @@ impl AccessStore {
         let keys = durable(&self.database, KEYS);
         let done = keys.update_one(doc! { "_id": id }, end).await?;
         if done.matched_count == 0 {
-            return Err(unknown("key", id));
+            return Err(no_key(id));
         }
         Ok(())
     }
@@ -327,6 +362,7 @@ impl NewKey {
             let fault = fault.to_owned();
             Err(AccessError::Invalid { field, fault })
         };
+        check_limits(self.limits)?;
         at_most("types", "types", self.types.len(), TYPES_MAX)?;
         at_most("origins", "origins", self.origins.len(), ORIGINS_MAX)?;
         if self.kind == KeyKind::Public && self.scope != Scope::Write {
@@ -347,11 +383,22 @@ impl NewKey {
                 invalid("tenant", "an operator's key is of no tenant: leave it out")
             }
             Some(id) if records.tenants.iter().all(|tenant| tenant.id != *id) => {
-                Err(unknown("tenant", id.as_str()))
+                Err(AccessError::NoTenant { id: id.clone() })
             }
             _ => Ok(()),
         }
     }
+}
+
+fn check_limits(limits: RateLimits) -> Result<(), AccessError> {
+    let none = |rate: Option<Rate>| rate.is_some_and(|rate| rate.per_second == 0);
+    if none(limits.events) || none(limits.bytes) {
+        let fault =
+            "a rate is at least 1 a second: disable the tenant, or revoke the key".to_owned();
+        let field = "limits";
+        return Err(AccessError::Invalid { field, fault });
+    }
+    Ok(())
 }
 
 fn checked_name(name: &str) -> Result<String, AccessError> {
@@ -374,9 +421,8 @@ fn at_most(field: &'static str, what: &str, there: usize, most: usize) -> Result
     Ok(())
 }
 
-fn unknown(what: &'static str, id: &str) -> AccessError {
-    let id = id.to_owned();
-    AccessError::Unknown { what, id }
+fn no_key(id: &str) -> AccessError {
+    AccessError::NoKey { id: id.to_owned() }
 }
 
 fn read<T: DeserializeOwned>(
