@@ -22,6 +22,8 @@ metric_table! {
         gauge "evp_ingest_in_flight_requests" "Requests being answered." [] in_flight;
         counter "evp_ingest_shed_requests_total" "Requests refused for load, by reason."
             [reason in ShedReason::ALL] shed;
+        counter "evp_ingest_limited_requests_total"
+            "Requests of keys and tenants over their rates." [] limited;
         counter "evp_ingest_body_bytes_total" "Bytes of request bodies, as received."
             [] body_bytes;
         histogram "evp_ingest_frame_events" "Events of each frame." [] frame_events;

@@ -81,6 +81,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         metrics,
         cors: Cors::new(&config.cors_origins),
         durability: HeaderValue::from_static(config.redis.durability.as_str()),
+        started: clock.now(),
         clock,
         config,
     });
@@ -104,15 +105,15 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let cut = cut?;
-    warn_of(&cut);
-    Ok(Left(drained + cut.len()))
+    Ok(Left(drained + counted(&cut?)))
 }
 
-fn warn_of(cut: &[&str]) {
+/// How many tasks were cut, which is said.
+fn counted(cut: &[&str]) -> usize {
     if !cut.is_empty() {
         tracing::warn!(tasks = cut.join(", "), "cut by the end of the grace period");
     }
+    cut.len()
 }
 
 /// Keeps what is held of who may come in, and measures its age.

@@ -1,6 +1,7 @@
 //! What requests share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use evp_shared::clock::Clock;
 use evp_shared::event::id::Identity;
@@ -26,4 +27,14 @@ pub(crate) struct Context {
     pub(crate) cors: Cors,
     pub(crate) durability: HeaderValue,
     pub(crate) clock: Clock,
+    /// What rates are measured from.
+    pub(crate) started: Instant,
+}
+
+impl Context {
+    /// The time that rates are measured by.
+    pub(crate) fn now_ns(&self) -> u64 {
+        let since = self.clock.now().saturating_duration_since(self.started);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
 }

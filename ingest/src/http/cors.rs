@@ -18,7 +18,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, x-api-key, content-type, content-encoding, idempotency-key",
 );
-const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("evp-durability, retry-after");
+const ANSWER_HEADERS: HeaderValue =
+    HeaderValue::from_static("evp-durability, retry-after, ratelimit, ratelimit-policy");
 /// How long browsers may remember a preflight, in seconds.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 

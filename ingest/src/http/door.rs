@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::access::credential;
-use evp_shared::access::map::{AccessMap, Principal};
+use evp_shared::access::map::{AccessMap, Principal, RateExceeded};
 use evp_shared::access::reader::Access;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -87,6 +87,30 @@ impl Door {
 }
 
 impl Sender {
+    /// Judges whether anything of it passes at `now_ns`.
+    ///
+    /// # Errors
+    /// [`RateExceeded`].
+    pub(crate) fn passes(&self, now_ns: u64) -> Result<(), RateExceeded> {
+        let principal = self.principal.as_ref();
+        principal.map_or(Ok(()), |principal| principal.passes(now_ns))
+    }
+
+    /// Has a request of it pass.
+    ///
+    /// # Errors
+    /// [`RateExceeded`].
+    pub(crate) fn take(
+        &self,
+        events: usize,
+        bytes: usize,
+        now_ns: u64,
+    ) -> Result<(), RateExceeded> {
+        let principal = self.principal.as_ref();
+        let take = |principal: &Arc<Principal>| principal.take(events as u64, bytes as u64, now_ns);
+        principal.map_or(Ok(()), take)
+    }
+
     /// Types of events it may send; all where there are none.
     pub(crate) fn types(&self) -> &[String] {
         let key = self.principal.as_ref().map(|principal| &principal.key);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use evp_shared::access::map::RateExceeded;
 use evp_shared::document;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -29,6 +30,9 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Says what `202` promises.
 pub(crate) const EVP_DURABILITY: HeaderName = HeaderName::from_static("evp-durability");
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Whether the answer lists the canonical ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +167,32 @@ pub(crate) fn not_confirmed(request: &DecodedRequest, wait: Duration) -> Answer 
         .with("eventIds", ids.collect::<Vec<_>>())
         .retry_after(wait)
         .into_response()
+}
+
+/// Answers a request of somebody over a rate, with the headers of
+/// draft-ietf-httpapi-ratelimit-headers-10.
+pub(crate) fn rate_limited(over: &RateExceeded) -> Answer {
+    let RateExceeded { limit, rate, wait } = over;
+    let detail = format!(
+        "{limit}: {} a second pass here, {} at once",
+        rate.per_second, rate.burst
+    );
+    let mut answer = Problem::from(RejectReason::RateLimited)
+        .detail(detail)
+        .with("limit", *limit)
+        .retry_after(*wait)
+        .into_response();
+    let window_s = rate.burst.div_ceil(rate.per_second.max(1)).max(1);
+    let wait_s = wait.as_secs_f64().ceil();
+    let policy = format!("\"{limit}\";q={};w={window_s}", rate.burst.max(1));
+    let left = format!("\"{limit}\";r=0;t={wait_s}");
+    for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
+        // Names and numbers are always a header's value.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
 }
 
 /// Lets the bytes of a large answer count as in flight until the last of them is sent.

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use evp_shared::access::map::RateExceeded;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
 use evp_shared::http::problem::Problem;
@@ -84,11 +85,20 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
     Problem::from(code).retry_after(app.load.retry_after_shed(reason))
 }
 
+/// Refuses a request of somebody over a rate.
+fn rate_limited(app: &Context, over: &RateExceeded) -> Answer {
+    app.metrics.limited.increment(1);
+    response::rate_limited(over)
+}
+
 async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
     let now_ms = app.clock.now_ms();
     let (parts, body) = request.into_parts();
     let head = Head::parse(&parts)?;
     let sender = app.door.enter(&parts, &app.cors, now_ms)?;
+    if let Err(over) = sender.passes(app.now_ns()) {
+        return Ok(rate_limited(app, &over));
+    }
     let load = app.load.snapshot(now_ms);
     admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
     let mut reserved = app.load.reserve();
@@ -117,7 +127,11 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     };
     let mut request =
         DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
+    let bytes = plain.len();
     drop(plain);
+    if let Err(over) = sender.take(request.batch.events.len(), bytes, app.now_ns()) {
+        return Ok(rate_limited(app, &over));
+    }
     for event in &request.rejected {
         app.metrics.rejected(event.rejection.code);
     }

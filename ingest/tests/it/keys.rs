@@ -1,5 +1,6 @@
 //! Who may send events: `auth.mode = "keys"`.
 
+use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::token::{KeyHash, KeyKind, Token};
 use evp_shared::stream::AccessHead;
@@ -8,7 +9,7 @@ use fred::interfaces::KeysInterface as _;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of};
+use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list};
 
 const KEYS: &str = "[auth]\nmode = \"keys\"";
 const EVENT: &str = r#"{"type":"a","eventId":"one"}"#;
@@ -27,6 +28,7 @@ impl Told {
             name: id.to_owned(),
             state,
             created_ms: 1,
+            limits: RateLimits::default(),
         });
     }
 
@@ -40,6 +42,7 @@ impl Told {
             tenant: Some(tenant.parse::<TenantId>().unwrap()),
             types: Vec::new(),
             origins: Vec::new(),
+            limits: RateLimits::default(),
             created_ms: 1,
             expires_ms: None,
             revoked_ms: None,
@@ -292,5 +295,69 @@ async fn a_key_sends_events_of_its_types_from_pages_of_its_origins() {
         let allowed = answer.headers().get("access-control-allow-origin");
         assert_eq!(allowed.is_some(), is_allowed, "{origin}");
     }
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_more_than_its_rate_is_told_when_to_come_back() {
+    let (redis, mut told) = (TestRedis::new().await, Told::default());
+    told.tenant("a", TenantState::Active);
+    // Nothing passes again while the test runs.
+    let rate = |burst| {
+        let per_second = 1;
+        Some(Rate { per_second, burst })
+    };
+    let limited = told.key("a", |key| key.limits.events = rate(5_000));
+    let by_bytes = told.key("a", |key| key.limits.bytes = rate(5_000));
+    let free = told.key("a", |_| ());
+    told.say(&redis).await;
+    let ingest = TestIngest::ready(&redis, KEYS).await;
+    let send = async |key: &str, events: usize| {
+        let body = list(events);
+        let sent = ingest
+            .request("?ids=none")
+            .bearer_auth(key)
+            .body(body)
+            .send();
+        sent.await.expect("an answer")
+    };
+    // What passes may overdraw it once.
+    assert_eq!(send(&limited, 5_000).await.status(), 202);
+    assert_eq!(send(&limited, 4_000).await.status(), 202);
+    assert_eq!(send(&by_bytes, 400).await.status(), 202);
+    for (key, limit) in [(&limited, "key-events"), (&by_bytes, "key-bytes")] {
+        let answer = send(key, 1).await;
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        let wait: u64 = header("retry-after").parse().unwrap();
+        assert!(wait > 60, "{wait}");
+        assert_eq!(header("ratelimit"), format!("\"{limit}\";r=0;t={wait}"));
+        assert_eq!(
+            header("ratelimit-policy"),
+            format!("\"{limit}\";q=5000;w=5000")
+        );
+        let (status, body) = answer_of(answer).await;
+        assert_eq!(
+            (status, code(&body), &body["limit"]),
+            (429, "rate_limited", &json!(limit))
+        );
+    }
+    // What has passed is remembered when something else changes.
+    told.records.keys.pop();
+    told.say(&redis).await;
+    let is_gone = || async { send(&free, 1).await.status() == 401 };
+    wait_for("the change is in force", is_gone).await;
+    assert_eq!(send(&limited, 1).await.status(), 429);
+    // Those of a tenant hold for all its keys.
+    told.records.keys[0].limits = RateLimits::default();
+    told.records.tenants[0].limits.events = rate(10);
+    told.say(&redis).await;
+    let passes = || async { send(&limited, 11).await.status() == 202 };
+    wait_for("the change is in force", passes).await;
+    let (status, body) = answer_of(send(&limited, 1).await).await;
+    assert_eq!(
+        (status, &body["limit"]),
+        (429, &json!("tenant-events")),
+        "{body}"
+    );
     ingest.stop().await;
 }
