@@ -1,5 +1,6 @@
 //! What operators see and do: the state of the pipeline, and the dead letters. Of all tenants.
 
+pub mod keys;
 pub mod letters;
 pub mod pipeline;
 mod spans;

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use evp_shared::access::credential;
 use evp_shared::access::map::Principal;
 use evp_shared::access::reader::Access;
+use evp_shared::access::record::{Key, Scope, TenantId};
+use evp_shared::access::token::KeyHash;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -17,6 +19,8 @@ use http::request::Parts;
 use crate::error::QueryError;
 
 const DEFAULT_TENANT: &str = "default";
+/// How often an answer that lasts looks whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// When a service that has learned nothing yet may be asked again.
 const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 /// What nobody has to show a credential for: the pages, which hold no data, and what describes the
@@ -52,7 +56,43 @@ enum Caller {
     /// Anybody.
     Anyone,
     /// The holder of a key.
-    Key(Arc<Principal>),
+    Key(Arc<Principal>, Validity),
+}
+
+/// Whether who asked may go on with an answer that lasts.
+#[derive(Debug, Clone)]
+pub(crate) struct Validity(Option<(Access, Clock, KeyHash)>);
+
+impl Validity {
+    /// Whether the credential was revoked or ended since.
+    pub(crate) fn is_over(&self) -> bool {
+        let Some((access, clock, hash)) = &self.0 else {
+            return false;
+        };
+        let map = access.map();
+        let judged = map
+            .as_ref()
+            .map(|map| map.judge(hash, clock.now_ms()).is_ok());
+        judged != Some(true)
+    }
+
+    /// Waits until it is over.
+    pub(crate) async fn ended(self) {
+        while !self.is_over() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Validity {
+    type Rejection = QueryError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
+        Ok(match caller(parts)? {
+            Caller::Anyone => Self(None),
+            Caller::Key(_, validity) => validity.clone(),
+        })
+    }
 }
 
 /// Lets through what is public, and who may come in: routes that are not there are no exception.
@@ -74,10 +114,10 @@ pub(crate) async fn enter(State(door): State<Door>, mut request: Request, next: 
 impl Door {
     /// Says who asks; nobody in particular for what is public.
     fn judge(&self, parts: &Parts) -> Result<Option<Caller>, Problem> {
-        let (access, clock) = match self {
+        let (held, access, clock) = match self {
             Self::Open => return Ok(Some(Caller::Anyone)),
             Self::Keys(..) if is_public(parts.uri.path()) => return Ok(None),
-            Self::Keys(access, clock) => (access.map(), clock),
+            Self::Keys(access, clock) => (access, access.map(), clock),
         };
         let Some(map) = access.as_ref() else {
             let unknown = Problem::from(RejectReason::AccessUnknown);
@@ -85,7 +125,8 @@ impl Door {
         };
         let key = credential::shown(&parts.headers, parts.uri.query())?;
         let principal = map.authenticate(&key, clock.now_ms())?;
-        Ok(Some(Caller::Key(Arc::clone(principal))))
+        let validity = Validity(Some((held.clone(), clock.clone(), principal.key.hash)));
+        Ok(Some(Caller::Key(Arc::clone(principal), validity)))
     }
 }
 
@@ -126,7 +167,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
         Ok(match caller(parts)? {
             Caller::Anyone => Self::of_everybody(),
-            Caller::Key(principal) => Self(principal.reads()?.shared()),
+            Caller::Key(principal, _) => Self(principal.reads()?.shared()),
         })
     }
 }
@@ -142,8 +183,65 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
         match caller(parts)? {
             Caller::Anyone => {}
-            Caller::Key(principal) => principal.operates()?,
+            Caller::Key(principal, _) => principal.operates()?,
         }
         Ok(Self(()))
+    }
+}
+
+/// Whether who asks also sees what is of all tenants together: everybody, while no credentials are
+/// asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeesAll(pub(crate) bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for SeesAll {
+    type Rejection = QueryError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
+        Ok(Self(matches!(caller(parts)?, Caller::Anyone)))
+    }
+}
+
+/// Somebody who may act on keys: those of a tenant, or all.
+#[derive(Debug, Clone)]
+pub(crate) struct Manager {
+    /// Whose; everybody's for an operator.
+    tenant: Option<TenantId>,
+}
+
+impl Manager {
+    /// Whether it may see and end `key`.
+    pub(crate) fn manages(&self, key: &Key) -> bool {
+        self.tenant.is_none() || self.tenant == key.tenant
+    }
+
+    /// Whose a new key of `scope` is that is asked for `tenant`.
+    ///
+    /// # Errors
+    /// It may not make such a key.
+    pub(crate) fn tenant_of(
+        &self,
+        scope: Scope,
+        tenant: Option<TenantId>,
+    ) -> Result<Option<TenantId>, RejectReason> {
+        match (&self.tenant, tenant) {
+            (None, tenant) => Ok(tenant),
+            (Some(_), _) if scope == Scope::Operator => Err(RejectReason::ScopeMissing),
+            (Some(own), Some(other)) if *own != other => Err(RejectReason::ScopeMissing),
+            (Some(own), _) => Ok(Some(own.clone())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Manager {
+    type Rejection = QueryError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
+        let tenant = match caller(parts)? {
+            Caller::Anyone => None,
+            Caller::Key(principal, _) if principal.operates().is_ok() => None,
+            Caller::Key(principal, _) => Some(principal.administers()?.clone()),
+        };
+        Ok(Self { tenant })
     }
 }

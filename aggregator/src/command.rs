@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use evp_shared::access::projector::Projector;
+use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
@@ -23,6 +24,8 @@ use mongodb::error::Error as MongoError;
 use crate::config::AggregatorConfig;
 
 const CONNECTIONS: u32 = 2;
+/// Of how many seconds a burst is, where none is said.
+const BURST_S: u64 = 10;
 
 /// The subcommand `access`.
 #[derive(Debug, Args)]
@@ -57,6 +60,12 @@ enum TenantCommand {
     Enable { id: TenantId },
     /// Refuse all its keys; what is stored stays
     Disable { id: TenantId },
+    /// Say what all its keys together may send; what is left out has no limit
+    Limit {
+        id: TenantId,
+        #[command(flatten)]
+        limits: Limits,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +87,37 @@ enum KeyCommand {
     },
     /// Refuse this key from now on
     Revoke { id: String },
+}
+
+/// Rates, which each ingest holds to for itself.
+#[derive(Debug, Args)]
+struct Limits {
+    /// Events a second
+    #[arg(long, value_name = "N")]
+    events_per_second: Option<u64>,
+    /// Events at once [default: those of ten seconds]
+    #[arg(long, value_name = "N", requires = "events_per_second")]
+    events_burst: Option<u64>,
+    /// Bytes a second, decompressed
+    #[arg(long, value_name = "N")]
+    bytes_per_second: Option<u64>,
+    /// Bytes at once [default: those of ten seconds]
+    #[arg(long, value_name = "N", requires = "bytes_per_second")]
+    bytes_burst: Option<u64>,
+}
+
+impl Limits {
+    fn read(&self) -> RateLimits {
+        let rate = |per_second: Option<u64>, burst: Option<u64>| {
+            let per_second = per_second?;
+            let burst = burst.unwrap_or_else(|| per_second.saturating_mul(BURST_S));
+            Some(Rate { per_second, burst })
+        };
+        RateLimits {
+            events: rate(self.events_per_second, self.events_burst),
+            bytes: rate(self.bytes_per_second, self.bytes_burst),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +142,8 @@ struct Create {
     /// Pages of this origin may use it (repeat it)
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -182,6 +224,10 @@ async fn change_tenant(
             store.set_state(id, TenantState::Disabled).await?;
             (format!("tenant {id} is disabled"), true)
         }
+        TenantCommand::Limit { id, limits } => {
+            store.set_limits(id, limits.read()).await?;
+            (format!("the limits of tenant {id} are set"), true)
+        }
     })
 }
 
@@ -232,6 +278,7 @@ impl Create {
             tenant: self.tenant.clone().or(default),
             types: self.types.clone(),
             origins: self.origins.clone(),
+            limits: self.limits.read(),
             expires_ms: self
                 .expires
                 .map(|after| now_ms.saturating_add(after_ms(after))),

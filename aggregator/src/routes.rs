@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod analytics;
+mod body;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod metrics;

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
+use crate::admin::keys::Keys as AccessKeys;
 use crate::analytics::Analytics;
 use crate::auth::Door;
 use crate::config::AggregatorConfig;
@@ -125,6 +126,7 @@ fn app(
         config.stream,
     );
     let counters = Counters::new(stream.clone(), clock.clone(), query.cache_ttl);
+    let keys = AccessKeys::new(database.clone(), stream.clone(), clock.clone());
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
     App {
         door,
@@ -132,6 +134,7 @@ fn app(
         feed: Arc::new(feed),
         counters: Arc::new(counters),
         events: Arc::new(events),
+        keys: Arc::new(keys),
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
         exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         shutdown,

@@ -9,6 +9,7 @@ use evp_shared::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 
 use crate::admin::Admin;
+use crate::admin::keys::Keys;
 use crate::analytics::Analytics;
 use crate::auth::Door;
 use crate::counters::Counters;
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) analytics: Analytics,
     pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,

@@ -1,5 +1,6 @@
 //! `/admin/...`: what operators see and do.
 
+pub(crate) mod access;
 pub(crate) mod dead_letters;
 
 use axum::Router;
@@ -26,6 +27,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/dead-letters/replay", post(dead_letters::replay))
         .route("/admin/dead-letters/purge", post(dead_letters::purge))
         .route("/admin/dead-letters/{id}", get(dead_letters::one))
+        .merge(access::routes())
 }
 
 /// The answer of `GET /admin/info`.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json;
-use crate::auth::Tenant;
+use crate::auth::{Tenant, Validity};
 use crate::error::{QueryError, bad_parameter};
 use crate::event_json::EventJson;
 use crate::events::cursor::Cursor;
@@ -87,6 +87,7 @@ pub(crate) struct ListAnswer<'a> {
 pub(crate) async fn list(
     State(app): State<App>,
     tenant: Tenant,
+    validity: Validity,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, QueryError> {
@@ -94,7 +95,7 @@ pub(crate) async fn list(
     let (filter, cursor) = Cursor::of_list(tenant, &params, app.clock.now_ms())?;
     if wants_lines(&headers) {
         let limit = params.number("limit", u64::MAX, EXPORT_MAX)?;
-        return export::begin(&app, filter, cursor, limit).await;
+        return export::begin(&app, validity, filter, cursor, limit).await;
     }
     let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

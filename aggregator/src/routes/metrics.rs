@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json;
-use crate::auth::Tenant;
+use crate::auth::{SeesAll, Tenant};
 use crate::counters::series::{SeriesAnswer, SeriesRequest};
 use crate::counters::{AllTime, WINDOW_S};
 use crate::counts::{NAMED_TYPES_MAX, TypeCount};
@@ -29,12 +29,20 @@ pub(crate) struct MetricsAnswer {
     totals: Option<TotalsAnswer>,
 }
 
-/// Its totals over all time. `duplicates` and what follows it are of all tenants together.
+/// Its totals over all time.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TotalsAnswer {
     events: i64,
     by_type: Vec<TypeCount>,
+    #[serde(flatten)]
+    of_all: Option<TotalsOfAll>,
+}
+
+/// Those of all tenants together; only with `auth.mode = "open"`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TotalsOfAll {
     duplicates: i64,
     dead_lettered: i64,
     appended: i64,
@@ -42,15 +50,17 @@ pub(crate) struct TotalsAnswer {
 }
 
 impl TotalsAnswer {
-    fn of(tenant: &Tenant, all_time: &AllTime) -> Self {
+    fn of(tenant: &Tenant, SeesAll(sees_all): SeesAll, all_time: &AllTime) -> Self {
         let totals = &all_time.totals;
         Self {
             events: all_time.counts.total(tenant),
             by_type: all_time.counts.ranked(tenant, NAMED_TYPES_MAX),
-            duplicates: totals.duplicate_events,
-            dead_lettered: totals.dead_lettered_events,
-            appended: totals.appended_events,
-            backlog: totals.backlog_events(),
+            of_all: sees_all.then(|| TotalsOfAll {
+                duplicates: totals.duplicate_events,
+                dead_lettered: totals.dead_lettered_events,
+                appended: totals.appended_events,
+                backlog: totals.backlog_events(),
+            }),
         }
     }
 }
@@ -67,6 +77,7 @@ impl TotalsAnswer {
 pub(crate) async fn now(
     State(app): State<App>,
     tenant: Tenant,
+    sees_all: SeesAll,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, &["window"])?;
@@ -83,7 +94,7 @@ pub(crate) async fn now(
         by_type: minute.value.all.ranked(&tenant, NAMED_TYPES_MAX),
         window_seconds: WINDOW_S,
         as_of: rfc3339(minute.as_of_ms.min(read_ms.unwrap_or(u64::MAX))),
-        totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, &all_time.value)),
+        totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, sees_all, &all_time.value)),
     })
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use futures::stream::unfold;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Uri};
 
-use crate::auth::Tenant;
+use crate::auth::{Tenant, Validity};
 use crate::error::QueryError;
 use crate::feed::wanted::Wanted;
 use crate::params::Params;
@@ -45,6 +46,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) async fn stream(
     State(app): State<App>,
     tenant: Tenant,
+    validity: Validity,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, QueryError> {
@@ -63,6 +65,7 @@ pub(crate) async fn stream(
         let chunk = subscriber.next_chunk().await?;
         Some((Ok::<_, Infallible>(chunk), subscriber))
     });
+    let chunks = chunks.take_until(Box::pin(validity.ended()));
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache"),

@@ -34,7 +34,14 @@ const BAD: (u16, &str) = (
     400,
     "The request is wrong: `parameter` or `detail` says where",
 );
-const REFUSED: (u16, &str) = (403, "The Host or Origin is none that may use this service");
+const UNKNOWN: (u16, &str) = (
+    401,
+    "With `auth.mode = \"keys\"`: no key, or none that is good",
+);
+const REFUSED: (u16, &str) = (
+    403,
+    "The key does not allow this, or the Host or Origin may not use this service",
+);
 const AWAY: (u16, &str) = (
     503,
     "Redis or MongoDB does not answer, or too much is under way",
@@ -60,11 +67,11 @@ macro_rules! problems_of {
 
 problems_of! {
     /// Problems of every route of the aggregator.
-    Always: BAD REFUSED;
+    Always: BAD UNKNOWN REFUSED;
     /// Problems of routes that read MongoDB or Redis.
-    Reading: BAD REFUSED AWAY;
+    Reading: BAD UNKNOWN REFUSED AWAY;
     /// Problems of routes that take a body.
-    WithBody: BAD REFUSED SLOW LARGE KIND AWAY;
+    WithBody: BAD UNKNOWN REFUSED SLOW LARGE KIND AWAY;
 }
 
 fn problems(rows: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {

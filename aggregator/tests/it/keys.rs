@@ -2,18 +2,20 @@
 
 use std::process::Stdio;
 
-use bson::Document;
+use bson::{Document, doc};
+use evp_devstack::{RedisOptions, RedisServer};
+use evp_shared::access::rate::RateLimits;
 use evp_shared::access::record::{Scope, TenantId};
 use evp_shared::access::store::{AccessStore, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
-use evp_shared::testing::{TestMongo, TestRedis, wait_for};
+use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::service::{TestAggregator, event, id, now_s};
+use crate::service::{TestAggregator, event, id as id_of, now_s, prepared};
 
 const KEYS: &str = "[auth]\nmode = \"keys\"\n[aggregator.query]\ncache_ttl = \"10ms\"";
 
@@ -38,6 +40,7 @@ async fn key(mongo: &TestMongo, tenant: Option<&str>, scope: Scope) -> (String, 
         tenant,
         types: Vec::new(),
         origins: Vec::new(),
+        limits: RateLimits::default(),
         expires_ms: None,
     };
     let (key, token) = store.add_key(new, now_ms).await.unwrap();
@@ -106,7 +109,7 @@ async fn a_key_sees_what_its_tenant_sent_and_no_more() {
     let now_ms = now_s() * 1_000;
     let of = |tenant: &str, hash: u64| -> Document {
         let ms = i64::try_from(now_ms).unwrap();
-        let mut event = event(id(now_ms, hash), ms, &format!("type-of-{tenant}"));
+        let mut event = event(id_of(now_ms, hash), ms, &format!("type-of-{tenant}"));
         event.insert("tenant", tenant);
         event
     };
@@ -117,6 +120,9 @@ async fn a_key_sees_what_its_tenant_sent_and_no_more() {
     }
     known(&service, &keys[1]).await;
     for (key, own, other) in [(&keys[0], "a", "b"), (&keys[1], "b", "a")] {
+        let (status, totals) = ask(&service, "/metrics?window=all", key).await;
+        assert_eq!(status, 200, "{totals}");
+        assert!(!totals.contains("backlog"), "of all tenants: {totals}");
         let (status, list) = ask(&service, "/events", key).await;
         assert_eq!(status, 200, "{list}");
         assert!(list.contains(&format!("type-of-{own}")), "{list}");
@@ -192,6 +198,259 @@ async fn a_key_works_from_its_making_to_its_end_without_redis_too() {
     wait_for("Redis is told again", said).await;
     assert!(is_refused().await);
     assert_eq!(status(&service, "/events", &token).await, 200, "{made}");
+    service.stop().await;
+}
+
+/// Sends JSON, with a key.
+async fn send(
+    service: &TestAggregator,
+    (method, path): (Method, &str),
+    key: &Token,
+    body: &Value,
+) -> (u16, Value) {
+    let request = service.request(method, path).bearer_auth(key.expose());
+    let response = request.json(body).send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap())
+}
+
+/// Somebody who may act on all keys, and somebody who may act on those of `a`.
+struct Managers {
+    service: TestAggregator,
+    operator: Token,
+    admin: Token,
+}
+
+impl Managers {
+    async fn new() -> Self {
+        let service = TestAggregator::start_as(KEYS).await;
+        let operator = key(&service.mongo, None, Scope::Operator).await.1;
+        let admin = key(&service.mongo, Some("a"), Scope::Admin).await.1;
+        known(&service, &admin).await;
+        Self {
+            service,
+            operator,
+            admin,
+        }
+    }
+
+    async fn post(&self, path: &str, key: &Token, body: Value) -> (u16, Value) {
+        send(&self.service, (Method::POST, path), key, &body).await
+    }
+
+    /// What the holder of the key of `made` is answered.
+    async fn judged(&self, made: &Value) -> u16 {
+        let request = self.service.request(Method::GET, "/events");
+        let request = request.bearer_auth(made["key"].as_str().unwrap());
+        request.send().await.unwrap().status().as_u16()
+    }
+}
+
+fn path_of(made: &Value, what: &str) -> String {
+    format!("/admin/keys/{}/{what}", made["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn keys_are_made_and_ended_over_http() {
+    let world = Managers::new().await;
+    let admin = &world.admin;
+    let asked = json!({ "name": "y", "scope": "read", "expiresInSeconds": 3_600 });
+    let (status, made) = world.post("/admin/keys", admin, asked).await;
+    assert_eq!((status, &made["tenant"]), (200, &json!("a")), "{made}");
+    assert!(made["expiresAt"].is_string(), "{made}");
+    let known = || async { world.judged(&made).await == 200 };
+    wait_for("it is known", known).await;
+
+    let no_overlap = json!({ "overlapSeconds": 0 });
+    let (status, new) = world
+        .post(&path_of(&made, "rotate"), admin, no_overlap)
+        .await;
+    assert_eq!(status, 200, "{new}");
+    let ended = || async { world.judged(&made).await == 401 };
+    wait_for("the old one has ended", ended).await;
+    assert_eq!(world.judged(&new).await, 200);
+    let (status, body) = world.post(&path_of(&new, "revoke"), admin, json!({})).await;
+    assert!(status == 200 && body["revokedAt"].is_string(), "{body}");
+    let ended = || async { world.judged(&new).await == 401 };
+    wait_for("it is refused", ended).await;
+
+    let disable = (Method::PATCH, "/admin/tenants/a");
+    let asked = json!({ "state": "disabled" });
+    let (status, body) = send(&world.service, disable, &world.operator, &asked).await;
+    assert_eq!(
+        (status, &body["items"][0]["state"]),
+        (200, &json!("disabled")),
+        "{body}"
+    );
+    let is_refused = || async { status_of(&ask(&world.service, "/events", admin).await) == 403 };
+    wait_for("its keys are refused", is_refused).await;
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn another_tenants_key_is_as_if_it_were_not_there() {
+    let world = Managers::new().await;
+    let (operator, admin) = (&world.operator, &world.admin);
+    let asked = json!({ "id": "b" });
+    let (made, body) = world.post("/admin/tenants", operator, asked).await;
+    assert_eq!((made, &body["state"]), (200, &json!("active")), "{body}");
+    let of_b = json!({ "name": "of b", "scope": "read", "tenant": "b" });
+    let (made, other) = world.post("/admin/keys", operator, of_b.clone()).await;
+    assert_eq!((made, &other["tenant"]), (200, &json!("b")), "{other}");
+    for what in ["rotate", "revoke"] {
+        let (status, body) = world.post(&path_of(&other, what), admin, json!({})).await;
+        assert_eq!(status, 404, "{body}");
+    }
+    let (_, listed) = ask(&world.service, "/admin/keys", admin).await;
+    assert!(
+        listed.contains("a key") && !listed.contains("of b"),
+        "{listed}"
+    );
+    let (_, listed) = ask(&world.service, "/admin/keys", operator).await;
+    assert!(
+        listed.contains("a key") && listed.contains("of b"),
+        "{listed}"
+    );
+    assert!(!listed.contains(other["key"].as_str().unwrap()), "{listed}");
+    assert_eq!(status(&world.service, "/admin/tenants", admin).await, 403);
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_change_is_named() {
+    let world = Managers::new().await;
+    let (operator, admin) = (&world.operator, &world.admin);
+    let key = |scope: &str| json!({ "name": "x", "scope": scope });
+    let of_b = json!({ "name": "x", "scope": "read", "tenant": "b" });
+    let none = json!({ "name": "x", "scope": "write", "tenant": "a",
+                       "limits": { "events": { "perSecond": 0, "burst": 1 } } });
+    let wrong = (400, "invalid_parameter");
+    let forbidden = (403, "scope_missing");
+    for (by, path, body, expected, parameter) in [
+        (admin, "/admin/keys", of_b, forbidden, ""),
+        (admin, "/admin/keys", key("operator"), forbidden, ""),
+        (admin, "/admin/tenants", json!({ "id": "c" }), forbidden, ""),
+        (
+            operator,
+            "/admin/tenants",
+            json!({ "id": "a{" }),
+            wrong,
+            "id",
+        ),
+        (
+            operator,
+            "/admin/tenants",
+            json!({ "id": "a\u{1f}" }),
+            wrong,
+            "id",
+        ),
+        (
+            operator,
+            "/admin/tenants",
+            json!({ "id": "c", "x": 1 }),
+            wrong,
+            "x",
+        ),
+        (operator, "/admin/keys", key("read"), wrong, "tenant"),
+        (operator, "/admin/keys", key("all"), wrong, "scope"),
+        (operator, "/admin/keys", none, wrong, "limits"),
+    ] {
+        let (status, answer) = world.post(path, by, body.clone()).await;
+        let text = |name: &str| answer[name].as_str().unwrap_or_default();
+        assert_eq!((status, text("code")), expected, "{body}");
+        assert_eq!(text("parameter"), parameter, "{body}");
+    }
+    world.service.stop().await;
+}
+
+fn status_of(answer: &(u16, String)) -> u16 {
+    answer.0
+}
+
+#[tokio::test]
+async fn a_change_that_redis_has_not_said_is_kept_and_told_so() {
+    let server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let redis = TestRedis::at(server.url()).await;
+    let config = format!("{KEYS}\n[redis]\ncommand_timeout = \"200ms\"");
+    let service = TestAggregator::start_on(redis, prepared().await, &config, &[])
+        .await
+        .ready()
+        .await;
+    let operator = key(&service.mongo, None, Scope::Operator).await.1;
+    let (id, ended) = key(&service.mongo, Some("a"), Scope::Read).await;
+    known(&service, &ended).await;
+    server.pause();
+    let revoke = format!("/admin/keys/{id}/revoke");
+    let (status, body) = send(&service, (Method::POST, &revoke), &operator, &json!({})).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (503, &json!("not_in_force")),
+        "{body}"
+    );
+    assert_eq!(status_of(&ask(&service, "/events", &ended).await), 200);
+    server.resume();
+    let is_refused = || async { status_of(&ask(&service, "/events", &ended).await) == 401 };
+    wait_for("it is refused", is_refused).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_with_its_key() {
+    let service = TestAggregator::start_as(KEYS).await;
+    let (id, token) = key(&service.mongo, Some("a"), Scope::Read).await;
+    known(&service, &token).await;
+    let request = service
+        .request(Method::GET, "/stream")
+        .bearer_auth(token.expose());
+    let mut stream = request.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    stream.chunk().await.unwrap();
+    let store = AccessStore::new(service.mongo.database());
+    store
+        .revoke_key(&id, Clock::system().now_ms())
+        .await
+        .unwrap();
+    let to_its_end = async { while stream.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(PATIENCE, to_its_end).await.unwrap();
+    assert_eq!(status(&service, "/stream", &token).await, 401);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_is_broken_off_with_its_key() {
+    let service = TestAggregator::start_as(KEYS).await;
+    let (id, token) = key(&service.mongo, Some("default"), Scope::Read).await;
+    let now_ms = now_s() * 1_000;
+    // More than the sockets between here and there hold.
+    let text = "x".repeat(20_000);
+    let events: Vec<Document> = (0..3_000)
+        .map(|hash| {
+            let mut event = event(id_of(now_ms, hash), i64::try_from(now_ms).unwrap(), "a");
+            event.insert("payload", doc! { "text": &text });
+            event
+        })
+        .collect();
+    service.insert(&events).await;
+    known(&service, &token).await;
+    let request = service
+        .request(Method::GET, "/events")
+        .bearer_auth(token.expose());
+    let request = request.header("accept", "application/x-ndjson");
+    let mut export = request.send().await.unwrap();
+    assert!(export.chunk().await.unwrap().is_some());
+    let store = AccessStore::new(service.mongo.database());
+    store
+        .revoke_key(&id, Clock::system().now_ms())
+        .await
+        .unwrap();
+    let is_refused = || async { status(&service, "/events", &token).await == 401 };
+    wait_for("it is refused", is_refused).await;
+    let to_its_end = async {
+        while export.chunk().await?.is_some() {}
+        Ok::<_, reqwest::Error>(())
+    };
+    let ended = tokio::time::timeout(PATIENCE, to_its_end).await.unwrap();
+    assert!(ended.is_err(), "as if all of it were there");
     service.stop().await;
 }
 

@@ -1,8 +1,5 @@
 //! `/admin/dead-letters`.
 
-use std::time::Duration;
-
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -11,11 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use evp_shared::choice::Choice as _;
 use evp_shared::dead_letters::{Filter, LetterId, Operation};
 use evp_shared::event::kind::check_event_type;
-use evp_shared::http::body::{self, BodyError, BodyLimits};
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::{DeadReason, RejectReason};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +18,7 @@ use crate::admin::letters::{Done, LetterHead, LetterWhole};
 use crate::auth::Operator;
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
+use crate::routes::body::read_json;
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
@@ -33,13 +29,6 @@ const LIMIT_MAX: u64 = 200;
 
 /// Letters one request may name.
 const IDS_MAX: usize = 1_000;
-
-/// Room for as many ids, and slow clients.
-const BODY: BodyLimits = BodyLimits {
-    wire_bytes: 256 * 1024,
-    idle: Duration::from_secs(10),
-    total: Duration::from_secs(30),
-};
 
 const LIST_PARAMETERS: &[&str] = &["reason", "type", "from", "to", "limit", "cursor"];
 
@@ -203,53 +192,10 @@ async fn operate(
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let asked = read_body(&head.headers, body).await?;
+    let asked: OperationBody = read_json(&head.headers, body).await?;
     let dry_run = asked.dry_run.unwrap_or(true);
     let filter = asked.filter(app.clock.now_ms())?;
     json(&app.admin.operate(operation, filter, dry_run).await?)
-}
-
-/// Reads JSON, and only what says that it is: a form of another page's cannot say so.
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<OperationBody, Problem> {
-    let refuse = |reason: RejectReason, detail: &str| Problem::from(reason).detail(detail);
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let kind = kind.and_then(|kind| kind.split(|byte| *byte == b';').next());
-    if !kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"application/json")) {
-        return Err(refuse(
-            RejectReason::UnsupportedContentType,
-            "send application/json",
-        ));
-    }
-    let read = body::read(body, &BODY, || false).await;
-    let bytes = read.map_err(|error| match error {
-        BodyError::TooLarge { .. } => {
-            let detail = format!("send at most {} bytes", BODY.wire_bytes);
-            refuse(RejectReason::BodyTooLarge, &detail)
-        }
-        BodyError::Stalled { .. } | BodyError::Deadline { .. } => {
-            refuse(RejectReason::BodyTimeout, "send the body without pauses")
-        }
-        BodyError::Aborted(_) => refuse(RejectReason::TruncatedBody, "send the whole body"),
-    })?;
-    parse(&bytes)
-}
-
-fn parse(bytes: &[u8]) -> Result<OperationBody, Problem> {
-    let malformed = |error: serde_json::Error| {
-        Problem::from(RejectReason::MalformedJson).detail(error.to_string())
-    };
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let asked = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        if error.is_data() {
-            bad_parameter(&path, error.to_string())
-        } else {
-            malformed(error)
-        }
-    })?;
-    json.end().map_err(malformed)?;
-    Ok(asked)
 }
 
 impl OperationBody {

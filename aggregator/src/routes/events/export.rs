@@ -9,6 +9,7 @@ use futures::stream::try_unfold;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::auth::Validity;
 use crate::error::QueryError;
 use crate::event_json::EventJson;
 use crate::events::Events;
@@ -31,6 +32,7 @@ struct Export {
     /// Events that may still be read.
     left: u64,
     shutdown: Shutdown,
+    validity: Validity,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -38,6 +40,7 @@ struct Export {
 /// One that fails later is broken off: its end is missing, which every HTTP client notices.
 pub(super) async fn begin(
     app: &App,
+    validity: Validity,
     filter: Filter,
     cursor: Option<Cursor>,
     limit: u64,
@@ -50,6 +53,7 @@ pub(super) async fn begin(
         next: None,
         left: limit,
         shutdown: app.shutdown.clone(),
+        validity,
         _slot: slot.map_err(|_| QueryError::Busy)?,
     };
     export.read(cursor).await?;
@@ -84,7 +88,7 @@ impl Export {
             let Some(cursor) = self.next.take() else {
                 return Ok(None);
             };
-            if self.shutdown.is_triggered() {
+            if self.shutdown.is_triggered() || self.validity.is_over() {
                 return Err(QueryError::Busy);
             }
             self.read(Some(cursor)).await?;

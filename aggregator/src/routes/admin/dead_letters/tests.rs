@@ -1,4 +1,5 @@
 use super::*;
+use crate::routes::body::parse;
 
 fn asked(body: &str) -> Result<Filter, Problem> {
     let body: OperationBody = serde_json::from_str(body).unwrap();
@@ -36,7 +37,7 @@ fn a_field_that_is_wrong_is_named() {
         (r#"{"ids":[1]}"#, "ids[0]"),
     ];
     for (body, name) in table {
-        let bad = parse(body.as_bytes()).unwrap_err();
+        let bad = parse::<OperationBody>(body.as_bytes()).unwrap_err();
         assert_eq!(bad.member("parameter"), name, "{body}");
         assert_eq!(
             bad.code(),
@@ -45,7 +46,7 @@ fn a_field_that_is_wrong_is_named() {
         );
     }
     for body in ["{", "{}}", ""] {
-        let bad = parse(body.as_bytes()).unwrap_err();
+        let bad = parse::<OperationBody>(body.as_bytes()).unwrap_err();
         assert_eq!(bad.code(), RejectReason::MalformedJson.as_str(), "{body}");
     }
     let bad = asked(r#"{"filter":{"to":"soon"}}"#).unwrap_err();

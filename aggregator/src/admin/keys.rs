@@ -1,0 +1,143 @@
+//! Tenants and keys: changes of them are kept in MongoDB and, before they are answered, said by Redis.
+
+use std::time::Duration;
+
+use evp_shared::access::projector::{COMPARE_MAX, Projector};
+use evp_shared::access::rate::RateLimits;
+use evp_shared::access::record::{Key, Records, Tenant, TenantId, TenantState};
+use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::token::Token;
+use evp_shared::clock::Clock;
+use evp_shared::http::problem::Problem;
+use evp_shared::outcome::RejectReason;
+use evp_shared::service::Chain;
+use evp_shared::stream::Stream;
+use mongodb::Database;
+
+use crate::error::{QueryError, bad_parameter};
+
+/// When a change that is not in force may be looked at again.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Keys {
+    store: AccessStore,
+    projector: Projector,
+    clock: Clock,
+}
+
+impl Keys {
+    /// Those of `database`, said through `stream`.
+    pub fn new(database: Database, stream: Stream, clock: Clock) -> Self {
+        let store = AccessStore::new(database);
+        Self {
+            projector: Projector::new(store.clone(), stream),
+            store,
+            clock,
+        }
+    }
+
+    /// All there is.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn records(&self) -> Result<Records, QueryError> {
+        Ok(self.store.records().await?)
+    }
+
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// [`QueryError`]: among others there is none.
+    pub async fn key(&self, id: &str) -> Result<Key, QueryError> {
+        Ok(self.store.key(id).await?)
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// [`QueryError`]; `not_in_force` when it is kept and Redis has not said it yet.
+    pub async fn add_tenant(&self, id: TenantId, name: &str) -> Result<Tenant, QueryError> {
+        let made = self.store.add_tenant(id, name, self.clock.now_ms()).await?;
+        self.in_force(made).await
+    }
+
+    /// Changes what is said of a tenant.
+    ///
+    /// # Errors
+    /// As [`add_tenant`](Self::add_tenant).
+    pub async fn change(
+        &self,
+        id: &TenantId,
+        state: Option<TenantState>,
+        limits: Option<RateLimits>,
+    ) -> Result<(), QueryError> {
+        if let Some(state) = state {
+            self.store.set_state(id, state).await?;
+        }
+        if let Some(limits) = limits {
+            self.store.set_limits(id, limits).await?;
+        }
+        self.in_force(()).await
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// As [`add_tenant`](Self::add_tenant); its text is lost then.
+    pub async fn add_key(&self, new: NewKey) -> Result<(Key, Token), QueryError> {
+        let made = self.store.add_key(new, self.clock.now_ms()).await?;
+        self.in_force(made).await
+    }
+
+    /// Makes a key like `id`, which ends after `overlap`.
+    ///
+    /// # Errors
+    /// As [`add_key`](Self::add_key).
+    pub async fn rotate_key(
+        &self,
+        id: &str,
+        overlap: Duration,
+    ) -> Result<(Key, Token), QueryError> {
+        let now_ms = self.clock.now_ms();
+        let made = self.store.rotate_key(id, overlap, now_ms).await?;
+        self.in_force(made).await
+    }
+
+    /// Has a key refused from now on.
+    ///
+    /// # Errors
+    /// As [`add_tenant`](Self::add_tenant).
+    pub async fn revoke_key(&self, id: &str) -> Result<Key, QueryError> {
+        self.store.revoke_key(id, self.clock.now_ms()).await?;
+        let revoked = self.key(id).await?;
+        self.in_force(revoked).await
+    }
+
+    async fn in_force<T>(&self, done: T) -> Result<T, QueryError> {
+        let fault = match tokio::time::timeout(COMPARE_MAX, self.projector.project()).await {
+            Ok(Ok(_)) => return Ok(done),
+            Ok(Err(error)) => Chain(&error).to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::warn!(fault, "a change of tenants or keys is not in force");
+        let problem = Problem::from(RejectReason::NotInForce);
+        Err(problem.retry_after(IN_FORCE_WITHIN).into())
+    }
+}
+
+impl From<AccessError> for QueryError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Mongo(error) => error.into(),
+            AccessError::Invalid { field, fault } => bad_parameter(field, fault).into(),
+            AccessError::NoTenant { .. } => RejectReason::TenantNotFound.into(),
+            AccessError::NoKey { .. } => RejectReason::KeyNotFound.into(),
+            error @ AccessError::Record { .. } => {
+                tracing::error!(error = %Chain(&error), "tenants and keys cannot be read");
+                Self::Store { source: None }
+            }
+        }
+    }
+}

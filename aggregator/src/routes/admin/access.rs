@@ -1,0 +1,447 @@
+//! `/admin/tenants` and `/admin/keys`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use evp_shared::access::rate::{Rate, RateLimits};
+use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
+use evp_shared::access::store::NewKey;
+use evp_shared::access::token::{KeyKind, Token};
+use evp_shared::choice::Choice as _;
+use evp_shared::http::problem::Problem;
+use evp_shared::outcome::RejectReason;
+use http::Uri;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::auth::{Manager, Operator};
+use crate::error::{QueryError, bad_parameter};
+use crate::params::Params;
+use crate::routes::body::read_json;
+use crate::routes::json;
+use crate::schema::problem::{ProblemSchema, Reading, WithBody};
+use crate::state::App;
+use crate::time::rfc3339;
+
+const OVERLAP_DEFAULT_S: u64 = 24 * 3_600;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/admin/tenants", get(tenants).post(add_tenant))
+        .route("/admin/tenants/{id}", patch(change_tenant))
+        .route("/admin/keys", get(keys).post(add_key))
+        .route("/admin/keys/{id}/rotate", post(rotate_key))
+        .route("/admin/keys/{id}/revoke", post(revoke_key))
+}
+
+/// What passes; everything where nothing is said. Each instance of ingest counts for itself.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Events.
+    events: Option<LimitRate>,
+    /// Bytes of bodies, decompressed.
+    bytes: Option<LimitRate>,
+}
+
+/// How much passes in the long run, and at once.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LimitRate {
+    per_second: u64,
+    burst: u64,
+}
+
+/// A tenant.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TenantItem {
+    id: String,
+    name: String,
+    /// `active`, or `disabled`: its keys are refused.
+    state: &'static str,
+    limits: Limits,
+}
+
+/// The answer of `GET /admin/tenants`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantsAnswer {
+    items: Vec<TenantItem>,
+}
+
+/// A key, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeyItem {
+    id: String,
+    name: String,
+    /// `null` for an operator's.
+    tenant: Option<String>,
+    scope: &'static str,
+    /// `pub`, which may stand in a page, or `sec`.
+    kind: &'static str,
+    types: Vec<String>,
+    origins: Vec<String>,
+    limits: Limits,
+    created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+}
+
+/// The answer of `GET /admin/keys`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeysAnswer {
+    items: Vec<KeyItem>,
+}
+
+/// A key that was just made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeyMade {
+    /// Its text, which is shown this once.
+    key: String,
+    #[serde(flatten)]
+    item: KeyItem,
+}
+
+/// A tenant to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTenantBody {
+    /// 1 to 32 of `a-z`, `0-9` and `-`. It is never changed, and never given again.
+    id: String,
+    name: Option<String>,
+}
+
+/// A change of a tenant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantBody {
+    /// `active` or `disabled`.
+    state: Option<String>,
+    /// What all its keys together may send.
+    limits: Option<Limits>,
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewKeyBody {
+    name: String,
+    /// `write`, `read`, `admin` or `operator`.
+    scope: String,
+    /// Whose it is; left out, that of whoever asks.
+    tenant: Option<String>,
+    /// Whether it may stand in a page.
+    #[serde(default)]
+    public: bool,
+    /// Types of events it may send, at most 100; all where there are none.
+    #[serde(default)]
+    types: Vec<String>,
+    /// Origins whose pages may use it, at most 20.
+    #[serde(default)]
+    origins: Vec<String>,
+    /// What it may send; no limit where nothing is said.
+    #[serde(default)]
+    limits: Limits,
+    /// It ends after so many seconds.
+    expires_in_seconds: Option<u64>,
+}
+
+/// How a key is replaced.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RotateBody {
+    /// How long the old key stays good: 24 hours unless said, 30 days at most.
+    overlap_seconds: Option<u64>,
+}
+
+/// List tenants
+#[utoipa::path(
+    get,
+    path = "/admin/tenants",
+    tag = "admin",
+    operation_id = "listTenants",
+    responses((status = 200, description = "All tenants", body = TenantsAnswer), Reading)
+)]
+pub(crate) async fn tenants(
+    State(app): State<App>,
+    _: Operator,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    Params::parse(&uri, &[])?;
+    let tenants = app.keys.records().await?.tenants;
+    let items = tenants.into_iter().map(TenantItem::from).collect();
+    json(&TenantsAnswer { items })
+}
+
+/// Make a tenant
+#[utoipa::path(
+    post,
+    path = "/admin/tenants",
+    tag = "admin",
+    operation_id = "addTenant",
+    request_body = NewTenantBody,
+    responses((status = 200, description = "It is in force", body = TenantItem), WithBody)
+)]
+pub(crate) async fn add_tenant(
+    State(app): State<App>,
+    _: Operator,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let asked: NewTenantBody = read_json(&head.headers, body).await?;
+    let name = asked.name.as_deref().unwrap_or(&asked.id);
+    let id = tenant_id("id", &asked.id)?;
+    let tenant = app.keys.add_tenant(id, name).await?;
+    json(&TenantItem::from(tenant))
+}
+
+/// Enable or disable a tenant
+#[utoipa::path(
+    patch,
+    path = "/admin/tenants/{id}",
+    tag = "admin",
+    operation_id = "changeTenant",
+    params(("id" = String, Path, description = "The tenant")),
+    request_body = TenantBody,
+    responses(
+        (status = 200, description = "It is in force", body = TenantsAnswer),
+        (status = 404, description = "There is no such tenant", body = ProblemSchema,
+         content_type = "application/problem+json"),
+        WithBody,
+    )
+)]
+pub(crate) async fn change_tenant(
+    State(app): State<App>,
+    _: Operator,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let id = id.ok().and_then(|Path(id)| id.parse::<TenantId>().ok());
+    let id = id.ok_or(RejectReason::TenantNotFound)?;
+    let (head, body) = request.into_parts();
+    let asked: TenantBody = read_json(&head.headers, body).await?;
+    let state = asked.state.map(|state| {
+        let state = TenantState::named(&state);
+        state.ok_or_else(|| bad_parameter("state", "send active or disabled"))
+    });
+    app.keys
+        .change(&id, state.transpose()?, asked.limits.map(RateLimits::from))
+        .await?;
+    let tenants = app.keys.records().await?.tenants;
+    let items = tenants.into_iter().filter(|tenant| tenant.id == id);
+    json(&TenantsAnswer {
+        items: items.map(TenantItem::from).collect(),
+    })
+}
+
+/// List keys
+///
+/// Without their texts, which are kept nowhere. A tenant's admin sees those of the tenant.
+#[utoipa::path(
+    get,
+    path = "/admin/keys",
+    tag = "admin",
+    operation_id = "listKeys",
+    responses((status = 200, description = "Keys", body = KeysAnswer), Reading)
+)]
+pub(crate) async fn keys(
+    State(app): State<App>,
+    manager: Manager,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    Params::parse(&uri, &[])?;
+    let keys = app.keys.records().await?.keys;
+    let own = keys.into_iter().filter(|key| manager.manages(key));
+    json(&KeysAnswer {
+        items: own.map(KeyItem::from).collect(),
+    })
+}
+
+/// Make a key
+///
+/// Its text is in the answer, and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/admin/keys",
+    tag = "admin",
+    operation_id = "addKey",
+    request_body = NewKeyBody,
+    responses((status = 200, description = "It is in force", body = KeyMade), WithBody)
+)]
+pub(crate) async fn add_key(
+    State(app): State<App>,
+    manager: Manager,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let asked: NewKeyBody = read_json(&head.headers, body).await?;
+    let new = asked.read(&manager, app.clock.now_ms())?;
+    made(app.keys.add_key(new).await?)
+}
+
+/// Replace a key
+///
+/// The new one is like the old one, which ends after the overlap.
+#[utoipa::path(
+    post,
+    path = "/admin/keys/{id}/rotate",
+    tag = "admin",
+    operation_id = "rotateKey",
+    params(("id" = String, Path, description = "As lists give it")),
+    request_body = RotateBody,
+    responses(
+        (status = 200, description = "It is in force", body = KeyMade),
+        (status = 404, description = "There is no such key", body = ProblemSchema,
+         content_type = "application/problem+json"),
+        WithBody,
+    )
+)]
+pub(crate) async fn rotate_key(
+    State(app): State<App>,
+    manager: Manager,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let old = managed(&app, &manager, id).await?;
+    let (head, body) = request.into_parts();
+    let asked: RotateBody = read_json(&head.headers, body).await?;
+    let overlap = Duration::from_secs(asked.overlap_seconds.unwrap_or(OVERLAP_DEFAULT_S));
+    made(app.keys.rotate_key(&old.id, overlap).await?)
+}
+
+/// Have a key refused from now on
+#[utoipa::path(
+    post,
+    path = "/admin/keys/{id}/revoke",
+    tag = "admin",
+    operation_id = "revokeKey",
+    params(("id" = String, Path, description = "As lists give it")),
+    responses(
+        (status = 200, description = "It is in force", body = KeyItem),
+        (status = 404, description = "There is no such key", body = ProblemSchema,
+         content_type = "application/problem+json"),
+        WithBody,
+    )
+)]
+pub(crate) async fn revoke_key(
+    State(app): State<App>,
+    manager: Manager,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, QueryError> {
+    Params::parse(&uri, &[])?;
+    let key = managed(&app, &manager, id).await?;
+    let revoked = app.keys.revoke_key(&key.id).await?;
+    json(&KeyItem::from(revoked))
+}
+
+/// The key of this id, if it is `manager`'s: another's is as if it did not exist.
+async fn managed(
+    app: &App,
+    manager: &Manager,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Key, QueryError> {
+    let Path(id) = id.map_err(|_| RejectReason::KeyNotFound)?;
+    let key = app.keys.key(&id).await?;
+    if manager.manages(&key) {
+        Ok(key)
+    } else {
+        Err(RejectReason::KeyNotFound.into())
+    }
+}
+
+fn made((key, token): (Key, Token)) -> Result<Response, QueryError> {
+    json(&KeyMade {
+        key: token.expose().to_owned(),
+        item: key.into(),
+    })
+}
+
+fn tenant_id(field: &str, text: &str) -> Result<TenantId, Problem> {
+    text.parse()
+        .map_err(|error| bad_parameter(field, format!("{error}")))
+}
+
+impl NewKeyBody {
+    fn read(self, manager: &Manager, now_ms: u64) -> Result<NewKey, QueryError> {
+        let scope = Scope::named(&self.scope)
+            .ok_or_else(|| bad_parameter("scope", "send write, read, admin or operator"))?;
+        let asked = self.tenant.map(|id| tenant_id("tenant", &id)).transpose()?;
+        let tenant = manager.tenant_of(scope, asked)?;
+        let kind = if self.public {
+            KeyKind::Public
+        } else {
+            KeyKind::Secret
+        };
+        let after_ms = |seconds: u64| now_ms.saturating_add(seconds.saturating_mul(1_000));
+        Ok(NewKey {
+            name: self.name,
+            kind,
+            scope,
+            tenant,
+            types: self.types,
+            origins: self.origins,
+            limits: self.limits.into(),
+            expires_ms: self.expires_in_seconds.map(after_ms),
+        })
+    }
+}
+
+impl From<Limits> for RateLimits {
+    fn from(limits: Limits) -> Self {
+        let rate = |LimitRate { per_second, burst }| Rate { per_second, burst };
+        Self {
+            events: limits.events.map(rate),
+            bytes: limits.bytes.map(rate),
+        }
+    }
+}
+
+impl From<RateLimits> for Limits {
+    fn from(limits: RateLimits) -> Self {
+        let rate = |Rate { per_second, burst }| LimitRate { per_second, burst };
+        Self {
+            events: limits.events.map(rate),
+            bytes: limits.bytes.map(rate),
+        }
+    }
+}
+
+impl From<Tenant> for TenantItem {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            id: tenant.id.into(),
+            name: tenant.name,
+            state: tenant.state.as_str(),
+            limits: tenant.limits.into(),
+        }
+    }
+}
+
+impl From<Key> for KeyItem {
+    fn from(key: Key) -> Self {
+        Self {
+            id: key.id,
+            name: key.name,
+            tenant: key.tenant.map(String::from),
+            scope: key.scope.as_str(),
+            kind: key.kind.as_str(),
+            types: key.types,
+            origins: key.origins,
+            limits: key.limits.into(),
+            created_at: rfc3339(key.created_ms),
+            expires_at: key.expires_ms.map(rfc3339),
+            revoked_at: key.revoked_ms.map(rfc3339),
+        }
+    }
+}
