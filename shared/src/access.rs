@@ -8,9 +8,11 @@ pub mod credential;
 pub mod map;
 #[cfg(feature = "mongo")]
 pub mod projector;
+pub mod quota;
 pub mod rate;
 pub mod reader;
 pub mod record;
+pub mod share;
 #[cfg(feature = "mongo")]
 pub mod store;
 pub mod token;

@@ -19,6 +19,7 @@
 //! | `evp:{sketch}:erasures` | string | how many erasures there were of late |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
 //! | `evp:access` | hash | who may come in: version, digest, content |
+//! | `evp:quota:<day>` | hash | events given out of each tenant's quota of that UTC day; expires |
 //! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
 //! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
 
@@ -59,6 +60,12 @@ impl Keys {
     /// The key of who may come in. It belongs to no partition, and never expires.
     pub fn access(&self) -> String {
         format!("{}:access", self.prefix)
+    }
+
+    /// The key of what is given out of the quotas of `day`, counted from 1970. It belongs to no
+    /// partition, and expires.
+    pub fn quotas(&self, day: u64) -> String {
+        format!("{}:quota:{day}", self.prefix)
     }
 
     /// The key that is there while the disk of MongoDB is almost full. It belongs to no partition,

@@ -169,6 +169,8 @@ reasons! {
     MethodNotAllowed "method_not_allowed" 405 "use a method the Allow header names";
     /// The caller is over its rate.
     RateLimited "rate_limited" 429 "come back after Retry-After";
+    /// The tenant has sent what it may in a day.
+    QuotaExceeded "quota_exceeded" 429 "come back after Retry-After: the quota is of a UTC day";
     /// The service has not learned yet who may come in.
     AccessUnknown "access_unknown" 503
         "keys cannot be judged yet: nothing was accepted; come back after Retry-After";

@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quota::DayQuota;
 use super::rate::{Bucket, Buckets, Rate};
-use super::record::{Key, Records, Scope, TenantId, TenantState};
+use super::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
+use super::share::{EvenShare, Share};
 use super::token::{self, KeyHash, KeyKind};
 use crate::outcome::RejectReason;
 
@@ -13,8 +15,8 @@ use crate::outcome::RejectReason;
 #[derive(Debug, Default)]
 pub struct AccessMap {
     keys: HashMap<KeyHash, Arc<Principal>>,
-    /// Buckets of the active tenants.
-    tenants: HashMap<TenantId, Arc<Buckets>>,
+    /// The active tenants.
+    tenants: HashMap<TenantId, Arc<Shared>>,
     origins: BTreeSet<String>,
 }
 
@@ -26,19 +28,43 @@ pub struct Principal {
     /// Whether its tenant's credentials work.
     is_disabled: bool,
     buckets: Buckets,
-    /// Those of its tenant.
-    shared: Arc<Buckets>,
+    /// What its tenant has.
+    shared: Arc<Shared>,
+}
+
+/// What instances hold of a tenant.
+#[derive(Debug, Default)]
+struct Shared {
+    buckets: Buckets,
+    quota: Option<Arc<DayQuota>>,
+    share: Arc<Share>,
 }
 
 /// Too much has passed already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateExceeded {
-    /// Of what: `key-events`, `key-bytes`, `tenant-events` or `tenant-bytes`.
+pub struct Exceeded {
+    /// `rate_limited` or `quota_exceeded`.
+    pub reason: RejectReason,
+    /// Of what: `key-events`, `key-bytes`, `tenant-events`, `tenant-bytes` or `tenant-day`.
     pub limit: &'static str,
-    /// What that is.
-    pub rate: Rate,
+    /// How much passes within the window.
+    pub quota: u64,
+    /// The window, in seconds.
+    pub window_s: u64,
     /// When something passes again.
     pub wait: Duration,
+}
+
+impl Exceeded {
+    fn rate(limit: &'static str, rate: Rate, wait: Duration) -> Self {
+        Self {
+            reason: RejectReason::RateLimited,
+            limit,
+            quota: rate.burst.max(1),
+            window_s: rate.burst.div_ceil(rate.per_second.max(1)).max(1),
+            wait,
+        }
+    }
 }
 
 impl AccessMap {
@@ -49,11 +75,11 @@ impl AccessMap {
             .tenants
             .into_iter()
             .filter(|tenant| tenant.state == TenantState::Active);
-        let tenants: HashMap<TenantId, Arc<Buckets>> = active
+        let tenants: HashMap<TenantId, Arc<Shared>> = active
             .map(|tenant| {
                 let before = before.and_then(|before| before.tenants.get(&tenant.id));
-                let buckets = Buckets::new(tenant.limits, before.map(Arc::as_ref));
-                (tenant.id, Arc::new(buckets))
+                let before = before.map(Arc::as_ref);
+                (tenant.id.clone(), Arc::new(Shared::new(&tenant, before)))
             })
             .collect();
         let origins = records.keys.iter().flat_map(|key| key.origins.clone());
@@ -111,6 +137,21 @@ impl AccessMap {
         self.origins.contains(origin)
     }
 
+    /// What is held of the days of tenants that have a quota.
+    pub fn quotas(&self) -> impl Iterator<Item = (&TenantId, &DayQuota)> {
+        let tenants = self.tenants.iter();
+        tenants.filter_map(|(id, shared)| Some((id, shared.quota.as_deref()?)))
+    }
+
+    /// What is one tenant's part of the load of the ten seconds up to `now_s` when all have the same.
+    pub fn even_share(&self, now_s: u64) -> EvenShare {
+        EvenShare::of(
+            self.tenants
+                .values()
+                .map(|shared| shared.share.events(now_s)),
+        )
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -119,6 +160,21 @@ impl AccessMap {
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+}
+
+impl Shared {
+    fn new(tenant: &Tenant, before: Option<&Self>) -> Self {
+        let quota = tenant.events_per_day.map(|per_day| {
+            let same = before.and_then(|before| before.quota.as_ref());
+            let same = same.filter(|quota| quota.per_day() == per_day);
+            same.map_or_else(|| Arc::new(DayQuota::new(per_day)), Arc::clone)
+        });
+        Self {
+            buckets: Buckets::new(tenant.limits, before.map(|before| &before.buckets)),
+            quota,
+            share: before.map_or_else(Arc::default, |before| Arc::clone(&before.share)),
+        }
     }
 }
 
@@ -166,12 +222,11 @@ impl Principal {
     /// Judges whether anything passes at `now_ns`.
     ///
     /// # Errors
-    /// [`RateExceeded`].
-    pub fn passes(&self, now_ns: u64) -> Result<(), RateExceeded> {
+    /// [`Exceeded`].
+    pub fn passes(&self, now_ns: u64) -> Result<(), Exceeded> {
         let over = self.limits().find_map(|(limit, bucket, _)| {
             let wait = bucket.wait(now_ns)?;
-            let rate = bucket.rate();
-            Some(RateExceeded { limit, rate, wait })
+            Some(Exceeded::rate(limit, bucket.rate(), wait))
         });
         over.map_or(Ok(()), Err)
     }
@@ -180,26 +235,51 @@ impl Principal {
     /// refuses.
     ///
     /// # Errors
-    /// [`RateExceeded`].
-    pub fn take(&self, events: u64, bytes: u64, now_ns: u64) -> Result<(), RateExceeded> {
+    /// [`Exceeded`].
+    pub fn take(
+        &self,
+        events: u64,
+        bytes: u64,
+        (now_ns, now_ms): (u64, u64),
+    ) -> Result<(), Exceeded> {
         for (limit, bucket, unit) in self.limits() {
             let units = match unit {
                 Unit::Events => events,
                 Unit::Bytes => bytes,
             };
-            let rate = bucket.rate();
-            let exceeded = |wait| RateExceeded { limit, rate, wait };
+            let exceeded = |wait| Exceeded::rate(limit, bucket.rate(), wait);
             bucket.take(units, now_ns).map_err(exceeded)?;
         }
-        Ok(())
+        let Some(quota) = &self.shared.quota else {
+            return Ok(());
+        };
+        quota.take(events, now_ms).map_err(|wait| Exceeded {
+            reason: RejectReason::QuotaExceeded,
+            limit: "tenant-day",
+            quota: quota.per_day(),
+            window_s: 86_400,
+            wait,
+        })
+    }
+
+    /// What of the load is its tenant's.
+    pub fn share(&self) -> &Arc<Share> {
+        &self.shared.share
+    }
+
+    /// Gives back what was taken of the day for events that were not stored.
+    pub fn give_back(&self, events: u64, now_ms: u64) {
+        if let Some(quota) = &self.shared.quota {
+            quota.give_back(events, now_ms);
+        }
     }
 
     fn limits(&self) -> impl Iterator<Item = (&'static str, &Bucket, Unit)> {
         let all = [
             ("key-events", &self.buckets.events, Unit::Events),
             ("key-bytes", &self.buckets.bytes, Unit::Bytes),
-            ("tenant-events", &self.shared.events, Unit::Events),
-            ("tenant-bytes", &self.shared.bytes, Unit::Bytes),
+            ("tenant-events", &self.shared.buckets.events, Unit::Events),
+            ("tenant-bytes", &self.shared.buckets.bytes, Unit::Bytes),
         ];
         let all = all.into_iter();
         all.filter_map(|(limit, bucket, unit)| Some((limit, bucket.as_deref()?, unit)))

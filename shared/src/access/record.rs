@@ -135,6 +135,9 @@ pub struct Tenant {
     /// What all its keys together may send.
     #[serde(default)]
     pub limits: RateLimits,
+    /// Events they may send in a UTC day, over all instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_per_day: Option<u64>,
 }
 
 /// A key, without its text.

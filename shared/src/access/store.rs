@@ -118,6 +118,7 @@ impl AccessStore {
                 state: TenantState::Active,
                 created_ms: 0,
                 limits: RateLimits::default(),
+                events_per_day: None,
             };
             tenants.insert(at, tenant);
         }
@@ -150,6 +151,7 @@ impl AccessStore {
             state: TenantState::Active,
             created_ms: now_ms,
             limits: RateLimits::default(),
+            events_per_day: None,
         };
         self.insert(TENANTS, &tenant).await?;
         Ok(tenant)
@@ -175,6 +177,17 @@ impl AccessStore {
         })?;
         let active = doc! { "state": TenantState::Active.as_str() };
         self.set(id, "limits", limits, active).await
+    }
+
+    /// Says how many events all keys of a tenant together may send in a UTC day; `None` is no quota.
+    ///
+    /// # Errors
+    /// [`AccessError`]; repeating is harmless.
+    pub async fn set_quota(&self, id: &TenantId, per_day: Option<u64>) -> Result<(), AccessError> {
+        let per_day = per_day.map(|per_day| i64::try_from(per_day).unwrap_or(i64::MAX));
+        let per_day = per_day.map_or(Bson::Null, Bson::Int64);
+        let active = doc! { "state": TenantState::Active.as_str() };
+        self.set(id, "eventsPerDay", per_day, active).await
     }
 
     /// Sets a field of a tenant. The tenant `default` has a record only once something is set of it,
