@@ -38,6 +38,18 @@ pub struct AdmissionLimits {
 }
 
 impl AdmissionLimits {
+    /// Three quarters of each.
+    fn soft(self) -> Self {
+        let part = |limit: u64| limit - limit / 4;
+        Self {
+            in_flight_bytes: self.in_flight_bytes - self.in_flight_bytes / 4,
+            backlog_events: part(self.backlog_events),
+            backlog_bytes: part(self.backlog_bytes),
+            memory_permille: self.memory_permille - self.memory_permille / 4,
+            append_wait: self.append_wait * 3 / 4,
+        }
+    }
+
     /// A part below, where the load is one that lasts.
     fn eased(self) -> Self {
         let eased = |limit: u64| limit - limit / u64::from(EASED_BY);
@@ -119,6 +131,15 @@ pub fn decide(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedR
     ];
     let first = exceeded.into_iter().find(|(is_exceeded, _)| *is_exceeded);
     first.map_or(Ok(()), |(_, reason)| Err(reason))
+}
+
+/// Decides over one request of a tenant that has more than its even share of the load: it is refused
+/// from three quarters of a bound on, so that the rest is left to the others.
+///
+/// # Errors
+/// As for [`decide`].
+pub fn decide_over_share(load: &LoadSnapshot, limits: &AdmissionLimits) -> Result<(), ShedReason> {
+    decide(load, &limits.soft())
 }
 
 /// Whether the load is a reason not to be ready, and which: what refuses every request for longer
@@ -325,6 +346,32 @@ mod tests {
             assert!(decide(&load, &LIMITS).is_err(), "{load:?}");
             assert_eq!(overload(&load, &LIMITS, true), None, "{load:?}");
         }
+    }
+
+    #[test]
+    fn who_has_more_than_its_share_is_refused_from_three_quarters_on() {
+        use ShedReason as S;
+        assert_eq!(
+            decide_over_share(&IDLE, &LIMITS),
+            Err(S::AppendWait),
+            "of 1.999 s"
+        );
+        let calm = LoadSnapshot {
+            in_flight_bytes: 74,
+            append_wait: Duration::from_millis(1_499),
+            ..IDLE
+        };
+        assert_eq!(decide_over_share(&calm, &LIMITS), Ok(()));
+        let backlog = LoadSnapshot {
+            backlog_events: 750,
+            ..calm
+        };
+        assert_eq!(decide_over_share(&backlog, &LIMITS), Err(S::Backlog));
+        let bytes = LoadSnapshot {
+            in_flight_bytes: 75,
+            ..calm
+        };
+        assert_eq!(decide_over_share(&bytes, &LIMITS), Err(S::InFlightBytes));
     }
 
     #[test]

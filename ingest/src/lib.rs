@@ -27,6 +27,7 @@ pub(crate) mod http;
 mod keeper;
 mod metrics;
 mod outcome;
+mod quota;
 pub mod service;
 
 pub use config::IngestConfig;

@@ -1,10 +1,10 @@
 //! The service put together, and its way down.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::access::reader::Access;
+use evp_shared::clock::Clock;
 use evp_shared::config::{AuthMode, Durability};
 use evp_shared::event::id::Identity;
 use evp_shared::health::Condition;
@@ -17,7 +17,7 @@ use evp_shared::stream::Stream;
 use evp_shared::tasks::TaskSet;
 use http::{HeaderValue, Request};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::admission::Load;
 use crate::append::appender::Appender;
@@ -31,6 +31,7 @@ use crate::http::door::Door;
 use crate::http::route;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
+use crate::quota::Leaser;
 
 /// Requests between their decoding and the batcher; more than that many is refused.
 const SUBMISSIONS: usize = 8_192;
@@ -54,25 +55,24 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
     let target = target(&config, &metrics, &load)?;
     let (serving_stop, keeper_stop) = (service.shutdown.child(), Shutdown::new());
     let mut tasks = TaskSet::new();
+    let wants_quota = Arc::new(Notify::new());
     let door = match config.process.auth {
         AuthMode::Open => Door::open(),
         AuthMode::Keys => {
-            let access = Access::new(target.stream.clone(), clock.clone());
-            let condition = service.health.condition("access");
-            let kept = keep(&access, condition, &metrics, &keeper_stop);
-            tasks.spawn("access-reader", kept);
-            Door::Keys(access)
+            let learning = Learning {
+                stream: target.stream.clone(),
+                clock: clock.clone(),
+                load: load.clone(),
+                metrics: Arc::clone(&metrics),
+                wants_quota: Arc::clone(&wants_quota),
+            };
+            learning.spawn(&mut tasks, service.health.condition("access"), &keeper_stop)
         }
     };
     let appender = Arc::new(Appender::new(target, clock.clone()));
     let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
-    let batcher_config = BatcherConfig {
-        limits: config.frame,
-        appends_in_flight: config.append.in_flight,
-        deadline: config.append.deadline,
-    };
-    let batcher = Batcher::new(batcher_config, queue, appender);
+    let batcher = Batcher::new(batching(&config), queue, appender);
     let app = Arc::new(Context {
         door,
         identity: Identity::new(config.identity),
@@ -80,6 +80,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         submissions,
         metrics,
         cors: Cors::new(&config.cors_origins),
+        wants_quota,
         durability: HeaderValue::from_static(config.redis.durability.as_str()),
         started: clock.now(),
         clock,
@@ -116,16 +117,47 @@ fn counted(cut: &[&str]) -> usize {
     cut.len()
 }
 
-/// Keeps what is held of who may come in, and measures its age.
-fn keep(
-    access: &Access,
-    condition: Condition,
-    metrics: &Arc<Metrics>,
-    stop: &Shutdown,
-) -> impl Future<Output = Result<(), Infallible>> + use<> {
-    let metrics = Arc::clone(metrics);
-    let tell = move |age_s| metrics.access_age.set(age_s);
-    access.clone().keep(condition, tell, stop.clone())
+fn batching(config: &IngestConfig) -> BatcherConfig {
+    BatcherConfig {
+        limits: config.frame,
+        appends_in_flight: config.append.in_flight,
+        deadline: config.append.deadline,
+    }
+}
+
+/// What learns who may come in, and how much of it.
+struct Learning {
+    stream: Stream,
+    clock: Clock,
+    load: Load,
+    metrics: Arc<Metrics>,
+    wants_quota: Arc<Notify>,
+}
+
+impl Learning {
+    /// Starts its tasks; the door they keep.
+    fn spawn(self, tasks: &mut TaskSet, condition: Condition, stop: &Shutdown) -> Door {
+        let access = Access::new(self.stream.clone(), self.clock.clone());
+        let leaser = Leaser {
+            access: access.clone(),
+            stream: self.stream,
+            clock: self.clock.clone(),
+            wanted: self.wants_quota,
+        };
+        tasks.spawn("quota-leaser", leaser.run(stop.clone()));
+        // Each time it was looked at, its age is measured and the tenants' shares of the load are
+        // added up.
+        let (held, clock, load, metrics) = (access.clone(), self.clock, self.load, self.metrics);
+        let tell = move |age_s| {
+            metrics.access_age.set(age_s);
+            if let Some(map) = held.map().as_ref() {
+                load.set_even_share(map.even_share(clock.now_ms() / 1_000));
+            }
+        };
+        let kept = access.clone().keep(condition, tell, stop.clone());
+        tasks.spawn("access-reader", kept);
+        Door::Keys(access)
+    }
 }
 
 fn target(config: &IngestConfig, metrics: &Arc<Metrics>, load: &Load) -> Result<Target, RunError> {

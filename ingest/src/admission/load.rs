@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
+use evp_shared::access::share::{EvenShare, Share};
 use evp_shared::stream::StorageSaid;
 
 use super::{LoadSnapshot, RedisState, ShedReason, retry_after};
@@ -38,6 +39,9 @@ struct Gauges {
     is_storage_full: AtomicBool,
     /// The highest floor of storage that was heard of; 0 is none.
     floor_ms: AtomicU64,
+    /// See [`EvenShare`].
+    sending_tenants: AtomicU64,
+    even_events: AtomicU64,
 }
 
 impl Load {
@@ -78,6 +82,19 @@ impl Load {
             | ShedReason::AppendWait
             | ShedReason::QueueFull => self.retry_after(),
         }
+    }
+
+    /// What is one tenant's part of the load when all that send have the same, as of a moment ago.
+    pub(crate) fn even_share(&self) -> EvenShare {
+        EvenShare {
+            tenants: self.0.sending_tenants.load(Relaxed),
+            events: self.0.even_events.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn set_even_share(&self, even: EvenShare) {
+        self.0.sending_tenants.store(even.tenants, Relaxed);
+        self.0.even_events.store(even.events, Relaxed);
     }
 
     /// From here on every request is refused. Not for an orderly stop, which answers all that
@@ -130,8 +147,14 @@ impl Load {
 
     /// Starts counting the bytes of one request.
     pub(crate) fn reserve(&self) -> Reservation {
+        self.reserve_of(None)
+    }
+
+    /// As [`reserve`](Self::reserve), of the tenant whose `share` it is.
+    pub(crate) fn reserve_of(&self, share: Option<Arc<Share>>) -> Reservation {
         Reservation {
             load: self.clone(),
+            share,
             bytes: 0,
             arriving: 0,
         }
@@ -152,6 +175,7 @@ fn unsigned(value: i64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     load: Load,
+    share: Option<Arc<Share>>,
     bytes: usize,
     arriving: usize,
 }
@@ -159,8 +183,7 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Holds `bytes` more, unless all requests together would then hold more than `limit`.
     pub(crate) fn grow(&mut self, bytes: usize, limit: usize) -> Result<(), ShedReason> {
-        let before = self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed);
-        self.bytes += bytes;
+        let before = self.hold(bytes);
         if before.saturating_add(bytes) > limit {
             Err(ShedReason::InFlightBytes)
         } else {
@@ -189,16 +212,33 @@ impl Reservation {
 
     /// Holds exactly `bytes` from here on, whatever the limit: they are in memory already.
     pub(crate) fn set(&mut self, bytes: usize) {
-        self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed);
-        self.load.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
-        self.bytes = bytes;
+        let before = self.bytes;
+        self.hold(bytes);
+        self.let_go(before);
+    }
+
+    /// Holds `bytes` more; how much all held before.
+    fn hold(&mut self, bytes: usize) -> usize {
+        if let Some(share) = &self.share {
+            share.hold(bytes);
+        }
+        self.bytes += bytes;
+        self.load.0.in_flight_bytes.fetch_add(bytes, Relaxed)
+    }
+
+    fn let_go(&mut self, bytes: usize) {
+        if let Some(share) = &self.share {
+            share.let_go(bytes);
+        }
+        self.bytes -= bytes;
+        self.load.0.in_flight_bytes.fetch_sub(bytes, Relaxed);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.arrived();
-        self.load.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
+        self.let_go(self.bytes);
     }
 }
 
@@ -248,6 +288,22 @@ mod tests {
         assert_eq!(load.snapshot(0).in_flight_bytes, 10);
         drop(first);
         assert_eq!(load.snapshot(0).in_flight_bytes, 0);
+    }
+
+    #[test]
+    fn what_a_tenant_holds_is_its_share() {
+        let (load, share) = (Load::default(), Arc::new(Share::default()));
+        let mut own = load.reserve_of(Some(Arc::clone(&share)));
+        let mut other = load.reserve();
+        assert_eq!(own.arrive(30, 100), Ok(()));
+        assert_eq!(other.grow(50, 100), Ok(()));
+        assert_eq!(own.grow(30, 100), Err(ShedReason::InFlightBytes));
+        assert_eq!(share.in_flight_bytes(), 60);
+        own.set(10);
+        assert_eq!(share.in_flight_bytes(), 10);
+        drop(own);
+        assert_eq!(share.in_flight_bytes(), 0);
+        assert_eq!(load.snapshot(0).in_flight_bytes, 50);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use evp_shared::clock::Clock;
 use evp_shared::event::id::Identity;
 use http::HeaderValue;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::admission::Load;
 use crate::append::submission::Submission;
@@ -25,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) submissions: mpsc::Sender<Submission>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cors: Cors,
+    /// Wakes who takes slices of quotas.
+    pub(crate) wants_quota: Arc<Notify>,
     pub(crate) durability: HeaderValue,
     pub(crate) clock: Clock,
     /// What rates are measured from.

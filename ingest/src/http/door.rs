@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::access::credential;
-use evp_shared::access::map::{AccessMap, Principal, RateExceeded};
+use evp_shared::access::map::{AccessMap, Exceeded, Principal};
 use evp_shared::access::reader::Access;
+use evp_shared::access::share::Share;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::request::Parts;
@@ -90,25 +91,37 @@ impl Sender {
     /// Judges whether anything of it passes at `now_ns`.
     ///
     /// # Errors
-    /// [`RateExceeded`].
-    pub(crate) fn passes(&self, now_ns: u64) -> Result<(), RateExceeded> {
+    /// [`Exceeded`].
+    pub(crate) fn passes(&self, now_ns: u64) -> Result<(), Exceeded> {
         let principal = self.principal.as_ref();
         principal.map_or(Ok(()), |principal| principal.passes(now_ns))
     }
 
-    /// Has a request of it pass.
+    /// Has a request of it pass, at `now` in ns of rates and in Unix ms.
     ///
     /// # Errors
-    /// [`RateExceeded`].
+    /// [`Exceeded`].
     pub(crate) fn take(
         &self,
         events: usize,
         bytes: usize,
-        now_ns: u64,
-    ) -> Result<(), RateExceeded> {
+        now: (u64, u64),
+    ) -> Result<(), Exceeded> {
         let principal = self.principal.as_ref();
-        let take = |principal: &Arc<Principal>| principal.take(events as u64, bytes as u64, now_ns);
+        let take = |principal: &Arc<Principal>| principal.take(events as u64, bytes as u64, now);
         principal.map_or(Ok(()), take)
+    }
+
+    /// Gives back what was taken of the day for events that were not stored.
+    pub(crate) fn give_back(&self, events: usize, now_ms: u64) {
+        if let Some(principal) = &self.principal {
+            principal.give_back(events as u64, now_ms);
+        }
+    }
+
+    /// What of the load is its tenant's; nothing is told apart where there is one for all.
+    pub(crate) fn share(&self) -> Option<&Arc<Share>> {
+        self.principal.as_ref().map(|principal| principal.share())
     }
 
     /// Types of events it may send; all where there are none.

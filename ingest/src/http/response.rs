@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use evp_shared::access::map::RateExceeded;
+use evp_shared::access::map::Exceeded;
 use evp_shared::document;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -169,23 +169,23 @@ pub(crate) fn not_confirmed(request: &DecodedRequest, wait: Duration) -> Answer 
         .into_response()
 }
 
-/// Answers a request of somebody over a rate, with the headers of
+/// Answers a request of somebody over a rate or a quota, with the headers of
 /// draft-ietf-httpapi-ratelimit-headers-10.
-pub(crate) fn rate_limited(over: &RateExceeded) -> Answer {
-    let RateExceeded { limit, rate, wait } = over;
-    let detail = format!(
-        "{limit}: {} a second pass here, {} at once",
-        rate.per_second, rate.burst
-    );
-    let mut answer = Problem::from(RejectReason::RateLimited)
-        .detail(detail)
+pub(crate) fn limited(over: &Exceeded) -> Answer {
+    let Exceeded {
+        limit,
+        quota,
+        window_s,
+        wait,
+        ..
+    } = over;
+    let mut answer = Problem::from(over.reason)
+        .detail(format!("{limit}: {quota} pass within {window_s} s"))
         .with("limit", *limit)
         .retry_after(*wait)
         .into_response();
-    let window_s = rate.burst.div_ceil(rate.per_second.max(1)).max(1);
-    let wait_s = wait.as_secs_f64().ceil();
-    let policy = format!("\"{limit}\";q={};w={window_s}", rate.burst.max(1));
-    let left = format!("\"{limit}\";r=0;t={wait_s}");
+    let policy = format!("\"{limit}\";q={quota};w={window_s}");
+    let left = format!("\"{limit}\";r=0;t={}", wait.as_secs_f64().ceil());
     for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
         // Names and numbers are always a header's value.
         if let Ok(value) = HeaderValue::try_from(value) {

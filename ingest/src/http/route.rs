@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use evp_shared::access::map::RateExceeded;
+use evp_shared::access::map::Exceeded;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
 use evp_shared::http::problem::Problem;
@@ -15,10 +15,11 @@ use evp_shared::outcome::RejectReason;
 use http::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::admission::{self, Reservation, ShedReason};
+use crate::admission::{self, LoadSnapshot, Reservation, ShedReason};
 use crate::append::submission::{Submission, Waiter};
 use crate::decode::{DecodeContext, DecodedRequest, Decoder, decompress};
 use crate::http::context::Context;
+use crate::http::door::Sender;
 use crate::http::head::Head;
 use crate::http::metered::MeteredBody;
 use crate::http::response::{self, Answer};
@@ -85,10 +86,13 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
     Problem::from(code).retry_after(app.load.retry_after_shed(reason))
 }
 
-/// Refuses a request of somebody over a rate.
-fn rate_limited(app: &Context, over: &RateExceeded) -> Answer {
+/// Refuses a request of somebody over a rate or a quota.
+fn limited(app: &Context, over: &Exceeded) -> Answer {
     app.metrics.limited.increment(1);
-    response::rate_limited(over)
+    if over.reason == RejectReason::QuotaExceeded {
+        app.wants_quota.notify_one();
+    }
+    response::limited(over)
 }
 
 async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
@@ -97,11 +101,12 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     let head = Head::parse(&parts)?;
     let sender = app.door.enter(&parts, &app.cors, now_ms)?;
     if let Err(over) = sender.passes(app.now_ns()) {
-        return Ok(rate_limited(app, &over));
+        return Ok(limited(app, &over));
     }
     let load = app.load.snapshot(now_ms);
     admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
-    let mut reserved = app.load.reserve();
+    check_share(app, &sender, &load, now_ms)?;
+    let mut reserved = app.load.reserve_of(sender.share().cloned());
     let wire = read_body(app, body, &mut reserved).await?;
     app.metrics.body_bytes.increment(wire.len() as u64);
     let plain = match head.encoding {
@@ -129,8 +134,8 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
         DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
     let bytes = plain.len();
     drop(plain);
-    if let Err(over) = sender.take(request.batch.events.len(), bytes, app.now_ns()) {
-        return Ok(rate_limited(app, &over));
+    if let Err(over) = sender.take(request.batch.events.len(), bytes, (app.now_ns(), now_ms)) {
+        return Ok(limited(app, &over));
     }
     for event in &request.rejected {
         app.metrics.rejected(event.rejection.code);
@@ -140,7 +145,25 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
         return Ok(response::held(response::all_rejected(&request), reserved));
     }
     reserved.set(request.held_bytes());
-    append(app, sender.tenant, Arc::new(request), reserved, head.ids).await
+    append(app, &sender, Arc::new(request), reserved, head.ids).await
+}
+
+/// Leaves the last quarter of each bound to tenants that have no more than their even share.
+fn check_share(
+    app: &Context,
+    sender: &Sender,
+    load: &LoadSnapshot,
+    now_ms: u64,
+) -> Result<(), Problem> {
+    let decided = admission::decide_over_share(load, &app.config.admission);
+    let (Err(reason), Some(share)) = (decided, sender.share()) else {
+        return Ok(());
+    };
+    let even = app.load.even_share();
+    if even.is_exceeded(share, load.in_flight_bytes, now_ms / 1_000) {
+        return Err(shed(app, reason));
+    }
+    Ok(())
 }
 
 async fn read_body(
@@ -166,7 +189,7 @@ async fn read_body(
 /// Hands the events on and waits for what becomes of them.
 async fn append(
     app: &Context,
-    tenant: Arc<str>,
+    sender: &Sender,
     request: Arc<DecodedRequest>,
     reserved: Reservation,
     ids: response::Ids,
@@ -180,7 +203,7 @@ async fn append(
         metrics: Arc::clone(&app.metrics),
     };
     let submission = Submission {
-        tenant,
+        tenant: Arc::clone(&sender.tenant),
         request: Arc::clone(&request),
         waiter,
     };
@@ -194,10 +217,18 @@ async fn append(
         (outcome, app.load.reserve())
     });
     let answer = match outcome {
-        AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
-        AppendOutcome::NotAccepted => Problem::from(RejectReason::NotAccepted)
-            .retry_after(app.load.retry_after())
-            .into_response(),
+        AppendOutcome::Appended => {
+            if let Some(share) = sender.share() {
+                share.add(events as u64, app.clock.now_ms() / 1_000);
+            }
+            response::accepted(&request, ids, app.durability.clone())
+        }
+        AppendOutcome::NotAccepted => {
+            sender.give_back(events, app.clock.now_ms());
+            Problem::from(RejectReason::NotAccepted)
+                .retry_after(app.load.retry_after())
+                .into_response()
+        }
         AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
     };
     Ok(response::held(answer, reserved))

@@ -1,5 +1,7 @@
 //! Who may send events: `auth.mode = "keys"`.
 
+use std::cell::Cell;
+
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::token::{KeyHash, KeyKind, Token};
@@ -29,6 +31,7 @@ impl Told {
             state,
             created_ms: 1,
             limits: RateLimits::default(),
+            events_per_day: None,
         });
     }
 
@@ -359,5 +362,82 @@ async fn who_sends_more_than_its_rate_is_told_when_to_come_back() {
         (429, &json!("tenant-events")),
         "{body}"
     );
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_quota_of_a_day_is_held_over_all_instances() {
+    const QUOTA: u64 = 10_000;
+    const EVENTS: usize = 200;
+    let (redis, mut told) = (TestRedis::new().await, Told::default());
+    told.tenant("a", TenantState::Active);
+    told.tenant("b", TenantState::Active);
+    told.records.tenants[0].events_per_day = Some(QUOTA);
+    let (key, other) = (told.key("a", |_| ()), told.key("b", |_| ()));
+    told.say(&redis).await;
+    let ingests = [
+        TestIngest::ready(&redis, KEYS).await,
+        TestIngest::ready(&redis, KEYS).await,
+    ];
+    let send = async |ingest: &TestIngest, key: &str, events: usize| {
+        let sent = ingest.request("?ids=none").bearer_auth(key);
+        let answer = sent.body(list(events)).send().await.expect("an answer");
+        let wait = answer.headers().get("retry-after").cloned();
+        let wait = wait.map_or(0, |wait| wait.to_str().unwrap().parse::<u64>().unwrap());
+        let (status, body) = answer_of(answer).await;
+        (status, code(&body).to_owned(), wait)
+    };
+    let accepted = Cell::new(0);
+    for ingest in &ingests {
+        // A slice that is on its way is there within a second; what is spent, on the next day.
+        wait_for("it is spent", async || {
+            let (status, code, wait) = send(ingest, &key, EVENTS).await;
+            accepted.set(accepted.get() + u64::from(status == 202) * EVENTS as u64);
+            assert!(status == 202 || code == "quota_exceeded", "{status} {code}");
+            wait > 1
+        })
+        .await;
+    }
+    let accepted = accepted.get();
+    assert!(
+        (QUOTA - 2 * EVENTS as u64..=QUOTA).contains(&accepted),
+        "{accepted}"
+    );
+    assert_eq!(send(&ingests[0], &other, 1).await.0, 202);
+    for ingest in ingests {
+        ingest.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_more_than_its_share_is_refused_before_the_others() {
+    let (redis, mut told) = (TestRedis::new().await, Told::default());
+    let keys = ["large", "small"].map(|id| {
+        told.tenant(id, TenantState::Active);
+        told.key(id, |_| ())
+    });
+    told.say(&redis).await;
+    let toml = format!("{KEYS}\n[ingest.admission]\nbacklog_events = 10_000");
+    let ingest = TestIngest::ready(&redis, &toml).await;
+    let send = async |key: &str, events: usize| {
+        let sent = ingest.request("?ids=none").bearer_auth(key);
+        let answer = sent.body(list(events)).send().await.expect("an answer");
+        let (status, body) = answer_of(answer).await;
+        (status, code(&body).to_owned())
+    };
+    let [large, small] = &keys;
+    // Nobody stores them: the backlog stays.
+    assert_eq!(send(small, 10).await.0, 202);
+    assert_eq!(send(large, 8_000).await.0, 202);
+    wait_for("it is refused", || async { send(large, 1).await.0 == 503 }).await;
+    assert_eq!(send(large, 1).await.1, "overloaded");
+    assert_eq!(
+        send(small, 10).await.0,
+        202,
+        "the last quarter is for the others"
+    );
+    // Up to the bound, which holds for all.
+    assert_eq!(send(small, 2_500).await.0, 202);
+    wait_for("it is refused", || async { send(small, 1).await.0 == 503 }).await;
     ingest.stop().await;
 }
