@@ -202,14 +202,21 @@ impl<S: Send + Sync> FromRequestParts<S> for SeesAll {
     }
 }
 
-/// Somebody who may act on keys: those of a tenant, or all.
+/// Somebody who may act on keys and dead letters: those of a tenant, or all.
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
     /// Whose; everybody's for an operator.
     tenant: Option<TenantId>,
+    /// Who it is, for people.
+    pub(crate) name: String,
 }
 
 impl Manager {
+    /// Whose it may act on; `None` is everybody's.
+    pub(crate) fn tenant(&self) -> Option<String> {
+        self.tenant.as_ref().map(ToString::to_string)
+    }
+
     /// Whether it may see and end `key`.
     pub(crate) fn manages(&self, key: &Key) -> bool {
         self.tenant.is_none() || self.tenant == key.tenant
@@ -237,11 +244,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Manager {
     type Rejection = QueryError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
-        let tenant = match caller(parts)? {
-            Caller::Anyone => None,
-            Caller::Key(principal, _) if principal.operates().is_ok() => None,
-            Caller::Key(principal, _) => Some(principal.administers()?.clone()),
+        let principal = match caller(parts)? {
+            Caller::Anyone => {
+                return Ok(Self {
+                    tenant: None,
+                    name: "admin API, without credentials".to_owned(),
+                });
+            }
+            Caller::Key(principal, _) => principal,
         };
-        Ok(Self { tenant })
+        let tenant = match principal.operates() {
+            Ok(()) => None,
+            Err(_) => Some(principal.administers()?.clone()),
+        };
+        let name = format!("{} ({})", principal.key.id, principal.key.name);
+        Ok(Self { tenant, name })
     }
 }

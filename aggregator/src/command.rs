@@ -65,6 +65,9 @@ enum TenantCommand {
         id: TenantId,
         #[command(flatten)]
         limits: Limits,
+        /// Events in a UTC day, over all instances
+        #[arg(long, value_name = "N")]
+        events_per_day: Option<u64>,
     },
 }
 
@@ -224,8 +227,13 @@ async fn change_tenant(
             store.set_state(id, TenantState::Disabled).await?;
             (format!("tenant {id} is disabled"), true)
         }
-        TenantCommand::Limit { id, limits } => {
+        TenantCommand::Limit {
+            id,
+            limits,
+            events_per_day,
+        } => {
             store.set_limits(id, limits.read()).await?;
+            store.set_quota(id, *events_per_day).await?;
             (format!("the limits of tenant {id} are set"), true)
         }
     })

@@ -27,6 +27,17 @@ pub struct Keys {
     clock: Clock,
 }
 
+/// What is changed of a tenant; what is `None` stays.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// Whether its credentials work.
+    pub state: Option<TenantState>,
+    /// What its keys together may send.
+    pub limits: Option<RateLimits>,
+    /// Events they may send in a UTC day; zero is no quota.
+    pub events_per_day: Option<u64>,
+}
+
 impl Keys {
     /// Those of `database`, said through `stream`.
     pub fn new(database: Database, stream: Stream, clock: Clock) -> Self {
@@ -67,17 +78,16 @@ impl Keys {
     ///
     /// # Errors
     /// As [`add_tenant`](Self::add_tenant).
-    pub async fn change(
-        &self,
-        id: &TenantId,
-        state: Option<TenantState>,
-        limits: Option<RateLimits>,
-    ) -> Result<(), QueryError> {
-        if let Some(state) = state {
+    pub async fn change(&self, id: &TenantId, change: Change) -> Result<(), QueryError> {
+        if let Some(state) = change.state {
             self.store.set_state(id, state).await?;
         }
-        if let Some(limits) = limits {
+        if let Some(limits) = change.limits {
             self.store.set_limits(id, limits).await?;
+        }
+        if let Some(per_day) = change.events_per_day {
+            let per_day = (per_day > 0).then_some(per_day);
+            self.store.set_quota(id, per_day).await?;
         }
         self.in_force(()).await
     }

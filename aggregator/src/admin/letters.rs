@@ -109,13 +109,18 @@ impl Admin {
         Ok((found.into_iter().map(LetterHead::of).collect(), next))
     }
 
-    /// The dead letter `id`.
+    /// The dead letter `id`, if it is `tenant`'s; `None` is everybody's.
     ///
     /// # Errors
     /// As [`Self::letters`], and [`RejectReason::DeadLetterNotFound`].
-    pub async fn letter(&self, id: LetterId) -> Result<LetterWhole, QueryError> {
+    pub async fn letter(
+        &self,
+        id: LetterId,
+        tenant: Option<String>,
+    ) -> Result<LetterWhole, QueryError> {
         let filter = Filter {
             ids: vec![id],
+            tenant,
             ..Filter::default()
         };
         let found = self.letters.show(&filter, 1).await?;
@@ -136,7 +141,7 @@ impl Admin {
         })
     }
 
-    /// Does `operation` with those that match `filter`, or only counts them.
+    /// Does `operation` with those that match `filter`, for `who`, or only counts them.
     ///
     /// # Cancel safety
     /// What was begun goes on without the caller, and is written down.
@@ -147,6 +152,7 @@ impl Admin {
         self: &Arc<Self>,
         operation: Operation,
         filter: Filter,
+        who: &str,
         dry_run: bool,
     ) -> Result<Done, QueryError> {
         let filter = filter.as_of(self.clock.now_ms());
@@ -163,8 +169,7 @@ impl Admin {
             return Ok(untouched);
         }
         let request = Request {
-            // Until credentials say who.
-            actor: Actor::here("admin API, without credentials".to_owned()),
+            actor: Actor::here(who.to_owned()),
             operation,
             filter,
             limit: LIMIT,

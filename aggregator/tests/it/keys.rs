@@ -9,12 +9,14 @@ use evp_shared::access::record::{Scope, TenantId};
 use evp_shared::access::store::{AccessStore, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
+use evp_shared::store::{AUDIT, DEAD_LETTERS};
 use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::admin::letter;
 use crate::service::{TestAggregator, event, id as id_of, now_s, prepared};
 
 const KEYS: &str = "[auth]\nmode = \"keys\"\n[aggregator.query]\ncache_ttl = \"10ms\"";
@@ -151,7 +153,7 @@ async fn a_scope_opens_its_own_routes() {
         ("/events", [403, 200, 200, 403]),
         ("/metrics", [403, 200, 200, 403]),
         ("/admin/pipeline", [403, 403, 403, 200]),
-        ("/admin/dead-letters", [403, 403, 403, 200]),
+        ("/admin/dead-letters", [403, 403, 200, 200]),
     ] {
         let keys = [&writes, &reads, &administers, &operates];
         for (key, expected) in keys.into_iter().zip(expected) {
@@ -313,6 +315,46 @@ async fn another_tenants_key_is_as_if_it_were_not_there() {
     );
     assert!(!listed.contains(other["key"].as_str().unwrap()), "{listed}");
     assert_eq!(status(&world.service, "/admin/tenants", admin).await, 403);
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenants_admin_acts_on_its_own_dead_letters() {
+    let world = Managers::new().await;
+    let (operator, admin) = (&world.operator, &world.admin);
+    let database = world.service.mongo.database();
+    let letters = database.collection::<Document>(DEAD_LETTERS);
+    for (ms, tenant) in [(1_000, "a"), (2_000, "b"), (3_000, "a")] {
+        let mut letter = letter(ms, "click");
+        letter.insert("tenant", tenant);
+        letters.insert_one(letter).await.unwrap();
+    }
+    let listed = async |by: &Token| {
+        let (_, listed) = ask(&world.service, "/admin/dead-letters", by).await;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        listed["items"].as_array().unwrap().clone()
+    };
+    let all = listed(operator).await;
+    assert_eq!((all.len(), listed(admin).await.len()), (3, 2));
+    let of_b = all[1]["id"].as_str().unwrap();
+    let path = format!("/admin/dead-letters/{of_b}");
+    assert_eq!(status(&world.service, &path, admin).await, 404);
+    assert_eq!(status(&world.service, &path, operator).await, 200);
+    let purge = "/admin/dead-letters/purge";
+    for asked in [
+        json!({ "ids": [of_b], "dryRun": false }),
+        json!({ "filter": {}, "dryRun": false }),
+    ] {
+        let (answered, body) = world.post(purge, admin, asked).await;
+        assert_eq!(answered, 200, "{body}");
+    }
+    assert_eq!(listed(operator).await.len(), 1, "another tenant's stays");
+    let entry = database
+        .collection::<Document>(AUDIT)
+        .find_one(doc! {})
+        .await;
+    let entry = entry.unwrap().unwrap().to_string();
+    assert!(entry.contains("key_") && entry.contains("a key"), "{entry}");
     world.service.stop().await;
 }
 

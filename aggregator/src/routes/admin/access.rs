@@ -18,6 +18,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::admin::keys::Change;
 use crate::auth::{Manager, Operator};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
@@ -65,6 +66,8 @@ pub(crate) struct TenantItem {
     /// `active`, or `disabled`: its keys are refused.
     state: &'static str,
     limits: Limits,
+    /// `null` where there is no quota.
+    events_per_day: Option<u64>,
 }
 
 /// The answer of `GET /admin/tenants`.
@@ -119,12 +122,14 @@ pub(crate) struct NewTenantBody {
 
 /// A change of a tenant.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TenantBody {
     /// `active` or `disabled`.
     state: Option<String>,
     /// What all its keys together may send.
     limits: Option<Limits>,
+    /// Events they may send in a UTC day, over all instances; 0 takes the quota away.
+    events_per_day: Option<u64>,
 }
 
 /// A key to be made.
@@ -232,9 +237,12 @@ pub(crate) async fn change_tenant(
         let state = TenantState::named(&state);
         state.ok_or_else(|| bad_parameter("state", "send active or disabled"))
     });
-    app.keys
-        .change(&id, state.transpose()?, asked.limits.map(RateLimits::from))
-        .await?;
+    let change = Change {
+        state: state.transpose()?,
+        limits: asked.limits.map(RateLimits::from),
+        events_per_day: asked.events_per_day,
+    };
+    app.keys.change(&id, change).await?;
     let tenants = app.keys.records().await?.tenants;
     let items = tenants.into_iter().filter(|tenant| tenant.id == id);
     json(&TenantsAnswer {
@@ -424,6 +432,7 @@ impl From<Tenant> for TenantItem {
             name: tenant.name,
             state: tenant.state.as_str(),
             limits: tenant.limits.into(),
+            events_per_day: tenant.events_per_day,
         }
     }
 }

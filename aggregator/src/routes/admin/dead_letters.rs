@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::letters::{Done, LetterHead, LetterWhole};
-use crate::auth::Operator;
+use crate::auth::Manager;
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
 use crate::routes::body::read_json;
@@ -93,7 +93,7 @@ pub(crate) enum Instant {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    _: Operator,
+    manager: Manager,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     let params = Params::parse(&uri, LIST_PARAMETERS)?;
@@ -105,7 +105,10 @@ pub(crate) async fn list(
         from: text("from")?.map(Instant::Text),
         to: text("to")?.map(Instant::Text),
     };
-    let filter = asked.read("", app.clock.now_ms())?;
+    let filter = Filter {
+        tenant: manager.tenant(),
+        ..asked.read("", app.clock.now_ms())?
+    };
     let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
     let (filter, after) = match params.single("cursor")? {
         None => (filter, None),
@@ -137,14 +140,14 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn one(
     State(app): State<App>,
-    _: Operator,
+    manager: Manager,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let id = id.ok().and_then(|Path(id)| id.parse().ok());
     let id: LetterId = id.ok_or(RejectReason::DeadLetterNotFound)?;
-    json(&app.admin.letter(id).await?)
+    json(&app.admin.letter(id, manager.tenant()).await?)
 }
 
 /// Put dead letters onto the stream again
@@ -160,10 +163,10 @@ pub(crate) async fn one(
 )]
 pub(crate) async fn replay(
     State(app): State<App>,
-    _: Operator,
+    manager: Manager,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(app.admin.replay(), &app, request).await
+    operate(app.admin.replay(), &app, &manager, request).await
 }
 
 /// Delete dead letters for good
@@ -179,23 +182,28 @@ pub(crate) async fn replay(
 )]
 pub(crate) async fn purge(
     State(app): State<App>,
-    _: Operator,
+    manager: Manager,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Purge, &app, request).await
+    operate(Operation::Purge, &app, &manager, request).await
 }
 
 async fn operate(
     operation: Operation,
     app: &App,
+    manager: &Manager,
     request: Request,
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let asked: OperationBody = read_json(&head.headers, body).await?;
     let dry_run = asked.dry_run.unwrap_or(true);
-    let filter = asked.filter(app.clock.now_ms())?;
-    json(&app.admin.operate(operation, filter, dry_run).await?)
+    let filter = Filter {
+        tenant: manager.tenant(),
+        ..asked.filter(app.clock.now_ms())?
+    };
+    let operated = app.admin.operate(operation, filter, &manager.name, dry_run);
+    json(&operated.await?)
 }
 
 impl OperationBody {
