@@ -15,4 +15,6 @@ pub mod record;
 pub mod share;
 #[cfg(feature = "mongo")]
 pub mod store;
+pub mod teller;
 pub mod token;
+pub mod usage;

@@ -20,6 +20,8 @@
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
 //! | `evp:access` | hash | who may come in: version, digest, content |
 //! | `evp:quota:<day>` | hash | events given out of each tenant's quota of that UTC day; expires |
+//! | `evp:usage:<hour>:<tenant>` | hash | what became of the tenant's events, by name; expires |
+//! | `evp:used` | hash | when each key was used last, Unix ms |
 //! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
 //! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
 
@@ -66,6 +68,17 @@ impl Keys {
     /// partition, and expires.
     pub fn quotas(&self, day: u64) -> String {
         format!("{}:quota:{day}", self.prefix)
+    }
+
+    /// The key of what became of the events of `tenant` in `hour`, counted from 1970. It belongs to no
+    /// partition, and expires.
+    pub fn usage(&self, tenant: &str, hour: u64) -> String {
+        format!("{}:usage:{hour}:{tenant}", self.prefix)
+    }
+
+    /// The key of when each key was used last. It belongs to no partition.
+    pub fn used(&self) -> String {
+        format!("{}:used", self.prefix)
     }
 
     /// The key that is there while the disk of MongoDB is almost full. It belongs to no partition,

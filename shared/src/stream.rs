@@ -23,6 +23,7 @@ mod reply;
 pub mod sketches;
 mod storage;
 pub mod uncommitted;
+mod usage;
 pub mod verify;
 
 use std::sync::{Arc, LazyLock};
@@ -50,6 +51,7 @@ pub use quota::QuotaAsk;
 pub use sketches::{SketchBucket, SketchUpdate};
 pub use storage::StorageSaid;
 pub use uncommitted::Uncommitted;
+pub use usage::{USAGE_HOURS, UsageCounts};
 pub use verify::{CountHash, FoundCounts, SetCounts};
 
 /// Longest a command may take before its outcome counts as unknown. Above the connection's own

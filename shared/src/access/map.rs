@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::quota::DayQuota;
@@ -9,13 +10,13 @@ use super::rate::{Bucket, Buckets, Rate};
 use super::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
 use super::share::{EvenShare, Share};
 use super::token::{self, KeyHash, KeyKind};
+use super::usage::{Tally, Usage};
 use crate::outcome::RejectReason;
 
 /// Everybody who may come in, as of one version.
 #[derive(Debug, Default)]
 pub struct AccessMap {
     keys: HashMap<KeyHash, Arc<Principal>>,
-    /// The active tenants.
     tenants: HashMap<TenantId, Arc<Shared>>,
     origins: BTreeSet<String>,
 }
@@ -25,9 +26,9 @@ pub struct AccessMap {
 pub struct Principal {
     /// The key.
     pub key: Key,
-    /// Whether its tenant's credentials work.
-    is_disabled: bool,
     buckets: Buckets,
+    /// When it was used since that was told last, Unix ms; zero for not at all.
+    used_ms: AtomicU64,
     /// What its tenant has.
     shared: Arc<Shared>,
 }
@@ -35,6 +36,9 @@ pub struct Principal {
 /// What instances hold of a tenant.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Whether its credentials work.
+    is_active: bool,
+    usage: Arc<Usage>,
     buckets: Buckets,
     quota: Option<Arc<DayQuota>>,
     share: Arc<Share>,
@@ -71,11 +75,9 @@ impl AccessMap {
     /// Builds it, with what has passed `before`. A key of a tenant that is not there is refused as one
     /// of a disabled tenant.
     pub fn new(records: Records, before: Option<&Self>) -> Self {
-        let active = records
+        let tenants: HashMap<TenantId, Arc<Shared>> = records
             .tenants
             .into_iter()
-            .filter(|tenant| tenant.state == TenantState::Active);
-        let tenants: HashMap<TenantId, Arc<Shared>> = active
             .map(|tenant| {
                 let before = before.and_then(|before| before.tenants.get(&tenant.id));
                 let before = before.map(Arc::as_ref);
@@ -87,9 +89,10 @@ impl AccessMap {
         let keys = records.keys.into_iter().map(|key| {
             let shared = key.tenant.as_ref().and_then(|id| tenants.get(id));
             let before = before.and_then(|before| before.keys.get(&key.hash));
+            let used_ms = before.map_or(0, |before| before.used_ms.load(Ordering::Relaxed));
             let principal = Principal {
-                is_disabled: key.tenant.is_some() && shared.is_none(),
                 buckets: Buckets::new(key.limits, before.map(|before| &before.buckets)),
+                used_ms: AtomicU64::new(used_ms),
                 shared: shared.cloned().unwrap_or_default(),
                 key,
             };
@@ -102,33 +105,21 @@ impl AccessMap {
         }
     }
 
-    /// Finds whose the key `text` is, at `now_ms`.
+    /// Finds whose the key `text` is, good or not.
     ///
     /// # Errors
-    /// Why it is refused: one of `malformed_key`, `unknown_key`, `key_revoked`, `key_expired`,
-    /// `tenant_disabled`.
-    pub fn authenticate(&self, text: &str, now_ms: u64) -> Result<&Arc<Principal>, RejectReason> {
+    /// `malformed_key` or `unknown_key`.
+    pub fn find(&self, text: &str) -> Result<&Arc<Principal>, RejectReason> {
         token::kind_of(text).map_err(|_| RejectReason::MalformedKey)?;
-        self.judge(&KeyHash::of(text), now_ms)
+        self.of_hash(&KeyHash::of(text))
     }
 
-    /// As [`authenticate`](Self::authenticate), of a key that was shown before.
+    /// As [`find`](Self::find), of a key that was shown before.
     ///
     /// # Errors
-    /// As there.
-    pub fn judge(&self, hash: &KeyHash, now_ms: u64) -> Result<&Arc<Principal>, RejectReason> {
-        let found = self.keys.get(hash);
-        let principal = found.ok_or(RejectReason::UnknownKey)?;
-        let has_come = |moment: Option<u64>| moment.is_some_and(|moment| moment <= now_ms);
-        if has_come(principal.key.revoked_ms) {
-            Err(RejectReason::KeyRevoked)
-        } else if has_come(principal.key.expires_ms) {
-            Err(RejectReason::KeyExpired)
-        } else if principal.is_disabled {
-            Err(RejectReason::TenantDisabled)
-        } else {
-            Ok(principal)
-        }
+    /// `unknown_key`.
+    pub fn of_hash(&self, hash: &KeyHash) -> Result<&Arc<Principal>, RejectReason> {
+        self.keys.get(hash).ok_or(RejectReason::UnknownKey)
     }
 
     /// Whether pages of `origin` may use some key: what a preflight is answered by, which carries
@@ -150,6 +141,22 @@ impl AccessMap {
                 .values()
                 .map(|shared| shared.share.events(now_s)),
         )
+    }
+
+    /// Takes what became of the tenants' events since it was taken last.
+    pub fn take_usage(&self) -> Vec<(TenantId, Tally)> {
+        let tallies = self.tenants.iter();
+        let tallies = tallies.map(|(id, shared)| (id.clone(), shared.usage.take()));
+        tallies.filter(|(_, tally)| !tally.is_empty()).collect()
+    }
+
+    /// Takes when keys were used since it was taken last: their ids, in Unix ms.
+    pub fn take_used(&self) -> Vec<(String, u64)> {
+        let used = self.keys.values().map(|principal| {
+            let at_ms = principal.used_ms.swap(0, Ordering::Relaxed);
+            (at_ms > 0).then(|| (principal.key.id.clone(), at_ms))
+        });
+        used.flatten().collect()
     }
 
     /// How many keys there are.
@@ -174,11 +181,36 @@ impl Shared {
             buckets: Buckets::new(tenant.limits, before.map(|before| &before.buckets)),
             quota,
             share: before.map_or_else(Arc::default, |before| Arc::clone(&before.share)),
+            is_active: tenant.state == TenantState::Active,
+            usage: before.map_or_else(Arc::default, |before| Arc::clone(&before.usage)),
         }
     }
 }
 
 impl Principal {
+    /// Judges whether the key is good at `now_ms`.
+    ///
+    /// # Errors
+    /// Why not: `key_revoked`, `key_expired` or `tenant_disabled`.
+    pub fn admit(&self, now_ms: u64) -> Result<(), RejectReason> {
+        let has_come = |moment: Option<u64>| moment.is_some_and(|moment| moment <= now_ms);
+        if has_come(self.key.revoked_ms) {
+            Err(RejectReason::KeyRevoked)
+        } else if has_come(self.key.expires_ms) {
+            Err(RejectReason::KeyExpired)
+        } else if self.key.tenant.is_some() && !self.shared.is_active {
+            Err(RejectReason::TenantDisabled)
+        } else {
+            self.used_ms.store(now_ms, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// What becomes of its tenant's events.
+    pub fn usage(&self) -> &Usage {
+        &self.shared.usage
+    }
+
     /// Whose events it may send.
     ///
     /// # Errors

@@ -7,9 +7,11 @@ use evp_shared::access::rate::RateLimits;
 use evp_shared::access::reader::{Access, Look, LookError};
 use evp_shared::access::record::{Scope, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::teller::Teller;
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
+use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{AccessHead, Stream};
 use evp_shared::testing::{TestMongo, TestRedis};
 use fred::interfaces::{HashesInterface as _, KeysInterface as _};
@@ -58,7 +60,7 @@ impl World {
     fn judge(&self, token: &Token, now_ms: u64) -> Result<(), RejectReason> {
         let map = self.access.map();
         let map = map.as_ref().unwrap();
-        map.authenticate(token.expose(), now_ms).map(drop)
+        map.find(token.expose())?.admit(now_ms)
     }
 }
 
@@ -225,6 +227,50 @@ async fn versions_rise_over_a_restore_of_mongodb() {
     world.key(Scope::Read).await;
     let before = world.stream.access_head().await.unwrap().unwrap().version;
     assert_eq!(world.projector.project().await.unwrap(), before + 1);
+}
+
+#[tokio::test]
+async fn what_became_of_events_is_told_and_added_up_over_a_day() {
+    let world = World::new().await;
+    let (id, token) = world.key(Scope::Write).await;
+    world.in_force().await;
+    let map = Option::clone(&world.access.map()).unwrap();
+    let principal = map.find(token.expose()).unwrap();
+    principal.admit(NOW_MS).unwrap();
+    principal.usage().accept(7);
+    principal.usage().refuse(RejectReason::TooOld);
+    let shutdown = Shutdown::new();
+    shutdown.trigger();
+    let teller = Teller::new(world.access.clone(), world.stream.clone(), Clock::system());
+    teller.run(shutdown).await.unwrap();
+    let hour = Clock::system().now_ms() / 3_600_000;
+    world
+        .stream
+        .add_usage("default", hour - 23, &[("accepted", 3)])
+        .await
+        .unwrap();
+    world
+        .stream
+        .add_usage("default", hour - 24, &[("accepted", 100)])
+        .await
+        .unwrap();
+    world
+        .stream
+        .add_usage("other", hour, &[("accepted", 100)])
+        .await
+        .unwrap();
+    let usage = world.stream.usage("default", hour).await.unwrap();
+    let expected = [("accepted", 10), ("too_old", 1)];
+    assert_eq!(
+        usage,
+        expected
+            .map(|(name, count)| (name.to_owned(), count))
+            .into()
+    );
+    assert_eq!(world.stream.used().await.unwrap(), [(id, NOW_MS)].into());
+    let key = world.redis.keys().usage("default", hour);
+    let left: i64 = world.redis.client().ttl(key).await.unwrap();
+    assert!((1..=90_000).contains(&left), "{left}");
 }
 
 #[tokio::test]
