@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::access::reader::Access;
+use evp_shared::access::teller::Teller;
 use evp_shared::clock::Clock;
 use evp_shared::config::{AuthMode, Durability};
 use evp_shared::event::id::Identity;
@@ -140,11 +141,13 @@ impl Learning {
         let access = Access::new(self.stream.clone(), self.clock.clone());
         let leaser = Leaser {
             access: access.clone(),
-            stream: self.stream,
+            stream: self.stream.clone(),
             clock: self.clock.clone(),
             wanted: self.wants_quota,
         };
         tasks.spawn("quota-leaser", leaser.run(stop.clone()));
+        let teller = Teller::new(access.clone(), self.stream, self.clock.clone());
+        tasks.spawn("usage-teller", teller.run(stop.clone()));
         // Each time it was looked at, its age is measured and the tenants' shares of the load are
         // added up.
         let (held, clock, load, metrics) = (access.clone(), self.clock, self.load, self.metrics);

@@ -63,11 +63,10 @@ impl Door {
             return Err(unknown.retry_after(LEARNED_WITHIN));
         };
         let key = credential::shown(&parts.headers, parts.uri.query())?;
-        let principal = map.authenticate(&key, now_ms)?;
-        let tenant = principal.writes()?.shared();
-        cors.check(&parts.headers, &principal.key.origins)?;
+        let principal = map.find(&key)?;
+        let tenant = admit(principal, parts, cors, now_ms);
         Ok(Sender {
-            tenant,
+            tenant: tenant.inspect_err(|reason| principal.usage().refuse(*reason))?,
             principal: Some(Arc::clone(principal)),
         })
     }
@@ -87,7 +86,34 @@ impl Door {
     }
 }
 
+fn admit(
+    principal: &Principal,
+    parts: &Parts,
+    cors: &Cors,
+    now_ms: u64,
+) -> Result<Arc<str>, RejectReason> {
+    principal.admit(now_ms)?;
+    let tenant = principal.writes()?.shared();
+    cors.check(&parts.headers, &principal.key.origins)?;
+    Ok(tenant)
+}
+
 impl Sender {
+    /// Notes events that were appended at Unix ms `now_ms`.
+    pub(crate) fn accepted(&self, events: usize, now_ms: u64) {
+        if let Some(principal) = &self.principal {
+            principal.share().add(events as u64, now_ms / 1_000);
+            principal.usage().accept(events as u64);
+        }
+    }
+
+    /// Notes a request, or an event, that was refused.
+    pub(crate) fn refused(&self, reason: RejectReason) {
+        if let Some(principal) = &self.principal {
+            principal.usage().refuse(reason);
+        }
+    }
+
     /// Judges whether anything of it passes at `now_ns`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use evp_shared::access::map::Exceeded;
+use evp_shared::choice::Choice as _;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
 use evp_shared::http::problem::Problem;
@@ -87,8 +88,9 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
 }
 
 /// Refuses a request of somebody over a rate or a quota.
-fn limited(app: &Context, over: &Exceeded) -> Answer {
+fn limited(app: &Context, sender: &Sender, over: &Exceeded) -> Answer {
     app.metrics.limited.increment(1);
+    sender.refused(over.reason);
     if over.reason == RejectReason::QuotaExceeded {
         app.wants_quota.notify_one();
     }
@@ -101,11 +103,28 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     let head = Head::parse(&parts)?;
     let sender = app.door.enter(&parts, &app.cors, now_ms)?;
     if let Err(over) = sender.passes(app.now_ns()) {
-        return Ok(limited(app, &over));
+        return Ok(limited(app, &sender, &over));
     }
+    let answered = receive(app, &sender, head, body, now_ms).await;
+    if let Err(problem) = &answered
+        && let Some(reason) = RejectReason::named(problem.code())
+    {
+        sender.refused(reason);
+    }
+    answered
+}
+
+/// Takes the body of a request whose head was good.
+async fn receive(
+    app: &Context,
+    sender: &Sender,
+    head: Head<'_>,
+    body: RequestBody,
+    now_ms: u64,
+) -> Result<Answer, Problem> {
     let load = app.load.snapshot(now_ms);
     admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
-    check_share(app, &sender, &load, now_ms)?;
+    check_share(app, sender, &load, now_ms)?;
     let mut reserved = app.load.reserve_of(sender.share().cloned());
     let wire = read_body(app, body, &mut reserved).await?;
     app.metrics.body_bytes.increment(wire.len() as u64);
@@ -135,17 +154,18 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     let bytes = plain.len();
     drop(plain);
     if let Err(over) = sender.take(request.batch.events.len(), bytes, (app.now_ns(), now_ms)) {
-        return Ok(limited(app, &over));
+        return Ok(limited(app, sender, &over));
     }
     for event in &request.rejected {
         app.metrics.rejected(event.rejection.code);
+        sender.refused(event.rejection.code);
     }
     request.keep_rejected(response::REJECTED_MAX);
     if request.batch.events.is_empty() {
         return Ok(response::held(response::all_rejected(&request), reserved));
     }
     reserved.set(request.held_bytes());
-    append(app, &sender, Arc::new(request), reserved, head.ids).await
+    append(app, sender, Arc::new(request), reserved, head.ids).await
 }
 
 /// Leaves the last quarter of each bound to tenants that have no more than their even share.
@@ -218,9 +238,7 @@ async fn append(
     });
     let answer = match outcome {
         AppendOutcome::Appended => {
-            if let Some(share) = sender.share() {
-                share.add(events as u64, app.clock.now_ms() / 1_000);
-            }
+            sender.accepted(events, app.clock.now_ms());
             response::accepted(&request, ids, app.durability.clone())
         }
         AppendOutcome::NotAccepted => {

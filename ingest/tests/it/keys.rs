@@ -441,3 +441,38 @@ async fn who_has_more_than_its_share_is_refused_before_the_others() {
     wait_for("it is refused", || async { send(small, 1).await.0 == 503 }).await;
     ingest.stop().await;
 }
+
+#[tokio::test]
+async fn what_became_of_a_tenants_events_is_told() {
+    let (redis, mut told) = (TestRedis::new().await, Told::default());
+    told.tenant("a", TenantState::Active);
+    let good = told.key("a", |_| ());
+    let revoked = told.key("a", |key| key.revoked_ms = Some(5));
+    told.say(&redis).await;
+    let ingest = TestIngest::ready(&redis, KEYS).await;
+    let body = r#"[{"type":"a"},{"type":"b"},{"type":1}]"#;
+    let sent = ingest.request("").bearer_auth(&good).body(body).send();
+    assert_eq!(sent.await.expect("an answer").status(), 202);
+    let sent = ingest.request("").bearer_auth(&good).body("[").send();
+    assert_eq!(sent.await.expect("an answer").status(), 400);
+    assert_eq!(post(&ingest, &revoked).await.0, 401);
+    // Told at the end too.
+    ingest.stop().await;
+    let stream = redis.stream(1);
+    let hour = evp_shared::clock::Clock::system().now_ms() / 3_600_000;
+    let usage = stream.usage("a", hour).await.unwrap();
+    let expected = [
+        ("accepted", 2),
+        ("key_revoked", 1),
+        ("malformed_json", 1),
+        ("wrong_type", 1),
+    ];
+    assert_eq!(
+        usage,
+        expected
+            .map(|(name, count)| (name.to_owned(), count))
+            .into()
+    );
+    let used = stream.used().await.unwrap();
+    assert_eq!(used.keys().collect::<Vec<_>>(), ["key_0"]);
+}
