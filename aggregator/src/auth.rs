@@ -70,10 +70,8 @@ impl Validity {
             return false;
         };
         let map = access.map();
-        let judged = map
-            .as_ref()
-            .map(|map| map.judge(hash, clock.now_ms()).is_ok());
-        judged != Some(true)
+        let principal = map.as_ref().and_then(|map| map.of_hash(hash).ok());
+        principal.is_none_or(|principal| principal.admit(clock.now_ms()).is_err())
     }
 
     /// Waits until it is over.
@@ -124,7 +122,8 @@ impl Door {
             return Err(unknown.retry_after(LEARNED_WITHIN));
         };
         let key = credential::shown(&parts.headers, parts.uri.query())?;
-        let principal = map.authenticate(&key, clock.now_ms())?;
+        let principal = map.find(&key)?;
+        principal.admit(clock.now_ms())?;
         let validity = Validity(Some((held.clone(), clock.clone(), principal.key.hash)));
         Ok(Some(Caller::Key(Arc::clone(principal), validity)))
     }

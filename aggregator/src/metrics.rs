@@ -7,13 +7,14 @@ use http::StatusCode;
 
 /// Routes of the public port that are told apart. `/stream` is measured until its first byte; the
 /// last one is everything else.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "/events",
     "/events/{id}",
     "/metrics",
     "/metrics/series",
     "/analytics",
     "/stream",
+    "/usage",
     "/admin",
     "/livez",
     "other",

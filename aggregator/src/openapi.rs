@@ -9,7 +9,7 @@ pub mod ingest;
 use utoipa::OpenApi;
 use utoipa::openapi::server::Server;
 
-use crate::routes::{admin, analytics, docs, events, metrics, stream};
+use crate::routes::{admin, analytics, docs, events, metrics, stream, usage};
 
 /// All routes.
 #[derive(Debug, OpenApi)]
@@ -28,6 +28,7 @@ use crate::routes::{admin, analytics, docs, events, metrics, stream};
         metrics::series,
         analytics::analytics,
         stream::stream,
+        usage::usage,
         admin::info,
         admin::pipeline,
         admin::dead_letters::list,

@@ -7,6 +7,7 @@ pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod metrics;
 pub(crate) mod stream;
+pub(crate) mod usage;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics/series", get(metrics::series))
         .route("/analytics", get(analytics::analytics))
         .route("/stream", get(stream::stream))
+        .route("/usage", get(usage::usage))
         .merge(admin::routes())
         .merge(dashboard::routes())
         .route("/openapi.json", get(docs::openapi))

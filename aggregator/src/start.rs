@@ -6,6 +6,7 @@ use std::time::Duration;
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::reader::Access;
 use evp_shared::access::store::AccessStore;
+use evp_shared::access::teller::Teller;
 use evp_shared::clock::Clock;
 use evp_shared::config::AuthMode;
 use evp_shared::event::id::Identity;
@@ -161,6 +162,8 @@ fn door(
     let kept = access.clone();
     let kept = kept.keep(health.condition("access"), tell, shutdown.clone());
     tasks.spawn("access-reader", kept);
+    let teller = Teller::new(access.clone(), stream.clone(), clock.clone());
+    tasks.spawn("usage-teller", teller.run(shutdown.clone()));
     let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
     let projector = Projector::new(store, stream.clone());
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));

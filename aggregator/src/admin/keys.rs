@@ -1,5 +1,6 @@
 //! Tenants and keys: changes of them are kept in MongoDB and, before they are answered, said by Redis.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
@@ -11,10 +12,13 @@ use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use evp_shared::service::Chain;
-use evp_shared::stream::Stream;
+use evp_shared::stream::{Stream, UsageCounts};
 use mongodb::Database;
 
 use crate::error::{QueryError, bad_parameter};
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
 
 /// When a change that is not in force may be looked at again.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
@@ -23,8 +27,18 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Keys {
     store: AccessStore,
+    stream: Stream,
     projector: Projector,
     clock: Clock,
+}
+
+/// What became of a tenant's events.
+#[derive(Debug)]
+pub struct Usage {
+    /// By name.
+    pub counts: UsageCounts,
+    /// Events of a day, and how many of them were given out to instances.
+    pub quota: Option<(u64, u64)>,
 }
 
 /// What is changed of a tenant; what is `None` stays.
@@ -43,8 +57,9 @@ impl Keys {
     pub fn new(database: Database, stream: Stream, clock: Clock) -> Self {
         let store = AccessStore::new(database);
         Self {
-            projector: Projector::new(store.clone(), stream),
+            projector: Projector::new(store.clone(), stream.clone()),
             store,
+            stream,
             clock,
         }
     }
@@ -123,6 +138,33 @@ impl Keys {
         self.store.revoke_key(id, self.clock.now_ms()).await?;
         let revoked = self.key(id).await?;
         self.in_force(revoked).await
+    }
+
+    /// What became of the events of `tenant` in the 24 hours up to `now_ms`, and what was given out of
+    /// its quota.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn usage(&self, tenant: &str, now_ms: u64) -> Result<Usage, QueryError> {
+        let counts = self.stream.usage(tenant, now_ms / HOUR_MS).await?;
+        let tenants = self.store.records().await?.tenants;
+        let own = tenants.into_iter().find(|one| one.id.as_str() == tenant);
+        let quota = match own.and_then(|own| own.events_per_day) {
+            Some(per_day) => {
+                let given = self.stream.quota_given(tenant, now_ms / DAY_MS).await?;
+                Some((per_day, given))
+            }
+            None => None,
+        };
+        Ok(Usage { counts, quota })
+    }
+
+    /// When keys were used last, Unix ms by id.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn used(&self) -> Result<HashMap<String, u64>, QueryError> {
+        Ok(self.stream.used().await?)
     }
 
     async fn in_force<T>(&self, done: T) -> Result<T, QueryError> {

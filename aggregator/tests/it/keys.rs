@@ -10,6 +10,7 @@ use evp_shared::access::store::{AccessStore, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::store::{AUDIT, DEAD_LETTERS};
+use evp_shared::stream::QuotaAsk;
 use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::Method;
@@ -315,6 +316,60 @@ async fn another_tenants_key_is_as_if_it_were_not_there() {
     );
     assert!(!listed.contains(other["key"].as_str().unwrap()), "{listed}");
     assert_eq!(status(&world.service, "/admin/tenants", admin).await, 403);
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_sees_what_became_of_its_events() {
+    let world = Managers::new().await;
+    let (service, admin) = (&world.service, &world.admin);
+    let change = (Method::PATCH, "/admin/tenants/a");
+    let (status, body) = send(
+        service,
+        change,
+        &world.operator,
+        &json!({ "eventsPerDay": 1_000 }),
+    )
+    .await;
+    assert_eq!(
+        (status, &body["items"][0]["eventsPerDay"]),
+        (200, &json!(1_000)),
+        "{body}"
+    );
+    let (now_ms, stream) = (Clock::system().now_ms(), service.redis.stream(2));
+    let ask_of = |tenant: &str| QuotaAsk {
+        tenant: tenant.to_owned(),
+        per_day: 1_000,
+        events: 10,
+    };
+    let asks = [ask_of("a"), ask_of("b")];
+    stream
+        .take_quotas(now_ms / 86_400_000, &asks)
+        .await
+        .unwrap();
+    let counts = [("accepted", 5), ("too_old", 2), ("rate_limited", 3)];
+    stream
+        .add_usage("a", now_ms / 3_600_000, &counts)
+        .await
+        .unwrap();
+    stream
+        .add_usage("b", now_ms / 3_600_000, &counts)
+        .await
+        .unwrap();
+    let (_, usage) = ask(service, "/usage", admin).await;
+    let mut usage: Value = serde_json::from_str(&usage).unwrap();
+    usage["asOf"].take();
+    let expected = json!({
+        "asOf": null, "quota": { "eventsPerDay": 1_000, "left": 990 }, "accepted": 5,
+        "refused": [{ "code": "rate_limited", "count": 3 }, { "code": "too_old", "count": 2 }],
+    });
+    assert_eq!(usage, expected);
+    let is_told = || async {
+        let (_, keys) = ask(service, "/admin/keys", admin).await;
+        let keys: Value = serde_json::from_str(&keys).unwrap();
+        keys["items"][0]["lastUsedAt"].is_string()
+    };
+    wait_for("its last use is told", is_told).await;
     world.service.stop().await;
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct KeyItem {
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
+    /// Some seconds late; `null` where it never was, or is not told in this answer.
+    last_used_at: Option<String>,
 }
 
 /// The answer of `GET /admin/keys`.
@@ -267,9 +269,17 @@ pub(crate) async fn keys(
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let keys = app.keys.records().await?.keys;
+    let used = app.keys.used().await?;
     let own = keys.into_iter().filter(|key| manager.manages(key));
+    let items = own.map(|key| {
+        let last_used_at = used.get(&key.id).copied().map(rfc3339);
+        KeyItem {
+            last_used_at,
+            ..KeyItem::from(key)
+        }
+    });
     json(&KeysAnswer {
-        items: own.map(KeyItem::from).collect(),
+        items: items.collect(),
     })
 }
 
@@ -451,6 +461,7 @@ impl From<Key> for KeyItem {
             created_at: rfc3339(key.created_ms),
             expires_at: key.expires_ms.map(rfc3339),
             revoked_at: key.revoked_ms.map(rfc3339),
+            last_used_at: None,
         }
     }
 }
