@@ -1,15 +1,15 @@
 //! Takes events over HTTP and appends them to the stream.
 //!
 //! The path of one event, in reading order:
-//! - `http::route` answers a request: asks [`admission`] whether to take it, reads its body under
-//!   caps.
+//! - `http::route` answers a request: `http::door` says whose it is (`sender`), [`admission`] whether
+//!   to take it; then its body is read under caps.
 //! - [`decode`] decompresses and decodes it; `decode::events` accepts or rejects each event by itself
 //!   and writes the accepted ones as documents.
 //! - `append::batcher` joins the events of concurrent requests into frames.
 //! - `append::appender` gives frames their identity and appends them until there is an answer.
 //! - `http::response` answers: `202` when the events are on the stream, as durable as configured.
 //!
-//! Beside it: `keeper` keeps in touch with Redis, [`service`] puts all of it together.
+//! Beside it: `keeper` keeps in touch with Redis, `quota` takes slices of the tenants' days, [`service`] puts all of it together.
 //!
 //! An event is on the stream twice when an answer of Redis was lost: its frame was appended again,
 //! under the same id, which is settled once. A client that got `503 not_confirmed` may send its
@@ -28,6 +28,7 @@ mod keeper;
 mod metrics;
 mod outcome;
 mod quota;
+mod sender;
 pub mod service;
 
 pub use config::IngestConfig;

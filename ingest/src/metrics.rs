@@ -23,7 +23,7 @@ metric_table! {
         counter "evp_ingest_shed_requests_total" "Requests refused for load, by reason."
             [reason in ShedReason::ALL] shed;
         counter "evp_ingest_limited_requests_total"
-            "Requests of keys and tenants over their rates." [] limited;
+            "Requests of keys and tenants over a rate or a quota." [] limited;
         counter "evp_ingest_body_bytes_total" "Bytes of request bodies, as received."
             [] body_bytes;
         histogram "evp_ingest_frame_events" "Events of each frame." [] frame_events;

@@ -4,10 +4,11 @@
 //! [`frame`] (how events travel), [`keys`], [`counters`] and [`sketch`] (what
 //! Redis keeps where), [`stream`]
 //! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
-//! event), [`dead_letters`] (what is done with those that could not be stored).
+//! event), [`dead_letters`] (what is done with those that could not be stored), [`access`] (who may come
+//! in).
 //!
 //! The kit: [`config`], [`choice`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
-//! [`clock`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
+//! [`clock`], [`command`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
 pub mod access;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use evp_shared::frame::FrameDraft;
+use evp_shared::outcome::RejectReason;
 use tokio::sync::oneshot;
 
 use crate::admission::Reservation;
 use crate::decode::DecodedRequest;
 use crate::metrics::Metrics;
 use crate::outcome::AppendOutcome;
+use crate::sender::Sender;
 
 /// One decoded request on its way to the stream.
 #[derive(Debug)]
@@ -28,12 +30,39 @@ pub(crate) struct Waiter {
     /// How many events it has.
     pub(crate) events: usize,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sending: Sending,
+}
+
+/// Whose events they are, and when they were taken of the quota of the day.
+#[derive(Debug, Clone)]
+pub(crate) struct Sending {
+    pub(crate) sender: Sender,
+    pub(crate) taken_ms: u64,
+}
+
+impl Sending {
+    /// Counts what became of its events.
+    pub(crate) fn ended(&self, outcome: AppendOutcome, events: usize) {
+        match outcome {
+            AppendOutcome::Appended => self.sender.accepted(events),
+            AppendOutcome::NotAccepted => {
+                self.give_back(events);
+                self.sender.refused(RejectReason::NotAccepted);
+            }
+            AppendOutcome::NotConfirmed => self.sender.refused(RejectReason::NotConfirmed),
+        }
+    }
+
+    pub(crate) fn give_back(&self, events: usize) {
+        self.sender.give_back(events, self.taken_ms);
+    }
 }
 
 impl Waiter {
     /// Counts here, not where the answer is made: a client that has left has none.
     pub(crate) fn tell(self, outcome: AppendOutcome) {
         self.metrics.count(outcome, self.events);
+        self.sending.ended(outcome, self.events);
         if self.answer.send((outcome, self.reserved)).is_err() {
             tracing::debug!(outcome = ?outcome, "the client did not wait for its answer");
         }

@@ -4,28 +4,33 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use evp_shared::access::map::Exceeded;
+use evp_shared::access::map::{Exceeded, Unit};
 use evp_shared::choice::Choice as _;
 use evp_shared::http::admin;
 use evp_shared::http::body::{self, BodyError};
 use evp_shared::http::problem::Problem;
 use evp_shared::http::server::RequestBody;
 use evp_shared::outcome::RejectReason;
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::admission::{self, LoadSnapshot, Reservation, ShedReason};
-use crate::append::submission::{Submission, Waiter};
+use crate::append::submission::{Sending, Submission, Waiter};
 use crate::decode::{DecodeContext, DecodedRequest, Decoder, decompress};
 use crate::http::context::Context;
-use crate::http::door::Sender;
 use crate::http::head::Head;
 use crate::http::metered::MeteredBody;
 use crate::http::response::{self, Answer};
 use crate::metrics::Route;
 use crate::outcome::AppendOutcome;
+use crate::sender::Sender;
+
+/// A wait for a slice of a quota, and not for the next day.
+const SLICE_WITHIN: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// One decoder for each worker: decoding does not wait, so nobody else uses it meanwhile.
@@ -91,7 +96,8 @@ fn shed(app: &Context, reason: ShedReason) -> Problem {
 fn limited(app: &Context, sender: &Sender, over: &Exceeded) -> Answer {
     app.metrics.limited.increment(1);
     sender.refused(over.reason);
-    if over.reason == RejectReason::QuotaExceeded {
+    // A slice is on its way, or could be: what is spent is not asked for at once.
+    if over.reason == RejectReason::QuotaExceeded && over.wait <= SLICE_WITHIN {
         app.wants_quota.notify_one();
     }
     response::limited(over)
@@ -100,12 +106,12 @@ fn limited(app: &Context, sender: &Sender, over: &Exceeded) -> Answer {
 async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
     let now_ms = app.clock.now_ms();
     let (parts, body) = request.into_parts();
-    let head = Head::parse(&parts)?;
     let sender = app.door.enter(&parts, &app.cors, now_ms)?;
-    if let Err(over) = sender.passes(app.now_ns()) {
+    sender.sends(1, now_ms);
+    if let Err(over) = sender.passes((app.now_ns(), now_ms)) {
         return Ok(limited(app, &sender, &over));
     }
-    let answered = receive(app, &sender, head, body, now_ms).await;
+    let answered = receive(app, &sender, &parts, body, now_ms).await;
     if let Err(problem) = &answered
         && let Some(reason) = RejectReason::named(problem.code())
     {
@@ -114,14 +120,15 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     answered
 }
 
-/// Takes the body of a request whose head was good.
+/// Takes a request of somebody who may send.
 async fn receive(
     app: &Context,
     sender: &Sender,
-    head: Head<'_>,
+    parts: &Parts,
     body: RequestBody,
     now_ms: u64,
 ) -> Result<Answer, Problem> {
+    let head = Head::parse(parts)?;
     let load = app.load.snapshot(now_ms);
     admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
     check_share(app, sender, &load, now_ms)?;
@@ -149,11 +156,14 @@ async fn receive(
         floor_ms: app.load.floor_ms(),
         types: sender.types(),
     };
+    if let Err(over) = sender.take_rate(Unit::Bytes, plain.len(), app.now_ns()) {
+        return Ok(limited(app, sender, &over));
+    }
     let mut request =
         DECODER.with_borrow_mut(|decoder| decoder.decode(&plain, head.format, &ctx))?;
-    let bytes = plain.len();
     drop(plain);
-    if let Err(over) = sender.take(request.batch.events.len(), bytes, (app.now_ns(), now_ms)) {
+    let taken_ms = app.clock.now_ms();
+    if let Err(over) = take_events(app, sender, &request, taken_ms) {
         return Ok(limited(app, sender, &over));
     }
     for event in &request.rejected {
@@ -165,7 +175,25 @@ async fn receive(
         return Ok(response::held(response::all_rejected(&request), reserved));
     }
     reserved.set(request.held_bytes());
-    append(app, sender, Arc::new(request), reserved, head.ids).await
+    let sending = Sending {
+        sender: sender.clone(),
+        taken_ms,
+    };
+    append(app, sending, Arc::new(request), reserved, head.ids).await
+}
+
+/// Has the events of a request pass, those that were rejected too where what is counted is work.
+fn take_events(
+    app: &Context,
+    sender: &Sender,
+    request: &DecodedRequest,
+    now_ms: u64,
+) -> Result<(), Exceeded> {
+    let events = request.batch.events.len();
+    sender.take_rate(Unit::Events, events + request.rejected.len(), app.now_ns())?;
+    sender.take_quota(events, now_ms)?;
+    sender.sends(events, now_ms);
+    Ok(())
 }
 
 /// Leaves the last quarter of each bound to tenants that have no more than their even share.
@@ -209,7 +237,7 @@ async fn read_body(
 /// Hands the events on and waits for what becomes of them.
 async fn append(
     app: &Context,
-    sender: &Sender,
+    sending: Sending,
     request: Arc<DecodedRequest>,
     reserved: Reservation,
     ids: response::Ids,
@@ -221,32 +249,29 @@ async fn append(
         reserved,
         events,
         metrics: Arc::clone(&app.metrics),
+        sending: sending.clone(),
     };
     let submission = Submission {
-        tenant: Arc::clone(&sender.tenant),
+        tenant: Arc::clone(&sending.sender.tenant),
         request: Arc::clone(&request),
         waiter,
     };
-    app.submissions
-        .try_send(submission)
-        .map_err(|_| shed(app, ShedReason::QueueFull))?;
+    app.submissions.try_send(submission).map_err(|_| {
+        sending.give_back(events);
+        shed(app, ShedReason::QueueFull)
+    })?;
     let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
         app.metrics.count(outcome, events);
+        sending.ended(outcome, events);
         (outcome, app.load.reserve())
     });
     let answer = match outcome {
-        AppendOutcome::Appended => {
-            sender.accepted(events, app.clock.now_ms());
-            response::accepted(&request, ids, app.durability.clone())
-        }
-        AppendOutcome::NotAccepted => {
-            sender.give_back(events, app.clock.now_ms());
-            Problem::from(RejectReason::NotAccepted)
-                .retry_after(app.load.retry_after())
-                .into_response()
-        }
+        AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
+        AppendOutcome::NotAccepted => Problem::from(RejectReason::NotAccepted)
+            .retry_after(app.load.retry_after())
+            .into_response(),
         AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
     };
     Ok(response::held(answer, reserved))

@@ -10,7 +10,7 @@ use super::rate::{Bucket, Buckets, Rate};
 use super::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
 use super::share::{EvenShare, Share};
 use super::token::{self, KeyHash, KeyKind};
-use super::usage::{Tally, Usage};
+use super::usage::Usage;
 use crate::outcome::RejectReason;
 
 /// Everybody who may come in, as of one version.
@@ -143,11 +143,10 @@ impl AccessMap {
         )
     }
 
-    /// Takes what became of the tenants' events since it was taken last.
-    pub fn take_usage(&self) -> Vec<(TenantId, Tally)> {
-        let tallies = self.tenants.iter();
-        let tallies = tallies.map(|(id, shared)| (id.clone(), shared.usage.take()));
-        tallies.filter(|(_, tally)| !tally.is_empty()).collect()
+    /// What becomes of each tenant's events.
+    pub fn usages(&self) -> impl Iterator<Item = (&TenantId, &Usage)> {
+        let tenants = self.tenants.iter();
+        tenants.map(|(id, shared)| (id, &*shared.usage))
     }
 
     /// Takes when keys were used since it was taken last: their ids, in Unix ms.
@@ -157,16 +156,6 @@ impl AccessMap {
             (at_ms > 0).then(|| (principal.key.id.clone(), at_ms))
         });
         used.flatten().collect()
-    }
-
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether there is no key.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 }
 
@@ -251,41 +240,55 @@ impl Principal {
         tenant.ok_or(RejectReason::ScopeMissing)
     }
 
-    /// Judges whether anything passes at `now_ns`.
+    /// Judges whether anything passes, at `now_ns` of rates and `now_ms` of days.
     ///
     /// # Errors
     /// [`Exceeded`].
-    pub fn passes(&self, now_ns: u64) -> Result<(), Exceeded> {
+    pub fn passes(&self, (now_ns, now_ms): (u64, u64)) -> Result<(), Exceeded> {
         let over = self.limits().find_map(|(limit, bucket, _)| {
             let wait = bucket.wait(now_ns)?;
             Some(Exceeded::rate(limit, bucket.rate(), wait))
         });
-        over.map_or(Ok(()), Err)
+        over.map_or(Ok(()), Err)?;
+        self.within_quota(|quota| quota.passes(now_ms))
     }
 
-    /// Has a request pass. The limits are held one by one: what one took stays taken when another
-    /// refuses.
+    /// Has so much of `unit` pass its rates. They are held one by one: what one took stays taken when
+    /// another refuses.
     ///
     /// # Errors
     /// [`Exceeded`].
-    pub fn take(
-        &self,
-        events: u64,
-        bytes: u64,
-        (now_ns, now_ms): (u64, u64),
-    ) -> Result<(), Exceeded> {
-        for (limit, bucket, unit) in self.limits() {
-            let units = match unit {
-                Unit::Events => events,
-                Unit::Bytes => bytes,
-            };
+    pub fn take_rate(&self, unit: Unit, units: u64, now_ns: u64) -> Result<(), Exceeded> {
+        for (limit, bucket, _) in self.limits().filter(|(_, _, of)| *of == unit) {
             let exceeded = |wait| Exceeded::rate(limit, bucket.rate(), wait);
             bucket.take(units, now_ns).map_err(exceeded)?;
         }
+        Ok(())
+    }
+
+    /// Has so many events pass the quota of the day.
+    ///
+    /// # Errors
+    /// [`Exceeded`].
+    pub fn take_quota(&self, events: u64, now_ms: u64) -> Result<(), Exceeded> {
+        self.within_quota(|quota| quota.take(events, now_ms))
+    }
+
+    /// Gives back what was taken of the day at `taken_ms` for events that were not stored.
+    pub fn give_back(&self, events: u64, taken_ms: u64) {
+        if let Some(quota) = &self.shared.quota {
+            quota.give_back(events, taken_ms);
+        }
+    }
+
+    fn within_quota(
+        &self,
+        judge: impl FnOnce(&DayQuota) -> Result<(), Duration>,
+    ) -> Result<(), Exceeded> {
         let Some(quota) = &self.shared.quota else {
             return Ok(());
         };
-        quota.take(events, now_ms).map_err(|wait| Exceeded {
+        judge(quota).map_err(|wait| Exceeded {
             reason: RejectReason::QuotaExceeded,
             limit: "tenant-day",
             quota: quota.per_day(),
@@ -297,13 +300,6 @@ impl Principal {
     /// What of the load is its tenant's.
     pub fn share(&self) -> &Arc<Share> {
         &self.shared.share
-    }
-
-    /// Gives back what was taken of the day for events that were not stored.
-    pub fn give_back(&self, events: u64, now_ms: u64) {
-        if let Some(quota) = &self.shared.quota {
-            quota.give_back(events, now_ms);
-        }
     }
 
     fn limits(&self) -> impl Iterator<Item = (&'static str, &Bucket, Unit)> {
@@ -318,9 +314,11 @@ impl Principal {
     }
 }
 
-/// What a limit counts.
-#[derive(Debug, Clone, Copy)]
-enum Unit {
+/// What a rate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Events, rejected ones too.
     Events,
+    /// Bytes of bodies, decompressed.
     Bytes,
 }

@@ -5,7 +5,10 @@
 //! does not come back. Versions come from MongoDB and rise over restores of either.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::store::{AccessError, AccessStore};
 use crate::health::Beat;
@@ -16,8 +19,6 @@ use crate::stream::{AccessHead, Stream, StreamError};
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// Longest one comparison may take.
 pub const COMPARE_MAX: Duration = Duration::from_secs(10);
-/// How often it is tried while others write at the same time.
-const TRIES: usize = 3;
 
 /// Why Redis was not told.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +32,6 @@ pub enum ProjectError {
     /// What is kept cannot be written as JSON.
     #[error("who may come in cannot be written")]
     Content(#[from] serde_json::Error),
-    /// Others wrote each time.
-    #[error("others write who may come in at the same time")]
-    Contended,
 }
 
 /// See the module.
@@ -41,20 +39,28 @@ pub enum ProjectError {
 pub struct Projector {
     store: AccessStore,
     stream: Stream,
+    /// One at a time of all clones: they would only undo each other's look.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Projector {
     /// Between these two.
     pub fn new(store: AccessStore, stream: Stream) -> Self {
-        Self { store, stream }
+        Self {
+            store,
+            stream,
+            turn: Arc::default(),
+        }
     }
 
-    /// Has Redis say what is kept, and tells its version.
+    /// Has Redis say what is kept, and tells its version. While others write it looks again; callers
+    /// bound it.
     ///
     /// # Errors
     /// [`ProjectError`]; repeating is harmless.
     pub async fn project(&self) -> Result<u64, ProjectError> {
-        for _ in 0..TRIES {
+        let _turn = self.turn.lock().await;
+        loop {
             let seen = self.stream.access_head().await?;
             let content = serde_json::to_vec(&self.store.records().await?)?;
             let digest = blake3::hash(&content).to_hex().to_string();
@@ -77,7 +83,6 @@ impl Projector {
                 return Ok(next);
             }
         }
-        Err(ProjectError::Contended)
     }
 
     /// Does so every second, until the shutdown.
@@ -89,11 +94,13 @@ impl Projector {
             let mut told = None;
             loop {
                 let fault = match tokio::time::timeout(COMPARE_MAX, self.project()).await {
-                    Ok(Ok(_)) => None,
+                    Ok(Ok(_)) => {
+                        beat.beat();
+                        None
+                    }
                     Ok(Err(error)) => Some(Chain(&error).to_string()),
                     Err(_) => Some("no answer".to_owned()),
                 };
-                beat.beat();
                 if fault != told {
                     if let Some(fault) = &fault {
                         tracing::warn!(fault, "changes of tenants and keys are not in force");

@@ -41,11 +41,31 @@ impl DayQuota {
         self.per_day
     }
 
+    /// Judges whether anything passes: not once Redis has nothing left.
+    ///
+    /// # Errors
+    /// When to come back.
+    pub fn passes(&self, now_ms: u64) -> Result<(), Duration> {
+        let is_today = self.day.load(Ordering::Acquire) == now_ms / DAY_MS;
+        let is_spent = self.is_spent.load(Ordering::Relaxed);
+        if is_today && is_spent && self.left.load(Ordering::Relaxed) <= 0 {
+            return Err(to_midnight(now_ms));
+        }
+        Ok(())
+    }
+
     /// Has `events` pass.
     ///
     /// # Errors
     /// Not so many are left here: when to come back. Nothing was taken.
     pub fn take(&self, events: u64, now_ms: u64) -> Result<(), Duration> {
+        if events == 0 {
+            return Ok(());
+        }
+        if events > self.per_day {
+            // No slice is ever as large, and none is to lie here for it.
+            return Err(to_midnight(now_ms));
+        }
         let asked = i64::try_from(events).unwrap_or(i64::MAX);
         let is_today = self.day.load(Ordering::Acquire) == now_ms / DAY_MS;
         let enough = |left: i64| (left >= asked).then(|| left - asked);
@@ -55,15 +75,16 @@ impl DayQuota {
         }
         self.wanted.fetch_max(events, Ordering::Relaxed);
         if is_today && self.is_spent.load(Ordering::Relaxed) {
-            Err(Duration::from_millis(DAY_MS - now_ms % DAY_MS))
+            Err(to_midnight(now_ms))
         } else {
             Err(SLICE_WITHIN)
         }
     }
 
-    /// Gives back what was taken for events that were not stored.
-    pub fn give_back(&self, events: u64, now_ms: u64) {
-        if self.day.load(Ordering::Acquire) == now_ms / DAY_MS {
+    /// Gives back what was taken at `taken_ms` for events that were not stored; a day that has ended
+    /// since has no use for it.
+    pub fn give_back(&self, events: u64, taken_ms: u64) {
+        if self.day.load(Ordering::Acquire) == taken_ms / DAY_MS {
             let events = i64::try_from(events).unwrap_or(i64::MAX);
             self.left.fetch_add(events, Ordering::Relaxed);
         }
@@ -94,6 +115,10 @@ impl DayQuota {
         self.is_spent.store(given < asked, Ordering::Relaxed);
         self.day.store(day, Ordering::Release);
     }
+}
+
+fn to_midnight(now_ms: u64) -> Duration {
+    Duration::from_millis(DAY_MS - now_ms % DAY_MS)
 }
 
 #[cfg(test)]
@@ -136,6 +161,19 @@ mod tests {
         lease(&quota, DAY, &mut redis);
         let to_midnight = Duration::from_millis(DAY_MS / 2);
         assert_eq!(quota.take(1, NOON_MS), Err(to_midnight));
+        assert_eq!(quota.passes(NOON_MS), Err(to_midnight));
+        assert_eq!(quota.passes(NOON_MS + DAY_MS), Ok(()));
+        assert_eq!(quota.take(0, NOON_MS), Ok(()), "all were rejected");
+    }
+
+    #[test]
+    fn a_request_beyond_the_quota_takes_no_slice_for_itself() {
+        let (quota, mut redis) = (DayQuota::new(1_000), 1_000);
+        let to_midnight = Duration::from_millis(DAY_MS / 2);
+        assert_eq!(quota.take(2_000, NOON_MS), Err(to_midnight));
+        lease(&quota, DAY, &mut redis);
+        assert_eq!(redis, 990);
+        assert_eq!(quota.passes(NOON_MS), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::token::{KeyHash, KeyKind};
 pub const TENANTS_MAX: usize = 1_000;
 /// Keys there may be, ended ones included until they are forgotten.
 pub const KEYS_MAX: usize = 10_000;
+/// Keys one tenant may have, or the operators.
+pub const KEYS_OF_TENANT_MAX: usize = 1_000;
 /// Event types a key may be held to.
 pub const TYPES_MAX: usize = 100;
 /// Origins a key may be held to.
@@ -112,7 +114,7 @@ crate::choices! {
         Write = "write",
         /// See what its tenant sent.
         Read = "read",
-        /// See it, and act on its dead letters, keys and members.
+        /// See it, and act on its dead letters and keys.
         Admin = "admin",
         /// See and mend the whole system, of all tenants.
         Operator = "operator",
@@ -171,7 +173,7 @@ pub struct Key {
     /// From when on it is refused, Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
-    /// When it was revoked, Unix ms.
+    /// From when on it is refused, Unix ms: it was revoked, or another one follows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_ms: Option<u64>,
 }

@@ -1,8 +1,8 @@
 //! Where tenants and keys are kept: MongoDB's collections `tenants` and `keys`, a [`Tenant`] or a
 //! [`Key`] each, `_id` its id.
 //!
-//! Tenants and keys are never deleted one by one: an id is hashed into events, and a revoked key is
-//! told from an unknown one.
+//! A tenant is never deleted: its id is hashed into its events. A key that has ended is told from an
+//! unknown one for 90 days.
 
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use serde::de::DeserializeOwned;
 
 use super::rate::{Rate, RateLimits};
 use super::record::{
-    KEYS_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX, TYPES_MAX, Tenant,
-    TenantId, TenantState,
+    KEYS_MAX, KEYS_OF_TENANT_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX,
+    TYPES_MAX, Tenant, TenantId, TenantState,
 };
 use super::token::{KeyHash, KeyKind, Token};
+use crate::event::kind::check_event_type;
 use crate::store::{durable, whole};
 
 const TENANTS: &str = "tenants";
@@ -30,6 +31,11 @@ const KEYS: &str = "keys";
 const ACCESS: &str = "access";
 const DUPLICATE_KEY: i32 = 11_000;
 const KEY_ID_CHARS: usize = 12;
+
+/// Longest origin of a page.
+const ORIGIN_CHARS_MAX: usize = 255;
+/// A key that has ended is told from an unknown one for so long.
+const ENDED_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Longest a key that another one follows stays good.
 pub const OVERLAP_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -90,6 +96,17 @@ pub struct NewKey {
     pub limits: RateLimits,
     /// From when on it is refused, Unix ms.
     pub expires_ms: Option<u64>,
+}
+
+/// What is changed of a tenant; what is `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    /// Whether its credentials work.
+    pub state: Option<TenantState>,
+    /// What its keys together may send in a second.
+    pub limits: Option<RateLimits>,
+    /// Events they may send in a UTC day; zero is no quota.
+    pub events_per_day: Option<u64>,
 }
 
 /// Tenants and keys, in MongoDB.
@@ -157,55 +174,39 @@ impl AccessStore {
         Ok(tenant)
     }
 
-    /// Lets a tenant's credentials work, or not.
+    /// Changes what is said of a tenant, all of it or nothing.
     ///
     /// # Errors
     /// [`AccessError`]; repeating is harmless.
-    pub async fn set_state(&self, id: &TenantId, state: TenantState) -> Result<(), AccessError> {
-        self.set(id, "state", state.as_str().into(), doc! {}).await
-    }
-
-    /// Says what all keys of a tenant together may send.
-    ///
-    /// # Errors
-    /// [`AccessError`]; repeating is harmless.
-    pub async fn set_limits(&self, id: &TenantId, limits: RateLimits) -> Result<(), AccessError> {
-        check_limits(limits)?;
-        let limits = bson::serialize_to_bson(&limits).map_err(|source| AccessError::Record {
-            collection: TENANTS,
-            source,
-        })?;
-        let active = doc! { "state": TenantState::Active.as_str() };
-        self.set(id, "limits", limits, active).await
-    }
-
-    /// Says how many events all keys of a tenant together may send in a UTC day; `None` is no quota.
-    ///
-    /// # Errors
-    /// [`AccessError`]; repeating is harmless.
-    pub async fn set_quota(&self, id: &TenantId, per_day: Option<u64>) -> Result<(), AccessError> {
-        let per_day = per_day.map(|per_day| i64::try_from(per_day).unwrap_or(i64::MAX));
-        let per_day = per_day.map_or(Bson::Null, Bson::Int64);
-        let active = doc! { "state": TenantState::Active.as_str() };
-        self.set(id, "eventsPerDay", per_day, active).await
-    }
-
-    /// Sets a field of a tenant. The tenant `default` has a record only once something is set of it,
-    /// which then has `besides` too.
-    async fn set(
-        &self,
-        id: &TenantId,
-        field: &str,
-        value: Bson,
-        besides: Document,
-    ) -> Result<(), AccessError> {
+    pub async fn change(&self, id: &TenantId, change: &Change) -> Result<(), AccessError> {
+        let mut set = doc! {};
+        if let Some(state) = change.state {
+            set.insert("state", state.as_str());
+        }
+        if let Some(limits) = change.limits {
+            check_limits(limits)?;
+            let limits =
+                bson::serialize_to_bson(&limits).map_err(|source| AccessError::Record {
+                    collection: TENANTS,
+                    source,
+                })?;
+            set.insert("limits", limits);
+        }
+        if let Some(per_day) = change.events_per_day {
+            let per_day = i64::try_from(per_day).unwrap_or(i64::MAX);
+            let none = (per_day == 0).then_some(Bson::Null);
+            set.insert("eventsPerDay", none.unwrap_or(Bson::Int64(per_day)));
+        }
+        // The tenant `default` has a record only once something is set of it.
         let is_default = *id == TenantId::default_tenant();
         let mut made = doc! { "name": id.as_str(), "createdMs": 0_i64 };
-        made.extend(besides);
-        let set = doc! { "$set": { field: value }, "$setOnInsert": made };
+        if change.state.is_none() {
+            made.insert("state", TenantState::Active.as_str());
+        }
+        let change = doc! { "$set": set, "$setOnInsert": made };
         let tenants = durable(&self.database, TENANTS);
         let done = tenants
-            .update_one(doc! { "_id": id.as_str() }, set)
+            .update_one(doc! { "_id": id.as_str() }, change)
             .upsert(is_default)
             .await?;
         if done.matched_count == 0 && !is_default {
@@ -214,13 +215,26 @@ impl AccessStore {
         Ok(())
     }
 
+    /// The events that a tenant may send in a UTC day, if it has such a quota.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn quota_of(&self, id: &str) -> Result<Option<u64>, AccessError> {
+        let found = self
+            .collection(TENANTS)
+            .find_one(doc! { "_id": id })
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        Ok(read::<Tenant>(TENANTS, found)?.events_per_day)
+    }
+
     /// Makes a key, and hands out its text, which is kept nowhere.
     ///
     /// # Errors
     /// [`AccessError`].
     pub async fn add_key(&self, new: NewKey, now_ms: u64) -> Result<(Key, Token), AccessError> {
+        self.forget_ended(now_ms).await?;
         let records = self.records().await?;
-        at_most("name", "keys", records.keys.len() + 1, KEYS_MAX)?;
         new.check(&records)?;
         let token = Token::generate(new.kind);
         let id = rand::rng().sample_iter(Alphanumeric).take(KEY_ID_CHARS);
@@ -260,6 +274,11 @@ impl AccessStore {
             });
         }
         let old = self.key(id).await?;
+        let has_come = |moment: Option<u64>| moment.is_some_and(|moment| moment <= now_ms);
+        if has_come(old.revoked_ms) || has_come(old.expires_ms) {
+            let fault = "has ended: make a new key".to_owned();
+            return Err(AccessError::Invalid { field: "id", fault });
+        }
         let new = NewKey {
             name: old.name.clone(),
             kind: old.kind,
@@ -268,12 +287,12 @@ impl AccessStore {
             types: old.types.clone(),
             origins: old.origins.clone(),
             limits: old.limits,
-            expires_ms: old.expires_ms.filter(|expires_ms| *expires_ms > now_ms),
+            expires_ms: old.expires_ms,
         };
         let made = self.add_key(new, now_ms).await?;
         let overlap_ms = u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX);
-        self.end(id, "expiresMs", now_ms.saturating_add(overlap_ms))
-            .await?;
+        // As revoked from then on: another rotation takes over the expiry it was made with.
+        self.end(id, now_ms.saturating_add(overlap_ms)).await?;
         Ok(made)
     }
 
@@ -282,7 +301,7 @@ impl AccessStore {
     /// # Errors
     /// [`AccessError`]; repeating is harmless.
     pub async fn revoke_key(&self, id: &str, now_ms: u64) -> Result<(), AccessError> {
-        self.end(id, "revokedMs", now_ms).await
+        self.end(id, now_ms).await
     }
 
     /// The key of this id.
@@ -322,10 +341,22 @@ impl AccessStore {
         Ok(given.as_ref().and_then(version_in).unwrap_or_default())
     }
 
-    /// Sets when a key ends; an end that has come already, or comes earlier, stays.
-    async fn end(&self, id: &str, field: &str, at_ms: u64) -> Result<(), AccessError> {
+    /// Deletes keys that ended so long ago that nobody asks why.
+    async fn forget_ended(&self, now_ms: u64) -> Result<(), AccessError> {
+        let kept_ms = u64::try_from(ENDED_KEPT.as_millis()).unwrap_or(u64::MAX);
+        let before = i64::try_from(now_ms.saturating_sub(kept_ms)).unwrap_or(i64::MAX);
+        let ended = doc! { "$or": [
+            { "revokedMs": { "$lt": before } },
+            { "expiresMs": { "$lt": before } },
+        ] };
+        durable(&self.database, KEYS).delete_many(ended).await?;
+        Ok(())
+    }
+
+    /// Has a key refused from `at_ms` on; an end that comes earlier stays.
+    async fn end(&self, id: &str, at_ms: u64) -> Result<(), AccessError> {
         let at = i64::try_from(at_ms).unwrap_or(i64::MAX);
-        let end = doc! { "$min": { field: at } };
+        let end = doc! { "$min": { "revokedMs": at } };
         let keys = durable(&self.database, KEYS);
         let done = keys.update_one(doc! { "_id": id }, end).await?;
         if done.matched_count == 0 {
@@ -375,9 +406,19 @@ impl NewKey {
             let fault = fault.to_owned();
             Err(AccessError::Invalid { field, fault })
         };
+        self.check_lists()?;
         check_limits(self.limits)?;
-        at_most("types", "types", self.types.len(), TYPES_MAX)?;
-        at_most("origins", "origins", self.origins.len(), ORIGINS_MAX)?;
+        if self.expires_ms.is_some_and(|ms| i64::try_from(ms).is_err()) {
+            return invalid("expires", "lies too far ahead");
+        }
+        let own = records.keys.iter().filter(|key| key.tenant == self.tenant);
+        at_most(
+            "name",
+            "keys of a tenant",
+            own.count() + 1,
+            KEYS_OF_TENANT_MAX,
+        )?;
+        at_most("name", "keys", records.keys.len() + 1, KEYS_MAX)?;
         if self.kind == KeyKind::Public && self.scope != Scope::Write {
             return invalid(
                 "kind",
@@ -403,11 +444,42 @@ impl NewKey {
     }
 }
 
+impl NewKey {
+    fn check_lists(&self) -> Result<(), AccessError> {
+        at_most("types", "types", self.types.len(), TYPES_MAX)?;
+        at_most("origins", "origins", self.origins.len(), ORIGINS_MAX)?;
+        for name in &self.types {
+            check_event_type(name).map_err(|rejection| AccessError::Invalid {
+                field: "types",
+                fault: format!("{name:?}: {}", rejection.message),
+            })?;
+        }
+        let odd = self.origins.iter().find(|origin| !is_origin(origin));
+        odd.map_or(Ok(()), |odd| {
+            Err(AccessError::Invalid {
+                field: "origins",
+                fault: format!("{odd:?}: write scheme, host and port, as https://app.example"),
+            })
+        })
+    }
+}
+
+/// Whether browsers may send it as an `Origin`.
+fn is_origin(text: &str) -> bool {
+    let has_scheme = text.starts_with("http://") || text.starts_with("https://");
+    let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    has_scheme && is_printable && !text.ends_with('/') && text.len() <= ORIGIN_CHARS_MAX
+}
+
 fn check_limits(limits: RateLimits) -> Result<(), AccessError> {
-    let none = |rate: Option<Rate>| rate.is_some_and(|rate| rate.per_second == 0);
-    if none(limits.events) || none(limits.bytes) {
-        let fault =
-            "a rate is at least 1 a second: disable the tenant, or revoke the key".to_owned();
+    let is_held = |number: u64| i64::try_from(number).is_ok();
+    let is_odd = |rate: Option<Rate>| {
+        rate.is_some_and(|rate| {
+            rate.per_second == 0 || !is_held(rate.per_second) || !is_held(rate.burst)
+        })
+    };
+    if is_odd(limits.events) || is_odd(limits.bytes) {
+        let fault = "a rate is 1 a second at least, and fits 63 bits".to_owned();
         let field = "limits";
         return Err(AccessError::Invalid { field, fault });
     }

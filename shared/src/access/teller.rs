@@ -11,7 +11,7 @@ use crate::stream::{Stream, StreamError};
 const HOUR_MS: u64 = 3_600_000;
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Longest it may take to tell, also at the end.
-const TELL_MAX: Duration = Duration::from_secs(2);
+const TELL_MAX: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
@@ -57,8 +57,12 @@ impl Teller {
             return Ok(());
         };
         let hour = self.clock.now_ms() / HOUR_MS;
-        for (tenant, tally) in map.take_usage() {
-            self.stream.add_usage(tenant.as_str(), hour, &tally).await?;
+        for (tenant, usage) in map.usages() {
+            // Taken one by one: what is not told any more stays for the next time.
+            let tally = usage.take();
+            if !tally.is_empty() {
+                self.stream.add_usage(tenant.as_str(), hour, &tally).await?;
+            }
         }
         let used = map.take_used();
         if used.is_empty() {
