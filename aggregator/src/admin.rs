@@ -1,4 +1,4 @@
-//! What operators see and do: the state of the pipeline, and the dead letters. Of all tenants.
+//! What operators see and do: the state of the pipeline, and the dead letters.
 
 pub mod keys;
 pub mod letters;

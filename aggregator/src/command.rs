@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use evp_shared::access::projector::Projector;
+use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
-use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::choice::Choice as _;
 use evp_shared::clock::Clock;
@@ -20,6 +20,7 @@ use evp_shared::redis::{connect, connected};
 use evp_shared::store;
 use evp_shared::stream::Stream;
 use mongodb::error::Error as MongoError;
+use tokio::time::timeout;
 
 use crate::config::AggregatorConfig;
 
@@ -199,7 +200,8 @@ async fn in_force(config: &AggregatorConfig, store: AccessStore) -> String {
         connected(&client, config.redis.connect_timeout).await?;
         let keys = Keys::new(config.redis.key_prefix.as_str());
         let stream = Stream::new(client, &keys, config.redis.partitions.get());
-        Ok::<_, Box<dyn Error>>(Projector::new(store, stream).project().await?)
+        let projector = Projector::new(store, stream);
+        Ok::<_, Box<dyn Error>>(timeout(COMPARE_MAX, projector.project()).await??)
     };
     match project.await {
         Ok(_) => "in force within a second".to_owned(),
@@ -220,11 +222,21 @@ async fn change_tenant(
         }
         TenantCommand::List => (list_tenants(&store.records().await?.tenants), false),
         TenantCommand::Enable { id } => {
-            store.set_state(id, TenantState::Active).await?;
+            let state = Some(TenantState::Active);
+            let change = Change {
+                state,
+                ..Change::default()
+            };
+            store.change(id, &change).await?;
             (format!("tenant {id} is active"), true)
         }
         TenantCommand::Disable { id } => {
-            store.set_state(id, TenantState::Disabled).await?;
+            let state = Some(TenantState::Disabled);
+            let change = Change {
+                state,
+                ..Change::default()
+            };
+            store.change(id, &change).await?;
             (format!("tenant {id} is disabled"), true)
         }
         TenantCommand::Limit {
@@ -232,8 +244,12 @@ async fn change_tenant(
             limits,
             events_per_day,
         } => {
-            store.set_limits(id, limits.read()).await?;
-            store.set_quota(id, *events_per_day).await?;
+            let change = Change {
+                limits: Some(limits.read()),
+                events_per_day: Some(events_per_day.unwrap_or(0)),
+                ..Change::default()
+            };
+            store.change(id, &change).await?;
             (format!("the limits of tenant {id} are set"), true)
         }
     })
@@ -295,12 +311,19 @@ impl Create {
 }
 
 fn list_tenants(tenants: &[Tenant]) -> String {
-    let mut rows = vec![["id", "name", "state"].map(str::to_owned).to_vec()];
+    let head = ["id", "name", "state", "events/s", "bytes/s", "events/day"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let rate = |rate: Option<Rate>| shown(rate.map(|rate| rate.per_second));
     rows.extend(tenants.iter().map(|tenant| {
-        let Tenant {
-            id, name, state, ..
-        } = tenant;
-        vec![id.to_string(), name.clone(), state.to_string()]
+        vec![
+            tenant.id.to_string(),
+            tenant.name.clone(),
+            tenant.state.to_string(),
+            rate(tenant.limits.events),
+            rate(tenant.limits.bytes),
+            shown(tenant.events_per_day),
+        ]
     }));
     table(&rows)
 }

@@ -81,16 +81,19 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let shutdown = || service.shutdown.clone();
     let mut tasks = TaskSet::new();
     let probe = Probe::new(health, stream.clone(), database.clone());
+    let store = AccessStore::new(database.clone());
+    let projector = Projector::new(store.clone(), stream.clone());
     let door = match config.process.auth {
         AuthMode::Open => Door::Open,
         AuthMode::Keys => {
-            let store = AccessStore::new(database.clone());
-            door(&mut tasks, health, &stream, store, &service.shutdown)
+            let projector = projector.clone();
+            door(&mut tasks, health, &stream, projector, &service.shutdown)
         }
     };
+    let keys = AccessKeys::new(store, projector, stream.clone(), service.clock.clone());
     let app = app(
         &config,
-        door,
+        (door, keys),
         (stream, database),
         &service.clock,
         shutdown(),
@@ -114,7 +117,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
 
 fn app(
     config: &AggregatorConfig,
-    door: Door,
+    (door, keys): (Door, AccessKeys),
     (stream, database): (Stream, Database),
     clock: &Clock,
     shutdown: Shutdown,
@@ -127,7 +130,6 @@ fn app(
         config.stream,
     );
     let counters = Counters::new(stream.clone(), clock.clone(), query.cache_ttl);
-    let keys = AccessKeys::new(database.clone(), stream.clone(), clock.clone());
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
     App {
         door,
@@ -152,7 +154,7 @@ fn door(
     tasks: &mut TaskSet,
     health: &Health,
     stream: &Stream,
-    store: AccessStore,
+    projector: Projector,
     shutdown: &Shutdown,
 ) -> Door {
     let clock = health.clock();
@@ -165,7 +167,6 @@ fn door(
     let teller = Teller::new(access.clone(), stream.clone(), clock.clone());
     tasks.spawn("usage-teller", teller.run(shutdown.clone()));
     let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
-    let projector = Projector::new(store, stream.clone());
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
     Door::Keys(access, clock)
 }

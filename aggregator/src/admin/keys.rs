@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
-use evp_shared::access::rate::RateLimits;
-use evp_shared::access::record::{Key, Records, Tenant, TenantId, TenantState};
-use evp_shared::access::store::{AccessError, AccessStore, NewKey};
+use evp_shared::access::record::{Key, Records, Tenant, TenantId};
+use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
 use evp_shared::access::token::Token;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use evp_shared::service::Chain;
 use evp_shared::stream::{Stream, UsageCounts};
-use mongodb::Database;
 
 use crate::error::{QueryError, bad_parameter};
 
@@ -41,25 +39,13 @@ pub struct Usage {
     pub quota: Option<(u64, u64)>,
 }
 
-/// What is changed of a tenant; what is `None` stays.
-#[derive(Debug, Clone, Copy)]
-pub struct Change {
-    /// Whether its credentials work.
-    pub state: Option<TenantState>,
-    /// What its keys together may send.
-    pub limits: Option<RateLimits>,
-    /// Events they may send in a UTC day; zero is no quota.
-    pub events_per_day: Option<u64>,
-}
-
 impl Keys {
-    /// Those of `database`, said through `stream`.
-    pub fn new(database: Database, stream: Stream, clock: Clock) -> Self {
-        let store = AccessStore::new(database);
+    /// Those of `store`, which `projector` has said through `stream`.
+    pub fn new(store: AccessStore, projector: Projector, stream: Stream, clock: Clock) -> Self {
         Self {
-            projector: Projector::new(store.clone(), stream.clone()),
             store,
             stream,
+            projector,
             clock,
         }
     }
@@ -93,18 +79,12 @@ impl Keys {
     ///
     /// # Errors
     /// As [`add_tenant`](Self::add_tenant).
-    pub async fn change(&self, id: &TenantId, change: Change) -> Result<(), QueryError> {
-        if let Some(state) = change.state {
-            self.store.set_state(id, state).await?;
-        }
-        if let Some(limits) = change.limits {
-            self.store.set_limits(id, limits).await?;
-        }
-        if let Some(per_day) = change.events_per_day {
-            let per_day = (per_day > 0).then_some(per_day);
-            self.store.set_quota(id, per_day).await?;
-        }
-        self.in_force(()).await
+    pub async fn change(&self, id: &TenantId, change: &Change) -> Result<Tenant, QueryError> {
+        self.store.change(id, change).await?;
+        let tenants = self.records().await?.tenants;
+        let changed = tenants.into_iter().find(|tenant| tenant.id == *id);
+        self.in_force(changed.ok_or(RejectReason::TenantNotFound)?)
+            .await
     }
 
     /// Makes a key.
@@ -147,9 +127,7 @@ impl Keys {
     /// [`QueryError`].
     pub async fn usage(&self, tenant: &str, now_ms: u64) -> Result<Usage, QueryError> {
         let counts = self.stream.usage(tenant, now_ms / HOUR_MS).await?;
-        let tenants = self.store.records().await?.tenants;
-        let own = tenants.into_iter().find(|one| one.id.as_str() == tenant);
-        let quota = match own.and_then(|own| own.events_per_day) {
+        let quota = match self.store.quota_of(tenant).await? {
             Some(per_day) => {
                 let given = self.stream.quota_given(tenant, now_ms / DAY_MS).await?;
                 Some((per_day, given))

@@ -3,7 +3,7 @@
 
 use utoipa::ToSchema;
 
-use crate::schema::problem::WithBody;
+use crate::schema::problem::Taking;
 
 /// An event to be taken.
 #[derive(Debug, ToSchema)]
@@ -100,7 +100,7 @@ pub struct RejectedEvent {
     )),
     responses(
         (status = 202, description = "Taken, as far as `rejected` does not say otherwise", body = Accepted),
-        WithBody,
+        Taking,
     )
 )]
 pub fn accept() {}

@@ -46,6 +46,7 @@ const AWAY: (u16, &str) = (
     503,
     "Redis or MongoDB does not answer, or too much is under way",
 );
+const LIMITED: (u16, &str) = (429, "The key or its tenant is over a rate or a quota");
 const SLOW: (u16, &str) = (408, "The body came too slowly");
 const LARGE: (u16, &str) = (413, "The body is too large");
 const KIND: (u16, &str) = (415, "The body is of a type the route does not take");
@@ -70,6 +71,8 @@ problems_of! {
     Always: BAD UNKNOWN REFUSED;
     /// Problems of routes that read MongoDB or Redis.
     Reading: BAD UNKNOWN REFUSED AWAY;
+    /// Problems of ingest.
+    Taking: BAD UNKNOWN REFUSED SLOW LARGE KIND LIMITED AWAY;
     /// Problems of routes that take a body.
     WithBody: BAD UNKNOWN REFUSED SLOW LARGE KIND AWAY;
 }

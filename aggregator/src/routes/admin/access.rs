@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::{get, patch, post};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
-use evp_shared::access::store::NewKey;
+use evp_shared::access::store::{Change, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::choice::Choice as _;
 use evp_shared::http::problem::Problem;
@@ -18,7 +18,6 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::keys::Change;
 use crate::auth::{Manager, Operator};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
@@ -209,7 +208,7 @@ pub(crate) async fn add_tenant(
     json(&TenantItem::from(tenant))
 }
 
-/// Enable or disable a tenant
+/// Change a tenant
 #[utoipa::path(
     patch,
     path = "/admin/tenants/{id}",
@@ -218,7 +217,7 @@ pub(crate) async fn add_tenant(
     params(("id" = String, Path, description = "The tenant")),
     request_body = TenantBody,
     responses(
-        (status = 200, description = "It is in force", body = TenantsAnswer),
+        (status = 200, description = "It is in force", body = TenantItem),
         (status = 404, description = "There is no such tenant", body = ProblemSchema,
          content_type = "application/problem+json"),
         WithBody,
@@ -244,12 +243,7 @@ pub(crate) async fn change_tenant(
         limits: asked.limits.map(RateLimits::from),
         events_per_day: asked.events_per_day,
     };
-    app.keys.change(&id, change).await?;
-    let tenants = app.keys.records().await?.tenants;
-    let items = tenants.into_iter().filter(|tenant| tenant.id == id);
-    json(&TenantsAnswer {
-        items: items.map(TenantItem::from).collect(),
-    })
+    json(&TenantItem::from(app.keys.change(&id, &change).await?))
 }
 
 /// List keys
