@@ -35,32 +35,28 @@ pub(crate) struct MetricsAnswer {
 pub(crate) struct TotalsAnswer {
     events: i64,
     by_type: Vec<TypeCount>,
-    #[serde(flatten)]
-    of_all: Option<TotalsOfAll>,
-}
-
-/// Those of all tenants together; only with `auth.mode = "open"`.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TotalsOfAll {
-    duplicates: i64,
-    dead_lettered: i64,
-    appended: i64,
-    backlog: i64,
+    /// Of all tenants together, as the three after it; only with `auth.mode = "open"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_lettered: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appended: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backlog: Option<i64>,
 }
 
 impl TotalsAnswer {
     fn of(tenant: &Tenant, SeesAll(sees_all): SeesAll, all_time: &AllTime) -> Self {
         let totals = &all_time.totals;
+        let of_all = |count: i64| sees_all.then_some(count);
         Self {
             events: all_time.counts.total(tenant),
             by_type: all_time.counts.ranked(tenant, NAMED_TYPES_MAX),
-            of_all: sees_all.then(|| TotalsOfAll {
-                duplicates: totals.duplicate_events,
-                dead_lettered: totals.dead_lettered_events,
-                appended: totals.appended_events,
-                backlog: totals.backlog_events(),
-            }),
+            duplicates: of_all(totals.duplicate_events),
+            dead_lettered: of_all(totals.dead_lettered_events),
+            appended: of_all(totals.appended_events),
+            backlog: of_all(totals.backlog_events()),
         }
     }
 }
