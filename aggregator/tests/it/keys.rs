@@ -409,6 +409,8 @@ async fn what_is_wrong_with_a_change_is_named() {
     let of_b = json!({ "name": "x", "scope": "read", "tenant": "b" });
     let none = json!({ "name": "x", "scope": "write", "tenant": "a",
                        "limits": { "events": { "perSecond": 0, "burst": 1 } } });
+    let list = json!({ "name": "x", "scope": "write", "tenant": "a",
+                       "limits": { "events": [1, 1] } });
     let wrong = (400, "invalid_parameter");
     let forbidden = (403, "scope_missing");
     for (by, path, body, expected, parameter) in [
@@ -439,6 +441,7 @@ async fn what_is_wrong_with_a_change_is_named() {
         (operator, "/admin/keys", key("read"), wrong, "tenant"),
         (operator, "/admin/keys", key("all"), wrong, "scope"),
         (operator, "/admin/keys", none, wrong, "limits"),
+        (operator, "/admin/keys", list, wrong, "limits.events"),
     ] {
         let (status, answer) = world.post(path, by, body.clone()).await;
         let text = |name: &str| answer[name].as_str().unwrap_or_default();

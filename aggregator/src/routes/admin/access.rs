@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use crate::auth::{Manager, Operator};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::read_json;
+use crate::routes::body::{object, object_or_null, read_json};
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
@@ -43,8 +43,10 @@ pub(super) fn routes() -> Router<App> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Events.
+    #[serde(default, deserialize_with = "object_or_null")]
     events: Option<LimitRate>,
     /// Bytes of bodies, decompressed.
+    #[serde(default, deserialize_with = "object_or_null")]
     bytes: Option<LimitRate>,
 }
 
@@ -128,6 +130,7 @@ pub(crate) struct TenantBody {
     /// `active` or `disabled`.
     state: Option<String>,
     /// What all its keys together may send.
+    #[serde(default, deserialize_with = "object_or_null")]
     limits: Option<Limits>,
     /// Events they may send in a UTC day, over all instances; 0 takes the quota away.
     events_per_day: Option<u64>,
@@ -152,7 +155,7 @@ pub(crate) struct NewKeyBody {
     #[serde(default)]
     origins: Vec<String>,
     /// What it may send; no limit where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     limits: Limits,
     /// It ends after so many seconds.
     expires_in_seconds: Option<u64>,

@@ -18,7 +18,7 @@ use crate::admin::letters::{Done, LetterHead, LetterWhole};
 use crate::auth::Manager;
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::read_json;
+use crate::routes::body::{object_or_null, read_json};
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
@@ -47,6 +47,7 @@ pub(crate) struct OperationBody {
     /// Which ones: at most 1,000 ids, as lists give them.
     ids: Option<Vec<String>>,
     /// Or all that match; `{}` is all there are.
+    #[serde(default, deserialize_with = "object_or_null")]
     filter: Option<FilterBody>,
     /// Only say how many it would be; `true` unless it is `false`.
     dry_run: Option<bool>,

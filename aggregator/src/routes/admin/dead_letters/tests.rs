@@ -35,6 +35,8 @@ fn a_field_that_is_wrong_is_named() {
         (r#"{"filter":{"from":-5}}"#, "filter.from"),
         (r#"{"filter":{},"dryRun":"false"}"#, "dryRun"),
         (r#"{"ids":[1]}"#, "ids[0]"),
+        (r#"{"filter":[null,null,null,null]}"#, "filter"),
+        ("[null, {}, false]", "."),
     ];
     for (body, name) in table {
         let bad = parse::<OperationBody>(body.as_bytes()).unwrap_err();
