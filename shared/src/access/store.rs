@@ -193,7 +193,10 @@ impl AccessStore {
             set.insert("limits", limits);
         }
         if let Some(per_day) = change.events_per_day {
-            let per_day = i64::try_from(per_day).unwrap_or(i64::MAX);
+            let per_day = i64::try_from(per_day).map_err(|_| AccessError::Invalid {
+                field: "eventsPerDay",
+                fault: "has to fit 63 bits".to_owned(),
+            })?;
             let none = (per_day == 0).then_some(Bson::Null);
             set.insert("eventsPerDay", none.unwrap_or(Bson::Int64(per_day)));
         }
