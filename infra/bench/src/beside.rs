@@ -32,6 +32,8 @@ const BUILDERS: &str = "IndexBu";
 pub struct Beside {
     /// Events in it.
     pub events: u64,
+    /// Whether it is sealed before anything is measured, as what is old enough to go is.
+    pub is_sealed: bool,
     /// What is done to it; nothing in the run without.
     pub act: Option<Act>,
 }
@@ -75,11 +77,15 @@ impl Beside {
         };
         fill(stack.ingest_port, events).await?;
         drained(&stack.servers.stream().await?, STORED_WITHIN).await?;
+        let span = spans::of(from_ms, now_ms);
+        if self.is_sealed {
+            Act::Seal.to(&span, stack, environment).await?;
+        }
         Ok(Filled {
             environment,
             stack,
             beside: self,
-            span: spans::of(from_ms, now_ms),
+            span,
         })
     }
 

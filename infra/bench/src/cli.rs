@@ -8,6 +8,7 @@ mod servers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
@@ -18,11 +19,13 @@ use tokio::runtime::{Builder, Runtime};
 use self::comparing::{Compare, compare};
 use self::measuring::{Run, Saturate, measure, search, show};
 use self::reading::{Queries, Streams};
+use self::servers::ServerArgs;
 use crate::ceiling::{append, http, insert};
 use crate::console::print;
 use crate::header::Header;
 use crate::load::generator;
 use crate::reading::{queries, streams};
+use crate::refusal;
 use crate::results::Results;
 use crate::row;
 use crate::stack::Environment;
@@ -61,6 +64,14 @@ enum Command {
     Queries(Queries),
     /// Measures clients of the live stream
     Streams(Streams),
+    /// Measures what refusals cost ingest, beside events that are accepted
+    Refusals {
+        /// Seconds of each
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        seconds: u64,
+        #[command(flatten)]
+        servers: ServerArgs,
+    },
     /// Sends a load; started by the other commands
     #[command(hide = true)]
     Generate { spec: String },
@@ -113,6 +124,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Queries(arguments) => {
             let environment = arguments.servers.environment()?;
             report(&environment, queries::run(&environment, arguments.plan()))
+        }
+        Command::Refusals { seconds, servers } => {
+            let environment = servers.environment()?;
+            let measured = Duration::from_secs(seconds);
+            report(&environment, refusal::run(&environment, measured))
         }
         Command::Streams(arguments) => {
             let environment = arguments.servers.environment()?;

@@ -101,7 +101,7 @@ fn processes(
     let stored = stored_between(first, last);
     let seconds = (last.at - first.at).as_secs_f64();
     figures.insert("stored_per_s".to_owned(), stored / seconds);
-    let mut system = 0.0;
+    let (mut system, mut evp) = (0.0, 0.0);
     for (index, role) in timeline.roles.iter().enumerate() {
         let cpu = cpu_between(index, first, last);
         let events = match role {
@@ -114,6 +114,9 @@ fn processes(
         if *role != Role::Harness {
             system += cost;
         }
+        if matches!(role, Role::Ingest | Role::Processor | Role::Redis) {
+            evp += cost;
+        }
         let used = |snapshot: &Snapshot| snapshot.usage.get(index).copied().unwrap_or_default();
         let rss_max = count(used(last).rss_max_bytes) / MIB;
         figures.insert(format!("rss_{name}_mib"), rss_max);
@@ -124,6 +127,7 @@ fn processes(
         }
     }
     figures.insert("cpu_system".to_owned(), system);
+    figures.insert("cpu_evp".to_owned(), evp);
     let acknowledged = signed(last.totals.acknowledged_events);
     figures.insert("acknowledged_millions".to_owned(), acknowledged / 1e6);
     if let Some(ratio) = growth(timeline, (first, last)) {

@@ -4,7 +4,8 @@
 //! (the load generator), [`measure`] (what is looked at meanwhile), [`figures`] and [`reconcile`]
 //! (what follows from it), [`ceiling`] (what the servers can do without EVP), [`session`] (all rows,
 //! in order, resumable), [`results`] (what came of them), [`table`] (what is printed). By themselves:
-//! [`compare`] (two builds in turn), [`reading`] (queries and live streams).
+//! [`compare`] (two builds in turn), [`reading`] (queries and live streams), [`refusal`] (what refusing
+//! costs).
 //!
 //! Deliberately absent: any knowledge of how EVP works inside. It speaks HTTP to ingest and reads
 //! what Redis, MongoDB and the operating system tell; the exceptions are the list of kept entries,
@@ -22,6 +23,7 @@ pub mod measure;
 pub mod plan;
 pub mod reading;
 pub mod reconcile;
+pub mod refusal;
 pub mod results;
 pub mod row;
 pub mod run;

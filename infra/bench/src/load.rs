@@ -215,6 +215,9 @@ pub struct GeneratorSpec {
     pub load: Load,
     /// Port of ingest on 127.0.0.1.
     pub port: u16,
+    /// The keys that requests carry, in turn; none in open mode.
+    #[serde(default)]
+    pub keys: Vec<String>,
     /// When the first request is due, Unix ms.
     pub start_at_ms: u64,
     /// How long to send before anything is measured.

@@ -67,6 +67,7 @@ async fn measure(environment: &Environment, stack: &Stack, plan: &Plan) -> anyho
     let spec = GeneratorSpec {
         load: plan.load.clone(),
         port: stack.ingest_port,
+        keys: stack.keys.clone(),
         start_at_ms: clock.now_ms() + millis(LEAD),
         warmup_ms: millis(plan.warmup),
         measured_ms: millis(plan.measured),

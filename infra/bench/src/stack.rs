@@ -1,5 +1,6 @@
 //! EVP and its servers, started for one run and gone after it.
 
+mod access;
 mod servers;
 
 use std::net::Ipv4Addr;
@@ -48,6 +49,10 @@ pub struct Layout {
     pub cache_gb: Option<f32>,
     /// Whether there are events of the last weeks and not only of now.
     pub has_past: bool,
+    /// `storage.hurry`: by how much the waits of sealing and dropping are shortened.
+    pub hurry: u32,
+    /// Tenants, each with a key of its own that requests carry; 0 is open mode.
+    pub tenants: u16,
 }
 
 impl Layout {
@@ -60,6 +65,8 @@ impl Layout {
             processor: true,
             cache_gb: None,
             has_past: false,
+            hurry: 1,
+            tenants: 0,
         }
     }
 }
@@ -71,6 +78,8 @@ pub struct Stack {
     pub servers: Servers,
     /// Port of ingest on 127.0.0.1.
     pub ingest_port: u16,
+    /// A key of each tenant.
+    pub keys: Vec<String>,
     ingest: Member,
     processor: Option<Member>,
     scratch: ScratchDir,
@@ -116,6 +125,7 @@ impl Stack {
             let now_ms = Clock::system().now_ms();
             spans::backdate(&servers.database().await?, now_ms).await?;
         }
+        let keys = access::keys(&servers, layout.tenants).await?;
         for (name, text) in config_texts(&servers, layout) {
             std::fs::write(scratch.path().join(format!("{name}.toml")), text)?;
         }
@@ -134,6 +144,7 @@ impl Stack {
         Ok(Self {
             servers,
             ingest_port,
+            keys,
             ingest,
             processor,
             scratch,
@@ -233,9 +244,17 @@ fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 3
         "{redis}[mongo]\nuri = {:?}\ndatabase = {:?}\n",
         servers.mongo_uri, servers.name
     );
-    let processor = format!("{aggregator}[storage]\nindexes = {:?}\n", layout.indexes);
+    let mode = match layout.tenants {
+        0 => "open",
+        _ => "keys",
+    };
+    let ingest = format!("{redis}[auth]\nmode = {mode:?}\n");
+    let processor = format!(
+        "{aggregator}[storage]\nindexes = {:?}\nhurry = {}\n",
+        layout.indexes, layout.hurry
+    );
     [
-        ("ingest", redis),
+        ("ingest", ingest),
         ("processor", processor),
         ("aggregator", aggregator),
     ]

@@ -66,6 +66,7 @@ pub(super) async fn measure(measured: Duration) -> anyhow::Result<Figures> {
     let spec = GeneratorSpec {
         load: Load::closed(CONNECTIONS),
         port,
+        keys: Vec::new(),
         start_at_ms: clock.now_ms() + millis(LEAD),
         warmup_ms: millis(warmup),
         measured_ms: millis(measured),

@@ -35,6 +35,9 @@ pub(super) struct LoadArgs {
     /// Number of event types
     #[arg(long)]
     types: Option<u16>,
+    /// Tenants, each with a key that requests carry; 0 is open mode
+    #[arg(long, value_name = "N")]
+    tenants: Option<u16>,
     /// Asks for answers without ids
     #[arg(long)]
     no_ids: bool,
@@ -45,6 +48,7 @@ impl LoadArgs {
         fn set<T: Copy>(field: &mut T, wanted: Option<T>) {
             *field = wanted.unwrap_or(*field);
         }
+        set(&mut row.layout.tenants, self.tenants);
         let load = &mut row.load;
         set(&mut load.pace, self.rate.map(Pace::Open));
         set(&mut load.request_events, self.events);

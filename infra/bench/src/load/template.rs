@@ -7,7 +7,7 @@ use super::event::{EventText, TYPE_BYTES, USER_BYTES};
 use super::ids::{ID_BYTES, Random, TIME_BYTES, decimal, digits, hyphenated};
 use super::spread::{Spread, zipf};
 use super::times::Dating;
-use super::{Encoding, Format, GeneratorSpec, IdKind, Load};
+use super::{Encoding, Format, GeneratorSpec, IdKind};
 
 /// Distinct events that a load repeats, so that what is compressed and indexed varies as real
 /// events do.
@@ -85,14 +85,16 @@ impl Templates {
     /// # Errors
     /// A body could not be compressed.
     pub fn make(spec: &GeneratorSpec, seed: u64) -> std::io::Result<Self> {
-        let (load, port) = (&spec.load, spec.port);
+        let load = &spec.load;
         let mut random = Random::new(SEED);
         let events = usize::from(load.request_events);
         let event_bytes = EventText::make(load, &mut random).json.len();
         let distinct = EVENTS.min(BYTES / event_bytes);
         let count = (distinct / events).max(2 * usize::from(load.connections));
+        // As many of each key.
+        let count = count.next_multiple_of(spec.keys.len().max(1));
         let free = (0..count)
-            .map(|_| Template::make(load, port, &mut random))
+            .map(|number| Template::make(spec, number, &mut random))
             .collect::<std::io::Result<_>>()?;
         Ok(Self {
             free,
@@ -197,7 +199,12 @@ impl Templates {
 }
 
 impl Template {
-    fn make(load: &Load, port: u16, random: &mut Random) -> std::io::Result<Self> {
+    fn make(spec: &GeneratorSpec, number: usize, random: &mut Random) -> std::io::Result<Self> {
+        let (load, port) = (&spec.load, spec.port);
+        let key = match spec.keys.len() {
+            0 => String::new(),
+            keys => format!("authorization: Bearer {}\r\n", spec.keys[number % keys]),
+        };
         let (open, between, close) = match load.format {
             Format::Object => ("", "", ""),
             Format::Array => ("[", ",", "]"),
@@ -233,7 +240,7 @@ impl Template {
         };
         let mut bytes = format!(
             "POST /events{query} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: {kind}\r\n\
-             content-length: {}\r\n{encoding}\r\n",
+             content-length: {}\r\n{encoding}{key}\r\n",
             body.len()
         )
         .into_bytes();
@@ -266,20 +273,25 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::load::Load;
     use crate::load::times::{DAY_MS, Times};
 
     const START_MS: u64 = 1_763_733_600_000;
 
-    fn templates(load: Load) -> Templates {
-        let spec = GeneratorSpec {
+    fn spec(load: Load) -> GeneratorSpec {
+        GeneratorSpec {
             load,
             port: 8080,
+            keys: Vec::new(),
             start_at_ms: START_MS,
             warmup_ms: 0,
             measured_ms: 1_000,
             patience_ms: 0,
-        };
-        Templates::make(&spec, 1).unwrap()
+        }
+    }
+
+    fn templates(load: Load) -> Templates {
+        Templates::make(&spec(load), 1).unwrap()
     }
 
     fn events(template: &Template) -> Vec<Value> {
@@ -355,6 +367,29 @@ mod tests {
         assert_eq!((kinds.len(), days.len()), (1_000, 20));
         assert!(users.len() > 20_000, "{}", users.len());
         assert!((7_900..8_700).contains(&first), "{first} of 100,000");
+    }
+
+    #[test]
+    fn requests_carry_the_keys_in_equal_parts() {
+        let spec = GeneratorSpec {
+            keys: (0..7).map(|key| format!("evp_sec_{key}")).collect(),
+            ..spec(Load::open(1.0, 100))
+        };
+        let mut templates = Templates::make(&spec, 1).unwrap();
+        let mut seen = std::collections::BTreeMap::<String, usize>::new();
+        while !templates.free.is_empty() {
+            let template = templates.take(START_MS);
+            let head = String::from_utf8_lossy(&template.bytes);
+            let key = head
+                .lines()
+                .find_map(|line| line.strip_prefix("authorization: Bearer "));
+            *seen.entry(key.unwrap().to_owned()).or_default() += 1;
+        }
+        assert_eq!(seen.len(), 7);
+        assert!(
+            seen.values()
+                .all(|count| Some(count) == seen.values().next())
+        );
     }
 
     #[test]

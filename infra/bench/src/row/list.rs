@@ -111,6 +111,7 @@ pub fn all() -> Vec<Row> {
     rows.extend(latency_rows());
     rows.extend(long_rows());
     rows.extend(cost_rows());
+    rows.extend(key_rows());
     rows.extend(span_rows());
     rows
 }
@@ -222,6 +223,7 @@ fn without(take: fn(&mut Plan), cpu_max: f64) -> Option<Without> {
     Some(Without {
         take,
         cpu_max: Some(cpu_max),
+        evp_max: None,
         answer_max: None,
     })
 }
@@ -240,7 +242,7 @@ fn small_cache(name: &'static str, case: &'static str, load: Load) -> Row {
 }
 
 /// What some property of a load costs.
-fn cost_rows() -> [Row; 2] {
+fn cost_rows() -> [Row; 3] {
     let base = real(50_000.0, 100);
     let types = Load {
         types: 1_000,
@@ -248,8 +250,9 @@ fn cost_rows() -> [Row; 2] {
     };
     let late = Load {
         times: Times::Late,
-        ..base
+        ..base.clone()
     };
+    let tenants = small_cache("tenants", "100 tenants of 10 types, cache 1 GB", base);
     [
         Row {
             without: without(|plan| plan.load.types = 10, 1.5),
@@ -263,6 +266,62 @@ fn cost_rows() -> [Row; 2] {
                 late,
             )
         },
+        Row {
+            layout: Layout {
+                tenants: 100,
+                ..tenants.layout
+            },
+            without: without(|plan| plan.layout.tenants = 1, 1.5),
+            ..tenants
+        },
+    ]
+}
+
+/// What keys and tenants cost the services and Redis.
+fn key_rows() -> [Row; 3] {
+    let row = |name, case, tenants, without: (fn(&mut Plan), f64), load| Row {
+        layout: Layout {
+            tenants,
+            ..Layout::new(NONE)
+        },
+        without: Some(Without {
+            take: without.0,
+            cpu_max: None,
+            evp_max: Some(without.1),
+            answer_max: None,
+        }),
+        ..holds(name, case, NONE, load)
+    };
+    let open: fn(&mut Plan) = |plan| plan.layout.tenants = 0;
+    let many = Load {
+        types: 20,
+        ..Load::open(50_000.0, 100)
+    };
+    [
+        row(
+            "keys-r100",
+            "requests of 100 with a key",
+            1,
+            (open, 1.02),
+            Load::open(80_000.0, 100),
+        ),
+        row(
+            "keys-single",
+            "single-event requests with a key",
+            1,
+            (open, 1.04),
+            Load {
+                connections: CONNECTIONS,
+                ..Load::open(30_000.0, 1)
+            },
+        ),
+        row(
+            "tenants-r100",
+            "1,000 tenants of 20 types, requests of 100",
+            1_000,
+            (|plan| plan.layout.tenants = 1, 1.5),
+            many,
+        ),
     ]
 }
 
@@ -272,9 +331,15 @@ fn span_rows() -> [Row; 2] {
             beside.act = None;
         }
     };
+    let dropping = small_cache(
+        "dropping",
+        "a span of 5 million is dropped beside 50,000 ev/s, cache 1 GB",
+        real(50_000.0, 100),
+    );
     let beside = |events, act| {
         Some(Beside {
             events,
+            is_sealed: act == Act::Drop,
             act: Some(act),
         })
     };
@@ -289,19 +354,21 @@ fn span_rows() -> [Row; 2] {
             )
         },
         Row {
+            layout: Layout {
+                // Without, a drop goes through its marks for a day.
+                hurry: 86_400,
+                ..dropping.layout
+            },
             beside: beside(5_000_000, Act::Drop),
             without: Some(Without {
                 take,
                 cpu_max: None,
+                evp_max: None,
                 answer_max: Some(2.0),
             }),
             // Short: what happens in one second of many is no part of a p99.
             length: Length::Events(500_000),
-            ..small_cache(
-                "dropping",
-                "a span of 5 million is dropped beside 50,000 ev/s, cache 1 GB",
-                real(50_000.0, 100),
-            )
+            ..dropping
         },
     ]
 }

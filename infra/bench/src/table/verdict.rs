@@ -106,6 +106,7 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
     };
     let most = [
         ("mongod CPU", without::CPU, without.cpu_max),
+        ("EVP and Redis CPU", without::EVP, without.evp_max),
         ("answer p99", without::ANSWER, without.answer_max),
     ];
     let mut all = (text, reached);

@@ -1,0 +1,40 @@
+//! The tenants of a run, each with a key.
+
+use evp_shared::access::projector::Projector;
+use evp_shared::access::rate::RateLimits;
+use evp_shared::access::record::{Scope, TenantId};
+use evp_shared::access::store::{AccessStore, NewKey};
+use evp_shared::access::token::KeyKind;
+use evp_shared::clock::Clock;
+
+use super::Servers;
+
+/// Makes `tenants` and a key of each, and tells Redis, as an aggregator does; the keys.
+pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<String>> {
+    let mut keys = Vec::new();
+    if tenants == 0 {
+        return Ok(keys);
+    }
+    let store = AccessStore::new(servers.database().await?);
+    let now_ms = Clock::system().now_ms();
+    for number in 0..tenants {
+        let id = TenantId::try_from(format!("tenant-{number}"))?;
+        store.add_tenant(id.clone(), id.as_str(), now_ms).await?;
+        let new = NewKey {
+            name: "bench".to_owned(),
+            kind: KeyKind::Secret,
+            scope: Scope::Write,
+            tenant: Some(id),
+            types: Vec::new(),
+            origins: Vec::new(),
+            limits: RateLimits::default(),
+            expires_ms: None,
+        };
+        let (_, token) = store.add_key(new, now_ms).await?;
+        keys.push(token.expose().to_owned());
+    }
+    Projector::new(store, servers.stream().await?)
+        .project()
+        .await?;
+    Ok(keys)
+}
