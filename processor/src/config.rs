@@ -24,7 +24,8 @@ evp_shared::config_section! {
         /// `processor.claim_idle`.
         name: Option<String> = "";
         /// Documents in one insert command at most. Fewer cost MongoDB more per document; more make
-        /// one failure redo more.
+        /// one failure redo more. While events of many spans come, so that a bulk takes many
+        /// commands, up to four times as many are in a bulk.
         bulk_events: usize = "2000", "1"..="100000";
         /// Bulks on their way at once. Fewer leave MongoDB idle between commands; more only queue
         /// there and hold memory.

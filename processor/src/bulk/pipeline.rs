@@ -43,6 +43,8 @@ pub struct Processed {
     pub failed: Vec<(u16, EntryId)>,
     /// What the first of those commands said.
     pub failure: Option<StoreFailure>,
+    /// Commands its events took.
+    pub commands: usize,
     /// Whether MongoDB has confirmed a write, now or by a receipt, so that it is known to work.
     pub is_confirmed: bool,
 }
@@ -177,6 +179,7 @@ impl Pipeline {
         });
         let frames: Vec<ToStore<'_>> = frames.collect();
         let mut stored = self.events.insert(&frames).await?;
+        processed.commands = stored.commands;
         self.metrics.suspects.increment(stored.suspects as u64);
         let events: usize = frames.iter().map(|one| one.frame.events as usize).sum();
         self.metrics.bulk_events.record(as_f64(events));

@@ -112,7 +112,7 @@ impl WorkLoop {
                     error!(entries, "frames of another identity stay pending");
                     consumer.foreign.fetch_add(1, Ordering::SeqCst);
                 }
-                limits.doubled_up_to(self.limits)
+                limits.doubled_up_to(self.limits.widened(processed.commands))
             }
             Err(BulkFailure::Stream(failure)) => {
                 if !matches!(failure, StreamError::NewLife) {

@@ -54,6 +54,8 @@ pub struct Stored {
     frames: Vec<StoredFrame>,
     /// How many went apart from the others, as they may be stored already.
     pub suspects: usize,
+    /// Commands it took.
+    pub commands: usize,
     /// What the first command said that failed.
     pub failure: Option<StoreFailure>,
 }
@@ -160,6 +162,7 @@ pub(super) fn sort<'d>(
     }
     // The suspects last: a document of this bulk that they repeat is then rather there before them.
     parts.all.sort_by_key(|part| part.is_suspect);
+    stored.commands = parts.all.len();
     Ok((parts.all, stored))
 }
 

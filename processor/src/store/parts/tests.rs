@@ -68,6 +68,7 @@ fn suspects_go_apart_and_last() {
         (name, true, vec![0, 2, 3]),
     ];
     assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 3));
+    assert_eq!(stored.commands, 2);
 
     let again = [frame(3, &[("d", NOW_MS)])];
     let again = to_store(&again, true);
