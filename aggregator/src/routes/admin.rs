@@ -1,7 +1,8 @@
 //! `/admin/...`: what operators see and do.
 
-pub(crate) mod access;
 pub(crate) mod dead_letters;
+pub(crate) mod keys;
+pub(crate) mod tenants;
 
 use axum::Router;
 use axum::extract::State;
@@ -27,7 +28,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/dead-letters/replay", post(dead_letters::replay))
         .route("/admin/dead-letters/purge", post(dead_letters::purge))
         .route("/admin/dead-letters/{id}", get(dead_letters::one))
-        .merge(access::routes())
+        .merge(tenants::routes())
+        .merge(keys::routes())
 }
 
 /// The answer of `GET /admin/info`.

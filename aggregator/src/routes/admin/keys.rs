@@ -1,4 +1,4 @@
-//! `/admin/tenants` and `/admin/keys`.
+//! `/admin/keys`.
 
 use std::time::Duration;
 
@@ -6,22 +6,21 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use axum::routing::{get, patch, post};
-use evp_shared::access::rate::{Rate, RateLimits};
-use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
-use evp_shared::access::store::{Change, NewKey};
+use axum::routing::{get, post};
+use evp_shared::access::record::{Key, Scope};
+use evp_shared::access::store::NewKey;
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::choice::Choice as _;
-use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::{Manager, Operator};
+use super::tenants::{Limits, tenant_id};
+use crate::auth::Manager;
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::{object, object_or_null, read_json};
+use crate::routes::body::{object, read_json};
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
@@ -31,50 +30,9 @@ const OVERLAP_DEFAULT_S: u64 = 24 * 3_600;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/admin/tenants", get(tenants).post(add_tenant))
-        .route("/admin/tenants/{id}", patch(change_tenant))
         .route("/admin/keys", get(keys).post(add_key))
         .route("/admin/keys/{id}/rotate", post(rotate_key))
         .route("/admin/keys/{id}/revoke", post(revoke_key))
-}
-
-/// What passes; everything where nothing is said. Each instance of ingest counts for itself.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Limits {
-    /// Events.
-    #[serde(default, deserialize_with = "object_or_null")]
-    events: Option<LimitRate>,
-    /// Bytes of bodies, decompressed.
-    #[serde(default, deserialize_with = "object_or_null")]
-    bytes: Option<LimitRate>,
-}
-
-/// How much passes in the long run, and at once.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct LimitRate {
-    per_second: u64,
-    burst: u64,
-}
-
-/// A tenant.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TenantItem {
-    id: String,
-    name: String,
-    /// `active`, or `disabled`: its keys are refused.
-    state: &'static str,
-    limits: Limits,
-    /// `null` where there is no quota.
-    events_per_day: Option<u64>,
-}
-
-/// The answer of `GET /admin/tenants`.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TenantsAnswer {
-    items: Vec<TenantItem>,
 }
 
 /// A key, without its text.
@@ -114,28 +72,6 @@ pub(crate) struct KeyMade {
     item: KeyItem,
 }
 
-/// A tenant to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewTenantBody {
-    /// 1 to 32 of `a-z`, `0-9` and `-`. It is never changed, and never given again.
-    id: String,
-    name: Option<String>,
-}
-
-/// A change of a tenant.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct TenantBody {
-    /// `active` or `disabled`.
-    state: Option<String>,
-    /// What all its keys together may send.
-    #[serde(default, deserialize_with = "object_or_null")]
-    limits: Option<Limits>,
-    /// Events they may send in a UTC day, over all instances; 0 takes the quota away.
-    events_per_day: Option<u64>,
-}
-
 /// A key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -167,86 +103,6 @@ pub(crate) struct NewKeyBody {
 pub(crate) struct RotateBody {
     /// How long the old key stays good: 24 hours unless said, 30 days at most.
     overlap_seconds: Option<u64>,
-}
-
-/// List tenants
-#[utoipa::path(
-    get,
-    path = "/admin/tenants",
-    tag = "admin",
-    operation_id = "listTenants",
-    responses((status = 200, description = "All tenants", body = TenantsAnswer), Reading)
-)]
-pub(crate) async fn tenants(
-    State(app): State<App>,
-    _: Operator,
-    uri: Uri,
-) -> Result<Response, QueryError> {
-    Params::parse(&uri, &[])?;
-    let tenants = app.keys.records().await?.tenants;
-    let items = tenants.into_iter().map(TenantItem::from).collect();
-    json(&TenantsAnswer { items })
-}
-
-/// Make a tenant
-#[utoipa::path(
-    post,
-    path = "/admin/tenants",
-    tag = "admin",
-    operation_id = "addTenant",
-    request_body = NewTenantBody,
-    responses((status = 200, description = "It is in force", body = TenantItem), WithBody)
-)]
-pub(crate) async fn add_tenant(
-    State(app): State<App>,
-    _: Operator,
-    request: Request,
-) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: NewTenantBody = read_json(&head.headers, body).await?;
-    let name = asked.name.as_deref().unwrap_or(&asked.id);
-    let id = tenant_id("id", &asked.id)?;
-    let tenant = app.keys.add_tenant(id, name).await?;
-    json(&TenantItem::from(tenant))
-}
-
-/// Change a tenant
-#[utoipa::path(
-    patch,
-    path = "/admin/tenants/{id}",
-    tag = "admin",
-    operation_id = "changeTenant",
-    params(("id" = String, Path, description = "The tenant")),
-    request_body = TenantBody,
-    responses(
-        (status = 200, description = "It is in force", body = TenantItem),
-        (status = 404, description = "There is no such tenant", body = ProblemSchema,
-         content_type = "application/problem+json"),
-        WithBody,
-    )
-)]
-pub(crate) async fn change_tenant(
-    State(app): State<App>,
-    _: Operator,
-    id: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let id = id.ok().and_then(|Path(id)| id.parse::<TenantId>().ok());
-    let id = id.ok_or(RejectReason::TenantNotFound)?;
-    let (head, body) = request.into_parts();
-    let asked: TenantBody = read_json(&head.headers, body).await?;
-    let state = asked.state.map(|state| {
-        let state = TenantState::named(&state);
-        state.ok_or_else(|| bad_parameter("state", "send active or disabled"))
-    });
-    let change = Change {
-        state: state.transpose()?,
-        limits: asked.limits.map(RateLimits::from),
-        events_per_day: asked.events_per_day,
-    };
-    json(&TenantItem::from(app.keys.change(&id, &change).await?))
 }
 
 /// List keys
@@ -382,11 +238,6 @@ fn made((key, token): (Key, Token)) -> Result<Response, QueryError> {
     })
 }
 
-fn tenant_id(field: &str, text: &str) -> Result<TenantId, Problem> {
-    text.parse()
-        .map_err(|error| bad_parameter(field, format!("{error}")))
-}
-
 impl NewKeyBody {
     fn read(self, manager: &Manager, now_ms: u64) -> Result<NewKey, QueryError> {
         let scope = Scope::named(&self.scope)
@@ -409,38 +260,6 @@ impl NewKeyBody {
             limits: self.limits.into(),
             expires_ms: self.expires_in_seconds.map(after_ms),
         })
-    }
-}
-
-impl From<Limits> for RateLimits {
-    fn from(limits: Limits) -> Self {
-        let rate = |LimitRate { per_second, burst }| Rate { per_second, burst };
-        Self {
-            events: limits.events.map(rate),
-            bytes: limits.bytes.map(rate),
-        }
-    }
-}
-
-impl From<RateLimits> for Limits {
-    fn from(limits: RateLimits) -> Self {
-        let rate = |Rate { per_second, burst }| LimitRate { per_second, burst };
-        Self {
-            events: limits.events.map(rate),
-            bytes: limits.bytes.map(rate),
-        }
-    }
-}
-
-impl From<Tenant> for TenantItem {
-    fn from(tenant: Tenant) -> Self {
-        Self {
-            id: tenant.id.into(),
-            name: tenant.name,
-            state: tenant.state.as_str(),
-            limits: tenant.limits.into(),
-            events_per_day: tenant.events_per_day,
-        }
     }
 }
 
