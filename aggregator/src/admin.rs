@@ -1,5 +1,6 @@
-//! What operators see and do: the state of the pipeline, and the dead letters.
+//! What operators see and do: the state of the pipeline, the dead letters, and who asked for what.
 
+pub mod audit;
 pub mod keys;
 pub mod letters;
 pub mod pipeline;
@@ -7,6 +8,7 @@ mod spans;
 
 use std::time::Duration;
 
+use evp_shared::audit::Audit;
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::DeadLetters;
 use evp_shared::stream::Stream;
@@ -30,6 +32,7 @@ pub struct Admin {
     stream: Stream,
     database: Database,
     letters: DeadLetters,
+    audit: Audit,
     fingerprint: u32,
     clock: Clock,
     time_limit: Duration,
@@ -50,6 +53,7 @@ impl Admin {
     ) -> Self {
         let time_limit = config.query.time_limit;
         Self {
+            audit: Audit::new(&database),
             letters: DeadLetters::new(database.clone(), time_limit),
             stream,
             database,

@@ -11,6 +11,7 @@ use evp_shared::access::map::Principal;
 use evp_shared::access::reader::Access;
 use evp_shared::access::record::{Key, Scope, TenantId};
 use evp_shared::access::token::KeyHash;
+use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -206,8 +207,6 @@ impl<S: Send + Sync> FromRequestParts<S> for SeesAll {
 pub(crate) struct Manager {
     /// Whose; everybody's for an operator.
     tenant: Option<TenantId>,
-    /// Who it is, for people.
-    pub(crate) name: String,
 }
 
 impl Manager {
@@ -244,19 +243,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
         let principal = match caller(parts)? {
-            Caller::Anyone => {
-                return Ok(Self {
-                    tenant: None,
-                    name: "admin API, without credentials".to_owned(),
-                });
-            }
+            Caller::Anyone => return Ok(Self { tenant: None }),
             Caller::Key(principal, _) => principal,
         };
         let tenant = match principal.operates() {
             Ok(()) => None,
             Err(_) => Some(principal.administers()?.clone()),
         };
-        let name = format!("{} ({})", principal.key.id, principal.key.name);
-        Ok(Self { tenant, name })
+        Ok(Self { tenant })
+    }
+}
+
+/// Who asks, for the audit.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker(pub(crate) Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = QueryError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
+        let who = match caller(parts)? {
+            Caller::Anyone => "admin API, without credentials".to_owned(),
+            Caller::Key(principal, _) => format!("{} ({})", principal.key.id, principal.key.name),
+        };
+        let from = "a client".to_owned();
+        Ok(Self(Actor { who, from }))
     }
 }

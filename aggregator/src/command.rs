@@ -11,6 +11,7 @@ use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
 use evp_shared::access::token::{KeyKind, Token};
+use evp_shared::audit::Actor;
 use evp_shared::choice::Choice as _;
 use evp_shared::clock::Clock;
 use evp_shared::command::{Done, FAILED, run_to_end, show_time, table};
@@ -217,7 +218,10 @@ async fn change_tenant(
     Ok(match command {
         TenantCommand::Add { id, name } => {
             let name = name.as_deref().unwrap_or(id.as_str());
-            let tenant = store.add_tenant(id.clone(), name, now_ms).await?;
+            let tenant = store
+                .by(Actor::of_process())
+                .add_tenant(id.clone(), name, now_ms)
+                .await?;
             (format!("tenant {} made", tenant.id), true)
         }
         TenantCommand::List => (list_tenants(&store.records().await?.tenants), false),
@@ -227,7 +231,7 @@ async fn change_tenant(
                 state,
                 ..Change::default()
             };
-            store.change(id, &change).await?;
+            store.by(Actor::of_process()).change(id, &change).await?;
             (format!("tenant {id} is active"), true)
         }
         TenantCommand::Disable { id } => {
@@ -236,7 +240,7 @@ async fn change_tenant(
                 state,
                 ..Change::default()
             };
-            store.change(id, &change).await?;
+            store.by(Actor::of_process()).change(id, &change).await?;
             (format!("tenant {id} is disabled"), true)
         }
         TenantCommand::Limit {
@@ -249,7 +253,7 @@ async fn change_tenant(
                 events_per_day: Some(events_per_day.unwrap_or(0)),
                 ..Change::default()
             };
-            store.change(id, &change).await?;
+            store.by(Actor::of_process()).change(id, &change).await?;
             (format!("the limits of tenant {id} are set"), true)
         }
     })
@@ -268,7 +272,10 @@ async fn change_key(
     Ok(match command {
         KeyCommand::Create(create) => {
             let new = create.new_key(now_ms);
-            (made(store.add_key(new, now_ms).await?), true)
+            (
+                made(store.by(Actor::of_process()).add_key(new, now_ms).await?),
+                true,
+            )
         }
         KeyCommand::List { tenant } => {
             let keys = store.records().await?.keys;
@@ -276,11 +283,17 @@ async fn change_key(
             (list_keys(keys.iter().filter(wanted)), false)
         }
         KeyCommand::Rotate { id, overlap } => {
-            let new = store.rotate_key(id, *overlap, now_ms).await?;
+            let old = store.key(id).await?;
+            let changes = store.by(Actor::of_process());
+            let new = changes.rotate_key(&old, *overlap, now_ms).await?;
             (made(new), true)
         }
         KeyCommand::Revoke { id } => {
-            store.revoke_key(id, now_ms).await?;
+            let key = store.key(id).await?;
+            store
+                .by(Actor::of_process())
+                .revoke_key(&key, now_ms)
+                .await?;
             (format!("{id} is revoked"), true)
         }
     })

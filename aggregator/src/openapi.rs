@@ -42,6 +42,7 @@ use crate::routes::{admin, analytics, docs, events, metrics, stream, usage};
         admin::keys::add_key,
         admin::keys::rotate_key,
         admin::keys::revoke_key,
+        admin::audit::audit,
         docs::livez,
         docs::openapi,
     ),

@@ -1,5 +1,6 @@
 //! Starts the aggregator, and ends it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::reader::Access;
 use evp_shared::access::store::AccessStore;
 use evp_shared::access::teller::Teller;
+use evp_shared::audit::Audit;
 use evp_shared::clock::Clock;
 use evp_shared::config::AuthMode;
 use evp_shared::event::id::Identity;
@@ -14,7 +16,7 @@ use evp_shared::health::Health;
 use evp_shared::http::server::{self, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
-use evp_shared::service::{Left, RunFailure, Service};
+use evp_shared::service::{Chain, Left, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
@@ -38,6 +40,9 @@ use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
 use crate::state::{App, EXPORTS_AT_ONCE};
+
+/// How soon indexes that could not be made are tried again.
+const INDEXES_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the aggregator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +95,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
             door(&mut tasks, health, &stream, projector, &service.shutdown)
         }
     };
+    let indexes = indexes(database.clone(), shutdown());
     let keys = AccessKeys::new(store, projector, stream.clone(), service.clock.clone());
     let app = app(
         &config,
@@ -99,6 +105,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         shutdown(),
     );
     tasks.spawn("probe", probe.run(shutdown()));
+    tasks.spawn("indexes", indexes);
     let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
     tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
     // Not out of the cache: what lives as long as a tick would be seen twice.
@@ -169,6 +176,21 @@ fn door(
     let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
     Door::Keys(access, clock)
+}
+
+/// Makes the indexes of what the aggregator writes, once MongoDB answers.
+async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallible> {
+    let audit = Audit::new(&database);
+    let made = async {
+        while let Err(error) = audit.prepare(&database).await {
+            tracing::debug!(error = %Chain(&error), "indexes are not made yet");
+            tokio::time::sleep(INDEXES_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = made => Ok(()),
+        () = shutdown.triggered() => Ok(()),
+    }
 }
 
 /// Serves until the shutdown, then lets requests end, and what they began for clients that have

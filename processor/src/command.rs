@@ -1,6 +1,5 @@
 //! The tools for those who run EVP, and what they have in common.
 
-mod actor;
 pub mod dlq;
 pub mod doctor;
 pub mod erase;

@@ -11,11 +11,11 @@ mod events;
 
 use std::time::Duration;
 
-use bson::{Bson, DateTime, doc, oid::ObjectId};
+use bson::doc;
+use evp_shared::audit::{Action, Actor, Audit, Outcome, State};
 use evp_shared::clock::Clock;
-use evp_shared::dead_letters::{Actor, DeadLetterError, DeadLetters};
+use evp_shared::dead_letters::{DeadLetterError, DeadLetters};
 use evp_shared::document::user_bucket;
-use evp_shared::store::{AUDIT, durable};
 use evp_shared::stream::{Stream, StreamError};
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
@@ -101,6 +101,23 @@ impl Found {
     pub fn is_everything(&self) -> bool {
         self.unsettled == 0 && self.unknown_letters == 0 && self.backlog_events == 0
     }
+
+    fn outcome(&self) -> Outcome {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Outcome {
+            state: if self.is_everything() {
+                State::Done
+            } else {
+                State::Incomplete
+            },
+            detail: doc! {
+                "count": number(self.events),
+                "deadLetters": number(self.letters),
+                "left": number(self.unsettled + self.unknown_letters),
+                "waiting": number(self.backlog_events),
+            },
+        }
+    }
 }
 
 /// Erases one person.
@@ -137,41 +154,19 @@ impl Eraser {
     /// # Errors
     /// [`EraseError`]; to be repeated.
     pub async fn erase(&self, actor: &Actor) -> Result<Found, EraseError> {
-        let id = ObjectId::new();
-        let entries = durable(&self.database, AUDIT);
-        let entry = doc! {
-            "_id": id,
-            "at": DateTime::now(),
-            "who": {
-                "user": &actor.user,
-                "host": &actor.host,
-                "pid": i64::from(std::process::id()),
-            },
-            "what": "erase",
-            "tenant": &self.person.tenant,
-            "person": self.person.hash(),
-            "state": "started",
+        let action = Action {
+            what: "erase",
+            tenant: Some(self.person.tenant.clone()),
+            detail: doc! { "person": self.person.hash() },
         };
-        entries.insert_one(entry).await?;
-        let result = match under(&self.database, "erase", Box::pin(self.erase_all())).await {
-            Ok(result) => result,
-            Err(error) => Err(error.into()),
+        let work = async {
+            match under(&self.database, "erase", Box::pin(self.erase_all())).await {
+                Ok(result) => result,
+                Err(error) => Err(error.into()),
+            }
         };
-        let number = |count: u64| Bson::from(i64::try_from(count).unwrap_or(i64::MAX));
-        let end = match &result {
-            Ok(found) => doc! {
-                "state": if found.is_everything() { "done" } else { "incomplete" },
-                "count": number(found.events),
-                "deadLetters": number(found.letters),
-                "left": number(found.unsettled + found.unknown_letters),
-                "waiting": number(found.backlog_events),
-            },
-            // Without its cause: MongoDB's words may repeat the query, and it names the person.
-            Err(error) => doc! { "state": "failed", "outcome": error.to_string() },
-        };
-        let end = doc! { "$set": end, "$currentDate": { "endedAt": true } };
-        entries.update_one(doc! { "_id": id }, end).await?;
-        result
+        let audit = Audit::new(&self.database);
+        audit.around(actor, action, work, Found::outcome).await
     }
 
     /// From the store to its readers: what leaves the stream meanwhile is found in neither.

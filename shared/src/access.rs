@@ -4,6 +4,8 @@
 //! it into one hash of Redis whenever the two differ; one task of every service, the [`reader`], takes
 //! it from there. A request is judged by what its service holds ([`map`]) and asks nobody.
 
+#[cfg(feature = "mongo")]
+pub mod changes;
 pub mod credential;
 pub mod map;
 #[cfg(feature = "mongo")]

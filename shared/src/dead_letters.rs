@@ -1,13 +1,13 @@
-//! The dead letters as those who run EVP see them: list, show, replay, purge, and what they were
-//! asked to do, written down.
+//! The dead letters as those who run EVP see them: list, show, replay and purge, which is written down
+//! ([`crate::audit`]).
 //!
 //! Used by `evp-processor dlq` and by the admin API, which must not depend on the processor; so it
 //! is here. Writing dead letters is the processor's alone (`processor/src/store/dead_letter.rs`, where
 //! their shape is described). Every operation may be repeated, and may run beside others.
 
-mod audit;
 mod filter;
 mod letter;
+mod operate;
 mod pace;
 mod person;
 mod replay;
@@ -23,9 +23,9 @@ use mongodb::{Collection, Database};
 use crate::store::{DEAD_LETTERS, durable, whole};
 use crate::stream::{AppendError, StreamError};
 
-pub use audit::{Actor, Operation, Request};
 pub use filter::{Below, Filter, Wanted};
 pub use letter::{Kept, Letter, LetterId, LetterIdError, Replaying};
+pub use operate::{Operation, Request};
 pub use person::OfPerson;
 pub use replay::{Handled, Replay};
 pub use show::{fields_json, hex_json};

@@ -5,13 +5,15 @@
 //! Redis keeps where), [`stream`]
 //! (the only speaker of stream commands), [`store`] (MongoDB), [`outcome`] (what can become of an
 //! event), [`dead_letters`] (what is done with those that could not be stored), [`access`] (who may come
-//! in).
+//! in), [`audit`] (who asked for what).
 //!
 //! The kit: [`config`], [`choice`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
 //! [`clock`], [`command`], [`http`], [`redis`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
 pub mod access;
+#[cfg(feature = "mongo")]
+pub mod audit;
 pub mod backoff;
 pub mod choice;
 pub mod clock;

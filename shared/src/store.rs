@@ -6,7 +6,7 @@
 //! | `events_*`, a span each | canonical id | the documents, once each |
 //! | `receipts` | frame id | what one frame added, for ever |
 //! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
-//! | `audit` | an ObjectId | what operators asked for, and what came of it |
+//! | `audit` | an ObjectId, or a text at its end | what was asked for, and what came of it ([`crate::audit`]) |
 //! | `meta` | a name | the fingerprint of what fixes identity, the calendar, a row per span, the marks |
 
 mod index;

@@ -7,6 +7,7 @@ use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::record::{Key, Records, Tenant, TenantId};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
 use evp_shared::access::token::Token;
+use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -70,8 +71,14 @@ impl Keys {
     ///
     /// # Errors
     /// [`QueryError`]; `not_in_force` when it is kept and Redis has not said it yet.
-    pub async fn add_tenant(&self, id: TenantId, name: &str) -> Result<Tenant, QueryError> {
-        let made = self.store.add_tenant(id, name, self.clock.now_ms()).await?;
+    pub async fn add_tenant(
+        &self,
+        actor: Actor,
+        id: TenantId,
+        name: &str,
+    ) -> Result<Tenant, QueryError> {
+        let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
+        let made = changes.add_tenant(id, name, now_ms).await?;
         self.in_force(made).await
     }
 
@@ -79,8 +86,13 @@ impl Keys {
     ///
     /// # Errors
     /// As [`add_tenant`](Self::add_tenant).
-    pub async fn change(&self, id: &TenantId, change: &Change) -> Result<Tenant, QueryError> {
-        self.store.change(id, change).await?;
+    pub async fn change(
+        &self,
+        actor: Actor,
+        id: &TenantId,
+        change: &Change,
+    ) -> Result<Tenant, QueryError> {
+        self.store.by(actor).change(id, change).await?;
         let tenants = self.records().await?.tenants;
         let changed = tenants.into_iter().find(|tenant| tenant.id == *id);
         self.in_force(changed.ok_or(RejectReason::TenantNotFound)?)
@@ -91,22 +103,24 @@ impl Keys {
     ///
     /// # Errors
     /// As [`add_tenant`](Self::add_tenant); its text is lost then.
-    pub async fn add_key(&self, new: NewKey) -> Result<(Key, Token), QueryError> {
-        let made = self.store.add_key(new, self.clock.now_ms()).await?;
+    pub async fn add_key(&self, actor: Actor, new: NewKey) -> Result<(Key, Token), QueryError> {
+        let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
+        let made = changes.add_key(new, now_ms).await?;
         self.in_force(made).await
     }
 
-    /// Makes a key like `id`, which ends after `overlap`.
+    /// Makes a key like `old`, which ends after `overlap`.
     ///
     /// # Errors
     /// As [`add_key`](Self::add_key).
     pub async fn rotate_key(
         &self,
-        id: &str,
+        actor: Actor,
+        old: &Key,
         overlap: Duration,
     ) -> Result<(Key, Token), QueryError> {
-        let now_ms = self.clock.now_ms();
-        let made = self.store.rotate_key(id, overlap, now_ms).await?;
+        let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
+        let made = changes.rotate_key(old, overlap, now_ms).await?;
         self.in_force(made).await
     }
 
@@ -114,9 +128,10 @@ impl Keys {
     ///
     /// # Errors
     /// As [`add_tenant`](Self::add_tenant).
-    pub async fn revoke_key(&self, id: &str) -> Result<Key, QueryError> {
-        self.store.revoke_key(id, self.clock.now_ms()).await?;
-        let revoked = self.key(id).await?;
+    pub async fn revoke_key(&self, actor: Actor, key: &Key) -> Result<Key, QueryError> {
+        let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
+        changes.revoke_key(key, now_ms).await?;
+        let revoked = self.key(&key.id).await?;
         self.in_force(revoked).await
     }
 

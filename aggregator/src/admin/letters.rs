@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocument;
+use evp_shared::audit::Actor;
 use evp_shared::dead_letters::{
-    Actor, Filter, Kept, Letter, LetterId, Operation, Replay, Request, fields_json,
+    Filter, Kept, Letter, LetterId, Operation, Replay, Request, fields_json,
 };
 use evp_shared::outcome::RejectReason;
 use serde::Serialize;
@@ -141,7 +142,7 @@ impl Admin {
         })
     }
 
-    /// Does `operation` with those that match `filter`, for `who`, or only counts them.
+    /// Does `operation` with those that match `filter`, for `actor`, or only counts them.
     ///
     /// # Cancel safety
     /// What was begun goes on without the caller, and is written down.
@@ -152,7 +153,7 @@ impl Admin {
         self: &Arc<Self>,
         operation: Operation,
         filter: Filter,
-        who: &str,
+        actor: Actor,
         dry_run: bool,
     ) -> Result<Done, QueryError> {
         let filter = filter.as_of(self.clock.now_ms());
@@ -169,7 +170,7 @@ impl Admin {
             return Ok(untouched);
         }
         let request = Request {
-            actor: Actor::here(who.to_owned()),
+            actor,
             operation,
             filter,
             limit: LIMIT,

@@ -1,5 +1,6 @@
 //! `/admin/...`: what operators see and do.
 
+pub(crate) mod audit;
 pub(crate) mod dead_letters;
 pub(crate) mod keys;
 pub(crate) mod tenants;
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/admin/info", get(info))
         .route("/admin/pipeline", get(pipeline))
+        .route("/admin/audit", get(audit::audit))
         .route("/admin/dead-letters", get(dead_letters::list))
         .route("/admin/dead-letters/replay", post(dead_letters::replay))
         .route("/admin/dead-letters/purge", post(dead_letters::purge))

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bson::{Binary, DateTime, Document, doc, oid::ObjectId, spec::BinarySubtype};
+use evp_shared::audit::{Audit, State};
 use evp_shared::event::span::SpanUnit;
-use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS, spans};
+use evp_shared::store::{DEAD_LETTERS, RECEIPTS, spans};
 use evp_shared::stream::Life;
 use evp_shared::testing::wait_for;
 use reqwest::Method;
@@ -234,7 +235,8 @@ async fn filters_leave_out_what_they_do_not_name() {
 async fn a_purge_deletes_what_was_meant_and_is_audited_once_it_is_no_dry_run() {
     let letters = [letter(1_000, "a"), letter(2_000, "a"), letter(3_000, "b")];
     let service = with_letters(&letters).await;
-    let audit = service.mongo.database().collection::<Document>(AUDIT);
+    let audit = Audit::new(&service.mongo.database());
+    let audited = async || audit.page(None, None, 9, Duration::ZERO).await.unwrap();
     let path = "/admin/dead-letters/purge";
 
     let (status, mut dry) = service
@@ -245,7 +247,7 @@ async fn a_purge_deletes_what_was_meant_and_is_audited_once_it_is_no_dry_run() {
         "dryRun": true, "from": null, "to": null, "matched": 2, "replayed": 0, "purged": 0, "remaining": 2,
     });
     assert_eq!((status, dry), (200, untouched));
-    assert_eq!(audit.count_documents(doc! {}).await.unwrap(), 0);
+    assert!(audited().await.is_empty());
 
     // Kept since the dry run, it was not looked at.
     let kept_since = letter(to.as_u64().unwrap(), "a");
@@ -264,14 +266,11 @@ async fn a_purge_deletes_what_was_meant_and_is_audited_once_it_is_no_dry_run() {
     let asked = json!({ "ids": ids(&left), "dryRun": false });
     let (_, done) = service.post(path, &asked).await;
     assert_eq!(done["purged"], 1);
-    let entry = audit
-        .find_one(doc! { "count": 2_i64 })
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(entry.get_str("what").unwrap(), "dead_letters.purge");
-    assert_eq!(entry.get_str("state").unwrap(), "done");
-    assert_eq!(audit.count_documents(doc! {}).await.unwrap(), 2);
+    let entries = audited().await;
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[1].what, "dead_letters.purge");
+    assert_eq!(entries[1].state, State::Done);
+    assert_eq!(entries[1].detail.get_i64("count").unwrap(), 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Operators that ask for something and do not wait for the end.
 
+use std::time::Duration;
+
 use bson::{Document, doc};
-use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS};
+use evp_shared::audit::{Audit, State};
+use evp_shared::store::{DEAD_LETTERS, RECEIPTS};
 use evp_shared::stream::Life;
 use evp_shared::testing::wait_for;
 use mongodb::Database;
@@ -44,11 +47,10 @@ async fn process(database: &Database) {
     receipts.insert_one(doc! { "_id": frame }).await.unwrap();
 }
 
-async fn audited(database: &Database) -> (String, i64) {
-    let entries = database.collection::<Document>(AUDIT);
-    let entry = entries.find_one(doc! {}).await.unwrap().unwrap();
-    let count = entry.get_i64("count").unwrap_or(0);
-    (entry.get_str("state").unwrap().to_owned(), count)
+async fn audited(database: &Database) -> (State, i64) {
+    let page = Audit::new(database).page(None, None, 1, Duration::ZERO);
+    let entry = page.await.unwrap().remove(0);
+    (entry.state, entry.detail.get_i64("count").unwrap_or(0))
 }
 
 #[tokio::test]
@@ -56,10 +58,10 @@ async fn a_replay_whose_client_leaves_is_done_and_audited() {
     let service = with_letters(&[letter(1_000, "a")]).await;
     let database = service.mongo.database();
     replay_and_leave(&service).await;
-    assert_eq!(audited(&database).await, ("started".to_owned(), 0));
+    assert_eq!(audited(&database).await, (State::Started, 0));
     process(&database).await;
     wait_for("the end of the replay", || async {
-        audited(&database).await == ("done".to_owned(), 1)
+        audited(&database).await == (State::Done, 1)
     })
     .await;
     let left = service.ok("/admin/dead-letters").await;
@@ -74,5 +76,5 @@ async fn a_service_that_stops_waits_for_a_replay_whose_client_has_left() {
     service.shutdown.trigger();
     process(&database).await;
     let _next = service.restart().await;
-    assert_eq!(audited(&database).await, ("done".to_owned(), 1));
+    assert_eq!(audited(&database).await, (State::Done, 1));
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod admin_left;
 mod analytics;
+mod audit;
 mod dashboard;
 mod event;
 mod events;

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::dead_letters::{DeadLetters, Operation, Replay, Request};
 
-use super::{FAILED, actor, begin_stream, open_database, run_to_end};
+use super::{FAILED, begin_stream, open_database, run_to_end};
 use crate::config::ProcessorConfig;
 
 pub use super::Done;
@@ -85,7 +86,7 @@ async fn operate(
         return Ok(complete(text));
     }
     let request = Request {
-        actor: actor::current(),
+        actor: Actor::of_process(),
         operation,
         filter,
         limit,

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use evp_shared::audit::Actor;
 
-use super::{Done, FAILED, actor, open_database, open_stream, run_to_end};
+use super::{Done, FAILED, open_database, open_stream, run_to_end};
 use crate::config::ProcessorConfig;
 use crate::erase::{Eraser, Found, Person};
 
@@ -51,7 +52,7 @@ pub async fn run(config: &ProcessorConfig, erase: &Erase) -> anyhow::Result<Done
         let complete = true;
         return Ok(Done { text, complete });
     }
-    let found = eraser.erase(&actor::current()).await?;
+    let found = eraser.erase(&Actor::of_process()).await?;
     let mut lines = vec![format!("erased {}", amounts(&found))];
     lines.extend(left(&found));
     Ok(Done {

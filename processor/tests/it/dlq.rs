@@ -6,9 +6,10 @@ use std::time::Duration;
 use bson::{Binary, DateTime, Document, doc, oid::ObjectId, spec::BinarySubtype};
 use clap::Parser;
 use evp_processor::command::dlq::{Action, Dlq, Done, run};
+use evp_shared::audit::{Entry, State};
 use evp_shared::config::RedisConfig;
 use evp_shared::frame::RawFrame;
-use evp_shared::store::{AUDIT, DEAD_LETTERS};
+use evp_shared::store::DEAD_LETTERS;
 use fred::interfaces::StreamsInterface as _;
 
 use crate::harness::World;
@@ -226,7 +227,7 @@ async fn filters_limits_and_dry_runs_choose_what_is_meant() {
     let text = dlq(&world, "replay --limit 1 --dry-run").await.text;
     assert_eq!(text, "would replay 1 of 3 dead letters");
     assert_eq!(listed("").await, all);
-    assert!(world.all(AUDIT).await.is_empty());
+    assert!(world.audited().await.is_empty());
     dlq(&world, "purge --all --limit 2").await;
     assert_eq!(listed("").await.len(), 1);
 }
@@ -239,14 +240,14 @@ async fn who_did_what_is_written_down() {
     dlq(&world, "replay --type bad").await;
     dlq(&world, "purge --all").await;
     running.stop().await;
-    let mut entries = world.all(AUDIT).await;
-    entries.sort_by_key(|entry| entry.get_str("what").unwrap().to_owned());
-    let what = |entry: &Document| {
-        let text = |name: &str| entry.get_str(name).unwrap().to_owned();
-        (text("what"), text("state"), entry.get_i64("count").unwrap())
+    let mut entries = world.audited().await;
+    entries.sort_by_key(|entry| entry.what.clone());
+    let what = |entry: &Entry| {
+        let count = entry.detail.get_i64("count").unwrap();
+        (entry.what.clone(), entry.state, count)
     };
     let found: Vec<_> = entries.iter().map(what).collect();
-    let done = |what: &str, count| (what.to_owned(), "done".to_owned(), count);
+    let done = |what: &str, count| (what.to_owned(), State::Done, count);
     assert_eq!(
         found,
         [
@@ -254,9 +255,8 @@ async fn who_did_what_is_written_down() {
             done("dead_letters.replay", 1)
         ]
     );
-    let who = entries[1].get_document("who").unwrap();
-    assert!(!who.get_str("user").unwrap().is_empty());
-    let mut filter = entries[1].get_document("filter").unwrap().clone();
+    assert!(!entries[1].who.is_empty() && !entries[1].from.is_empty());
+    let mut filter = entries[1].detail.get_document("filter").unwrap().clone();
     assert!(
         filter.remove("toMs").is_some(),
         "what dies later is not meant"
@@ -275,13 +275,13 @@ async fn a_replay_that_does_not_reach_redis_is_written_down_as_failed() {
         format!("{failed:#}").starts_with("redis failed"),
         "{failed:#}"
     );
-    let entries = world.all(AUDIT).await;
-    let text = |name: &str| entries[0].get_str(name).unwrap();
+    let entries = world.audited().await;
     assert_eq!(
-        (entries.len(), text("what"), text("state")),
-        (1, "dead_letters.replay", "failed")
+        (entries.len(), entries[0].what.as_str(), entries[0].state),
+        (1, "dead_letters.replay", State::Failed)
     );
-    assert!(text("outcome").starts_with("redis failed"), "{entries:?}");
+    let outcome = entries[0].detail.get_str("outcome").unwrap();
+    assert!(outcome.starts_with("redis failed"), "{entries:?}");
     assert_eq!(world.dead_letters().await.len(), 1);
 }
 

@@ -8,12 +8,13 @@ use evp_processor::command::Done;
 use evp_processor::command::erase::{Erase, run};
 use evp_processor::command::verify::{self, Verify};
 use evp_processor::verify::deep::Deep;
+use evp_shared::audit::State;
 use evp_shared::counters::Step;
 use evp_shared::event::span::SpanUnit;
 use evp_shared::frame::FrameId;
 use evp_shared::sketch::TopItems;
 use evp_shared::store::spans::{self, create_indexes};
-use evp_shared::store::{AUDIT, DEAD_LETTERS, RECEIPTS, SpanIndex};
+use evp_shared::store::{DEAD_LETTERS, RECEIPTS, SpanIndex};
 use evp_shared::stream::{SketchBucket, SketchUpdate};
 use evp_shared::testing::events::{TENANT, TestEvent, frame_of};
 use evp_shared::testing::spans::stored_events;
@@ -248,11 +249,12 @@ async fn a_person_is_gone_from_everything_and_the_counts_stay() {
         "{again:?}"
     );
     assert_eq!(said_of(&world, frames[1]).await, second);
-    let audit = world.all(AUDIT).await;
-    assert_eq!(audit.len(), 2);
-    assert_eq!(audit[0].get_str("what").unwrap(), "erase");
-    assert_eq!(audit[0].get_str("state").unwrap(), "done");
-    assert_eq!(audit[0].get_str("person").unwrap().len(), 64);
+    let audit = world.audited().await;
+    assert_eq!((audit.len(), audit[0].what.as_str()), (2, "erase"));
+    assert_eq!(audit[0].state, State::Done);
+    assert_eq!(audit[0].tenant.as_deref(), Some(TENANT));
+    assert_eq!(audit[0].detail.get_str("person").unwrap().len(), 64);
+    assert!(!format!("{audit:?}").contains(JANE));
 }
 
 #[tokio::test]
@@ -320,8 +322,7 @@ async fn what_was_waiting_when_it_began_is_not_said_to_be_gone() {
         !done.complete && done.text.contains("1 events were waiting on the stream"),
         "{done:?}"
     );
-    let audit = world.all(AUDIT).await;
-    assert_eq!(audit[0].get_str("state").unwrap(), "incomplete");
+    assert_eq!(world.audited().await[0].state, State::Incomplete);
     stop_failing(&world).await;
     assert!(erase(&world, true).await.complete);
     assert_eq!(users_of_events(&world).await, [JOHN, JOHN]);

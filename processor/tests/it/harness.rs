@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use evp_processor::config::ProcessorConfig;
 use evp_processor::run;
+use evp_shared::audit::{Audit, Entry};
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
 use evp_shared::event::span::{SPANS, SpanUnit};
@@ -228,6 +229,12 @@ impl World {
 
     pub(crate) async fn dead_letters(&self) -> Vec<Document> {
         self.all(DEAD_LETTERS).await
+    }
+
+    /// What is written down of what was asked for, newest first.
+    pub(crate) async fn audited(&self) -> Vec<Entry> {
+        let audit = Audit::new(&self.mongo.database());
+        audit.page(None, None, 100, Duration::ZERO).await.unwrap()
     }
 
     pub(crate) async fn all(&self, collection: &str) -> Vec<Document> {

@@ -8,10 +8,11 @@ use evp_processor::deliver::lives::Lives;
 use evp_processor::metrics::Metrics;
 use evp_processor::upkeep::housekeeper::House;
 use evp_processor::upkeep::housekeeper::memory::Memory;
+use evp_shared::audit;
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::span::{Calendar, Span, SpanUnit};
 use evp_shared::keys::GROUP;
-use evp_shared::store::{AUDIT, DEAD_LETTERS, Index, Marks, Row, SpanIndex, State, lease, spans};
+use evp_shared::store::{DEAD_LETTERS, Index, Marks, Row, SpanIndex, State, lease, spans};
 use evp_shared::stream::GroupReader;
 use evp_shared::testing::spans::{store_events, stored_events};
 use evp_shared::testing::{PATIENCE, wait_for};
@@ -218,11 +219,13 @@ async fn letters_of_a_span_are_purged_with_it_and_written_down() {
     let left = world.dead_letters().await;
     assert_eq!(left.len(), 2);
     assert!(left.iter().any(|one| one.get("_id") == kept.get("_id")));
-    let audit = world.all(AUDIT).await;
-    assert_eq!(audit.len(), 1);
-    assert_eq!(audit[0].get_str("what").unwrap(), "dead_letters.expire");
-    assert_eq!(audit[0].get_i64("count").unwrap(), 2);
-    assert_eq!(audit[0].get_str("state").unwrap(), "done");
+    let audit = world.audited().await;
+    assert_eq!(
+        (audit.len(), audit[0].what.as_str()),
+        (1, "dead_letters.expire")
+    );
+    assert_eq!(audit[0].detail.get_i64("count").unwrap(), 2);
+    assert_eq!(audit[0].state, audit::State::Done);
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use bson::doc;
 use clap::Parser;
 use evp_processor::command::storage::{Storage, run};
+use evp_shared::audit;
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::span::{Calendar, SpanUnit};
-use evp_shared::store::{AUDIT, Index, SpanIndex, State, lease, spans};
+use evp_shared::store::{Index, SpanIndex, State, lease, spans};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -131,12 +132,13 @@ async fn what_is_in_use_is_not_dropped_and_the_rest_ends_by_the_marks() {
         would.contains("would drop 2 spans with 2 events"),
         "{would}"
     );
-    assert!(world.all(AUDIT).await.is_empty());
+    assert!(world.audited().await.is_empty());
 
     let done = drop("events_2013 --yes").await.unwrap();
     assert!(done.contains("1 spans with 1 events end"), "{done}");
-    let audit = world.all(AUDIT).await;
-    assert_eq!(audit[0].get_str("what").unwrap(), "storage.drop");
+    let audit = world.audited().await;
+    assert_eq!((audit.len(), audit[0].what.as_str()), (1, "storage.drop"));
+    assert_eq!(audit[0].state, audit::State::Done);
     // The housekeeper does it, without `storage.keep`.
     crate::housekeeper::until_dropped(&world, "events_2013").await;
     let rows = spans::rows(&database, Duration::ZERO).await.unwrap();

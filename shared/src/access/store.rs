@@ -16,12 +16,14 @@ use rand::distr::Alphanumeric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::changes::Changes;
 use super::rate::{Rate, RateLimits};
 use super::record::{
     KEYS_MAX, KEYS_OF_TENANT_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX,
     TYPES_MAX, Tenant, TenantId, TenantState,
 };
 use super::token::{KeyHash, KeyKind, Token};
+use crate::audit::{Actor, Audit};
 use crate::event::kind::check_event_type;
 use crate::store::{durable, whole};
 
@@ -119,6 +121,11 @@ impl AccessStore {
     /// Those of `database`.
     pub fn new(database: Database) -> Self {
         Self { database }
+    }
+
+    /// Changes that `actor` asks for, which are written down.
+    pub fn by(&self, actor: Actor) -> Changes<'_> {
+        Changes::new(self, Audit::new(&self.database), actor)
     }
 
     /// All there is, and the tenant `default`, which is always there.

@@ -5,6 +5,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evp_shared::audit::Actor;
 use evp_shared::choice::Choice as _;
 use evp_shared::dead_letters::{Filter, LetterId, Operation};
 use evp_shared::event::kind::check_event_type;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::letters::{Done, LetterHead, LetterWhole};
-use crate::auth::Manager;
+use crate::auth::{Asker, Manager};
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
 use crate::routes::body::{object_or_null, read_json};
@@ -165,9 +166,10 @@ pub(crate) async fn one(
 pub(crate) async fn replay(
     State(app): State<App>,
     manager: Manager,
+    Asker(actor): Asker,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(app.admin.replay(), &app, &manager, request).await
+    operate(app.admin.replay(), &app, (manager, actor), request).await
 }
 
 /// Delete dead letters for good
@@ -184,15 +186,16 @@ pub(crate) async fn replay(
 pub(crate) async fn purge(
     State(app): State<App>,
     manager: Manager,
+    Asker(actor): Asker,
     request: Request,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Purge, &app, &manager, request).await
+    operate(Operation::Purge, &app, (manager, actor), request).await
 }
 
 async fn operate(
     operation: Operation,
     app: &App,
-    manager: &Manager,
+    (manager, actor): (Manager, Actor),
     request: Request,
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
@@ -203,7 +206,7 @@ async fn operate(
         tenant: manager.tenant(),
         ..asked.filter(app.clock.now_ms())?
     };
-    let operated = app.admin.operate(operation, filter, &manager.name, dry_run);
+    let operated = app.admin.operate(operation, filter, actor, dry_run);
     json(&operated.await?)
 }
 

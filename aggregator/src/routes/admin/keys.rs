@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::tenants::{Limits, tenant_id};
-use crate::auth::Manager;
+use crate::auth::{Asker, Manager};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
 use crate::routes::body::{object, read_json};
@@ -150,13 +150,14 @@ pub(crate) async fn keys(
 pub(crate) async fn add_key(
     State(app): State<App>,
     manager: Manager,
+    Asker(actor): Asker,
     request: Request,
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let asked: NewKeyBody = read_json(&head.headers, body).await?;
     let new = asked.read(&manager, app.clock.now_ms())?;
-    made(app.keys.add_key(new).await?)
+    made(app.keys.add_key(actor, new).await?)
 }
 
 /// Replace a key
@@ -179,6 +180,7 @@ pub(crate) async fn add_key(
 pub(crate) async fn rotate_key(
     State(app): State<App>,
     manager: Manager,
+    Asker(actor): Asker,
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, QueryError> {
@@ -187,7 +189,7 @@ pub(crate) async fn rotate_key(
     let (head, body) = request.into_parts();
     let asked: RotateBody = read_json(&head.headers, body).await?;
     let overlap = Duration::from_secs(asked.overlap_seconds.unwrap_or(OVERLAP_DEFAULT_S));
-    made(app.keys.rotate_key(&old.id, overlap).await?)
+    made(app.keys.rotate_key(actor, &old, overlap).await?)
 }
 
 /// Have a key refused from now on
@@ -207,12 +209,13 @@ pub(crate) async fn rotate_key(
 pub(crate) async fn revoke_key(
     State(app): State<App>,
     manager: Manager,
+    Asker(actor): Asker,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let key = managed(&app, &manager, id).await?;
-    let revoked = app.keys.revoke_key(&key.id).await?;
+    let revoked = app.keys.revoke_key(actor, &key).await?;
     json(&KeyItem::from(revoked))
 }
 

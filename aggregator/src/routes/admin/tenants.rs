@@ -15,7 +15,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::Operator;
+use crate::auth::{Asker, Operator};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
 use crate::routes::body::{object_or_null, read_json};
@@ -121,6 +121,7 @@ pub(crate) async fn tenants(
 pub(crate) async fn add_tenant(
     State(app): State<App>,
     _: Operator,
+    Asker(actor): Asker,
     request: Request,
 ) -> Result<Response, QueryError> {
     Params::parse(request.uri(), &[])?;
@@ -128,7 +129,7 @@ pub(crate) async fn add_tenant(
     let asked: NewTenantBody = read_json(&head.headers, body).await?;
     let name = asked.name.as_deref().unwrap_or(&asked.id);
     let id = tenant_id("id", &asked.id)?;
-    let tenant = app.keys.add_tenant(id, name).await?;
+    let tenant = app.keys.add_tenant(actor, id, name).await?;
     json(&TenantItem::from(tenant))
 }
 
@@ -150,6 +151,7 @@ pub(crate) async fn add_tenant(
 pub(crate) async fn change_tenant(
     State(app): State<App>,
     _: Operator,
+    Asker(actor): Asker,
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, QueryError> {
@@ -167,7 +169,8 @@ pub(crate) async fn change_tenant(
         limits: asked.limits.map(RateLimits::from),
         events_per_day: asked.events_per_day,
     };
-    json(&TenantItem::from(app.keys.change(&id, &change).await?))
+    let changed = app.keys.change(actor, &id, &change).await?;
+    json(&TenantItem::from(changed))
 }
 
 pub(super) fn tenant_id(field: &str, text: &str) -> Result<TenantId, Problem> {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use bson::{DateTime, doc};
+use bson::doc;
+use evp_shared::audit::{Action, Actor, Audit, Outcome};
 use evp_shared::event::id::IdentityMode;
 use evp_shared::event::span::Calendar;
-use evp_shared::store::{AUDIT, Row, durable, spans};
+use evp_shared::store::{Row, spans};
 use mongodb::Database;
 
 use super::{DropSpans, complete};
-use crate::command::actor;
 use crate::command::{Done, show_time};
 use crate::config::ProcessorConfig;
 use crate::upkeep::housekeeper::building::events_in;
@@ -66,8 +66,17 @@ pub(super) async fn drop_spans(
              now on, for good, and drop the spans a day later; --yes does it"
         )));
     }
-    note(database, to_ms, &what).await?;
-    ask_to_end(database, to_ms).await?;
+    let action = Action {
+        what: "storage.drop",
+        tenant: None,
+        detail: doc! { "filter": { "belowMs": i64::try_from(to_ms)? } },
+    };
+    let work = async { Ok::<_, anyhow::Error>(ask_to_end(database, to_ms).await?) };
+    let describe = |_: &_| Outcome::done(doc! { "outcome": format!("{what} end") });
+    let audit = Audit::new(database);
+    audit
+        .around(&Actor::of_process(), action, work, describe)
+        .await?;
     Ok(complete(format!(
         "{what} end: a running processor lets events before {time} be refused within a minute, and \
          drops them when that has stood for a day and all that was accepted is stored; storage list \
@@ -93,19 +102,4 @@ fn end_of(rows: &[Row], name: &str) -> anyhow::Result<u64> {
     let range = row.span.range_ms();
     let range = range.with_context(|| format!("{name} never ends: its events have no time"))?;
     Ok(range.end)
-}
-
-/// Writes down who let what end.
-async fn note(database: &Database, to_ms: u64, what: &str) -> anyhow::Result<()> {
-    let actor = actor::current();
-    let entry = doc! {
-        "at": DateTime::now(),
-        "who": { "user": actor.user, "host": actor.host, "pid": i64::from(std::process::id()) },
-        "what": "storage.drop",
-        "filter": { "belowMs": i64::try_from(to_ms)? },
-        "state": "done",
-        "outcome": format!("{what} end"),
-    };
-    durable(database, AUDIT).insert_one(entry).await?;
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Dropping what is gone: the letters first, then the spans, oldest first, each with its row.
 
-use evp_shared::dead_letters::{Actor, Below, DeadLetters, Filter, LIMIT_MAX, Operation, Request};
+use evp_shared::audit::Actor;
+use evp_shared::dead_letters::{Below, DeadLetters, Filter, LIMIT_MAX, Operation, Request};
 use evp_shared::store::{Marks, Row, lease, spans};
 use tracing::{info, warn};
 
