@@ -130,6 +130,45 @@ fn join(c: &mut Criterion) {
     group.finish();
 }
 
+/// A batch of `types` types with an event each; their documents do not matter here.
+fn typed(types: usize) -> EventBatch {
+    let event = |index: usize| EventMark {
+        end: u32::try_from(index + 1).expect("a small batch"),
+        type_index: u16::try_from(index).expect("few types"),
+        undated: false,
+    };
+    EventBatch {
+        documents: vec![0; types],
+        types: (0..types)
+            .map(|kind| format!("page.view.{kind:03}").into())
+            .collect(),
+        events: (0..types).map(event).collect(),
+    }
+}
+
+/// Counting by tenant and type: requests of a few types of one tenant each, of one tenant and of
+/// many.
+fn count(c: &mut Criterion) {
+    let mut group = c.benchmark_group("count");
+    for (tenants, types) in [(1, 1), (1, 10), (1, 20), (20, 20), (100, 20)] {
+        let batch = typed(types);
+        let names: Vec<String> = (0..tenants)
+            .map(|number| format!("tenant-{number}"))
+            .collect();
+        group.throughput(Throughput::Elements((100 * types) as u64));
+        group.bench_function(format!("{tenants} tenants of {types} types"), |b| {
+            b.iter(|| {
+                let mut draft = FrameDraft::new();
+                for request in 0..100 {
+                    draft.push(&names[request % tenants], black_box(&batch), 0..types);
+                }
+                draft
+            });
+        });
+    }
+    group.finish();
+}
+
 fn frames(c: &mut Criterion) {
     for events in FRAME_EVENTS {
         let batch = batch(events);
@@ -177,5 +216,5 @@ fn counter_deltas(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, join, frames, counter_deltas);
+criterion_group!(benches, encode, join, count, frames, counter_deltas);
 criterion_main!(benches);

@@ -6,6 +6,7 @@
 //!
 //! Hot path: no allocation per event, no log lines, no locks.
 
+mod counts;
 mod header;
 mod id;
 mod payload;
@@ -14,8 +15,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::counters::CountRow;
 use crate::document::{EventBatch, FRAME_ID_OFFSET, TIMESTAMP_OFFSET};
+use counts::Counts;
 pub use header::{FLAG_AWAITED, Header, HeaderError};
 pub use id::{FRAME_NUMBER_MAX, FrameId, FrameIdError, ProducerId};
 pub use payload::{Codec, PayloadError, documents};
@@ -33,7 +34,7 @@ pub struct FrameDraft {
     documents: Vec<u8>,
     undated: Vec<u32>,
     starts: Vec<u32>,
-    counts: Vec<CountRow>,
+    counts: Counts,
 }
 
 /// What a frame is sealed under: all that is fixed before its first append.
@@ -94,7 +95,7 @@ impl FrameDraft {
             .zip(counts)
             .filter(|(_, count)| *count > 0)
         {
-            self.add_count(tenant, event_type, count);
+            self.counts.add(tenant, event_type, count);
         }
     }
 
@@ -137,7 +138,7 @@ impl FrameDraft {
             codec,
             flags: stamp.flags,
             fingerprint: stamp.fingerprint,
-            counts: self.counts,
+            counts: self.counts.into_rows(),
         };
         let meta = header.encode(events, bytes, &payload);
         Frame {
@@ -146,22 +147,6 @@ impl FrameDraft {
             bytes,
             meta,
             payload,
-        }
-    }
-
-    fn add_count(&mut self, tenant: &str, event_type: &str, count: u32) {
-        // A frame holds few types: a scan beats a map, and allocates only for a type's first event.
-        let known = self
-            .counts
-            .iter_mut()
-            .find(|row| &*row.event_type == event_type && &*row.tenant == tenant);
-        match known {
-            Some(row) => row.count += count,
-            None => self.counts.push(CountRow {
-                tenant: tenant.into(),
-                event_type: event_type.into(),
-                count,
-            }),
         }
     }
 }
