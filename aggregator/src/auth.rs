@@ -26,11 +26,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 /// What nobody has to show a credential for: the pages, which hold no data, and what describes the
 /// service.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 14] = [
     "/",
     "/live",
     "/browse",
     "/pipeline",
+    "/quota",
+    "/access",
     "/start",
     "/demo",
     "/favicon.svg",

@@ -22,7 +22,16 @@ use crate::error::QueryError;
 use crate::state::App;
 
 /// The screens, as in `dashboard/src/screens.ts`; all are the one page, which looks at its path.
-const SCREENS: [&str; 6] = ["/", "/live", "/browse", "/pipeline", "/start", "/demo"];
+const SCREENS: [&str; 8] = [
+    "/",
+    "/live",
+    "/browse",
+    "/pipeline",
+    "/quota",
+    "/access",
+    "/start",
+    "/demo",
+];
 const PAGE: &str = "/index.html";
 /// Vite puts a hash of the content into the names of these.
 const HASHED: &str = "/assets/";

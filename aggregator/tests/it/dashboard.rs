@@ -5,7 +5,16 @@ use crate::service::TestAggregator;
 #[tokio::test]
 async fn every_screen_is_a_page_that_may_do_nothing_but_what_it_needs() {
     let aggregator = TestAggregator::start().await;
-    for path in ["/", "/live", "/browse", "/pipeline", "/start", "/demo"] {
+    for path in [
+        "/",
+        "/live",
+        "/browse",
+        "/pipeline",
+        "/quota",
+        "/access",
+        "/start",
+        "/demo",
+    ] {
         let response = aggregator.raw(Method::GET, path).await;
         assert_eq!(response.status(), 200, "{path}");
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();

@@ -141,6 +141,7 @@ async fn a_scope_opens_its_own_routes() {
     for (path, expected) in [
         ("/events", [403, 200, 200, 403]),
         ("/metrics", [403, 200, 200, 403]),
+        ("/admin/info", [200, 200, 200, 200]),
         ("/admin/pipeline", [403, 403, 403, 200]),
         ("/admin/dead-letters", [403, 403, 200, 200]),
     ] {
