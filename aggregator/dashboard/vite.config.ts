@@ -3,7 +3,18 @@ import { defineConfig } from "vite";
 import { fixture } from "./fixture/plugin.ts";
 
 /** What the page asks the aggregator for, while Vite serves the page itself. */
-const API = ["/events", "/metrics", "/analytics", "/stream", "/admin", "/docs", "/openapi.json"];
+const API = [
+  "/events",
+  "/metrics",
+  "/analytics",
+  "/stream",
+  "/usage",
+  "/session",
+  "/sign-in",
+  "/admin",
+  "/docs",
+  "/openapi.json",
+];
 
 export default defineConfig(({ mode }) => {
   const target = process.env.EVP_AGGREGATOR_URL ?? "http://127.0.0.1:8090";

@@ -2,13 +2,17 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { SCREENS } from "../src/screens.ts";
+import { screensFor } from "../src/screens.ts";
+import { OPEN } from "../src/session/session.ts";
 import { send, system } from "./api.ts";
 import { type Browser, openBrowser } from "./browser.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const NARROW = { width: 360, height: 740 };
 const WIDE = { width: 1360, height: 860 };
+
+/** Nobody has to say who they are here. */
+const SCREENS = screensFor(OPEN);
 
 let browser: Browser;
 

@@ -1,9 +1,19 @@
-import { Component, lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
+import {
+  Component,
+  type ComponentType,
+  lazy,
+  type ReactNode,
+  Suspense,
+  useEffect,
+  useRef,
+} from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { useKeys } from "./lib/keys.ts";
 import { useTheme } from "./lib/theme.ts";
 import Overview from "./screens/overview.tsx";
-import { SCREENS } from "./screens.ts";
+import { type Screen, screensFor } from "./screens.ts";
+import { Account } from "./session/account.tsx";
+import { may, useSession } from "./session/session.ts";
 import { HealthPill } from "./ui/health-pill.tsx";
 import { Icon } from "./ui/icons.tsx";
 import { Empty, IconButton, Loading, Notice } from "./ui/parts.tsx";
@@ -20,10 +30,12 @@ export function App() {
   const [location, navigate] = useLocation();
   const [theme, switchTheme] = useTheme();
   const main = useRef<HTMLElement>(null);
-  const screen = SCREENS.find(({ path }) => path === location);
+  const session = useSession();
+  const screens = screensFor(session);
+  const screen = screens.find(({ path }) => path === location);
 
   useKeys({
-    ...Object.fromEntries(SCREENS.map(({ key, path }) => [`g ${key}`, () => navigate(path)])),
+    ...Object.fromEntries(screens.map(({ key, path }) => [`g ${key}`, () => navigate(path)])),
     t: switchTheme,
     "?": openShortcuts,
   });
@@ -47,15 +59,16 @@ export function App() {
           <span>EVP</span>
         </Link>
         <nav aria-label="Screens">
-          {SCREENS.map(({ path, name, icon }) => (
+          {screens.map(({ path, name, icon }) => (
             <Link key={path} href={path} aria-current={path === location ? "page" : undefined}>
               <Icon name={icon} />
               <span>{name}</span>
             </Link>
           ))}
         </nav>
+        <Account />
         <div className="bar-end">
-          <HealthPill />
+          {may(session.role, "operator") && <HealthPill />}
           <a className="icon-button" href="/docs" aria-label="API reference" title="API reference">
             <Icon name="book" />
           </a>
@@ -70,26 +83,39 @@ export function App() {
       <main id="main" ref={main} tabIndex={-1}>
         <Boundary key={location}>
           <Suspense fallback={<Loading lines={8} />}>
-            <Switch>
-              <Route path="/" component={Overview} />
-              <Route path="/live" component={Live} />
-              <Route path="/browse" component={Browse} />
-              <Route path="/pipeline" component={Pipeline} />
-              <Route path="/start" component={Start} />
-              <Route path="/demo" component={Demo} />
-              <Route>
-                <Empty title="There is nothing here">
-                  <p>
-                    No screen has this address. <Link href="/">Go to the overview</Link>.
-                  </p>
-                </Empty>
-              </Route>
-            </Switch>
+            <Screens screens={screens} />
           </Suspense>
         </Boundary>
       </main>
       <Shortcuts />
     </div>
+  );
+}
+
+const COMPONENTS: Record<string, ComponentType> = {
+  "/": Overview,
+  "/live": Live,
+  "/browse": Browse,
+  "/pipeline": Pipeline,
+  "/start": Start,
+  "/demo": Demo,
+};
+
+function Screens({ screens }: { screens: readonly Screen[] }) {
+  return (
+    <Switch>
+      {screens.map(({ path }) => (
+        <Route key={path} path={path} component={COMPONENTS[path]} />
+      ))}
+      <Route>
+        <Empty title="There is nothing here for you">
+          <p>
+            No screen has this address, or none that your role may see.{" "}
+            <Link href="/">Go to the overview</Link>.
+          </p>
+        </Empty>
+      </Route>
+    </Switch>
   );
 }
 

@@ -3,6 +3,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { queryClient } from "./api/queries.ts";
 import { App } from "./app.tsx";
+import { Gate } from "./session/gate.tsx";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/parts.css";
@@ -13,7 +14,9 @@ if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queryClient()}>
-      <App />
+      <Gate>
+        <App />
+      </Gate>
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -1,3 +1,4 @@
+import { may, type Role, type Session } from "./session/session.ts";
 import type { IconName } from "./ui/icons.tsx";
 
 export interface Screen {
@@ -6,6 +7,8 @@ export interface Screen {
   icon: IconName;
   /** After `g`. */
   key: string;
+  /** The role it takes, where it is not for everybody. */
+  needs?: Role;
 }
 
 /** All screens; the aggregator serves the page under the same paths (aggregator/src/dashboard.rs). */
@@ -13,7 +16,12 @@ export const SCREENS: readonly Screen[] = [
   { path: "/", name: "Overview", icon: "overview", key: "o" },
   { path: "/live", name: "Live", icon: "live", key: "l" },
   { path: "/browse", name: "Events", icon: "events", key: "e" },
-  { path: "/pipeline", name: "Pipeline", icon: "pipeline", key: "p" },
+  { path: "/pipeline", name: "Pipeline", icon: "pipeline", key: "p", needs: "admin" },
   { path: "/start", name: "Get started", icon: "start", key: "s" },
   { path: "/demo", name: "Demo", icon: "demo", key: "d" },
 ];
+
+/** Those that are of use to whoever asks. */
+export function screensFor(session: Session): readonly Screen[] {
+  return SCREENS.filter(({ needs = "viewer" }) => may(session.role, needs));
+}

@@ -8,9 +8,29 @@ import { isFiltered, linkTo, readFilters, writeFilters } from "../src/lib/filter
 import { ago, bytes, compact, duration, preview, rate, share } from "../src/lib/format.ts";
 import { health } from "../src/lib/health.ts";
 import { isTyping } from "../src/lib/keys.ts";
+import { inWords } from "../src/lib/refusal.ts";
 import { snippets } from "../src/lib/snippets.ts";
 import { uuidv7 } from "../src/lib/uuid.ts";
 import { coarser, rateNow, stack, totals } from "../src/ui/stacked.ts";
+
+describe("a refusal", () => {
+  const words = (status: number, code: string, url: string) =>
+    inWords(new ApiError(status, { code, title: "send a key whose scope allows this" }, url));
+
+  it("names the role that it takes", () => {
+    expect(words(403, "scope_missing", "/admin/pipeline")).toMatch(/^Only an operator/);
+    expect(words(403, "scope_missing", "/admin/tenants/a")).toMatch(/^Only an operator/);
+    expect(words(403, "scope_missing", "/admin/keys")).toMatch(/^Only an admin of the tenant/);
+    expect(words(403, "scope_missing", "/events?limit=5")).toMatch(/role viewer/);
+    expect(words(403, "scope_missing", "http://ingest/events")).toMatch(/scope write/);
+  });
+
+  it("is told as the aggregator tells it, where there is nothing better to say", () => {
+    expect(words(400, "cursor_invalid", "/events")).toBe("Send a key whose scope allows this.");
+    expect(words(429, "rate_limited", "http://ingest/events")).not.toMatch(/tries/);
+    expect(inWords(new TypeError("x is undefined"))).toBe("Something went wrong on this page.");
+  });
+});
 
 describe("figures", () => {
   it("are as exact as they are useful", () => {

@@ -1,6 +1,4 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
-import type { ReactNode } from "react";
+import { cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as fixture from "../fixture/answers.ts";
 import { eventAt } from "../fixture/events.ts";
@@ -16,66 +14,7 @@ import { FilterBar } from "../src/ui/filter-bar.tsx";
 import { Json } from "../src/ui/json.tsx";
 import { Letter } from "../src/ui/letter.tsx";
 import { TypeRanking } from "../src/ui/type-ranking.tsx";
-
-type Answer = (url: URL, init?: RequestInit) => unknown;
-
-const NOW = 1_795_000_000_000;
-
-/** The fixture's answers, of which a test replaces some; a `Response` is taken as it is. */
-function serve(changes: Record<string, Answer> = {}): URL[] {
-  const asked: URL[] = [];
-  const answers: Record<string, Answer> = {
-    "/metrics": (url) => fixture.metrics(NOW, url.searchParams.get("window") === "all"),
-    "/metrics/series": (url) => fixture.series(NOW, url.searchParams),
-    "/analytics": (url) => fixture.analytics(NOW, url.searchParams.get("range") ?? "15m"),
-    "/admin/pipeline": () => fixture.pipeline(NOW),
-    "/admin/dead-letters": () => fixture.deadLetters(NOW),
-    "/events": () => ({
-      items: [eventAt(NOW), eventAt(NOW - 700)],
-      nextCursor: "older",
-      prevCursor: null,
-    }),
-    ...changes,
-  };
-  vi.stubGlobal("fetch", async (path: string, init?: RequestInit) => {
-    const url = new URL(path, "http://evp");
-    asked.push(url);
-    const body = answers[url.pathname]?.(url, init);
-    if (body instanceof Response) return body;
-    return body === undefined ? problem(404, { code: "not_found" }) : Response.json(body);
-  });
-  return asked;
-}
-
-function problem(status: number, body: Record<string, unknown>): Response {
-  return new Response(JSON.stringify({ title: "it failed", ...body }), { status });
-}
-
-/** A live stream that never opens, and fails if the test says so; gives what tells it something. */
-function stream({ fails }: { fails: boolean }): (name: string, data: unknown) => void {
-  const sources: EventTarget[] = [];
-  class Source extends EventTarget {
-    onerror: (() => void) | null = null;
-
-    constructor() {
-      super();
-      sources.push(this);
-      if (fails) queueMicrotask(() => this.onerror?.());
-    }
-
-    close(): void {}
-  }
-  vi.stubGlobal("EventSource", Source);
-  return (name, data) => {
-    const frame = new MessageEvent(name, { data: JSON.stringify(data) });
-    act(() => void sources.at(-1)?.dispatchEvent(frame));
-  };
-}
-
-function show(children: ReactNode): void {
-  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
-  render(<QueryClientProvider client={client}>{children}</QueryClientProvider>);
-}
+import { NOW, problem, serve, show, stream } from "./kit.tsx";
 
 beforeEach(() => {
   window.history.replaceState(null, "", "/");

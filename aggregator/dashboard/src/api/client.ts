@@ -1,17 +1,23 @@
 /** Longer than the aggregator's own time limit, so that its answer says why. */
 const TIMEOUT_MS = 20_000;
 
+/** Told to the window when the aggregator does not know who asks: the page asks it who that is. */
+export const SIGNED_OUT = "evp-signed-out";
+
 /** An answer that is a problem (RFC 9457), or no answer at all (`status` 0). */
 export class ApiError extends Error {
   readonly status: number;
+  /** What was asked for. */
+  readonly url: string;
   readonly code: string;
   readonly retryable: boolean;
   readonly problem: Readonly<Record<string, unknown>>;
 
-  constructor(status: number, problem: Record<string, unknown>) {
+  constructor(status: number, problem: Record<string, unknown>, url = "") {
     super(text(problem.detail) ?? text(problem.title) ?? `the aggregator answered ${status}`);
     this.name = "ApiError";
     this.status = status;
+    this.url = url;
     this.code = text(problem.code) ?? (status === 0 ? "unreachable" : `status_${status}`);
     this.retryable = problem.retryable === true || status === 0 || status >= 500;
     this.problem = problem;
@@ -49,22 +55,36 @@ export function get<T>(
 const ACTION_TIMEOUT_MS = 45_000;
 
 export function post<T>(url: string, body: unknown, init: RequestInit = {}): Promise<T> {
+  return send<T>("POST", url, body, init);
+}
+
+type Method = "POST" | "PUT" | "PATCH" | "DELETE";
+
+export function send<T>(
+  method: Method,
+  url: string,
+  body: unknown,
+  { headers, ...init }: RequestInit = {},
+): Promise<T> {
   return request<T>(url, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
+    method,
+    headers: { "content-type": "application/json", ...headers },
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(ACTION_TIMEOUT_MS),
     ...init,
   });
 }
 
+const NO_CONTENT = 204;
+
 async function request<T>(url: string, init: RequestInit, parse: Parse = JSON.parse): Promise<T> {
   const response = await open(url, init);
+  if (response.status === NO_CONTENT) return undefined as T;
   const body = await response
     .text()
     .then(parse)
     .catch(() => null);
-  if (body === null) throw new ApiError(response.status, { title: "the answer is not JSON" });
+  if (body === null) throw new ApiError(response.status, { title: "the answer is not JSON" }, url);
   return body as T;
 }
 
@@ -75,11 +95,17 @@ export async function open(url: string, init: RequestInit): Promise<Response> {
     response = await fetch(url, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, { title: unreachable(url) });
+    throw new ApiError(0, { title: unreachable(url) }, url);
   }
   if (response.ok) return response;
+  if (response.status === 401 && tellsOfSession(url)) window.dispatchEvent(new Event(SIGNED_OUT));
   const problem = await response.json().catch(() => null);
-  throw new ApiError(response.status, isRecord(problem) ? problem : {});
+  throw new ApiError(response.status, isRecord(problem) ? problem : {}, url);
+}
+
+/** Not ingest, which takes keys only, and not what somebody without a session asks. */
+function tellsOfSession(url: string): boolean {
+  return url.startsWith("/") && !url.startsWith("/sign-in") && url !== "/session";
 }
 
 function unreachable(url: string): string {

@@ -46,7 +46,7 @@ export default function Overview() {
       return before;
     });
   const stored = all.data?.totals;
-  const isNew = stored !== undefined && stored.appended === 0 && stored.events === 0;
+  const isNew = stored?.events === 0 && (stored.appended ?? 0) === 0;
   const error = all.error ?? minute.error ?? series.error;
 
   return (
@@ -98,7 +98,7 @@ function Tiles({ minute, analytics }: { minute?: Series; analytics?: Analytics }
         label="Stored, all time"
         value={counted ? compact(counted.events) : "–"}
         note={
-          counted && (
+          counted?.duplicates !== undefined && (
             <>
               {compact(counted.duplicates)} duplicates
               {dead > 0 && (

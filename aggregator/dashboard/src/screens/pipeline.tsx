@@ -5,6 +5,7 @@ import type { Consumer, Partition, Pipeline, Storage } from "../api/types.ts";
 import { ago, bytes, compact, count, duration } from "../lib/format.ts";
 import { backlog, health } from "../lib/health.ts";
 import { useNow } from "../lib/now.ts";
+import { may, useSession } from "../session/session.ts";
 import { DeadLetters } from "../ui/dead-letters.tsx";
 import { Empty, Failure, Loading, Notice, Panel } from "../ui/parts.tsx";
 
@@ -12,14 +13,28 @@ import { Empty, Failure, Loading, Notice, Panel } from "../ui/parts.tsx";
 const IDLE_MS = 60_000;
 
 export default function PipelineScreen() {
-  const { data, error } = useQuery(pipelineQuery);
-  const now = useNow(1_000);
-  const state = health(data, error, now);
+  const isOperator = may(useSession().role, "operator");
   return (
     <div className="screen">
       <header className="screen-head">
         <h1>Pipeline</h1>
+        {!isOperator && (
+          <span className="note">What all tenants share is shown to operators only</span>
+        )}
       </header>
+      {isOperator && <Whole />}
+      <DeadLetters />
+    </div>
+  );
+}
+
+/** What all tenants share. */
+function Whole() {
+  const { data, error } = useQuery(pipelineQuery);
+  const now = useNow(1_000);
+  const state = health(data, error, now);
+  return (
+    <>
       {error && <Failure error={error} />}
       {data && !error && (
         <Notice tone={state.tone}>
@@ -34,8 +49,7 @@ export default function PipelineScreen() {
           {data.storage && <Spans storage={data.storage} />}
         </>
       )}
-      <DeadLetters />
-    </div>
+    </>
   );
 }
 

@@ -3,6 +3,7 @@ const PATHS = {
   live: "M3 12h4l3-7 4 14 3-7h4",
   events: "M4 6h16 M4 12h16 M4 18h10",
   pipeline: "M3 12h4 M17 12h4 M7 8h10v8H7z M12 8V4 M12 20v-4",
+  leave: "M10 5H5v14h5 M14 8l4 4-4 4 M18 12H9",
   start: "M8 8l-4 4 4 4 M16 8l4 4-4 4 M13 6l-2 12",
   demo: "M5 4l13 8-6 1.5L9.5 19z M13 13.5l4.5 5",
   pause: "M9 5v14 M15 5v14",

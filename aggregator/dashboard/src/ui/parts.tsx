@@ -1,5 +1,6 @@
 import { type ReactNode, type Ref, useState } from "react";
 import { ApiError } from "../api/client.ts";
+import { inWords } from "../lib/refusal.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 interface PanelProps {
@@ -90,7 +91,6 @@ export function Notice({ tone = "plain", children, action }: NoticeProps) {
 
 /** Says what went wrong and whether somebody is already trying again. */
 export function Failure({ error, onRetry }: { error: Error; onRetry?: () => void }) {
-  const title = error instanceof ApiError ? error.message : "Something went wrong on this page.";
   const retries = error instanceof ApiError && error.retryable;
   return (
     <Notice
@@ -103,7 +103,7 @@ export function Failure({ error, onRetry }: { error: Error; onRetry?: () => void
         )
       }
     >
-      <strong>{capitalised(title)}</strong>
+      <strong>{inWords(error)}</strong>
       {retries && !onRetry && " Trying again by itself."}
     </Notice>
   );
@@ -216,9 +216,4 @@ export function TypeName({ type, colour }: { type: string; colour: string }) {
       <span className="ellipsis">{type === "__other__" ? "other types" : type}</span>
     </span>
   );
-}
-
-function capitalised(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

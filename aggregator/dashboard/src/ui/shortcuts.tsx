@@ -1,14 +1,16 @@
 import { useRef } from "react";
-import { SCREENS } from "../screens.ts";
+import { screensFor } from "../screens.ts";
+import { useSession } from "../session/session.ts";
 import { IconButton, Kbd } from "./parts.tsx";
 
 const ID = "shortcuts";
 
-const GROUPS: { title: string; keys: [string[], string][] }[] = [
-  {
-    title: "Go to",
-    keys: SCREENS.map(({ key, name }) => [["g", key], name]),
-  },
+interface Group {
+  title: string;
+  keys: [string[], string][];
+}
+
+const GROUPS: Group[] = [
   {
     title: "Lists",
     keys: [
@@ -38,6 +40,8 @@ export function openShortcuts(): void {
 
 export function Shortcuts() {
   const dialog = useRef<HTMLDialogElement>(null);
+  const screens = screensFor(useSession());
+  const goTo: Group = { title: "Go to", keys: screens.map(({ key, name }) => [["g", key], name]) };
   return (
     <dialog id={ID} ref={dialog} aria-labelledby="shortcuts-title">
       <header className="panel-head">
@@ -45,7 +49,7 @@ export function Shortcuts() {
         <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />
       </header>
       <div className="shortcut-groups">
-        {GROUPS.map(({ title, keys }) => (
+        {[goTo, ...GROUPS].map(({ title, keys }) => (
           <section key={title}>
             <h3>{title}</h3>
             <dl className="shortcut-list">
