@@ -23,6 +23,8 @@ import { openShortcuts, Shortcuts } from "./ui/shortcuts.tsx";
 const Live = lazy(() => import("./screens/live.tsx"));
 const Browse = lazy(() => import("./screens/browse.tsx"));
 const Pipeline = lazy(() => import("./screens/pipeline.tsx"));
+const Quota = lazy(() => import("./screens/quota.tsx"));
+const Access = lazy(() => import("./screens/access.tsx"));
 const Start = lazy(() => import("./screens/start.tsx"));
 const Demo = lazy(() => import("./screens/demo.tsx"));
 
@@ -97,6 +99,8 @@ const COMPONENTS: Record<string, ComponentType> = {
   "/live": Live,
   "/browse": Browse,
   "/pipeline": Pipeline,
+  "/quota": Quota,
+  "/access": Access,
   "/start": Start,
   "/demo": Demo,
 };

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
+import * as access from "../fixture/access.ts";
 import * as fixture from "../fixture/answers.ts";
 import { eventAt, eventsBefore } from "../fixture/events.ts";
 import { RANGES } from "../src/api/types.ts";
@@ -80,6 +81,11 @@ describe("the types of the dashboard are those of the API", () => {
     ["LetterWhole", { ...letters.items[0], event: eventAt(NOW) }],
     ["Done", fixture.actionOutcome(NOW)],
     ["InfoAnswer", fixture.info("127.0.0.1:8080")],
+    ["UsageAnswer", access.usage(NOW)],
+    ["UsageAnswer", { ...access.usage(NOW), quota: null }],
+    ["KeysAnswer", access.keys(NOW)],
+    ["KeyMade", access.keyMade(NOW)],
+    ["TenantsAnswer", access.tenants()],
   ];
   it.each(answers)("%s", (name, answer) => {
     expect(faults(name, answer)).toEqual([]);

@@ -21,6 +21,11 @@ export function serve(changes: Record<string, Answer> = {}): URL[] {
     "/admin/pipeline": () => fixture.pipeline(NOW),
     "/admin/dead-letters": () => fixture.deadLetters(NOW),
     "/sign-in": () => access.signIn(),
+    "/usage": () => access.usage(NOW),
+    "/admin/keys": () => access.keys(NOW),
+    "/admin/members": () => access.members(NOW),
+    "/admin/audit": () => access.audit(NOW),
+    "/admin/tenants": () => access.tenants(),
     "/events": () => ({
       items: [eventAt(NOW), eventAt(NOW - 700)],
       nextCursor: "older",

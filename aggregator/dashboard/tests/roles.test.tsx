@@ -20,29 +20,29 @@ describe("a role", () => {
   const names = (session: Session) => screensFor(session).map(({ name }) => name);
 
   it("sees the screens that are of use to it", () => {
-    const everybodys = ["Overview", "Live", "Events", "Get started", "Demo"];
+    const everybodys = ["Overview", "Live", "Events", "Usage", "Get started", "Demo"];
     expect(names(signedIn("viewer"))).toEqual(everybodys);
     const all = SCREENS.map(({ name }) => name);
     expect(names(signedIn("admin"))).toEqual(all);
     expect(names(signedIn("operator"))).toEqual(all);
   });
 
-  it("that nobody has to have sees all of them", () => {
+  it("that nobody has to have sees nothing about keys", () => {
     expect(names(OPEN)).toEqual(["Overview", "Live", "Events", "Pipeline", "Get started", "Demo"]);
   });
 
   it("of a viewer asks for nothing that only others may see", async () => {
-    at("/browse");
+    at("/quota");
     const asked = serve();
     show(<App />, signedIn("viewer"));
-    expect(await screen.findByText("2 events on this page, newest first")).toBeTruthy();
+    expect(await screen.findByText("Why events are missing")).toBeTruthy();
     expect(screen.queryByRole("link", { name: "Pipeline" })).toBeNull();
     const paths = asked.map(({ pathname }) => pathname);
     expect(paths.filter((path) => path.startsWith("/admin"))).toEqual([]);
   });
 
   it("of a viewer has no screen at the address of one for others", async () => {
-    at("/pipeline");
+    at("/access");
     serve();
     show(<App />, signedIn("viewer"));
     expect(await screen.findByText("There is nothing here for you")).toBeTruthy();
@@ -58,7 +58,7 @@ describe("a role", () => {
   });
 
   it("of an operator sees the pipeline, on every screen", async () => {
-    at("/browse");
+    at("/quota");
     serve();
     show(<App />, signedIn("operator"));
     expect(await screen.findByRole("link", { name: "All stored" })).toBeTruthy();

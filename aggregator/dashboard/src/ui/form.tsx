@@ -15,6 +15,10 @@ import { Failure } from "./parts.tsx";
 /** What somebody entered. */
 export interface Entered {
   text: (name: string) => string;
+  /** What was entered as lines or between commas. */
+  list: (name: string) => string[];
+  /** `undefined` where nothing was entered. */
+  number: (name: string) => number | undefined;
 }
 
 interface FormProps {
@@ -52,7 +56,14 @@ export function Form({ label, error, fields, onSubmit, children }: FormProps) {
 
 function enteredIn(data: FormData): Entered {
   const text = (name: string) => String(data.get(name) ?? "").trim();
-  return { text };
+  return {
+    text,
+    list: (name) =>
+      text(name)
+        .split(/[\s,]+/)
+        .filter((each) => each !== ""),
+    number: (name) => (text(name) === "" ? undefined : Number(text(name))),
+  };
 }
 
 interface Described {
@@ -66,6 +77,24 @@ export function Field({ label, hint, ...input }: Described & ComponentProps<"inp
   return (
     <Labelled name={input.name} label={label} hint={hint}>
       {(described) => <input className="field" {...described} {...input} />}
+    </Labelled>
+  );
+}
+
+/** Several lines of text. */
+export function Lines({ label, hint, ...input }: Described & ComponentProps<"textarea">) {
+  return (
+    <Labelled name={input.name} label={label} hint={hint}>
+      {(described) => <textarea className="field" rows={2} {...described} {...input} />}
+    </Labelled>
+  );
+}
+
+/** One of a few. */
+export function Choice({ label, hint, ...input }: Described & ComponentProps<"select">) {
+  return (
+    <Labelled name={input.name} label={label} hint={hint}>
+      {(described) => <select className="field" {...described} {...input} />}
     </Labelled>
   );
 }
@@ -99,7 +128,8 @@ function Labelled(props: Described & { children: (labels: Labels) => ReactNode }
   );
 }
 
-function Fault({ name, id }: { name: string; id?: string }) {
+/** What the aggregator blames on `name`; `Field`, `Lines` and `Choice` say it by themselves. */
+export function Fault({ name, id }: { name: string; id?: string }) {
   const fault = useFault(name);
   if (!fault) return null;
   return (
