@@ -13,6 +13,7 @@ import { useTheme } from "./lib/theme.ts";
 import Overview from "./screens/overview.tsx";
 import { type Screen, screensFor } from "./screens.ts";
 import { Account } from "./session/account.tsx";
+import { SendKey } from "./session/send-key.tsx";
 import { may, useSession } from "./session/session.ts";
 import { HealthPill } from "./ui/health-pill.tsx";
 import { Icon } from "./ui/icons.tsx";
@@ -83,11 +84,13 @@ export function App() {
         </div>
       </header>
       <main id="main" ref={main} tabIndex={-1}>
-        <Boundary key={location}>
-          <Suspense fallback={<Loading lines={8} />}>
-            <Screens screens={screens} />
-          </Suspense>
-        </Boundary>
+        <SendKey>
+          <Boundary key={location}>
+            <Suspense fallback={<Loading lines={8} />}>
+              <Screens screens={screens} />
+            </Suspense>
+          </Boundary>
+        </SendKey>
       </main>
       <Shortcuts />
     </div>

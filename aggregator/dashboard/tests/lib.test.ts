@@ -317,4 +317,11 @@ describe("small things", () => {
     expect(all.map(({ name }) => name)).toEqual(["curl", "Browser", "Node", "Python", "k6"]);
     for (const { code } of all) expect(code).toContain("http://127.0.0.1:18080/events");
   });
+
+  it("every snippet sends with the key, where one is asked for", () => {
+    const url = "http://127.0.0.1:18080";
+    for (const { code } of snippets(url)) expect(code).not.toMatch(/authorization/i);
+    for (const { code } of snippets(url, null)) expect(code).toContain("Bearer YOUR_KEY");
+    for (const { code } of snippets(url, "evp_pub_x")) expect(code).toContain("Bearer evp_pub_x");
+  });
 });

@@ -44,17 +44,23 @@ export interface Sender {
   stop(): void;
 }
 
-export function sendTo(ingestUrl: string): SenderDeps {
+/** Sends events of `tenant` with these headers: what is left over is never sent as another's. */
+export function sendTo(
+  ingestUrl: string,
+  tenant: string,
+  headers: Record<string, string>,
+): SenderDeps {
+  const name = `${LEFT_OVER}-${tenant}`;
   return {
     now: () => performance.now(),
     post: (body, isLast) =>
-      post<Accepted>(`${ingestUrl}/events?ids=none`, body, { keepalive: isLast }),
+      post<Accepted>(`${ingestUrl}/events?ids=none`, body, { keepalive: isLast, headers }),
     leftOver() {
-      const text = sessionStorage.getItem(LEFT_OVER);
-      sessionStorage.removeItem(LEFT_OVER);
+      const text = sessionStorage.getItem(name);
+      sessionStorage.removeItem(name);
       return text === null ? [] : JSON.parse(text);
     },
-    keep: (events) => sessionStorage.setItem(LEFT_OVER, JSON.stringify(events)),
+    keep: (events) => sessionStorage.setItem(name, JSON.stringify(events)),
   };
 }
 

@@ -5,21 +5,32 @@ export interface Snippet {
   code: string;
 }
 
-/** The first event in the reader's own tools, with the address it can be copied with as it is. */
-export function snippets(ingestUrl: string): Snippet[] {
+/** Stands where a key has to. */
+const YOUR_KEY = "YOUR_KEY";
+
+/**
+ * The first event in the reader's own tools, with the address it can be copied with as it is; and
+ * with the key to send with, unless none is asked for (`undefined`).
+ */
+export function snippets(ingestUrl: string, key?: string | null): Snippet[] {
   const url = `${ingestUrl}/events`;
+  const isKeyed = key !== undefined;
+  const bearer = `Bearer ${key ?? YOUR_KEY}`;
+  const header = isKeyed ? `, authorization: "${bearer}"` : "";
   return [
     {
       name: "curl",
-      code: `curl -s ${url} \\
+      code: `curl -s ${url} \\${isKeyed ? `\n  -H "authorization: ${bearer}" \\` : ""}
   -d '{"eventType":"signup","userId":"alice","payload":{"plan":"pro"}}'`,
     },
     {
       name: "Browser",
-      hint: "Allowed from the origins in ingest.cors.origins; under make run from this page.",
+      hint: isKeyed
+        ? "Only with a public key (evp_pub_), which names the origins whose pages may use it."
+        : "Allowed from the origins in ingest.cors.origins; under make run from this page.",
       code: `await fetch("${url}", {
   method: "POST",
-  headers: { "content-type": "application/json" },
+  headers: { "content-type": "application/json"${header} },
   keepalive: true, // is sent even when the page is left
   body: JSON.stringify({
     eventType: "page_view",
@@ -45,7 +56,7 @@ const event = {
 for (let attempt = 1; attempt <= 5; attempt += 1) {
   const answer = await fetch("${url}", {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json"${header} },
     body: JSON.stringify(event),
   }).catch(() => null);
   if (answer && answer.status !== 503) {
@@ -69,7 +80,7 @@ events = [
 request = urllib.request.Request(
     "${url}?ids=none",
     data="\\n".join(json.dumps(event) for event in events).encode(),
-    headers={"content-type": "application/x-ndjson"},
+    headers={"content-type": "application/x-ndjson"${isKeyed ? `, "authorization": "${bearer}"` : ""}},
 )
 with urllib.request.urlopen(request) as answer:
     print(answer.status, json.load(answer))`,
@@ -94,7 +105,7 @@ export default function () {
     userId: \`user-\${(__ITER * 100 + n) % 500}\`,
   }));
   const answer = http.post("${url}?ids=none", JSON.stringify(events), {
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json"${header} },
   });
   check(answer, { "accepted": (r) => r.status === 202 && r.json("accepted") === 100 });
 }`,

@@ -4,12 +4,15 @@ import { Link } from "wouter";
 import { infoQuery } from "../api/queries.ts";
 import { startCapture } from "../capture/capture.ts";
 import { arrived, captured, delivered, type Entry, type Ledger } from "../capture/ledger.ts";
-import { sendTo, startSender } from "../capture/sender.ts";
+import { type SenderDeps, sendTo, startSender } from "../capture/sender.ts";
 import { useColours } from "../lib/colours.ts";
 import { linkTo } from "../lib/filters.ts";
 import { duration, preview, time } from "../lib/format.ts";
 import { uuidv7 } from "../lib/uuid.ts";
 import { useFeed } from "../live/use-feed.ts";
+import { ChooseKey } from "../session/choose-key.tsx";
+import { bearer, useSendKey } from "../session/send-key.tsx";
+import { useSession } from "../session/session.ts";
 import { FeedStatus } from "../ui/feed-status.tsx";
 import { Empty, Failure, Loading, Panel, Scroll } from "../ui/parts.tsx";
 
@@ -18,6 +21,7 @@ const EVENTS_PER_SECOND = 50;
 
 export default function Demo() {
   const info = useQuery(infoQuery);
+  const key = useSendKey();
   return (
     <div className="screen">
       <header className="screen-head">
@@ -28,7 +32,12 @@ export default function Demo() {
       </header>
       {info.error && <Failure error={info.error} onRetry={() => void info.refetch()} />}
       {info.isPending && <Loading lines={8} />}
-      {info.data && <Captured ingestUrl={info.data.ingestUrl} />}
+      {key !== undefined && (
+        <Panel>
+          <ChooseKey />
+        </Panel>
+      )}
+      {info.data && key !== null && <Captured key={key} ingestUrl={info.data.ingestUrl} />}
     </div>
   );
 }
@@ -40,12 +49,15 @@ function Captured({ ingestUrl }: { ingestUrl: string }) {
   }));
   const [ledger, setLedger] = useState<Ledger>([]);
   const area = useRef<HTMLElement>(null);
+  const { tenant } = useSession();
+  const key = useSendKey();
   const { tail, state, retry } = useFeed({ userId: visitor.userId, rate: EVENTS_PER_SECOND });
 
   useEffect(() => {
     if (!area.current) return;
-    return connect(area.current, ingestUrl, visitor, setLedger);
-  }, [ingestUrl, visitor]);
+    const deps = sendTo(ingestUrl, tenant.id, bearer(key));
+    return connect(area.current, deps, visitor, setLedger);
+  }, [ingestUrl, tenant.id, key, visitor]);
   useEffect(() => {
     const ids = new Set(tail.shown.map(({ eventId }) => eventId ?? ""));
     if (ids.size > 0) setLedger((before) => arrived(before, ids, Date.now()));
@@ -83,11 +95,11 @@ function Captured({ ingestUrl }: { ingestUrl: string }) {
 
 function connect(
   area: HTMLElement,
-  ingestUrl: string,
+  deps: SenderDeps,
   visitor: { userId: string; sessionId: string },
   setLedger: Dispatch<SetStateAction<Ledger>>,
 ): () => void {
-  const sender = startSender(sendTo(ingestUrl), (delivery) =>
+  const sender = startSender(deps, (delivery) =>
     setLedger((before) => delivered(before, delivery)),
   );
   const stopCapture = startCapture(area, (eventType, payload) => {

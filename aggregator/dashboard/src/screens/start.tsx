@@ -8,6 +8,8 @@ import { count } from "../lib/format.ts";
 import { snippets } from "../lib/snippets.ts";
 import { uuidv7 } from "../lib/uuid.ts";
 import { useFeed } from "../live/use-feed.ts";
+import { ChooseKey } from "../session/choose-key.tsx";
+import { bearer, useSendKey } from "../session/send-key.tsx";
 import { FeedStatus } from "../ui/feed-status.tsx";
 import { EventFacts } from "../ui/inspector.tsx";
 import { Json } from "../ui/json.tsx";
@@ -34,11 +36,13 @@ export default function Start() {
 }
 
 function Send({ ingestUrl }: { ingestUrl: string }) {
-  const all = snippets(ingestUrl);
+  const key = useSendKey();
+  const all = snippets(ingestUrl, key);
   const [name, setName] = useState("curl");
   const chosen = all.find((each) => each.name === name) ?? all[0];
   return (
     <Panel title="1. Send an event" note="To this very system: copy it as it is">
+      {key !== undefined && <ChooseKey />}
       <Segments
         label="Language"
         options={all.map((each) => ({ value: each.name, text: each.name }))}
@@ -66,14 +70,9 @@ function Send({ ingestUrl }: { ingestUrl: string }) {
 /** Waits for whatever arrives first while the page is open. */
 function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
   const { tail, state, retry } = useFeed({ rate: 10 });
+  const key = useSendKey();
   const send = useMutation({
-    mutationFn: () =>
-      post<Accepted>(`${ingestUrl}/events`, {
-        eventType: "hello",
-        eventId: uuidv7(),
-        userId: "you",
-        payload: { from: "the dashboard" },
-      }),
+    mutationFn: () => post<Accepted>(`${ingestUrl}/events`, hello(), { headers: bearer(key) }),
   });
   const first = tail.shown.at(-1);
   return (
@@ -92,7 +91,7 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
           <button
             type="button"
             className="button"
-            disabled={send.isPending}
+            disabled={send.isPending || key === null}
             onClick={() => send.mutate()}
           >
             Send one from here
@@ -102,6 +101,11 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
       {send.error && !first && <Failure error={send.error} onRetry={() => send.mutate()} />}
     </Panel>
   );
+}
+
+function hello() {
+  const payload = { from: "the dashboard" };
+  return { eventType: "hello", eventId: uuidv7(), userId: "you", payload };
 }
 
 function Arrived({ event, more }: { event: EventItem; more: number }) {
