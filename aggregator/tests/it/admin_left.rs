@@ -48,8 +48,9 @@ async fn process(database: &Database) {
 }
 
 async fn audited(database: &Database) -> (State, i64) {
-    let page = Audit::new(database).page(None, None, 1, Duration::ZERO);
-    let entry = page.await.unwrap().remove(0);
+    let audit = Audit::new(database);
+    let page = audit.page(None, None, 1, Duration::ZERO).await;
+    let entry = page.unwrap().remove(0);
     (entry.state, entry.detail.get_i64("count").unwrap_or(0))
 }
 
