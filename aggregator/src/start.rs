@@ -13,7 +13,7 @@ use evp_shared::clock::Clock;
 use evp_shared::config::AuthMode;
 use evp_shared::event::id::Identity;
 use evp_shared::health::Health;
-use evp_shared::http::server::{self, ServerLimits};
+use evp_shared::http::server::{self, Listener, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Chain, Left, RunFailure, Service};
@@ -23,7 +23,6 @@ use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use mongodb::Database;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -195,12 +194,7 @@ async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallibl
 
 /// Serves until the shutdown, then lets requests end, and what they began for clients that have
 /// left.
-async fn serve(
-    listener: TcpListener,
-    config: &AggregatorConfig,
-    app: App,
-    grace: Duration,
-) -> Left {
+async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: Duration) -> Left {
     let (admin, shutdown) = (Arc::clone(&app.admin), app.shutdown.clone());
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),

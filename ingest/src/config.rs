@@ -26,7 +26,8 @@ evp_shared::config_section! {
     /// Everything that is configured, checked and resolved.
     pub struct IngestConfig: keys(source) in "ingest" {
         /// Whether HTTP/2 without TLS (h2c, prior knowledge) is spoken on the public port besides
-        /// HTTP/1.1. It saves connections for clients that have many small requests at once.
+        /// HTTP/1.1; with TLS a client can have it anyway. It saves connections for clients that have
+        /// many small requests at once.
         http2: Http2Mode = "false";
         /// Origins whose pages may send events from a browser, as `https://app.example`; none by
         /// default. A request of any other page is refused, one without an `Origin` is not.

@@ -9,7 +9,7 @@ use evp_shared::clock::Clock;
 use evp_shared::config::{AuthMode, Durability};
 use evp_shared::event::id::Identity;
 use evp_shared::health::Condition;
-use evp_shared::http::server::{self, RequestBody, ServerLimits};
+use evp_shared::http::server::{self, Listener, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Left, Service};
@@ -17,7 +17,6 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::TaskSet;
 use http::{HeaderValue, Request};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use crate::admission::Load;
@@ -182,7 +181,7 @@ fn target(config: &IngestConfig, metrics: &Arc<Metrics>, load: &Load) -> Result<
     })
 }
 
-async fn serve(app: Arc<Context>, listener: TcpListener, stop: Shutdown, grace: Duration) -> usize {
+async fn serve(app: Arc<Context>, listener: Listener, stop: Shutdown, grace: Duration) -> usize {
     let config = &app.config;
     let limits = ServerLimits {
         connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),

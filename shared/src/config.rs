@@ -31,7 +31,7 @@ pub use process::{AuthMode, ProcessConfig, ShutdownConfig};
 pub use redis::{Durability, KeyPrefix, RedisConfig};
 pub use reference::reference;
 pub use secret::SecretUrl;
-pub use server::ServerConfig;
+pub use server::{ServerConfig, TlsConfig};
 pub use size::ByteSize;
 pub use source::{SECTIONS, Source};
 pub use value::{Choice, Value};

@@ -59,17 +59,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use crate::clock::Clock;
 use crate::config::{
     ConfigProblems, EXIT_CODE, ProcessConfig, ServerConfig, ShutdownConfig, Source,
 };
 use crate::health::Health;
 use crate::http::admin;
+use crate::http::server::{Exchange, Listener};
 use crate::shutdown::Shutdown;
 use crate::tasks::TaskSet;
 use crate::telemetry::{self, Telemetry, TelemetryError};
+use crate::tls::Tls;
 
 mod bind;
 mod descriptors;
@@ -110,7 +110,7 @@ pub trait ServiceConfig: Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Service {
     /// The public listener, bound, where [`ServiceConfig::server`] asks for one.
-    pub listener: Option<TcpListener>,
+    pub listener: Option<Listener>,
     /// Where loops and conditions are registered; `/readyz` shows it.
     pub health: Health,
     /// The metrics of the process.
@@ -246,6 +246,13 @@ where
         pass_on(signals, health.clone(), delay, drain.clone()),
     );
 
+    let mut listener = listener.map(Listener::from);
+    if let Some(tls) = config.server().and_then(|server| server.tls.take()) {
+        let shown = Tls::new(&tls.pair);
+        let exchange = Exchange::new(tls.files, tls.pair, shown.clone(), clock.clone());
+        tasks.spawn("certificate", exchange.run(closing.clone()));
+        listener = listener.map(|listener| listener.with_tls(shown));
+    }
     let service = Service {
         listener,
         health: health.clone(),

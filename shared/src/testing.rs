@@ -7,6 +7,7 @@
 
 pub mod events;
 pub mod spans;
+pub mod tls;
 
 use std::time::Duration;
 

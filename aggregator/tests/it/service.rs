@@ -115,7 +115,7 @@ impl TestAggregator {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (health, shutdown) = (Health::new(Clock::system()), Shutdown::new());
         let service = Service {
-            listener: Some(listener),
+            listener: Some(listener.into()),
             health: health.clone(),
             telemetry: Telemetry::install("test").unwrap(),
             clock: Clock::system(),

@@ -4,6 +4,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer, free_port};
+use evp_shared::testing::tls::Authority;
 use evp_shared::testing::{TestRedis, wait_for};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -12,6 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::{list, own_redis};
+
+const POST: &str = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n{\"type\":\"a\"}";
+const DAYS_LEFT: &str = "evp_tls_certificate_days_left";
 
 const IN_FLIGHT: &str = "evp_ingest_in_flight_requests";
 const CONNECTIONS: &str = r#"evp_http_open_connections{listener="public"}"#;
@@ -89,6 +93,18 @@ impl Running {
             .unwrap();
         let status = ask(&mut stream, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
         (stream, status)
+    }
+
+    /// Posts an event over a connection of its own, with TLS; the answer, and whose certificate was
+    /// shown.
+    async fn over_tls(&self, authority: &Authority, request: &str) -> Option<(String, Vec<u8>)> {
+        let stream = TcpStream::connect(("127.0.0.1", self.public)).await.ok()?;
+        let mut stream = authority.connect(stream, &["http/1.1"]).await.ok()?;
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer).await.ok()?;
+        let shown = stream.get_ref().1.peer_certificates()?.first()?.to_vec();
+        Some((String::from_utf8_lossy(&answer[..read]).into_owned(), shown))
     }
 
     async fn terminate(&self) {
@@ -254,6 +270,56 @@ async fn events_of_a_client_that_left_are_counted() {
     client.shutdown().await;
     server.resume();
     ingest.reaches(ACCEPTED, before + 7.0).await;
+}
+
+#[tokio::test]
+async fn with_tls_a_renewed_certificate_is_shown_and_no_request_fails() {
+    let (redis, authority) = (TestRedis::new().await, Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let files = authority.issue(30).write(folder.path()).unwrap();
+    let mut command = ingest();
+    command
+        .env("EVP__SERVER__TLS__CERT_FILE", &files.cert)
+        .env("EVP__SERVER__TLS__KEY_FILE", &files.key);
+    let ingest = Running::start_as(command, &redis);
+    let is_taken = |answer: &(String, Vec<u8>)| answer.0.starts_with("HTTP/1.1 202 ");
+    let post = || ingest.over_tls(&authority, POST);
+    wait_for("taken", || async {
+        post().await.is_some_and(|answer| is_taken(&answer))
+    })
+    .await;
+    ingest.reaches(DAYS_LEFT, 30.0).await;
+    let (_, first) = post().await.unwrap();
+
+    authority.issue(60).write(folder.path()).unwrap();
+    let is_another = || async {
+        let answer = post().await.expect("an answer");
+        assert!(is_taken(&answer), "{}", answer.0);
+        answer.1 != first
+    };
+    wait_for("another certificate", is_another).await;
+    ingest.reaches(DAYS_LEFT, 60.0).await;
+}
+
+#[tokio::test]
+async fn a_bad_certificate_ends_it_with_64_and_the_fix() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let files = authority.issue(1).write(folder.path()).unwrap();
+    std::fs::write(&files.key, authority.issue(1).key).unwrap();
+    let mut command = ingest();
+    command
+        .env("EVP__SERVER__TLS__CERT_FILE", &files.cert)
+        .env("EVP__SERVER__TLS__KEY_FILE", &files.key)
+        .env("EVP__INGEST__BODY__BYTES", "4");
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let message = message(&output);
+    for told in [
+        "server.tls.key_file names the key of another",
+        "ingest.body.bytes",
+    ] {
+        assert!(message.contains(told), "{message}");
+    }
 }
 
 #[tokio::test]

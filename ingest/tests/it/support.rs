@@ -58,7 +58,7 @@ impl TestIngest {
         let (health, shutdown) = (Health::new(clock.clone()), Shutdown::new());
         let telemetry = Telemetry::install("test").expect("a recorder");
         let service = Service {
-            listener: Some(listener),
+            listener: Some(listener.into()),
             health: health.clone(),
             telemetry: telemetry.clone(),
             clock,

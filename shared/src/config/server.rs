@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{AuthMode, Source};
+use crate::tls::{CERT_FILE, KEY_FILE, Pair, TlsFiles};
 
 crate::config_section! {
     /// The public port.
-    #[derive(Copy)]
     pub struct ServerConfig: keys(source, listen_default: &'static str) in "server" {
         /// Open connections; one more is answered 503. Each idle one costs about 20 KiB and a file
         /// descriptor: the hard limit of open files less 512 (at least half of it) is the most,
@@ -29,7 +30,26 @@ crate::config_section! {
         /// Address of the public port; port 0 takes a free one. `PORT` in the environment replaces
         /// its port.
         listen: SocketAddr = listen_default;
+        /// PEM file of the public port's certificate, the service's own one first, then those that
+        /// lead to an authority; turns TLS on (1.2 and 1.3, with HTTP/2 where the client can). Looked
+        /// at every 10 s: a renewed pair is shown from then on, a bad one is reported and the old one
+        /// stays.
+        cert_file["server.tls.cert_file"]: Option<PathBuf> = "";
+        /// PEM file of its private key, without a password: RSA, ECDSA or Ed25519.
+        key_file["server.tls.key_file"]: Option<PathBuf> = "";
+    } with {
+        /// What is spoken TLS with, from those files.
+        tls: Option<TlsConfig> = None;
     }
+}
+
+/// A certificate, and where it came from.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// Where renewed ones will lie.
+    pub files: TlsFiles,
+    /// What lay there at the start.
+    pub pair: Pair,
 }
 
 impl ServerConfig {
@@ -41,6 +61,30 @@ impl ServerConfig {
             config.listen.set_port(port);
         }
         auth.admit(source, LISTEN, config.listen);
+        config.tls = config.read_tls(source);
         config
+    }
+
+    fn read_tls(&self, source: &mut Source) -> Option<TlsConfig> {
+        let (cert, key) = match (self.cert_file.clone(), self.key_file.clone()) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) => return None,
+            (Some(_), None) => {
+                source.problem(CERT_FILE, format!("is set without {KEY_FILE}: set both"));
+                return None;
+            }
+            (None, Some(_)) => {
+                source.problem(KEY_FILE, format!("is set without {CERT_FILE}: set both"));
+                return None;
+            }
+        };
+        let files = TlsFiles { cert, key };
+        match files.load() {
+            Ok(pair) => Some(TlsConfig { files, pair }),
+            Err(error) => {
+                source.problem(error.key(), error.to_string());
+                None
+            }
+        }
     }
 }

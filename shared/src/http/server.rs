@@ -10,20 +10,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Body;
-use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
 
 mod accept;
 mod connection;
 mod deadline;
+mod exchange;
 mod io;
+mod listener;
 mod metrics;
+mod open;
 mod refuse;
 mod request;
 mod service;
+mod transport;
 mod unread;
 
+pub use exchange::Exchange;
+pub use listener::Listener;
 pub use request::RequestBody;
 
 /// What one listener may cost.
@@ -52,7 +57,7 @@ pub struct ServerLimits {
     /// gone for good looks the same: so not for listeners with endless answers.
     pub half_close: bool,
     /// HTTP/2 on the same port, without TLS and with prior knowledge (h2c): the first bytes of a
-    /// connection decide.
+    /// connection decide. With TLS the handshake does, and this says nothing.
     pub http2: bool,
 }
 
@@ -109,15 +114,16 @@ where
 ///
 /// Errors of single connections and of accepting are counted; none ends the loop.
 pub async fn serve<H: Handler>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     limits: ServerLimits,
     handler: H,
     shutdown: Shutdown,
     grace: Duration,
 ) -> usize {
-    let connections = connection::Connections::new(limits, handler, shutdown.clone());
-    accept::run(&listener, &connections, &shutdown).await;
+    let Listener { tcp, tls } = listener.into();
+    let connections = connection::Connections::new(limits, tls, handler, shutdown.clone());
+    accept::run(&tcp, &connections, &shutdown).await;
     // A client that still connects is refused by the kernel, and turns to another instance.
-    drop(listener);
+    drop(tcp);
     connections.drain(grace).await
 }

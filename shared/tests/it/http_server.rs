@@ -7,37 +7,45 @@ use std::time::Duration;
 use bytes::Bytes;
 use evp_shared::http::body::{self, BodyLimits};
 use evp_shared::http::problem::Problem;
-use evp_shared::http::server::{self, RequestBody, ServerLimits};
+use evp_shared::http::server::{self, Listener, RequestBody, ServerLimits};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::telemetry::Telemetry;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// A condition that should hold soon has this long, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
 /// More than sockets take.
-const LARGE: usize = 64 << 20;
+pub(crate) const LARGE: usize = 64 << 20;
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 pub(crate) struct Server {
-    address: SocketAddr,
-    shutdown: Shutdown,
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: Shutdown,
     /// Requests to `/held` that have arrived; each waits for a permit of `release`.
     arrived: Arc<Semaphore>,
-    release: Arc<Semaphore>,
+    pub(crate) release: Arc<Semaphore>,
     served: JoinHandle<usize>,
 }
 
 pub(crate) async fn start(limits: ServerLimits, grace: Duration) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    start_as(limits, grace, Listener::from).await
+}
+
+pub(crate) async fn start_as(
+    limits: ServerLimits,
+    grace: Duration,
+    listener: impl FnOnce(TcpListener) -> Listener,
+) -> Server {
+    let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = bound.local_addr().unwrap();
     let (shutdown, arrived, release) = (
         Shutdown::new(),
         Arc::new(Semaphore::new(0)),
@@ -45,7 +53,7 @@ pub(crate) async fn start(limits: ServerLimits, grace: Duration) -> Server {
     );
     let (seen, gate) = (Arc::clone(&arrived), Arc::clone(&release));
     let handler = move |request| answer(request, Arc::clone(&seen), Arc::clone(&gate));
-    let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
+    let serving = server::serve(listener(bound), limits, handler, shutdown.clone(), grace);
     Server {
         address,
         shutdown,
@@ -103,7 +111,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn wait_for_held(&self, count: u32) {
+    pub(crate) async fn wait_for_held(&self, count: u32) {
         timeout(SOON, self.arrived.acquire_many(count))
             .await
             .unwrap()
@@ -118,7 +126,7 @@ impl Server {
 }
 
 /// Reads to the end of the connection; a reset counts as an end.
-pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = timeout(SOON, stream.read(&mut buffer)).await.unwrap() {
@@ -142,7 +150,7 @@ async fn place_of_its_own(server: &Server) -> TcpStream {
 }
 
 /// Reads until `text` has come.
-pub(crate) async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+pub(crate) async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut read = String::new();
     let mut buffer = [0; 4096];
     while !read.contains(text) {
@@ -579,7 +587,7 @@ async fn http2_is_refused_when_it_is_off() {
     server.stop().await;
 }
 
-fn request(path: &str, body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn request(path: &str, body: &'static str) -> Request<Full<Bytes>> {
     Request::post(format!("http://a{path}"))
         .body(Full::new(Bytes::from_static(body.as_bytes())))
         .unwrap()

@@ -13,4 +13,6 @@ mod members;
 mod spans;
 mod storage;
 mod stream;
+mod tls;
+mod tls_exchange;
 mod uncommitted;

@@ -16,11 +16,11 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Where connections come from; a test scripts the errors.
-pub(super) trait Listener {
+pub(super) trait Accepts {
     fn next(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
 }
 
-impl Listener for TcpListener {
+impl Accepts for TcpListener {
     async fn next(&self) -> io::Result<TcpStream> {
         self.accept().await.map(|(stream, _)| stream)
     }
@@ -28,7 +28,7 @@ impl Listener for TcpListener {
 
 /// Accepts until the shutdown.
 pub(super) async fn run<H: Handler>(
-    listener: &(impl Listener + Sync),
+    listener: &(impl Accepts + Sync),
     connections: &Connections<H>,
     shutdown: &Shutdown,
 ) {
@@ -95,7 +95,7 @@ mod tests {
     const EMFILE: i32 = 24;
     const ECONNABORTED: i32 = 103;
 
-    impl Listener for Failing {
+    impl Accepts for Failing {
         async fn next(&self) -> io::Result<TcpStream> {
             match self.calls.fetch_add(1, Ordering::SeqCst) {
                 0..20 => Err(io::Error::from_raw_os_error(EMFILE)),
@@ -126,7 +126,7 @@ mod tests {
             connections: 0,
             ..ServerLimits::named("failing")
         };
-        let connections = Connections::new(limits, handler, shutdown.clone());
+        let connections = Connections::new(limits, None, handler, shutdown.clone());
         run(&failing, &connections, &shutdown).await;
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();

@@ -1,30 +1,27 @@
 //! One connection, from its first byte to its last answer.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::deadline::{Activity, Overdue};
 use super::io::WatchedIo;
 use super::metrics::{Closed, ServerMetrics};
+use super::open::{Opened, Opening};
 use super::service::service;
 use super::unread::Discards;
-use super::{Handler, ServerLimits, refuse};
+use super::{Handler, ServerLimits, refuse, transport};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
-
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use crate::tls::Tls;
 
 /// Refusals under way at once; they are short, and cost a descriptor each.
 const REFUSALS: usize = 128;
@@ -46,22 +43,31 @@ struct Shared<H> {
     shutdown: Shutdown,
     metrics: ServerMetrics,
     limits: ServerLimits,
+    opening: Opening,
     discards: Arc<Discards>,
     http1: http1::Builder,
     http2: Option<http2::Builder<Spawner>>,
 }
 
 impl<H: Handler> Connections<H> {
-    pub(super) fn new(limits: ServerLimits, handler: H, shutdown: Shutdown) -> Self {
+    pub(super) fn new(
+        limits: ServerLimits,
+        tls: Option<Tls>,
+        handler: H,
+        shutdown: Shutdown,
+    ) -> Self {
         let open = TaskPool::new("connection", limits.connections);
+        let opening = Opening::new(tls, limits.http2);
+        let http2 = opening.may_be_http2();
         let shared = Arc::new(Shared {
             handler,
             shutdown,
             metrics: ServerMetrics::resolve(limits.name),
             limits,
+            opening,
             discards: Arc::default(),
             http1: http1_builder(&limits),
-            http2: limits.http2.then(|| http2_builder(&limits, open.spawner())),
+            http2: http2.then(|| http2_builder(&limits, open.spawner())),
         });
         Self {
             shared,
@@ -74,8 +80,11 @@ impl<H: Handler> Connections<H> {
     pub(super) fn take(&self, stream: TcpStream) {
         let Some(slot) = self.open.try_slot() else {
             self.shared.metrics.refused.increment(1);
-            // With too many refusals under way too, the connection is just closed.
-            if let Some(slot) = self.refusals.try_slot() {
+            // With too many refusals under way too, the connection is just closed; and with TLS,
+            // where an answer would cost a handshake.
+            if !self.shared.opening.is_tls()
+                && let Some(slot) = self.refusals.try_slot()
+            {
                 drop(slot.spawn(refuse::run(stream, &self.shared.discards)));
             }
             return;
@@ -142,47 +151,39 @@ async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
     open.closed = serve(&shared, stream).await;
 }
 
-async fn serve<H: Handler>(shared: &Shared<H>, mut stream: TcpStream) -> Closed {
-    let opened = Instant::now();
-    let mut ahead = Bytes::new();
-    if shared.http2.is_some() {
-        let due = opened + shared.limits.first();
-        let detected = tokio::select! {
-            detected = timeout_at(due, read_ahead(&mut stream)) => detected,
-            () = shared.shutdown.triggered() => return Closed::Ended,
-        };
-        ahead = match detected {
-            Err(_) => return Closed::Idle,
-            Ok(Err(_)) => return Closed::Broken,
-            Ok(Ok(ahead)) => ahead,
-        };
-    }
-    let http2 = shared.http2.as_ref();
-    let http2 = http2.filter(|_| ahead.starts_with(HTTP2_PREFACE));
-    let activity = Activity::new(&shared.discards, http2.is_some());
+async fn serve<H: Handler>(shared: &Shared<H>, stream: TcpStream) -> Closed {
+    let begun = Instant::now();
+    let due = begun + shared.limits.first();
+    let mut opening = Box::pin(timeout_at(due, shared.opening.open(stream)));
+    let opened = tokio::select! {
+        biased;
+        opened = opening.as_mut() => opened,
+        () = shared.shutdown.triggered() => return Closed::Ended,
+    };
+    drop(opening);
+    let Opened {
+        mut transport,
+        ahead,
+        is_http2,
+    } = match opened {
+        Err(_) => return shared.opening.failure(Closed::Idle),
+        Ok(Err(_)) => return shared.opening.failure(Closed::Broken),
+        Ok(Ok(opened)) => opened,
+    };
+    let activity = Activity::new(&shared.discards, is_http2);
+    transport::watch(&mut transport, &activity);
     let service = service(&shared.handler, &activity);
-    let io = TokioIo::new(WatchedIo::new(stream, ahead, Arc::clone(&activity)));
-    match http2 {
+    let io = TokioIo::new(WatchedIo::new(transport, ahead, Arc::clone(&activity)));
+    match shared.http2.as_ref().filter(|_| is_http2) {
         Some(http2) => {
             let connection = Box::pin(http2.serve_connection(io, service));
-            drive(shared, &activity, opened, connection).await
+            drive(shared, &activity, begun, connection).await
         }
         None => {
             let connection = Box::pin(shared.http1.serve_connection(io, service));
-            drive(shared, &activity, opened, connection).await
+            drive(shared, &activity, begun, connection).await
         }
     }
-}
-
-/// Reads until the bytes are the preface of HTTP/2 or can no longer become it.
-async fn read_ahead(stream: &mut TcpStream) -> io::Result<Bytes> {
-    let mut ahead = BytesMut::with_capacity(HTTP2_PREFACE.len());
-    while ahead.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&ahead) {
-        if stream.read_buf(&mut ahead).await? == 0 {
-            break;
-        }
-    }
-    Ok(ahead.freeze())
 }
 
 /// What a connection is told from outside.

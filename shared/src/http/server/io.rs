@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::deadline::Activity;
+use super::transport::{self, Transport};
 use crate::http::problem::Problem;
 
 /// How long, and for how many bytes, a client may go on sending after its last answer. A client
@@ -22,15 +22,15 @@ const LINGER_BYTES: usize = 32 << 20;
 /// Read at once and thrown away: on the stack, while nothing is awaited.
 const SCRATCH_BYTES: usize = 32 * 1024;
 
-/// A socket with what was read ahead of it. It notes when a header begins and when the client takes
-/// nothing of an answer, makes problems of the errors that hyper answers by itself, and closes so
-/// that the last answer arrives (RFC 9112, section 9.6).
+/// A connection with what was read ahead of it. It notes when a header begins, makes problems of the
+/// errors that hyper answers by itself, and closes so that the last answer arrives (RFC 9112, section
+/// 9.6).
 ///
 /// Closing a socket with unread bytes resets the connection, and the reset may overtake the answer:
 /// a 413 or 431 would be lost while the client still sends. So such bytes are read and dropped.
 #[derive(Debug)]
 pub(super) struct WatchedIo {
-    stream: TcpStream,
+    stream: Transport,
     ahead: Bytes,
     activity: Arc<Activity>,
     /// Requests of which everything is written.
@@ -49,7 +49,7 @@ struct Lingering {
 }
 
 impl WatchedIo {
-    pub(super) fn new(stream: TcpStream, ahead: Bytes, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Transport, ahead: Bytes, activity: Arc<Activity>) -> Self {
         if !ahead.is_empty() {
             activity.note_bytes();
         }
@@ -86,7 +86,7 @@ impl WatchedIo {
         let mut scratch = [0; SCRATCH_BYTES];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);
-            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+            let read = transport::poll_discard(&mut self.stream, cx, &mut buf);
             let bytes = buf.filled().len();
             // A client that was not sending will not be surprised by the end.
             let awaits_more = self.lingering.is_some() || self.activity.is_last();
@@ -145,7 +145,12 @@ impl AsyncRead for WatchedIo {
             return Poll::Ready(Ok(()));
         }
         let filled = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+            // Many clients end TLS by closing the socket. What they sent says by itself where it
+            // ends, so that they have just ended too.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            read => read?,
+        }
         if buf.filled().len() > filled {
             self.activity.note_bytes();
         }
@@ -159,13 +164,10 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = if self.is_of_hyper(buf) {
-            self.poll_problem(cx, buf)
-        } else {
-            Pin::new(&mut self.stream).poll_write(cx, buf)
-        };
-        self.activity.note_write(written.is_ready());
-        written
+        if self.is_of_hyper(buf) {
+            return self.poll_problem(cx, buf);
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -176,9 +178,7 @@ impl AsyncWrite for WatchedIo {
         if let Some(first) = bufs.first().filter(|first| self.is_of_hyper(first)) {
             return self.poll_write(cx, first);
         }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.activity.note_write(written.is_ready());
-        written
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,11 +5,22 @@ crate::metric_table! {
     pub(super) struct ServerMetrics(listener: &'static str) {
         gauge "evp_http_open_connections" "Open connections." [listener = listener] open;
         counter "evp_http_connections_refused_total"
-            "Connections answered 503 because too many were open." [listener = listener] refused;
+            "Connections refused because too many were open." [listener = listener] refused;
         counter "evp_http_connections_closed_total" "Connections closed, by reason."
             [listener = listener, reason in Closed::ALL] closed;
         counter "evp_http_accept_errors_total" "Connections that could not be accepted."
             [listener = listener] accept_errors;
+    }
+}
+
+crate::metric_table! {
+    /// What is told of the certificate that a listener shows.
+    pub(super) struct TlsMetrics {
+        gauge "evp_tls_certificate_days_left"
+            "Days until the first certificate of the chain ends that the public port shows." []
+            days_left;
+        counter "evp_tls_certificates_refused_total"
+            "Looks that found no good certificate and key in the files; the old ones stay." [] refused;
     }
 }
 
@@ -21,6 +32,8 @@ crate::choices! {
         Ended = "ended",
         /// Broken protocol or transport.
         Broken = "broken",
+        /// A TLS handshake that failed, or did not come to its end in time.
+        Handshake = "handshake",
         /// A header that did not come to its end in time.
         SlowHeader = "slow_header",
         /// No request for too long.

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 use super::deadline::Activity;
 use super::io::WatchedIo;
+use super::transport::Socket;
 use super::unread::Discards;
 
 /// Written as it is: no parser and no buffer is spent on a client we cannot serve.
@@ -29,7 +31,8 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) fn run(stream: TcpStream, discards: &Arc<Discards>) -> impl Future<Output = ()> + use<> {
     let activity = Activity::new(discards, false);
     activity.note_last();
-    let mut io = WatchedIo::new(stream, Bytes::new(), activity);
+    let transport = Either::Left(Socket::from(stream));
+    let mut io = WatchedIo::new(transport, Bytes::new(), activity);
     async move {
         let answer = async {
             io.write_all(ANSWER).await?;
