@@ -212,10 +212,10 @@ describe("a sign-in link", () => {
   });
 
   it("that is no longer good says so, and another way is offered", async () => {
-    aggregator(null, { "/sign-in/link": () => problem(401, { title: "the link was used" }) });
+    aggregator(null, { "/sign-in/link": () => refused("link_ended") });
     window.history.replaceState(null, "", "/#sign-in=evp_lnk_abc");
     gate();
-    expect((await screen.findByRole("alert")).textContent).toContain("The link was used.");
+    expect((await screen.findByRole("alert")).textContent).toContain("This link was used");
     expect(await screen.findByLabelText("Key")).toBeTruthy();
   });
 });
@@ -254,6 +254,16 @@ describe("a session that has ended", () => {
     await screen.findByText("acme: 111 events");
     await post("http://127.0.0.1:8080/events", {}).catch(() => {});
     expect(counts("/session")).toBe(1);
+  });
+
+  it("says why where it is known: it was too long, or its key was revoked", async () => {
+    aggregator(null, { "/session": () => refused("session_ended") });
+    gate();
+    expect(await screen.findByText("Your session has ended.")).toBeTruthy();
+    cleanup();
+    aggregator(null, { "/session": () => refused("key_revoked") });
+    gate();
+    expect((await screen.findByRole("alert")).textContent).toMatch(/key was revoked/);
   });
 
   it("says that the tenant is disabled where that is why", async () => {
@@ -322,6 +332,20 @@ describe("the account", () => {
     other.postMessage("changed");
     expect(await screen.findByText("default: 222 events")).toBeTruthy();
     other.close();
+  });
+
+  it("signs out where another tab already has", async () => {
+    const { state } = aggregator(fixture.session(NOW), {
+      "/session": (_, init) => {
+        if (init?.method === "DELETE") return problem(400, { code: "no_session" });
+        return state.session ?? refused("missing_key");
+      },
+    });
+    gate();
+    await screen.findByText("acme: 111 events");
+    state.session = null;
+    fireEvent.click(screen.getByRole("button", { name: "Sign out" }));
+    await signIn();
   });
 
   it("signs out, and says nothing of a session that has ended", async () => {

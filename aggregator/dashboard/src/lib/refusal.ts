@@ -7,6 +7,7 @@ const WORDS: Record<string, string> = {
   key_expired: "This key has ended. Whoever made it can make another one.",
   key_revoked: "This key was revoked. Whoever made it can make another one.",
   tenant_disabled: "This tenant is disabled: an operator can enable it again.",
+  link_ended: "This link was used, or is older than ten minutes. Ask for another one.",
   wrong_code: "That is not the code: take the one of the newest mail.",
   code_expired: "That code is no longer good. Ask for another one.",
   not_in_force:

@@ -18,6 +18,8 @@ import {
 const SignIn = lazy(() => import("./sign-in.tsx"));
 
 const AGAIN_MS = 2_000;
+/** Nobody is signed in, or no longer; all else says why somebody is not let in. */
+const PLAIN = ["missing_key", "session_ended"];
 
 /**
  * Shows the screens to whoever is signed in, and signing in to everybody else. What the screens show
@@ -51,10 +53,11 @@ export function Gate({ children }: { children: ReactNode }) {
   );
   if (isPending || link.isPending) return waiting;
   if (isOut) {
-    const refusal = link.error ?? (error.status === 401 ? null : error);
+    const hasEnded = data !== undefined || error.code === "session_ended";
+    const refusal = link.error ?? (PLAIN.includes(error.code) ? null : error);
     return (
       <Suspense fallback={waiting}>
-        <SignIn hasEnded={data !== undefined} refusal={refusal} />
+        <SignIn hasEnded={hasEnded} refusal={refusal} />
       </Suspense>
     );
   }

@@ -71,10 +71,12 @@ export const askForCode = (email: string) =>
 export const signInByCode = (code: string) => post<Session>("/sign-in/code/confirm", { code });
 export const changeTenant = (tenant: string) => post<Session>("/session/tenant", { tenant });
 
-/** Ends the session. One that has ended by itself is as good. */
+/** Ends the session. One that has ended by itself, or in another tab, is as good. */
 export async function leave(client: QueryClient): Promise<void> {
   await send<void>("DELETE", "/session", undefined).catch((error: unknown) => {
-    if (!(error instanceof ApiError && error.status === 401)) throw error;
+    const isGone =
+      error instanceof ApiError && (error.status === 401 || error.code === "no_session");
+    if (!isGone) throw error;
   });
   forget(client);
   tellOthers();
