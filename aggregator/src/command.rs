@@ -178,7 +178,7 @@ pub fn main(config_file: Option<&Path>, command: &AccessCommand) -> ExitCode {
 
 async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done, CommandError> {
     let database = store::connect(&config.mongo, CONNECTIONS).await?;
-    let store = AccessStore::new(database);
+    let store = AccessStore::new(&database);
     let now_ms = Clock::system().now_ms();
     let (mut text, is_change) = match &command.what {
         What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,

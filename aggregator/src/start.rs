@@ -85,7 +85,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let shutdown = || service.shutdown.clone();
     let mut tasks = TaskSet::new();
     let probe = Probe::new(health, stream.clone(), database.clone());
-    let store = AccessStore::new(database.clone());
+    let store = AccessStore::new(&database);
     let projector = Projector::new(store.clone(), stream.clone());
     let door = match config.process.auth {
         AuthMode::Open => Door::Open,

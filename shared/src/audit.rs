@@ -1,7 +1,7 @@
 //! Who asked for what, and what came of it: written down before it is done, and after.
 //!
 //! # Shape
-//! Collection `audit`, of which nothing is ever changed: an action is two entries, its beginning and its
+//! Collection `audit` of the database [`access`], of which nothing is ever changed: an action is two entries, its beginning and its
 //! end, and whoever writes them needs no right to change what stands there.
 //!
 //! - `{_id: ObjectId, at, who, from, what: "dead_letters.purge", tenant, state: "started", ...}`
@@ -22,7 +22,7 @@ use mongodb::error::Error as MongoError;
 use mongodb::{Collection, Database};
 
 use crate::choice::Choice as _;
-use crate::store::{AUDIT, durable};
+use crate::store::{AUDIT, access, durable};
 
 /// How long entries are kept.
 pub const KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
@@ -126,10 +126,10 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// That of `database`.
+    /// That of the events in `database`.
     pub fn new(database: &Database) -> Self {
         Self {
-            entries: durable(database, AUDIT),
+            entries: durable(&access(database), AUDIT),
         }
     }
 
@@ -144,7 +144,7 @@ impl Audit {
             doc! { "name": "tenant", "key": { "tenant": 1, "_id": -1 } },
         ];
         let create = doc! { "createIndexes": self.entries.name(), "indexes": indexes.to_vec() };
-        database.run_command(create).await?;
+        access(database).run_command(create).await?;
         Ok(())
     }
 

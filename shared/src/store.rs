@@ -6,8 +6,15 @@
 //! | `events_*`, a span each | canonical id | the documents, once each |
 //! | `receipts` | frame id | what one frame added, for ever |
 //! | `dead_letters` | canonical id and frame, or life and entry | what could not be stored, and why |
-//! | `audit` | an ObjectId, or a text at its end | what was asked for, and what came of it ([`crate::audit`]) |
 //! | `meta` | a name | the fingerprint of what fixes identity, the calendar, a row per span, the marks |
+//!
+//! Beside it, in the database [`access`]:
+//!
+//! | collection | `_id` | holds |
+//! |---|---|---|
+//! | `tenants`, `keys` | its id | whose events are whose, and who may send or see them |
+//! | `audit` | an ObjectId, or a text at its end | what was asked for, and what came of it ([`crate::audit`]) |
+//! | `meta` | a name | the number that versions of who may come in are taken from |
 
 mod index;
 pub mod lease;
@@ -37,10 +44,13 @@ pub const EVENTS: &str = "events";
 pub const RECEIPTS: &str = "receipts";
 /// Collection of dead letters.
 pub const DEAD_LETTERS: &str = "dead_letters";
-/// Collection of what operators asked for.
+/// Collection of what operators asked for; it lies in [`access`].
 pub const AUDIT: &str = "audit";
 /// Collection of what holds for the whole database.
 pub const META: &str = "meta";
+
+/// What the name of the database [`access`] has behind that of the events.
+pub const ACCESS_SUFFIX: &str = "_access";
 
 /// `_id` in [`META`] of the fingerprint.
 const IDENTITY: &str = "identity";
@@ -127,7 +137,7 @@ pub async fn prepare(
     fingerprint: u32,
 ) -> Result<Calendar, StoreError> {
     let calendar = spans::claim_calendar(database, unit).await?;
-    for name in [RECEIPTS, DEAD_LETTERS, AUDIT, META] {
+    for name in [RECEIPTS, DEAD_LETTERS, META] {
         create_collection(database, name).await?;
     }
     check_fingerprint(database, fingerprint).await?;
@@ -176,6 +186,15 @@ pub async fn stored_fingerprint(
 fn fingerprint_in(document: &Document) -> Option<u32> {
     let stored = document.get("fingerprint").and_then(Bson::as_i64)?;
     u32::try_from(stored).ok()
+}
+
+/// The database beside that of the events: who may come in, and what operators asked for.
+///
+/// MongoDB gives rights for one collection or for all of a database. Whoever makes and drops spans
+/// needs them for all, and must not have them for these.
+pub fn access(database: &Database) -> Database {
+    let name = format!("{}{ACCESS_SUFFIX}", database.name());
+    database.client().database(&name)
 }
 
 /// A collection whose writes survive a fail-over once they are answered.

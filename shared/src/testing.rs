@@ -181,6 +181,11 @@ impl TestMongo {
     pub fn database(&self) -> mongodb::Database {
         self.client.database(&self.database)
     }
+
+    /// The one beside it, of who may come in and of the audit.
+    pub fn access(&self) -> mongodb::Database {
+        crate::store::access(&self.database())
+    }
 }
 
 impl Drop for TestMongo {
@@ -188,11 +193,10 @@ impl Drop for TestMongo {
         let (uri, database) = (self.uri.clone(), self.database.clone());
         on_a_thread(async move {
             let gone = async {
-                mongodb::Client::with_uri_str(&uri)
-                    .await?
-                    .database(&database)
-                    .drop()
-                    .await
+                let client = mongodb::Client::with_uri_str(&uri).await?;
+                let database = client.database(&database);
+                crate::store::access(&database).drop().await?;
+                database.drop().await
             };
             // The server may be gone already; then so is the database.
             drop(tokio::time::timeout(Duration::from_secs(2), gone).await);

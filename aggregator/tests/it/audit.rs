@@ -78,7 +78,7 @@ async fn changes_of_tenants_and_keys_are_written_down_and_seen_by_whom_they_conc
 async fn nothing_that_is_written_down_is_changed_and_it_ends_after_400_days() {
     let service = TestAggregator::start().await;
     let database = service.mongo.database();
-    let entries = database.collection::<Document>(AUDIT);
+    let entries = service.mongo.access().collection::<Document>(AUDIT);
     let all = async || -> Vec<Document> {
         let found = entries.find(doc! {}).sort(doc! { "at": 1 }).await.unwrap();
         found.try_collect().await.unwrap()

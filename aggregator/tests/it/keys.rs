@@ -24,7 +24,7 @@ pub(crate) const KEYS: &str = "[auth]\nmode = \"keys\"\n[aggregator.query]\ncach
 
 /// A key of `tenant`, or of nobody.
 pub(crate) async fn key(mongo: &TestMongo, tenant: Option<&str>, scope: Scope) -> (String, Token) {
-    let store = AccessStore::new(mongo.database());
+    let store = AccessStore::new(&mongo.database());
     let now_ms = Clock::system().now_ms();
     let tenant: Option<TenantId> = tenant.map(|tenant| tenant.parse().unwrap());
     let there = store.records().await.unwrap().tenants;
@@ -162,7 +162,7 @@ async fn a_key_works_from_its_making_to_its_end_whatever_redis_forgets() {
     known(&service, &token).await;
     let (revoked, ended) = key(&service.mongo, Some("a"), Scope::Read).await;
     known(&service, &ended).await;
-    let store = AccessStore::new(service.mongo.database());
+    let store = AccessStore::new(&service.mongo.database());
     store
         .revoke_key(&revoked, Clock::system().now_ms())
         .await
@@ -492,7 +492,7 @@ async fn a_live_stream_ends_with_its_key() {
     let mut stream = request.send().await.unwrap();
     assert_eq!(stream.status(), 200);
     stream.chunk().await.unwrap();
-    let store = AccessStore::new(service.mongo.database());
+    let store = AccessStore::new(&service.mongo.database());
     store
         .revoke_key(&id, Clock::system().now_ms())
         .await
@@ -525,7 +525,7 @@ async fn an_export_is_broken_off_with_its_key() {
     let request = request.header("accept", "application/x-ndjson");
     let mut export = request.send().await.unwrap();
     assert!(export.chunk().await.unwrap().is_some());
-    let store = AccessStore::new(service.mongo.database());
+    let store = AccessStore::new(&service.mongo.database());
     store
         .revoke_key(&id, Clock::system().now_ms())
         .await

@@ -64,7 +64,7 @@ pub async fn run(environment: &Environment, measured: Duration) -> anyhow::Resul
 
 /// Leaves the second tenant one event a day, which is spent.
 async fn limit(stack: &Stack) -> anyhow::Result<()> {
-    let store = AccessStore::new(stack.servers.database().await?);
+    let store = AccessStore::new(&stack.servers.database().await?);
     let once = Rate {
         per_second: 1,
         burst: 1,

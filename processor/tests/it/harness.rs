@@ -14,7 +14,7 @@ use evp_shared::frame::{Frame, ProducerId};
 use evp_shared::health::Health;
 use evp_shared::service::{Left, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::store::{DEAD_LETTERS, Index, RECEIPTS, Row, prepare, spans};
+use evp_shared::store::{AUDIT, DEAD_LETTERS, Index, RECEIPTS, Row, prepare, spans};
 use evp_shared::stream::{Life, Stream};
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{TestMongo, TestRedis, events, wait_for};
@@ -238,7 +238,12 @@ impl World {
     }
 
     pub(crate) async fn all(&self, collection: &str) -> Vec<Document> {
-        let collection = self.mongo.database().collection::<Document>(collection);
+        let database = if collection == AUDIT {
+            self.mongo.access()
+        } else {
+            self.mongo.database()
+        };
+        let collection = database.collection::<Document>(collection);
         collection
             .find(doc! {})
             .await

@@ -1,5 +1,5 @@
-//! Where tenants and keys are kept: MongoDB's collections `tenants` and `keys`, a [`Tenant`] or a
-//! [`Key`] each, `_id` its id.
+//! Where tenants and keys are kept: MongoDB's collections `tenants` and `keys` of the database
+//! [`access`], a [`Tenant`] or a [`Key`] each, `_id` its id.
 //!
 //! A tenant is never deleted: its id is hashed into its events. A key that has ended is told from an
 //! unknown one for 90 days.
@@ -25,7 +25,7 @@ use super::record::{
 use super::token::{KeyHash, KeyKind, Token};
 use crate::audit::{Actor, Audit};
 use crate::event::kind::check_event_type;
-use crate::store::{durable, whole};
+use crate::store::{access, durable, whole};
 
 const TENANTS: &str = "tenants";
 const KEYS: &str = "keys";
@@ -115,17 +115,21 @@ pub struct Change {
 #[derive(Debug, Clone)]
 pub struct AccessStore {
     database: Database,
+    audit: Audit,
 }
 
 impl AccessStore {
-    /// Those of `database`.
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    /// Those that belong to the events in `database`.
+    pub fn new(database: &Database) -> Self {
+        Self {
+            database: access(database),
+            audit: Audit::new(database),
+        }
     }
 
     /// Changes that `actor` asks for, which are written down.
     pub fn by(&self, actor: Actor) -> Changes<'_> {
-        Changes::new(self, Audit::new(&self.database), actor)
+        Changes::new(self, self.audit.clone(), actor)
     }
 
     /// All there is, and the tenant `default`, which is always there.

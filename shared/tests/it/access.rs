@@ -31,7 +31,7 @@ impl World {
     async fn new() -> Self {
         let (redis, mongo) = (TestRedis::new().await, TestMongo::new().await);
         let stream = redis.stream(1);
-        let store = AccessStore::new(mongo.database());
+        let store = AccessStore::new(&mongo.database());
         Self {
             projector: Projector::new(store.clone(), stream.clone()),
             access: Access::new(stream.clone(), Clock::system()),

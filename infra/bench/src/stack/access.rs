@@ -15,7 +15,7 @@ pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<
     if tenants == 0 {
         return Ok(keys);
     }
-    let store = AccessStore::new(servers.database().await?);
+    let store = AccessStore::new(&servers.database().await?);
     let now_ms = Clock::system().now_ms();
     for number in 0..tenants {
         let id = TenantId::try_from(format!("tenant-{number}"))?;
