@@ -18,7 +18,7 @@ NPM_PRESENT := $(shell command -v npm)
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data
+run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data; AUTH=keys asks for keys
 	@$(if $(NPM_PRESENT),$(MAKE) --no-print-directory dashboard || echo "going on without a new dashboard",echo "there is no npm: going on without the dashboard")
 	@$(MAKE) --no-print-directory services
 	./target/$(PROFILE)/$(DEVSTACK) run

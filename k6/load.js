@@ -11,7 +11,7 @@ import { check, sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
 import { Counter } from 'k6/metrics';
-import { BASE_URL, seconds } from './lib/config.js';
+import { BASE_URL, seconds, WRITE_AUTH } from './lib/config.js';
 import { counted } from './lib/counters.js';
 
 const EVENT_TYPE = 'k6_load';
@@ -75,7 +75,7 @@ export function setup() {
 
 export default function load() {
   const response = http.post(`${BASE_URL}/events?ids=none`, BODY, {
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...WRITE_AUTH },
   });
   const taken = response.status === 202 ? response.json('accepted') : 0;
   accepted.add(taken);

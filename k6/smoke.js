@@ -8,7 +8,7 @@
 import { check, sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { BASE_URL, DURATION_S, RATE } from './lib/config.js';
+import { BASE_URL, DURATION_S, RATE, WRITE_AUTH } from './lib/config.js';
 import { counted } from './lib/counters.js';
 import { EVENT_TYPE, eventsOf, request } from './lib/events.js';
 
@@ -52,7 +52,7 @@ export function setup() {
 export default function smoke({ run }) {
   const { form, count, contentType, body } = request(run, exec.scenario.iterationInTest);
   const response = http.post(`${BASE_URL}/events`, body, {
-    headers: { 'content-type': contentType },
+    headers: { 'content-type': contentType, ...WRITE_AUTH },
     tags: { form },
   });
   const answer = response.status === 202 ? response.json() : {};

@@ -2,11 +2,11 @@
 
 import { fail } from 'k6';
 import http from 'k6/http';
-import { AGGREGATOR_URL } from './config.js';
+import { ADMIN_AUTH, AGGREGATOR_URL } from './config.js';
 
 /** All events of `type` that were ever counted. */
 export function counted(type) {
-  const response = http.get(`${AGGREGATOR_URL}/metrics?window=all`);
+  const response = http.get(`${AGGREGATOR_URL}/metrics?window=all`, { headers: ADMIN_AUTH });
   if (response.status !== 200) {
     fail(`the aggregator answers ${response.status} at ${AGGREGATOR_URL}: is make run up?`);
   }

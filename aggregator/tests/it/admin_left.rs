@@ -22,7 +22,8 @@ async fn replay_and_leave(service: &TestAggregator) {
     let body = r#"{"filter":{},"dryRun":false}"#;
     let request = format!(
         "POST /admin/dead-letters/replay HTTP/1.1\r\nhost: localhost\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+         {}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        service.operators_head(),
         body.len()
     );
     client.write_all(request.as_bytes()).await.unwrap();

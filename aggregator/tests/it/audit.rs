@@ -12,8 +12,8 @@ use mongodb::error::Error as MongoError;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::keys::{KEYS, ask, key, known, send};
-use crate::service::TestAggregator;
+use crate::keys::{KEYS, ask, known, send};
+use crate::service::{TestAggregator, key};
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()

@@ -4,10 +4,9 @@ use std::process::Stdio;
 
 use bson::{Document, doc};
 use evp_devstack::{RedisOptions, RedisServer};
-use evp_shared::access::rate::RateLimits;
-use evp_shared::access::record::{Scope, TenantId};
-use evp_shared::access::store::{AccessStore, NewKey};
-use evp_shared::access::token::{KeyKind, Token};
+use evp_shared::access::record::Scope;
+use evp_shared::access::store::AccessStore;
+use evp_shared::access::token::Token;
 use evp_shared::clock::Clock;
 use evp_shared::store::DEAD_LETTERS;
 use evp_shared::stream::QuotaAsk;
@@ -18,37 +17,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::admin::letter;
-use crate::service::{TestAggregator, event, id as id_of, now_s, prepared};
+use crate::service::{TestAggregator, event, id as id_of, key, now_s, prepared};
 
 pub(crate) const KEYS: &str = "[auth]\nmode = \"keys\"\n[aggregator.query]\ncache_ttl = \"10ms\"";
-
-/// A key of `tenant`, or of nobody.
-pub(crate) async fn key(mongo: &TestMongo, tenant: Option<&str>, scope: Scope) -> (String, Token) {
-    let store = AccessStore::new(&mongo.database());
-    let now_ms = Clock::system().now_ms();
-    let tenant: Option<TenantId> = tenant.map(|tenant| tenant.parse().unwrap());
-    let there = store.records().await.unwrap().tenants;
-    if let Some(tenant) = &tenant
-        && there.iter().all(|one| one.id != *tenant)
-    {
-        store
-            .add_tenant(tenant.clone(), "one", now_ms)
-            .await
-            .unwrap();
-    }
-    let new = NewKey {
-        name: "a key".to_owned(),
-        kind: KeyKind::Secret,
-        scope,
-        tenant,
-        types: Vec::new(),
-        origins: Vec::new(),
-        limits: RateLimits::default(),
-        expires_ms: None,
-    };
-    let (key, token) = store.add_key(new, now_ms).await.unwrap();
-    (key.id, token)
-}
 
 pub(crate) async fn ask(service: &TestAggregator, path: &str, key: &Token) -> (u16, String) {
     let request = service.request(Method::GET, path).bearer_auth(key.expose());

@@ -6,7 +6,7 @@ use fred::interfaces::ClientLike;
 use fred::types::InfoKind;
 use serde_json::{Value, json};
 
-use crate::service::{TestAggregator, now_s, prepared};
+use crate::service::{OPEN, TestAggregator, now_s, prepared};
 
 #[tokio::test]
 async fn the_last_minute_is_summed_over_seconds_and_partitions() {
@@ -38,7 +38,7 @@ async fn without_events_there_are_zeros() {
 
 #[tokio::test]
 async fn all_time_totals_add_what_became_of_the_rest() {
-    let aggregator = TestAggregator::start().await;
+    let aggregator = TestAggregator::start_as(OPEN).await;
     let long_ago = now_s() - 7_200;
     aggregator.count(0, long_ago, &[("click", 3)]).await;
     aggregator

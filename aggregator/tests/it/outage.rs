@@ -2,7 +2,7 @@
 
 use evp_shared::testing::{TestRedis, wait_for};
 
-use crate::service::{TestAggregator, now_s, prepared};
+use crate::service::{OPEN, TestAggregator, now_s, prepared};
 
 /// Nothing listens there: the port is reserved for what multiplexes others, and is never free.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -12,7 +12,7 @@ async fn without_redis_events_are_listed_and_counters_are_refused() {
     let redis = TestRedis::new().await;
     let mongo = prepared().await;
     let url = format!("redis://{NOWHERE}");
-    let aggregator = TestAggregator::start_on(redis, mongo, "", &[("REDIS_URL", &url)]).await;
+    let aggregator = TestAggregator::start_on(redis, mongo, OPEN, &[("REDIS_URL", &url)]).await;
     aggregator.ok("/events").await;
     for path in [
         "/metrics",

@@ -13,6 +13,7 @@ async fn end_of(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     command
         .env("EVP__SERVER__LISTEN", "127.0.0.1:0")
         .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("EVP__AUTH__MODE", "open")
         .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -47,6 +48,7 @@ async fn a_request_is_measured_by_its_route() {
     let _running = Command::new(env!("CARGO_BIN_EXE_evp-aggregator"))
         .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
         .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+        .env("EVP__AUTH__MODE", "open")
         .env("EVP__REDIS__URL", redis.url())
         .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix())
         .env("EVP__MONGO__URI", mongo.uri())

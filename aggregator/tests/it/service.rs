@@ -3,6 +3,11 @@
 use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, doc, oid::ObjectId};
 use evp_aggregator::AggregatorConfig;
+use evp_shared::access::projector::Projector;
+use evp_shared::access::rate::RateLimits;
+use evp_shared::access::record::{Scope, TenantId};
+use evp_shared::access::store::{AccessStore, NewKey};
+use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
 use evp_shared::counters::CountRow;
@@ -17,6 +22,7 @@ use evp_shared::stream::{Commit, KeptWindow, Life, Settle};
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::spans::store_events;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +30,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+/// For tests of what is so where nobody is asked who they are.
+pub(crate) const OPEN: &str = "[auth]\nmode = \"open\"\n";
 /// Long enough for a busy machine; a test that needs a shorter one says so.
 const CONFIG: &str = "[aggregator.query]\ntime_limit = \"20s\"\ncache_ttl = \"10ms\"";
 
@@ -35,7 +43,11 @@ pub(crate) struct TestAggregator {
     config: String,
     indexes: Vec<Index>,
     base: String,
+    /// Shows a key of the tenant's admin, unless the test says `[auth]` and shows its own.
     http: reqwest::Client,
+    /// Shows an operator's.
+    operator: reqwest::Client,
+    operator_key: Option<Token>,
     running: JoinSet<Left>,
 }
 
@@ -99,6 +111,11 @@ impl TestAggregator {
         config: &str,
         environment: &[(&str, &str)],
     ) -> Self {
+        let (admin, operator) = if config.contains("[auth]") {
+            (None, None)
+        } else {
+            keys(&redis, &mongo).await
+        };
         let mut variables = vec![
             ("REDIS_URL", redis.url()),
             ("EVP__REDIS__KEY_PREFIX", redis.keys().prefix()),
@@ -132,7 +149,9 @@ impl TestAggregator {
             config: text.to_owned(),
             indexes: vec![Index::Type, Index::User],
             base,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: client(admin.as_ref()),
+            operator: client(operator.as_ref()),
+            operator_key: operator,
             running,
         }
     }
@@ -142,9 +161,22 @@ impl TestAggregator {
         self.base.trim_start_matches("http://")
     }
 
+    /// What a request of an operator that is written by hand has in its head.
+    pub(crate) fn operators_head(&self) -> String {
+        let key = self.operator_key.as_ref();
+        key.map_or_else(String::new, |key| {
+            format!("authorization: Bearer {}\r\n", key.expose())
+        })
+    }
+
     /// A request that is not sent yet.
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let http = if path.starts_with("/admin") {
+            &self.operator
+        } else {
+            &self.http
+        };
+        http.request(method, format!("{}{path}", self.base))
     }
 
     /// Sends JSON; the answer with its status.
@@ -156,8 +188,7 @@ impl TestAggregator {
     }
 
     pub(crate) async fn raw(&self, method: reqwest::Method, path: &str) -> Response {
-        let url = format!("{}{path}", self.base);
-        self.http.request(method, url).send().await.unwrap()
+        self.request(method, path).send().await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -256,6 +287,55 @@ impl TestAggregator {
         self.shutdown.trigger();
         self.running.join_next().await.unwrap().unwrap()
     }
+}
+
+/// Keys that the services know: of the tenant's admin, and of an operator.
+async fn keys(redis: &TestRedis, mongo: &TestMongo) -> (Option<Token>, Option<Token>) {
+    let (_, admin) = key(mongo, Some("default"), Scope::Admin).await;
+    let (_, operator) = key(mongo, None, Scope::Operator).await;
+    // As the aggregator does it by itself, which may be of no use here.
+    let store = AccessStore::new(&mongo.database());
+    let projector = Projector::new(store, redis.stream(2));
+    projector.project().await.unwrap();
+    (Some(admin), Some(operator))
+}
+
+/// A key of `tenant`, or of nobody.
+pub(crate) async fn key(mongo: &TestMongo, tenant: Option<&str>, scope: Scope) -> (String, Token) {
+    let store = AccessStore::new(&mongo.database());
+    let now_ms = Clock::system().now_ms();
+    let tenant: Option<TenantId> = tenant.map(|tenant| tenant.parse().unwrap());
+    let there = store.records().await.unwrap().tenants;
+    if let Some(tenant) = &tenant
+        && there.iter().all(|one| one.id != *tenant)
+    {
+        store
+            .add_tenant(tenant.clone(), "one", now_ms)
+            .await
+            .unwrap();
+    }
+    let new = NewKey {
+        name: "a key".to_owned(),
+        kind: KeyKind::Secret,
+        scope,
+        tenant,
+        types: Vec::new(),
+        origins: Vec::new(),
+        limits: RateLimits::default(),
+        expires_ms: None,
+    };
+    let (key, token) = store.add_key(new, now_ms).await.unwrap();
+    (key.id, token)
+}
+
+fn client(key: Option<&Token>) -> reqwest::Client {
+    let shown = key.map(|key| {
+        let shown = HeaderValue::try_from(format!("Bearer {}", key.expose())).unwrap();
+        (AUTHORIZATION, shown)
+    });
+    let builder = reqwest::Client::builder().no_proxy();
+    let builder = builder.default_headers(shown.into_iter().collect());
+    builder.build().unwrap()
 }
 
 /// A database that a processor has prepared.

@@ -16,6 +16,7 @@ mod console;
 mod error;
 mod group;
 mod http;
+mod keys;
 mod mongo;
 mod options;
 mod port;
@@ -27,6 +28,7 @@ mod service;
 mod supervisor;
 
 pub use error::Error;
+pub use keys::Keys;
 pub use mongo::{MongoOptions, MongoServer};
 pub use port::free_port;
 pub use redis::{RedisOptions, RedisServer};

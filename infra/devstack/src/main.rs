@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use evp_devstack::Error;
 use evp_devstack::command::{self, Ports};
+use evp_devstack::{Error, Keys};
 
 /// Runs EVP and the real servers it needs on this machine.
 #[derive(Debug, Parser)]
@@ -90,15 +90,25 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             aggregator,
             rate,
         } => {
+            let keys = keys_for(ingest.as_ref())?;
             let ingest = ingest.unwrap_or_else(|| ports.ingest_url());
             let aggregator = aggregator.unwrap_or_else(|| ports.aggregator_url());
-            command::demo(&ingest, &aggregator, rate).await?;
+            command::demo(&ingest, &aggregator, &keys, rate).await?;
         }
         Command::DemoData { ingest, aggregator } => {
+            let keys = keys_for(ingest.as_ref().or(aggregator.as_ref()))?;
             let ingest = ingest.unwrap_or_else(|| ports.ingest_url());
             let aggregator = aggregator.unwrap_or_else(|| ports.aggregator_url());
-            command::demo_data(&ingest, &aggregator).await?;
+            command::demo_data(&ingest, &aggregator, &keys).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those of `make run` are for `make run`: another system is shown what the environment says.
+fn keys_for(elsewhere: Option<&String>) -> evp_devstack::Result<Keys> {
+    match elsewhere {
+        None => Keys::of_make_run(),
+        Some(_) => Ok(Keys::from_environment()),
+    }
 }

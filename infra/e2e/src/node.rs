@@ -108,11 +108,11 @@ impl Node {
         Ok(())
     }
 
-    /// Runs a command of its binary, configured as it is.
+    /// Runs a command of its binary, configured as it is; what it wrote.
     ///
     /// # Errors
     /// It did not end well; with what it wrote.
-    pub async fn command(&self, args: &[&str]) -> Result<()> {
+    pub async fn command(&self, args: &[&str]) -> Result<String> {
         let log = self.log.with_extension("command.log");
         let spec = self.service.spec().clone().args(args.iter().copied());
         let mut command = Service::start(spec.output(Output::File(log.clone())))?;
@@ -120,7 +120,7 @@ impl Node {
         if !status.success() {
             bail!("{args:?} ended with {status}\n{}", tail(&log));
         }
-        Ok(())
+        Ok(std::fs::read_to_string(&log)?)
     }
 
     /// Asks it to end (SIGTERM) and waits.

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use evp_shared::access::token::Token;
 use rand::RngExt as _;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -104,10 +105,23 @@ struct Problem {
 /// # Errors
 /// The client cannot be made.
 pub fn client() -> Result<Client> {
-    let builder = Client::builder()
+    Ok(builder().build()?)
+}
+
+/// The same, which shows `key` with every request.
+///
+/// # Errors
+/// As for [`client`].
+pub fn client_with(key: &Token) -> Result<Client> {
+    let shown = HeaderValue::try_from(format!("Bearer {}", key.expose()))?;
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+    Ok(builder().default_headers(headers).build()?)
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
         .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT);
-    Ok(builder.build()?)
+        .connect_timeout(CONNECT_TIMEOUT)
 }
 
 /// One POST of events.

@@ -13,6 +13,7 @@ use reqwest::Client;
 
 pub use builder::Builder;
 
+use crate::keys::{Keys, Teller};
 use crate::proxy::Proxy;
 use crate::{Chance, Events, Expected, Journal, Ledger, Node, Outcome, Progress, Verdict, until};
 
@@ -55,13 +56,18 @@ pub struct System {
     pub events: Events,
     /// Randomness of this scenario.
     pub chance: Chance,
-    /// For requests to the services.
+    /// For requests to ingest: with a key that writes, unless it is open.
     pub http: Client,
+    /// For requests to the aggregator: with a key of the tenant's admin.
+    pub reader: Client,
+    /// The keys themselves, unless it is open.
+    pub keys: Option<Keys>,
     /// How many partitions there are.
     pub partitions: u16,
     /// What the line of the run says besides its books: name and value.
     pub figures: Vec<(String, String)>,
     proxies: HashMap<Link, Proxy>,
+    teller: Option<Teller>,
     scenario: &'static str,
     passed: bool,
     logs: ScratchDir,

@@ -45,6 +45,7 @@ async fn unfinished(ingest: &TestIngest, bytes: usize) -> TcpStream {
         "POST /events HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
         bytes + 1
     );
+    let head = ingest.keyed(&head);
     // One that is refused may be closed while it sends.
     drop(
         stream
@@ -108,6 +109,7 @@ impl Process {
         let child = Command::new(env!("CARGO_BIN_EXE_evp-ingest"))
             .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
             .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+            .env("EVP__AUTH__MODE", "open")
             .env("EVP__REDIS__URL", redis.url())
             .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix())
             .env("EVP__INGEST__APPEND__DEADLINE", "60s")

@@ -233,10 +233,11 @@ async fn what_is_wrong_with_the_body_stores_nothing() {
     ingest.stop().await;
 }
 
-/// Sends raw bytes and returns what comes back until the server closes.
-async fn raw(ingest: &TestIngest, bytes: &[u8]) -> String {
+/// Sends a request written by hand and returns what comes back until the server closes.
+async fn raw(ingest: &TestIngest, text: &str) -> String {
     let mut stream = TcpStream::connect(&ingest.address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
+    let text = ingest.keyed(text);
+    stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
     tokio::time::timeout(Duration::from_secs(20), read)
@@ -252,12 +253,12 @@ async fn a_body_that_stalls_is_given_up() {
     let ingest =
         TestIngest::ready(&redis, "[ingest.body]\nidle = \"100ms\"\ntotal = \"300ms\"").await;
     let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"type\"";
-    let answer = raw(&ingest, head.as_bytes()).await;
+    let answer = raw(&ingest, head).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("body_timeout"), "{answer}");
     let chunked = "POST /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
                    transfer-encoding: chunked\r\n\r\n6\r\n{\"type\r\n6\r\n\":\"a\"}\r\n0\r\n\r\n";
-    let answer = raw(&ingest, chunked.as_bytes()).await;
+    let answer = raw(&ingest, chunked).await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     assert_eq!(frames(&redis).await.len(), 1);
     ingest.stop().await;

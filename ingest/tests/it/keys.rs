@@ -3,72 +3,18 @@
 use std::cell::Cell;
 
 use evp_shared::access::rate::{Rate, RateLimits};
-use evp_shared::access::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
-use evp_shared::access::token::{KeyHash, KeyKind, Token};
-use evp_shared::stream::AccessHead;
+use evp_shared::access::record::{Scope, TenantState};
+use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list};
+use crate::told::Told;
 
 const KEYS: &str = "[auth]\nmode = \"keys\"";
 const EVENT: &str = r#"{"type":"a","eventId":"one"}"#;
-
-/// What Redis is told of who may come in.
-#[derive(Default)]
-struct Told {
-    records: Records,
-    version: u64,
-}
-
-impl Told {
-    fn tenant(&mut self, id: &str, state: TenantState) {
-        self.records.tenants.push(Tenant {
-            id: id.parse().unwrap(),
-            name: id.to_owned(),
-            state,
-            created_ms: 1,
-            limits: RateLimits::default(),
-            events_per_day: None,
-        });
-    }
-
-    fn key(&mut self, tenant: &str, change: impl FnOnce(&mut Key)) -> String {
-        let mut key = Key {
-            id: format!("key_{}", self.records.keys.len()),
-            hash: KeyHash::of(""),
-            name: "a key".to_owned(),
-            kind: KeyKind::Secret,
-            scope: Scope::Write,
-            tenant: Some(tenant.parse::<TenantId>().unwrap()),
-            types: Vec::new(),
-            origins: Vec::new(),
-            limits: RateLimits::default(),
-            created_ms: 1,
-            expires_ms: None,
-            revoked_ms: None,
-        };
-        change(&mut key);
-        let token = Token::generate(key.kind);
-        key.hash = KeyHash::of(token.expose());
-        self.records.keys.push(key);
-        token.expose().to_owned()
-    }
-
-    async fn say(&mut self, redis: &TestRedis) {
-        let stream = redis.stream(1);
-        let seen = stream.access_head().await.unwrap().map(|head| head.version);
-        self.version += 1;
-        let head = AccessHead {
-            version: self.version,
-            digest: "any".to_owned(),
-        };
-        let content = serde_json::to_vec(&self.records).unwrap();
-        assert!(stream.say_access(seen, &head, content).await.unwrap());
-    }
-}
 
 async fn post(ingest: &TestIngest, key: &str) -> (u16, Value) {
     let sent = ingest.request("").bearer_auth(key).body(EVENT).send();

@@ -16,3 +16,4 @@ mod raw;
 mod refusals;
 mod storage;
 mod support;
+mod told;

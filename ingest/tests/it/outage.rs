@@ -13,7 +13,7 @@ use reqwest::Client;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list, own_redis};
+use crate::support::{OPEN, TestIngest, answer_of, frames, ids_in, ids_of, list, own_redis};
 
 /// What several clients have come to.
 #[derive(Default)]
@@ -318,7 +318,7 @@ async fn a_backlog_beyond_its_bound_is_refused_until_it_drains() {
 async fn a_redis_that_is_away_at_the_start_is_waited_for() {
     let (mut server, redis) = own_redis("64mb").await;
     server.stop().await;
-    let ingest = TestIngest::start_at(&server.url(), &unique("t"), "").await;
+    let ingest = TestIngest::start_at(&server.url(), &unique("t"), OPEN).await;
     let (status, body) = ingest.post(list(1)).await;
     assert_eq!((status, &body["code"]), (503, &json!("not_accepted")));
     assert!(!ingest.is_ready());

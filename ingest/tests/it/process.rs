@@ -43,6 +43,7 @@ fn on_free_ports(mut command: Command) -> Command {
     command
         .env("EVP__SERVER__LISTEN", "127.0.0.1:0")
         .env("EVP__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("EVP__AUTH__MODE", "open")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);

@@ -142,8 +142,11 @@ fn answered_too() -> Vec<(String, &'static str)> {
 }
 
 /// Statuses of the answers until the connection ends.
-async fn statuses(address: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("connected");
+async fn statuses(ingest: &TestIngest, request: &str) -> String {
+    let request = ingest.keyed(request);
+    let mut stream = TcpStream::connect(&ingest.address)
+        .await
+        .expect("connected");
     // A server that has seen enough may close before it has read everything.
     drop(stream.write_all(request.as_bytes()).await);
     let mut answer = Vec::new();
@@ -183,8 +186,7 @@ async fn a_request_ends_where_it_says_or_is_refused() {
         let body = format!("{chunks}{HIDDEN}");
         cases.push((request(POST, &[CHUNKED], &body), "400"));
     }
-    let address = &ingest.address;
-    let found = join_all(cases.iter().map(|(bytes, _)| statuses(address, bytes))).await;
+    let found = join_all(cases.iter().map(|(bytes, _)| statuses(&ingest, bytes))).await;
     let mut accepted = 0;
     for ((bytes, expected), found) in cases.iter().zip(found) {
         assert_eq!(found, *expected, "{bytes:?}");

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
-use crate::support::{TestIngest, frames, ids_in};
+use crate::support::{OPEN, TestIngest, frames, ids_in};
 
 const SOON: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
@@ -37,14 +37,21 @@ enum Framing {
 /// Sends a whole request, then reads; returns the answer's head, and the body with which it ends.
 /// Nothing of it may fail, and what is asked next on the connection is answered too, unless the
 /// answer says that the connection ends.
-async fn ask(address: &str, (line, header, size): (&str, &str, usize), framing: Framing) -> String {
-    let stream = TcpStream::connect(address).await.expect("connected");
+async fn ask(
+    ingest: &TestIngest,
+    (line, header, size): (&str, &str, usize),
+    framing: Framing,
+) -> String {
+    let stream = TcpStream::connect(&ingest.address)
+        .await
+        .expect("connected");
     let (mut reading, mut writing) = stream.into_split();
     let (length, end) = match framing {
         Framing::Length => (format!("content-length: {size}"), ""),
         Framing::Chunked => ("transfer-encoding: chunked".to_owned(), "0\r\n\r\n"),
     };
     let head = format!("{line} HTTP/1.1\r\nhost: a\r\n{header}\r\n{length}\r\n\r\n");
+    let head = ingest.keyed(&head);
     writing.write_all(head.as_bytes()).await.expect("a head");
     let piece = vec![b'x'; if size > SLOW { 64 * 1024 } else { 1024 }];
     let mut pause = interval(Duration::from_millis(5));
@@ -106,7 +113,6 @@ fn is_whole(answer: &str) -> bool {
 async fn each_refusal_reaches_a_client_that_writes_its_whole_body_first() {
     let redis = TestRedis::new().await;
     let ingest = TestIngest::ready(&redis, "").await;
-    let address = &ingest.address;
     for size in SIZES {
         let too_large = ("POST /events", "accept: */*", "413");
         let too_large = (size > 4 * MIB).then_some(too_large);
@@ -114,7 +120,7 @@ async fn each_refusal_reaches_a_client_that_writes_its_whole_body_first() {
         for framing in [Framing::Length, Framing::Chunked] {
             let asked = cases
                 .iter()
-                .map(|(line, header, _)| ask(address, (line, header, size), framing));
+                .map(|(line, header, _)| ask(&ingest, (line, header, size), framing));
             for (answer, case) in join_all(asked).await.iter().zip(&cases) {
                 let status = format!("HTTP/1.1 {} ", case.2);
                 assert!(
@@ -135,11 +141,10 @@ async fn each_refusal_reaches_a_client_that_writes_its_whole_body_first() {
 #[tokio::test]
 async fn a_refusal_for_load_brings_its_retry_after_whatever_the_body() {
     let port = free_port().expect("a free port");
-    let ingest = TestIngest::start_at(&format!("redis://127.0.0.1:{port}"), "x", "").await;
+    let ingest = TestIngest::start_at(&format!("redis://127.0.0.1:{port}"), "x", OPEN).await;
     for size in SIZES {
         for framing in [Framing::Length, Framing::Chunked] {
-            let asked =
-                (0..8).map(|_| ask(&ingest.address, ("POST /events", "a: b", size), framing));
+            let asked = (0..8).map(|_| ask(&ingest, ("POST /events", "a: b", size), framing));
             for answer in join_all(asked).await {
                 assert!(answer.starts_with("HTTP/1.1 503 "), "{size}: {answer}");
                 assert!(answer.contains("retry-after: "), "{size}: {answer}");
@@ -161,6 +166,7 @@ async fn who_asks_before_sending_is_refused_without_a_go_ahead() {
             "{line} HTTP/1.1\r\nhost: a\r\n{header}\r\nexpect: 100-continue\r\n\
              content-length: 100000\r\n\r\n"
         );
+        let head = ingest.keyed(&head);
         stream.write_all(head.as_bytes()).await.expect("a head");
         let answer = read_answer(&mut stream).await;
         assert!(
@@ -183,8 +189,12 @@ async fn a_client_that_has_closed_its_side_learns_that_its_event_is_stored() {
     let mut stream = TcpStream::connect(&ingest.address)
         .await
         .expect("connected");
-    let request = b"POST /events HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n{\"type\":\"a\"}";
-    stream.write_all(request).await.expect("a request");
+    let request = "POST /events HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n{\"type\":\"a\"}";
+    let request = ingest.keyed(request);
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
     stream.shutdown().await.expect("half closed");
     let answer = read_answer(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_ingest::{IngestConfig, RunError, run};
+use evp_shared::access::record::TenantState;
+use evp_shared::access::token::KeyKind;
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
 use evp_shared::document::ID_OFFSET;
@@ -17,13 +19,22 @@ use evp_shared::stream::GroupReader;
 use evp_shared::telemetry::Telemetry;
 use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
 use fred::interfaces::ClientLike as _;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::told::Told;
+
+/// For tests of what is so where nobody is asked who they are.
+pub(crate) const OPEN: &str = "[auth]\nmode = \"open\"\n";
+
 pub(crate) struct TestIngest {
+    /// Shows a key of the tenant `default`, unless the test says `[auth]` and shows its own.
     pub(crate) http: Client,
+    /// One that may stand in a URL.
+    public_key: Option<String>,
     pub(crate) address: String,
     pub(crate) health: Health,
     telemetry: Telemetry,
@@ -40,7 +51,40 @@ impl TestIngest {
     }
 
     pub(crate) async fn start(redis: &TestRedis, toml: &str) -> Self {
-        Self::start_at(redis.url(), redis.keys().prefix(), toml).await
+        if toml.contains("[auth]") {
+            return Self::start_at(redis.url(), redis.keys().prefix(), toml).await;
+        }
+        let mut told = Told::default();
+        told.tenant("default", TenantState::Active);
+        let secret = told.key("default", |_| {});
+        let public = told.key("default", |key| key.kind = KeyKind::Public);
+        told.say(redis).await;
+        let ingest = Self::start_at(redis.url(), redis.keys().prefix(), toml).await;
+        let shown = HeaderValue::try_from(format!("Bearer {secret}")).expect("a header");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+        let http = Client::builder().default_headers(headers);
+        let ingest = Self {
+            http: http.build().expect("a client"),
+            public_key: Some(public),
+            ..ingest
+        };
+        ingest.wait_until_alive().await;
+        wait_for("the keys are known", || async {
+            let reasons = ingest.health.readiness().reasons;
+            reasons.iter().all(|reason| reason.name != "access")
+        })
+        .await;
+        ingest
+    }
+
+    /// `requests`, written by hand, with a key in the URL of each POST of events.
+    pub(crate) fn keyed(&self, requests: &str) -> String {
+        let Some(key) = &self.public_key else {
+            return requests.to_owned();
+        };
+        requests
+            .replace("/events?", &format!("/events?key={key}&"))
+            .replace("/events HTTP/", &format!("/events?key={key} HTTP/"))
     }
 
     pub(crate) async fn start_at(url: &str, prefix: &str, toml: &str) -> Self {
@@ -69,6 +113,7 @@ impl TestIngest {
         running.spawn(run(config, service));
         Self {
             http: Client::new(),
+            public_key: None,
             address,
             health,
             telemetry,
@@ -77,11 +122,15 @@ impl TestIngest {
         }
     }
 
-    pub(crate) async fn wait_until_ready(&self) {
-        // Whoever answers has registered what readiness depends on.
+    /// Whoever answers has registered what readiness depends on.
+    async fn wait_until_alive(&self) {
         let alive = self.http.get(format!("http://{}/livez", self.address));
         let alive = alive.send().await.expect("an answer").status();
         assert!(alive.is_success(), "{alive}");
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        self.wait_until_alive().await;
         wait_for("ingest is ready", || async { self.is_ready() }).await;
     }
 

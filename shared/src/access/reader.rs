@@ -146,6 +146,10 @@ impl Access {
                 }
                 if fault != told {
                     match &fault {
+                        // So it is at each first start, until an aggregator has said it.
+                        Some(fault) if self.version() == 0 => {
+                            tracing::info!(fault, "waiting to learn who may come in");
+                        }
                         Some(fault) => tracing::warn!(fault, "who may come in stays as it is"),
                         None => {
                             tracing::info!(version = self.version(), "who may come in is known")

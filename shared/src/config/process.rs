@@ -9,9 +9,9 @@ use super::{LogConfig, Source};
 crate::config_section! {
     /// What every service has, whatever it does.
     pub struct ProcessConfig: keys(source, admin_default: &'static str) in "runtime" {
-        /// `open` serves everybody who can connect; `keys` asks for a key, which `evp-aggregator access`
-        /// makes. With either, every listener has to be on a loopback address.
-        auth["auth.mode"]: AuthMode = "open";
+        /// `keys` asks for a key, which `evp-aggregator access` makes; `open` serves everybody who can
+        /// connect, all as the tenant `default`. With either, every listener has to be on a loopback address.
+        auth["auth.mode"]: AuthMode = "keys";
         /// Threads that do the work; 0 takes half of the cores. A service rarely needs more than
         /// one per 100,000 events/s, and idle ones cost CPU: they wake each other. Raise it for an
         /// ingest that has a machine for itself.

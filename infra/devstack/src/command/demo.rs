@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::signals::Signals;
 use crate::error::chain;
-use crate::{Error, Result, console, http};
+use crate::{Error, Keys, Result, console, http};
 use shop::Shop;
 
 const TICK: Duration = Duration::from_millis(250);
@@ -28,7 +28,7 @@ const SWELL: f64 = 0.4;
 /// # Errors
 /// [`Error::Demo`] when ingest does not answer at the beginning, or refuses an event. Later on what
 /// got no answer is sent again until it gets one.
-pub async fn demo(ingest: &str, aggregator: &str, rate: u32) -> Result<()> {
+pub async fn demo(ingest: &str, aggregator: &str, keys: &Keys, rate: u32) -> Result<()> {
     let mut signals = Signals::new()?;
     console::say(
         "demo",
@@ -37,7 +37,7 @@ pub async fn demo(ingest: &str, aggregator: &str, rate: u32) -> Result<()> {
              watch them at {aggregator}/"
         ),
     );
-    let mut sender = Sender::new(ingest)?;
+    let mut sender = Sender::new(ingest, keys)?;
     let ended = tokio::select! {
         ended = visit(&mut sender, rate) => ended,
         () = signals.any() => Ok(()),
@@ -110,9 +110,9 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(ingest: &str) -> Result<Self> {
+    fn new(ingest: &str, keys: &Keys) -> Result<Self> {
         Ok(Self {
-            client: http::client()?,
+            client: http::client_with(keys.write.as_deref())?,
             url: format!("{ingest}/events?ids=none"),
             accepted: 0,
             is_away: false,

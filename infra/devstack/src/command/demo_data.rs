@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Error, Result, console, http};
+use crate::{Error, Keys, Result, console, http};
 use load::Sent;
 use totals::Totals;
 
@@ -22,12 +22,13 @@ const POLL: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`Error::Fetch`] and [`Error::Checksum`] from the download; [`Error::DemoData`] when ingest or
 /// the aggregator does not answer, an event is rejected, or not all are accounted for in time.
-pub async fn demo_data(ingest: &str, aggregator: &str) -> Result<()> {
+pub async fn demo_data(ingest: &str, aggregator: &str, keys: &Keys) -> Result<()> {
     let archive = source::archive().await?;
-    let client = http::client()?;
-    let before = totals::read(&client, aggregator).await?;
-    let sent = load::send(&client, ingest, archive).await?;
-    let added = totals::await_growth(&client, aggregator, before, sent.accepted).await?;
+    let sender = http::client_with(keys.write.as_deref())?;
+    let operator = http::client_with(keys.operator.as_deref())?;
+    let before = totals::read(&operator, aggregator).await?;
+    let sent = load::send(&sender, ingest, archive).await?;
+    let added = totals::await_growth(&operator, aggregator, before, sent.accepted).await?;
     report(&sent, added)
 }
 

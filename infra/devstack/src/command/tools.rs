@@ -2,7 +2,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use super::ports::Ports;
-use crate::{Error, Result, console, find};
+use crate::{Error, Keys, Result, console, find};
 
 /// Finds or fetches all binaries and prints where they are.
 ///
@@ -15,8 +15,8 @@ pub async fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// Becomes k6 with these arguments, aimed at `make run` unless `BASE_URL` and `AGGREGATOR_URL` say
-/// otherwise.
+/// Becomes k6 with these arguments, aimed at `make run` and with its keys unless `BASE_URL` and
+/// `AGGREGATOR_URL` say otherwise.
 ///
 /// # Errors
 /// Those of [`find::k6`], and [`Error::Spawn`] when it cannot be run; else it does not return.
@@ -24,6 +24,12 @@ pub async fn k6(ports: &Ports, args: &[String]) -> Result<()> {
     let program = find::k6().await?;
     let mut command = Command::new(&program);
     command.args(args).env("K6_NO_USAGE_REPORT", "true");
+    let keys = if std::env::var_os("BASE_URL").is_none() {
+        Keys::of_make_run()?
+    } else {
+        Keys::from_environment()
+    };
+    command.envs(keys.variables());
     for (variable, url) in [
         ("BASE_URL", ports.ingest_url()),
         ("AGGREGATOR_URL", ports.aggregator_url()),

@@ -5,10 +5,12 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_evp-devstack");
+const KEY: &str = "evp_sec_demo";
 
 fn demo(ingest: &str) -> Child {
     Command::new(BINARY)
         .args(["demo", "--rate", "40", "--ingest", ingest])
+        .env("EVP_WRITE_KEY", KEY)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -19,17 +21,19 @@ fn demo(ingest: &str) -> Child {
 fn answer(listener: &TcpListener, status: &str) -> Value {
     let (stream, _) = listener.accept().unwrap();
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
+    let (mut length, mut shown) = (0, false);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         if line == "\r\n" {
             break;
         }
+        shown |= line.trim_end() == format!("authorization: Bearer {KEY}");
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
     }
+    assert!(shown, "the key of the environment is shown");
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let mut stream: TcpStream = reader.into_inner();

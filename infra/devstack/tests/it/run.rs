@@ -17,6 +17,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_evp-devstack");
 const SERVICE: &str = r#"#!/usr/bin/env python3
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if sys.argv[1:3] == ["access", "key"]:
+    print("key_1 (make run), shown this once:")
+    print("evp_sec_" + sys.argv[-1] + os.urandom(4).hex())
+    sys.exit(0)
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if self.path == "/readyz" else 404)
@@ -25,6 +29,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
 assert os.environ["REDIS_URL"].startswith("redis://127.0.0.1:")
 assert os.environ["MONGO_URI"].startswith("mongodb://127.0.0.1:")
 assert os.environ["EVP__LOG__FORMAT"] == "pretty"
+assert os.environ["EVP__AUTH__MODE"] == os.environ.get("AUTH", "open")
 host, port = os.environ["EVP__ADMIN__LISTEN"].split(":")
 print("stub listens on", os.environ.get("EVP__SERVER__LISTEN", "nothing"), flush=True)
 http.server.HTTPServer((host, int(port)), Ready).serve_forever()
@@ -63,6 +68,7 @@ impl Stack {
         let mut command = Command::new(BINARY);
         command.args(["run", "--bin-dir"]).arg(self.folder.path());
         command.env("EVP_DATA_DIR", self.folder.path().join("data"));
+        command.env_remove("AUTH");
         command.envs(
             self.ports
                 .iter()
@@ -78,9 +84,7 @@ impl Stack {
     }
 
     fn start(&self) -> Running {
-        let mut child = self.command().stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Running { child, lines }
+        Running::of(self.command())
     }
 
     fn path(&self) -> &Path {
@@ -94,6 +98,12 @@ struct Running {
 }
 
 impl Running {
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
     /// Reads its output up to a line that has all of these words.
     fn until(&mut self, words: &[&str]) -> Vec<String> {
         let mut seen = Vec::new();
@@ -227,4 +237,47 @@ fn a_service_that_finds_its_configuration_wrong_ends_all() {
     );
     assert!(out.unwrap().contains("| no such key"));
     assert!(err.unwrap().contains("its configuration is wrong"));
+}
+
+/// The lines with which a newcomer tries it.
+fn curls(table: &[String]) -> Vec<&String> {
+    let lines = table.iter();
+    lines.filter(|line| line.starts_with("  curl ")).collect()
+}
+
+#[test]
+fn nobody_is_asked_for_a_key_and_it_says_so_and_how_to_change_that() {
+    let stack = Stack::new(SERVICE);
+    let table = stack.start().until(&["kill -9"]);
+    let open = table.iter().filter(|line| line.contains("AUTH=keys"));
+    assert_eq!(open.count(), 1, "{table:#?}");
+    assert!(curls(&table).iter().all(|line| !line.contains("evp_sec_")));
+    assert!(!stack.path().join("data/keys").exists());
+
+    let output = stack.command().env("AUTH", "key").output().unwrap();
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+}
+
+#[test]
+fn with_keys_they_are_made_once_and_stand_in_the_lines_to_try() {
+    let stack = Stack::new(SERVICE);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let mut command = stack.command();
+        command.env("AUTH", "keys");
+        let mut running = Running::of(command);
+        let table = running.until(&["kill -9"]);
+        let lines: Vec<String> = curls(&table).into_iter().cloned().collect();
+        assert!(lines[0].contains("Bearer evp_sec_write"), "{lines:?}");
+        assert!(lines[1].contains("Bearer evp_sec_admin"), "{lines:?}");
+        seen.push(lines);
+        running.signal("-TERM");
+        assert!(running.child.wait().unwrap().success());
+    }
+    assert_eq!(seen[0], seen[1]);
+    let file = stack.path().join("data/keys");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let kept = fs::read_to_string(file).unwrap();
+    assert!(kept.contains("EVP_OPERATOR_KEY=evp_sec_operator"), "{kept}");
 }

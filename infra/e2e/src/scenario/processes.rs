@@ -91,7 +91,7 @@ pub(super) async fn aggregator_killed_and_paused(size: Size) -> Result<Outcome> 
     let aggregator = system.aggregator.as_ref().context("an aggregator")?;
     let url = format!("{}/metrics?window=all", aggregator.url());
     let asks = async || {
-        let answer = system.http.get(&url).send().await?.text().await?;
+        let answer = system.reader.get(&url).send().await?.text().await?;
         let answer: serde_json::Value = serde_json::from_str(&answer)?;
         anyhow::Ok(answer["totals"]["events"].as_u64())
     };

@@ -13,6 +13,8 @@ use evp_shared::store::spans::meta;
 use evp_shared::testing::{TestMongo, TestRedis, unique};
 
 use super::{Link, System};
+use crate::keys::{Keys, Teller};
+use crate::producer::client_with;
 use crate::proxy::Proxy;
 use crate::{Chance, Events, Node, client};
 
@@ -32,6 +34,7 @@ pub struct Builder {
     processors: usize,
     partitions: u16,
     aggregator: bool,
+    open: bool,
     redis: Option<RedisOptions>,
     redis_at: Option<SocketAddr>,
     mongo: Option<MongoOptions>,
@@ -50,6 +53,7 @@ impl Builder {
             processors: 1,
             partitions: 1,
             aggregator: false,
+            open: false,
             redis: None,
             redis_at: None,
             mongo: None,
@@ -86,6 +90,13 @@ impl Builder {
     pub fn aggregator(mut self) -> Self {
         self.aggregator = true;
         self
+    }
+
+    /// Asks nobody who they are.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self.env("EVP__AUTH__MODE", "open")
     }
 
     /// A redis-server that the scenario may kill.
@@ -172,6 +183,9 @@ impl Builder {
     /// A binary is missing, or something does not start; with the end of its log.
     pub async fn start(self) -> Result<System> {
         let mut system = self.servers().await?;
+        if !self.open {
+            self.admit(&mut system).await?;
+        }
         if let Some(at_ms) = self.born_ms {
             let birth =
                 DateTime::from_millis(Calendar::born(at_ms, SpanUnit::Day).birth_ms.try_into()?);
@@ -200,6 +214,18 @@ impl Builder {
         Ok(system)
     }
 
+    /// Gives the scenario its keys. An aggregator tells the services of them by itself.
+    async fn admit(&self, system: &mut System) -> Result<()> {
+        let keys = Keys::make(&system.mongo, "default").await?;
+        system.http = client_with(&keys.write)?;
+        system.reader = client_with(&keys.admin)?;
+        system.keys = Some(keys);
+        if !self.aggregator {
+            system.teller = Some(Teller::start(&system.redis, &system.mongo).await?);
+        }
+        Ok(())
+    }
+
     /// The servers, without a service.
     async fn servers(&self) -> Result<System> {
         let redis_server = match &self.redis {
@@ -219,6 +245,14 @@ impl Builder {
             Some(server) => TestMongo::at(server.url()).await,
             None => TestMongo::new().await,
         };
+        self.over((redis, redis_server), (mongo, mongo_server))
+    }
+
+    fn over(
+        &self,
+        (redis, redis_server): (TestRedis, Option<RedisServer>),
+        (mongo, mongo_server): (TestMongo, Option<MongoServer>),
+    ) -> Result<System> {
         Ok(System {
             ingests: Vec::new(),
             processors: Vec::new(),
@@ -230,6 +264,9 @@ impl Builder {
             events: Events::new(unique("e")),
             chance: Chance::new(),
             http: client()?,
+            reader: client()?,
+            keys: None,
+            teller: None,
             partitions: self.partitions,
             figures: Vec::new(),
             proxies: HashMap::new(),

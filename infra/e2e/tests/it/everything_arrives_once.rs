@@ -14,10 +14,10 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
 /// Each way to send events, each sent twice: everything is stored once, counted once, and asked
-/// back by time, by id, and in numbers.
+/// back by time, by id, and in numbers. Nobody is asked who they are: this is the test of that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_sent_in_every_way_are_stored_counted_and_asked_back() -> Result<()> {
-    let builder = System::of("everything_arrives_once").aggregator();
+    let builder = System::of("everything_arrives_once").open().aggregator();
     let system = builder.start().await?;
     let mut journal = Journal::default();
     for _ in 0..2 {
@@ -78,7 +78,7 @@ fn gzip(text: &str) -> Result<Vec<u8>> {
 pub(crate) async fn ask(system: &System, path: &str) -> Result<Value> {
     let aggregator = system.aggregator.as_ref().context("an aggregator")?;
     let url = format!("{}{path}", aggregator.url());
-    let response = system.http.get(url).send().await?;
+    let response = system.reader.get(url).send().await?;
     let status = response.status();
     let answer: Value = response.json().await?;
     ensure!(status.is_success(), "{path}: {status} {answer}");

@@ -3,4 +3,5 @@
 mod everything_arrives_once;
 mod faults;
 mod flights;
+mod opened;
 mod quiet;

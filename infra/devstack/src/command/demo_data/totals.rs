@@ -12,8 +12,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// All-time counts of the aggregator: events stored, and events that were stored before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Totals {
+    #[serde(rename = "stored")]
     pub(super) events: u64,
-    #[serde(default)]
     pub(super) duplicates: u64,
 }
 
@@ -31,13 +31,13 @@ impl Totals {
 }
 
 #[derive(Debug, Deserialize)]
-struct Metrics {
+struct Pipeline {
     totals: Totals,
 }
 
 /// Asks the aggregator for its totals.
 pub(super) async fn read(client: &Client, aggregator: &str) -> Result<Totals> {
-    let url = format!("{aggregator}/metrics?window=all");
+    let url = format!("{aggregator}/admin/pipeline");
     let failed = |error: reqwest::Error| {
         let cause = chain(&error);
         Error::DemoData(format!(
@@ -50,13 +50,13 @@ pub(super) async fn read(client: &Client, aggregator: &str) -> Result<Totals> {
         .send()
         .await
         .map_err(failed)?;
-    let metrics: Metrics = response
+    let pipeline: Pipeline = response
         .error_for_status()
         .map_err(failed)?
         .json()
         .await
         .map_err(failed)?;
-    Ok(metrics.totals)
+    Ok(pipeline.totals)
 }
 
 /// Waits until the totals have grown by `accepted`, and returns by how much they have; by less
@@ -92,14 +92,14 @@ mod tests {
 
     #[test]
     fn totals_are_read_from_the_aggregators_answer() {
-        let text = r#"{"totalEventsLastMinute":3,"byType":[],"windowSeconds":60,"asOf":1,
-            "totals":{"events":7,"duplicates":2,"byType":[{"_id":"UA","count":7}]}}"#;
-        let metrics: Metrics = serde_json::from_str(text).unwrap();
+        let text = r#"{"asOf":1,"partitions":[],
+            "totals":{"appended":9,"stored":7,"duplicates":2,"deadLettered":0,"backlog":0}}"#;
+        let pipeline: Pipeline = serde_json::from_str(text).unwrap();
         let totals = Totals {
             events: 7,
             duplicates: 2,
         };
-        assert_eq!(metrics.totals, totals);
+        assert_eq!(pipeline.totals, totals);
         let before = Totals {
             events: 5,
             duplicates: 2,

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::ports::{Listener, Ports};
+use super::auth::Auth;
 use crate::{
     Error, MongoOptions, Output, RedisOptions, Result, ServiceSpec, project, scratch::ScratchDir,
 };
@@ -20,6 +21,7 @@ const LOG_LEVEL: &str = "info,evp_shared::config=warn";
 pub(super) struct Plan {
     pub(super) ports: Ports,
     pub(super) data: PathBuf,
+    pub(super) auth: Auth,
     binaries: PathBuf,
 }
 
@@ -31,6 +33,7 @@ impl Plan {
         let plan = Self {
             ports,
             data: project::data_dir(),
+            auth: Auth::from_environment()?,
             binaries: bin_dir.unwrap_or(own_folder),
         };
         let binaries = ADMIN_PORTS.map(|(service, _)| plan.binary(service));
@@ -63,6 +66,11 @@ impl Plan {
             .collect()
     }
 
+    /// The aggregator, whose binary also makes keys.
+    pub(super) fn aggregator(&self) -> ServiceSpec {
+        self.service("aggregator", Listener::AggregatorAdmin)
+    }
+
     pub(super) fn redis_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.ports.get(Listener::Redis))
     }
@@ -83,6 +91,7 @@ impl Plan {
             .unless_set("EVP__LOG__LEVEL", LOG_LEVEL)
             .env("REDIS_URL", self.redis_url())
             .env("MONGO_URI", self.mongo_url())
+            .env("EVP__AUTH__MODE", self.auth.mode())
             .env("EVP__ADMIN__LISTEN", address(admin));
         match name {
             "ingest" => {

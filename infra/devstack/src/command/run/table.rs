@@ -1,15 +1,15 @@
 use super::super::ports::Listener;
 use super::plan::Plan;
-use crate::console;
+use crate::{Keys, console};
 
 type Pids = [(String, Option<u32>)];
 
 /// Prints what runs, where, and how to try it.
-pub(super) fn print(plan: &Plan, servers: &Pids, services: &Pids) {
-    console::print(&lines(plan, servers, services).join("\n"));
+pub(super) fn print(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) {
+    console::print(&lines(plan, keys, servers, services).join("\n"));
 }
 
-fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
+fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> Vec<String> {
     let (ingest, aggregator) = (plan.ports.ingest_url(), plan.ports.aggregator_url());
     let mut lines = vec![
         String::new(),
@@ -17,6 +17,7 @@ fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
             "EVP runs. Ctrl-C stops it; the data stays in {}.",
             plan.data.display()
         ),
+        who(plan, keys),
         String::new(),
         row("what", "pid", "where", "metrics / log"),
     ];
@@ -28,15 +29,27 @@ fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
         .iter()
         .find(|(name, _)| name == "processor")
         .and_then(|(_, pid)| *pid);
+    let shown = |key: fn(&Keys) -> Option<&String>| {
+        let key = keys.and_then(key);
+        key.map_or_else(String::new, |key| {
+            format!(" -H 'authorization: Bearer {key}'")
+        })
+    };
+    let (write, admin) = (
+        shown(|keys| keys.write.as_ref()),
+        shown(|keys| keys.admin.as_ref()),
+    );
     lines.extend([
         String::new(),
         format!("The dashboard: {aggregator}/"),
         String::new(),
         "Try it in another shell:".to_owned(),
         "  make demo         # made-up events, until Ctrl-C".to_owned(),
-        format!(r#"  curl -s {ingest}/events -d '{{"eventType":"click","userId":"alice"}}'"#),
-        format!("  curl -s {aggregator}/metrics"),
-        format!("  curl -s '{aggregator}/events?limit=5'"),
+        format!(
+            r#"  curl -s {ingest}/events{write} -d '{{"eventType":"click","userId":"alice"}}'"#
+        ),
+        format!("  curl -s {aggregator}/metrics{admin}"),
+        format!("  curl -s '{aggregator}/events?limit=5'{admin}"),
         "  make demo-data".to_owned(),
         format!(
             "  kill -9 {}    # the processor: it comes back and nothing is lost",
@@ -45,6 +58,19 @@ fn lines(plan: &Plan, servers: &Pids, services: &Pids) -> Vec<String> {
         String::new(),
     ]);
     lines
+}
+
+/// Who is let in, and how to change that.
+fn who(plan: &Plan, keys: Option<&Keys>) -> String {
+    match keys {
+        None => "It is open: nobody is asked who they are, so it listens on this machine only. \
+                 To close it: AUTH=keys make run"
+            .to_owned(),
+        Some(_) => format!(
+            "It asks for keys; those of {} are for you.",
+            plan.data.join("keys").display()
+        ),
+    }
 }
 
 fn place(plan: &Plan, name: &str) -> (String, String) {
