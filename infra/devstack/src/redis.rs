@@ -194,7 +194,8 @@ impl RedisServer {
     }
 }
 
-/// Tells whether a Redis answers PING there; one that is still loading does not yet.
+/// Tells whether a Redis answers PING there; one that is still loading does not yet. One that asks
+/// who we are does.
 pub(crate) async fn answers_ping(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -203,5 +204,6 @@ pub(crate) async fn answers_ping(port: u16) -> bool {
         stream.read_exact(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    matches!(tokio::time::timeout(PROBE_TIMEOUT, ask).await, Ok(Ok(answer)) if &answer == b"+PONG\r\n")
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, ask).await;
+    matches!(answer, Ok(Ok(answer)) if [*b"+PONG\r\n", *b"-NOAUTH"].contains(&answer))
 }

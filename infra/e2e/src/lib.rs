@@ -15,6 +15,7 @@
 mod chance;
 pub mod cli;
 mod events;
+pub mod guard;
 mod journal;
 mod keys;
 mod ledger;

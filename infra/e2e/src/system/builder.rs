@@ -13,6 +13,7 @@ use evp_shared::store::spans::meta;
 use evp_shared::testing::{TestMongo, TestRedis, unique};
 
 use super::{Link, System};
+use crate::guard::{self, Guard, OPERATOR, url_as};
 use crate::keys::{Keys, Teller};
 use crate::producer::client_with;
 use crate::proxy::Proxy;
@@ -35,6 +36,7 @@ pub struct Builder {
     partitions: u16,
     aggregator: bool,
     open: bool,
+    guarded: bool,
     redis: Option<RedisOptions>,
     redis_at: Option<SocketAddr>,
     mongo: Option<MongoOptions>,
@@ -54,6 +56,7 @@ impl Builder {
             partitions: 1,
             aggregator: false,
             open: false,
+            guarded: false,
             redis: None,
             redis_at: None,
             mongo: None,
@@ -97,6 +100,13 @@ impl Builder {
     pub fn open(mut self) -> Self {
         self.open = true;
         self.env("EVP__AUTH__MODE", "open")
+    }
+
+    /// Servers of the scenario's own on which each service is the user it is in production.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     /// A redis-server that the scenario may kill.
@@ -228,6 +238,9 @@ impl Builder {
 
     /// The servers, without a service.
     async fn servers(&self) -> Result<System> {
+        if self.guarded {
+            return self.guarded_servers().await;
+        }
         let redis_server = match &self.redis {
             Some(options) => Some(RedisServer::start(options.clone()).await?),
             None => None,
@@ -246,6 +259,18 @@ impl Builder {
             None => TestMongo::new().await,
         };
         self.over((redis, redis_server), (mongo, mongo_server))
+    }
+
+    async fn guarded_servers(&self) -> Result<System> {
+        // What the names of tests begin with.
+        let guard = Guard::new("t*")?;
+        let redis_server = RedisServer::start(guard.redis.clone()).await?;
+        let mongo_server = MongoServer::start(guard.mongo.clone()).await?;
+        guard::found(&mongo_server.url()).await?;
+        let redis = TestRedis::at(url_as(OPERATOR, &redis_server.url())).await;
+        let mongo = TestMongo::at(url_as(OPERATOR, &mongo_server.url())).await;
+        guard::admit(&mongo.database()).await?;
+        self.over((redis, Some(redis_server)), (mongo, Some(mongo_server)))
     }
 
     fn over(
@@ -287,7 +312,7 @@ impl Builder {
         };
         let mut spec = ServiceSpec::new(&name, binary(service)?)
             .output(Output::File(log.clone()))
-            .env("REDIS_URL", system.url_of(to_redis)?)
+            .env("REDIS_URL", self.url_for(service, system.url_of(to_redis)?))
             .env("EVP__REDIS__KEY_PREFIX", system.redis.keys().prefix())
             .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"));
         if service != "processor" {
@@ -295,7 +320,7 @@ impl Builder {
         }
         if let Some(to_mongo) = to_mongo {
             spec = spec
-                .env("MONGO_URI", system.url_of(to_mongo)?)
+                .env("MONGO_URI", self.url_for(service, system.url_of(to_mongo)?))
                 .env("EVP__MONGO__DATABASE", system.mongo.database_name());
         }
         for (variable, value) in &self.env {
@@ -305,6 +330,15 @@ impl Builder {
             spec = spec.env(variable, value);
         }
         Node::start(spec, log, (public, admin), system.http.clone())
+    }
+
+    /// `url` as the user that `service` is.
+    fn url_for(&self, service: &str, url: String) -> String {
+        if self.guarded {
+            url_as(service, &url)
+        } else {
+            url
+        }
     }
 }
 

@@ -3,5 +3,6 @@
 mod everything_arrives_once;
 mod faults;
 mod flights;
+mod least_privilege;
 mod opened;
 mod quiet;
