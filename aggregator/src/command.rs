@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
-use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
+use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::audit::Actor;
 use evp_shared::choice::Choice as _;
@@ -55,6 +55,8 @@ enum TenantCommand {
         /// What people call it [default: its id]
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        counted: Counted,
     },
     /// List all tenants
     List,
@@ -71,6 +73,20 @@ enum TenantCommand {
         #[arg(long, value_name = "N")]
         events_per_day: Option<u64>,
     },
+    /// Say what is counted of its events; what is left out stays
+    Count {
+        id: TenantId,
+        #[command(flatten)]
+        counted: Counted,
+    },
+}
+
+/// What is counted of a tenant's events.
+#[derive(Debug, Clone, Copy, Args)]
+struct Counted {
+    /// Types that are counted by name; all tenants together may have 20,000 [default: 200]
+    #[arg(long, value_name = "N")]
+    types: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,12 +232,14 @@ async fn change_tenant(
     now_ms: u64,
 ) -> Result<(String, bool), CommandError> {
     Ok(match command {
-        TenantCommand::Add { id, name } => {
-            let name = name.as_deref().unwrap_or(id.as_str());
-            let tenant = store
-                .by(Actor::of_process())
-                .add_tenant(id.clone(), name, now_ms)
-                .await?;
+        TenantCommand::Add { id, name, counted } => {
+            let new = NewTenant {
+                name: name.clone().unwrap_or_else(|| id.to_string()),
+                id: id.clone(),
+                types: counted.types,
+            };
+            let changes = store.by(Actor::of_process());
+            let tenant = changes.add_tenant(new, now_ms).await?;
             (format!("tenant {} made", tenant.id), true)
         }
         TenantCommand::List => (list_tenants(&store.records().await?.tenants), false),
@@ -255,6 +273,14 @@ async fn change_tenant(
             };
             store.by(Actor::of_process()).change(id, &change).await?;
             (format!("the limits of tenant {id} are set"), true)
+        }
+        TenantCommand::Count { id, counted } => {
+            let change = Change {
+                types: counted.types,
+                ..Change::default()
+            };
+            store.by(Actor::of_process()).change(id, &change).await?;
+            (format!("what is counted of tenant {id} is set"), true)
         }
     })
 }
@@ -324,7 +350,15 @@ impl Create {
 }
 
 fn list_tenants(tenants: &[Tenant]) -> String {
-    let head = ["id", "name", "state", "events/s", "bytes/s", "events/day"];
+    let head = [
+        "id",
+        "name",
+        "state",
+        "events/s",
+        "bytes/s",
+        "events/day",
+        "types",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let rate = |rate: Option<Rate>| shown(rate.map(|rate| rate.per_second));
@@ -336,6 +370,7 @@ fn list_tenants(tenants: &[Tenant]) -> String {
             rate(tenant.limits.events),
             rate(tenant.limits.bytes),
             shown(tenant.events_per_day),
+            tenant.types_max().to_string(),
         ]
     }));
     table(&rows)

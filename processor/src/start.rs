@@ -43,6 +43,7 @@ use crate::upkeep::house_loop::HouseLoop;
 use crate::upkeep::housekeeper::House;
 use crate::upkeep::reconcile::ReconcileLoop;
 use crate::upkeep::sketch;
+use crate::upkeep::tenants::TenantLoop;
 use crate::upkeep::ticker::TickLoop;
 use crate::verify::verifier::Verifier;
 
@@ -181,6 +182,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         return Ok(Left::NOTHING);
     };
     let Parts { consumer, pipeline } = &parts;
+    let tenants = TenantLoop::begin(consumer.stream.clone()).await;
     mongo.ok();
     info!(consumer = consumer.name, "processing");
 
@@ -226,11 +228,10 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     tasks.spawn("claimer", claimer.run(shutdown.clone()));
     tasks.spawn("worker", worker.run());
     tasks.spawn("ticker", ticker.run(shutdown.clone()));
+    tasks.spawn("tenants", tenants.run(shutdown.clone()));
     parts.keep_house(&mut tasks, &service.health, &shutdown);
-    tasks.spawn(
-        "housekeeper",
-        housekeeper(&config, &parts, &service.health).run(shutdown.clone()),
-    );
+    let house = housekeeper(&config, &parts, &service.health);
+    tasks.spawn("housekeeper", house.run(shutdown.clone()));
     tasks.join().await?;
     sketch::write(pipeline, true).await;
     Ok(Left(leave_group(consumer).await))

@@ -6,4 +6,5 @@ pub mod housekeeper;
 pub mod reconcile;
 mod renewal;
 pub mod sketch;
+pub mod tenants;
 pub mod ticker;

@@ -18,5 +18,6 @@ pub mod share;
 #[cfg(feature = "mongo")]
 pub mod store;
 pub mod teller;
+pub mod tenants;
 pub mod token;
 pub mod usage;

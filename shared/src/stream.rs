@@ -35,6 +35,7 @@ use fred::prelude::{Error as RedisError, ErrorKind, Value};
 use fred::types::config::Options;
 use fred::types::scripts::Script;
 
+use crate::counters::TypeCaps;
 use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
@@ -175,6 +176,7 @@ pub struct Stream {
     partitions: Arc<[PartitionKeys]>,
     /// Where set, appends go this way.
     replicated: Option<Replicated>,
+    caps: TypeCaps,
 }
 
 impl Stream {
@@ -187,6 +189,7 @@ impl Stream {
                 .map(|partition| keys.partition(partition))
                 .collect(),
             replicated: None,
+            caps: TypeCaps::default(),
         }
     }
 
@@ -201,6 +204,11 @@ impl Stream {
     /// The connection, for the commands that are no stream commands.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// How many types of each tenant its scripts count by name.
+    pub fn caps(&self) -> &TypeCaps {
+        &self.caps
     }
 
     /// How many partitions there are.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::record::{Key, Records, Tenant, TenantId};
-use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
+use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::Token;
 use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
@@ -71,14 +71,9 @@ impl Keys {
     ///
     /// # Errors
     /// [`QueryError`]; `not_in_force` when it is kept and Redis has not said it yet.
-    pub async fn add_tenant(
-        &self,
-        actor: Actor,
-        id: TenantId,
-        name: &str,
-    ) -> Result<Tenant, QueryError> {
+    pub async fn add_tenant(&self, actor: Actor, new: NewTenant) -> Result<Tenant, QueryError> {
         let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
-        let made = changes.add_tenant(id, name, now_ms).await?;
+        let made = changes.add_tenant(new, now_ms).await?;
         self.in_force(made).await
     }
 

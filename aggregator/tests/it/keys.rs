@@ -257,6 +257,7 @@ async fn another_tenants_key_is_as_if_it_were_not_there() {
     let asked = json!({ "id": "b" });
     let (made, body) = world.post("/admin/tenants", operator, asked).await;
     assert_eq!((made, &body["state"]), (200, &json!("active")), "{body}");
+    assert_eq!(body["types"], 200);
     let of_b = json!({ "name": "of b", "scope": "read", "tenant": "b" });
     let (made, other) = world.post("/admin/keys", operator, of_b.clone()).await;
     assert_eq!((made, &other["tenant"]), (200, &json!("b")), "{other}");
@@ -407,6 +408,13 @@ async fn what_is_wrong_with_a_change_is_named() {
             json!({ "id": "c", "x": 1 }),
             wrong,
             "x",
+        ),
+        (
+            operator,
+            "/admin/tenants",
+            json!({ "id": "c", "types": 18_801 }),
+            wrong,
+            "types",
         ),
         (operator, "/admin/keys", key("read"), wrong, "tenant"),
         (operator, "/admin/keys", key("all"), wrong, "scope"),
@@ -580,6 +588,14 @@ async fn the_first_key_is_made_by_the_command() {
         "{rotated}"
     );
     wait_for("the old one has ended", || async { asks().await == 401 }).await;
+    let count = ["tenant", "count", "acme", "--types", "18900"];
+    command.ok(&count).await;
+    assert!(command.ok(&["tenant", "list"]).await.contains("18900"));
+    let (is_made, told) = command.run(&["tenant", "add", "second"]).await;
+    assert!(!is_made && told.contains("the 100 that are left"), "{told}");
+    command
+        .ok(&["tenant", "add", "second", "--types", "100"])
+        .await;
     command.ok(&["tenant", "disable", "acme"]).await;
     command.ok(&["tenant", "enable", "acme"]).await;
     command.ok(&["key", "revoke", id]).await;

@@ -6,7 +6,7 @@ use evp_aggregator::AggregatorConfig;
 use evp_shared::access::projector::Projector;
 use evp_shared::access::rate::RateLimits;
 use evp_shared::access::record::{Scope, TenantId};
-use evp_shared::access::store::{AccessStore, NewKey};
+use evp_shared::access::store::{AccessStore, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::config::Source;
@@ -310,7 +310,7 @@ pub(crate) async fn key(mongo: &TestMongo, tenant: Option<&str>, scope: Scope) -
         && there.iter().all(|one| one.id != *tenant)
     {
         store
-            .add_tenant(tenant.clone(), "one", now_ms)
+            .add_tenant(NewTenant::named(tenant.clone(), "one"), now_ms)
             .await
             .unwrap();
     }

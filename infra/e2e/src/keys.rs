@@ -6,7 +6,7 @@ use anyhow::Result;
 use evp_shared::access::projector::Projector;
 use evp_shared::access::rate::RateLimits;
 use evp_shared::access::record::{Scope, TenantId};
-use evp_shared::access::store::{AccessStore, NewKey};
+use evp_shared::access::store::{AccessStore, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::health::Health;
@@ -36,7 +36,8 @@ impl Keys {
         let there = store.records().await?.tenants;
         if there.iter().all(|tenant| tenant.id != id) {
             let now_ms = Clock::system().now_ms();
-            store.add_tenant(id.clone(), tenant, now_ms).await?;
+            let new = NewTenant::named(id.clone(), tenant);
+            store.add_tenant(new, now_ms).await?;
         }
         Ok(Self {
             write: key(&store, Some(&id), Scope::Write).await?,

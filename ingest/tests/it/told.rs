@@ -15,14 +15,8 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn tenant(&mut self, id: &str, state: TenantState) {
-        self.records.tenants.push(Tenant {
-            id: id.parse().unwrap(),
-            name: id.to_owned(),
-            state,
-            created_ms: 1,
-            limits: RateLimits::default(),
-            events_per_day: None,
-        });
+        let tenant = Tenant::new(id.parse().unwrap(), id.to_owned(), 1);
+        self.records.tenants.push(Tenant { state, ..tenant });
     }
 
     pub(crate) fn key(&mut self, tenant: &str, change: impl FnOnce(&mut Key)) -> String {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use evp_shared::access::tenants::Learned;
 
 use super::{Done, open_database, open_stream, parse_time, run_to_end};
 use crate::config::ProcessorConfig;
@@ -91,6 +92,8 @@ pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
 /// It could not be told.
 pub async fn run(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Report> {
     let (stream, database) = (open_stream(config).await?, open_database(config).await?);
+    // What is counted as other depends on it.
+    Learned::default().look(&stream).await?;
     let verifier = Verifier::of_command(config, stream, database.clone());
     if verify.deep || verify.repair {
         under(&database, "verify", Box::pin(compare(&verifier, verify))).await?

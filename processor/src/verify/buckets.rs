@@ -10,7 +10,7 @@ use evp_shared::stream::{Bucket, CountHash, FoundCounts};
 use crate::bulk::commit::BulkFailure;
 use crate::store::insert::StoreFailure;
 use crate::store::sums::Owed;
-use crate::verify::compare::{DifferingBucket, TypeTable, compare, fold};
+use crate::verify::compare::{DifferingBucket, Named, TypeTable, compare, fold};
 use crate::verify::verifier::Verifier;
 
 /// Hours ahead of the present one that a frame may lie in: ingest's clock may be ahead.
@@ -124,7 +124,8 @@ impl Verifier {
         for (tenant, _) in owed.into_iter().flat_map(HashMap::keys) {
             if !table.contains_key(tenant) {
                 let types = self.stream.types(partition, tenant).await?;
-                table.insert(tenant.clone(), types);
+                let most = self.stream.caps().of(tenant);
+                table.insert(tenant.clone(), Named { types, most });
             }
         }
         Ok(table)

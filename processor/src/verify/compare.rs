@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use evp_shared::counters::{OTHER_TYPE, Step, TYPES_MAX, field};
+use evp_shared::counters::{OTHER_TYPE, Step, field};
 use evp_shared::stream::{Bucket, FoundCounts};
 
 use crate::store::sums::Owed;
@@ -17,7 +17,22 @@ pub const CLOSED_AFTER: u64 = 120;
 const EXPIRY_MARGIN: u64 = 300;
 
 /// Which types of each tenant are counted by name.
-pub type TypeTable = HashMap<String, HashSet<String>>;
+pub type TypeTable = HashMap<String, Named>;
+
+/// Types of a tenant that are counted by name.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// Those that are.
+    pub types: HashSet<String>,
+    /// How many may be.
+    pub most: u32,
+}
+
+impl Named {
+    fn holds(&self, event_type: &str) -> bool {
+        self.types.len() < self.most as usize || self.types.contains(event_type)
+    }
+}
 
 /// What a bucket holds when everything in `owed` was counted: a type is counted by name when it is
 /// in `table`, or finds room there.
@@ -26,7 +41,7 @@ pub fn fold(owed: &Owed, table: &TypeTable) -> Bucket {
     for ((tenant, event_type), events) in owed {
         let is_named = table
             .get(tenant)
-            .is_none_or(|types| types.len() < TYPES_MAX as usize || types.contains(event_type));
+            .is_none_or(|named| named.holds(event_type));
         let name = if is_named { event_type } else { OTHER_TYPE };
         *bucket.entry(field(tenant, name)).or_default() += events;
     }
@@ -143,10 +158,9 @@ mod tests {
 
     #[test]
     fn types_beyond_the_table_count_as_other() {
-        let mut full: HashSet<String> = (1..TYPES_MAX).map(|number| number.to_string()).collect();
-        full.insert("known".to_owned());
-        let table = [("full", full), ("roomy", HashSet::new())];
-        let table = table.map(|(tenant, types)| (tenant.to_owned(), types));
+        let full = HashSet::from(["one".to_owned(), "known".to_owned()]);
+        let table = [("full", full.clone(), 2), ("roomy", full, 3)];
+        let table = table.map(|(tenant, types, most)| (tenant.to_owned(), Named { types, most }));
         let owed = owed(&[
             ("full", "known", 1),
             ("full", "new", 2),

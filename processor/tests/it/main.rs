@@ -24,4 +24,5 @@ mod sketches;
 mod span_indexes;
 mod spans;
 mod storage;
+mod tenants;
 mod verify;

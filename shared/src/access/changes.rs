@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 
 use super::record::{Key, Tenant, TenantId};
-use super::store::{AccessError, AccessStore, Change, NewKey};
+use super::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use super::token::Token;
 use crate::audit::{Action, Actor, Audit, Outcome};
 
@@ -30,14 +30,9 @@ impl<'s> Changes<'s> {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn add_tenant(
-        &self,
-        id: TenantId,
-        name: &str,
-        now_ms: u64,
-    ) -> Result<Tenant, AccessError> {
-        let action = action("tenant.add", Some(&id), doc! {});
-        let work = self.store.add_tenant(id, name, now_ms);
+    pub async fn add_tenant(&self, new: NewTenant, now_ms: u64) -> Result<Tenant, AccessError> {
+        let action = action("tenant.add", Some(&new.id), doc! {});
+        let work = self.store.add_tenant(new, now_ms);
         let named = |made: &Tenant| Outcome::done(doc! { "name": &made.name });
         self.audit.around(&self.actor, action, work, named).await
     }
@@ -120,6 +115,10 @@ impl Change {
             let per_day = i64::try_from(per_day).unwrap_or(i64::MAX);
             said.insert("eventsPerDay", per_day);
         }
+        said.extend(
+            self.types
+                .map(|types| ("types".to_owned(), i64::from(types).into())),
+        );
         said
     }
 }

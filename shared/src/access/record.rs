@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rate::RateLimits;
 use super::token::{KeyHash, KeyKind};
+use crate::counters::types_unless_said;
 
 /// Tenants there may be.
 pub const TENANTS_MAX: usize = 1_000;
@@ -140,6 +141,30 @@ pub struct Tenant {
     /// Events they may send in a UTC day, over all instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_per_day: Option<u64>,
+    /// Types that are counted by name, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<u32>,
+}
+
+impl Tenant {
+    /// An active one without limits.
+    pub fn new(id: TenantId, name: String, created_ms: u64) -> Self {
+        Self {
+            id,
+            name,
+            state: TenantState::Active,
+            created_ms,
+            limits: RateLimits::default(),
+            events_per_day: None,
+            types: None,
+        }
+    }
+
+    /// How many of its types are counted by name on each partition.
+    pub fn types_max(&self) -> u32 {
+        let said = self.types;
+        said.unwrap_or_else(|| types_unless_said(self.id.as_str()))
+    }
 }
 
 /// A key, without its text.

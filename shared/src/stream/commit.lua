@@ -2,7 +2,8 @@
 -- KEYS: 1 life, 2 stream, 3 totals, 4 kept, 5 a key that never exists, 6 counts over all time
 -- ARGV: 1 life the caller knew before it read the entries, 2 group, 3 base of the partition's keys,
 --       4 kept window in ms, 5 kept window in bytes, 6 '1' when memory is short, 7 types by name,
---       8 number of entries, 9 number of frames to settle,
+--       8 number of entries, 9 number of frames to settle, 10 number of tenants with another cap of types,
+--       per tenant: its name, types by name
 --       per entry: id, events, bytes, stored bytes
 --       per frame: producer, block, bit, second, receipt's time in ms, duplicates, dead letters,
 --                  expired events, rows, per row: tenant, type, count
@@ -42,7 +43,11 @@ local function try(...)
 end
 
 -- XACK first: also at maxmemory the rest of the script then works, so that a full Redis drains.
-local at = 10
+local caps, at = {}, 11
+for _ = 1, tonumber(ARGV[10]) do
+  caps[ARGV[at]] = tonumber(ARGV[at + 1])
+  at = at + 2
+end
 local acknowledged, events, bytes, kept_bytes = 0, 0, 0, 0
 local kept = {}
 if entries == 0 then
@@ -73,7 +78,7 @@ local function counted_as(tenant, kind)
     local types = base .. 'types:' .. tenant
     if try('SISMEMBER', types, kind) == 1 then
       known = field
-    elseif (try('SCARD', types) or 0) < tonumber(ARGV[7]) then
+    elseif (try('SCARD', types) or 0) < (caps[tenant] or tonumber(ARGV[7])) then
       try('SADD', types, kind)
       known = field
     else

@@ -1,12 +1,13 @@
 //! Committing: acknowledge entries, settle frames and drop what leaves the kept window, in one
 //! script, so that Redis remembers or forgets all of it together.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fred::prelude::Value;
 
 use super::{COMMIT, EntryId, Life, Stream, StreamError, reply};
-use crate::counters::{CountRow, TYPES_MAX};
+use crate::counters::{CountRow, TYPES_MAX, TypeCaps};
 use crate::frame::FrameId;
 use crate::keys::GROUP;
 
@@ -128,20 +129,21 @@ impl Stream {
             names.never.clone(),
             names.count_total.clone(),
         ];
-        let args = arguments(&names.base, commit);
+        let args = arguments(&names.base, commit, &self.caps);
         let reply = self.run(&COMMIT, keys, args).await?;
         parse(reply)
     }
 }
 
-fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
+fn arguments(base: &str, commit: &Commit<'_>, caps: &TypeCaps) -> Vec<Value> {
     let rows: usize = commit
         .settles
         .iter()
         .map(|settle| settle.counts.len())
         .sum();
-    let mut args: Vec<Value> =
-        Vec::with_capacity(9 + commit.entries.len() * 4 + commit.settles.len() * 9 + rows * 3);
+    let caps = caps_of(commit.settles, caps);
+    let most = 10 + caps.len() * 2 + commit.entries.len() * 4 + commit.settles.len() * 9 + rows * 3;
+    let mut args: Vec<Value> = Vec::with_capacity(most);
     args.push(commit.life.0.to_string().into());
     args.push(GROUP.into());
     args.push(base.into());
@@ -151,6 +153,11 @@ fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
     args.push(TYPES_MAX.to_string().into());
     args.push(commit.entries.len().to_string().into());
     args.push(commit.settles.len().to_string().into());
+    args.push(caps.len().to_string().into());
+    for (tenant, cap) in caps {
+        args.push(tenant.into());
+        args.push(cap.to_string().into());
+    }
     for entry in commit.entries {
         args.push(entry.id.to_string().into());
         args.push(entry.events.to_string().into());
@@ -175,6 +182,21 @@ fn arguments(base: &str, commit: &Commit<'_>) -> Vec<Value> {
         }
     }
     args
+}
+
+/// The caps of the tenants in `settles` that differ from what the script is told of all.
+fn caps_of<'s>(settles: &'s [Settle], caps: &TypeCaps) -> BTreeMap<&'s str, u32> {
+    let mut found = BTreeMap::new();
+    let mut last = None;
+    for row in settles.iter().flat_map(|settle| &settle.counts) {
+        // Rows of a tenant mostly follow each other.
+        let tenant = &*row.tenant;
+        if last.replace(tenant) != Some(tenant) {
+            found.entry(tenant).or_insert_with(|| caps.of(tenant));
+        }
+    }
+    found.retain(|_, cap| *cap != TYPES_MAX);
+    found
 }
 
 fn parse(reply: Vec<Value>) -> Result<Committed, StreamError> {

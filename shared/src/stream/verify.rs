@@ -8,7 +8,7 @@ use fred::prelude::Value;
 
 use super::counts::Bucket;
 use super::{Life, READ_COUNTS, SET_COUNTS, Stream, StreamError, answered, reply};
-use crate::counters::{Step, TYPES_MAX, split_field};
+use crate::counters::{Step, split_field};
 
 /// Hashes read in one call. Source: 500 of them with ten fields each take the script 2 ms.
 pub const HASHES_MAX: usize = 500;
@@ -92,12 +92,12 @@ impl Stream {
             ttl.to_string().into(),
             if set.anew { "1" } else { "0" }.into(),
             (&*names.base).into(),
-            TYPES_MAX.to_string().into(),
         ];
         for (field, count) in set.rows {
             let (tenant, event_type) = split_field(field).unwrap_or(("", field));
             args.push(tenant.into());
             args.push(event_type.into());
+            args.push(self.caps.of(tenant).to_string().into());
             args.push(count.to_string().into());
         }
         let reply = self.run(&SET_COUNTS, keys, args).await?;

@@ -55,14 +55,14 @@ impl TestEvent {
         }
     }
 
-    fn document(&self) -> bson::Document {
+    fn document(&self, tenant: &str) -> bson::Document {
         let identity = Identity::new(IdentityConfig::default());
-        let id = identity.of_client_id(TENANT, &self.event_id, Some(self.time_ms));
+        let id = identity.of_client_id(tenant, &self.event_id, Some(self.time_ms));
         let mut document = doc! {
             "_id": Binary { subtype: BinarySubtype::Uuid, bytes: id.as_bytes().to_vec() },
             "f": ObjectId::from_bytes([0; 12]),
             "timestamp": DateTime::from_millis(self.time_ms),
-            "tenant": TENANT,
+            "tenant": tenant,
             "eventType": &self.event_type,
             "eventId": &self.event_id,
         };
@@ -73,7 +73,7 @@ impl TestEvent {
             document.insert("sessionId", session_id);
         }
         if let Some(user_id) = &self.user_id {
-            document.insert("u", user_bucket(TENANT, user_id));
+            document.insert("u", user_bucket(tenant, user_id));
         }
         if self.payload > 0 {
             document.insert("payload", doc! { "text": "x".repeat(self.payload) });
@@ -87,7 +87,7 @@ impl TestEvent {
 /// # Panics
 /// A document does not encode.
 pub fn batch(events: &[(&str, &str)]) -> EventBatch {
-    batch_of(&made_of(events))
+    batch_of(TENANT, &made_of(events))
 }
 
 fn made_of(events: &[(&str, &str)]) -> Vec<TestEvent> {
@@ -96,7 +96,7 @@ fn made_of(events: &[(&str, &str)]) -> Vec<TestEvent> {
 }
 
 #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
-fn batch_of(events: &[TestEvent]) -> EventBatch {
+fn batch_of(tenant: &str, events: &[TestEvent]) -> EventBatch {
     let mut batch = EventBatch::default();
     for event in events {
         let known = batch
@@ -107,7 +107,7 @@ fn batch_of(events: &[TestEvent]) -> EventBatch {
             batch.types.push(event.event_type.as_str().into());
             batch.types.len() - 1
         });
-        let document = bson::serialize_to_vec(&event.document());
+        let document = bson::serialize_to_vec(&event.document(tenant));
         batch.documents.extend(document.expect("document"));
         batch.events.push(EventMark {
             end: u32::try_from(batch.documents.len()).expect("small batch"),
@@ -135,16 +135,31 @@ pub fn frame(
 ///
 /// # Panics
 /// The time does not fit a frame id.
-#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
 pub fn frame_of(
     producer: ProducerId,
     number: u32,
     received_at_ms: u64,
     events: &[TestEvent],
 ) -> Frame {
+    frame_of_tenants(producer, number, received_at_ms, &[(TENANT, events)])
+}
+
+/// As [`frame_of`], of several tenants.
+///
+/// # Panics
+/// The time does not fit a frame id.
+#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
+pub fn frame_of_tenants(
+    producer: ProducerId,
+    number: u32,
+    received_at_ms: u64,
+    events: &[(&str, &[TestEvent])],
+) -> Frame {
     let second = u32::try_from(received_at_ms / 1_000).expect("time");
     let mut draft = FrameDraft::new();
-    draft.push(TENANT, &batch_of(events), 0..events.len());
+    for (tenant, events) in events {
+        draft.push(tenant, &batch_of(tenant, events), 0..events.len());
+    }
     draft.seal(FrameStamp {
         id: FrameId::new(second, producer, number),
         received_at_ms,

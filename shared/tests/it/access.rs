@@ -5,8 +5,8 @@ use std::time::Duration;
 use evp_shared::access::projector::Projector;
 use evp_shared::access::rate::RateLimits;
 use evp_shared::access::reader::{Access, Look, LookError};
-use evp_shared::access::record::{Scope, TenantId, TenantState};
-use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey};
+use evp_shared::access::record::{Scope, Tenant, TenantId, TenantState};
+use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::teller::Teller;
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
@@ -119,7 +119,7 @@ async fn a_disabled_tenants_keys_are_refused_until_it_is_active_again() {
     let id: TenantId = "acme".parse().unwrap();
     world
         .store
-        .add_tenant(id.clone(), " Acme ", NOW_MS)
+        .add_tenant(NewTenant::named(id.clone(), " Acme "), NOW_MS)
         .await
         .unwrap();
     let mut new = new_key(Scope::Read);
@@ -377,11 +377,55 @@ async fn what_is_not_allowed_names_its_field() {
     let made = world.store.add_key(unknown, NOW_MS).await;
     assert!(matches!(made, Err(AccessError::NoTenant { .. })));
     let id = TenantId::default_tenant();
-    let made = world.store.add_tenant(id, "again", NOW_MS).await;
+    let made = world
+        .store
+        .add_tenant(NewTenant::named(id, "again"), NOW_MS)
+        .await;
     assert!(matches!(
         made,
         Err(AccessError::Invalid { field: "id", .. })
     ));
     let gone = world.store.revoke_key("key_x", NOW_MS).await;
     assert!(matches!(gone, Err(AccessError::NoKey { .. })));
+}
+
+#[tokio::test]
+async fn the_types_of_all_tenants_together_have_an_end() {
+    let world = World::new().await;
+    let of = |id: &str, types: Option<u32>| NewTenant {
+        types,
+        ..NewTenant::named(id.parse().unwrap(), id)
+    };
+    let add = async |id: &str, types| world.store.add_tenant(of(id, types), NOW_MS).await;
+    let set = async |id: &str, types| {
+        let change = Change {
+            types: Some(types),
+            ..Change::default()
+        };
+        world.store.change(&id.parse().unwrap(), &change).await
+    };
+    // The tenant `default` has 1,000, a new one 200.
+    assert_eq!(add("a", None).await.unwrap().types_max(), 200);
+    assert_eq!(add("b", Some(18_799)).await.unwrap().types_max(), 18_799);
+    for refused in [add("c", None).await.err(), set("a", 202).await.err()] {
+        match refused {
+            Some(AccessError::Invalid { field, fault }) => {
+                assert_eq!(field, "types");
+                assert!(fault.contains("left of 20000"), "{fault}");
+                assert!(fault.contains("--types"), "the fix: {fault}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(add("c", Some(1)).await.unwrap().types_max(), 1);
+    assert!(add("d", Some(0)).await.is_err() && set("c", 0).await.is_err());
+    set("default", 20).await.unwrap();
+    set("a", 1_180).await.unwrap();
+    let tenants = world.store.records().await.unwrap().tenants;
+    let types: Vec<u32> = tenants.iter().map(Tenant::types_max).collect();
+    assert_eq!(types, [1_180, 18_799, 1, 20]);
+    assert!(matches!(
+        set("nobody", 1).await,
+        Err(AccessError::NoTenant { .. })
+    ));
 }

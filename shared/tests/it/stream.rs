@@ -8,8 +8,8 @@ use evp_shared::frame::{Frame, FrameId, ProducerId};
 use evp_shared::keys::GROUP;
 use evp_shared::redis::{Reader, reader_pool};
 use evp_shared::stream::{
-    AppendError, ClaimStep, Commit, Committed, Entry, EntryAck, EntryId, GroupReader, KeptWindow,
-    Life, Made, ProducerState, Registration, Settle, Stream, StreamError,
+    AppendError, ClaimStep, Commit, Committed, CountHash, Entry, EntryAck, EntryId, GroupReader,
+    KeptWindow, Life, Made, ProducerState, Registration, SetCounts, Settle, Stream, StreamError,
 };
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::{
@@ -369,6 +369,69 @@ async fn types_beyond_the_cap_count_as_other() {
     let total = stream.count_total(0).await.unwrap();
     assert_eq!(total.len(), 1_001);
     assert_eq!(total[&field("default", "__other__")], 1_000);
+}
+
+/// Counts of tenants, each an event of every one of its types.
+fn of_tenants(number: u32, rows: &[(&str, std::ops::Range<u32>)]) -> Settle {
+    let counts = rows.iter().flat_map(|(tenant, types)| {
+        types.clone().map(|kind| CountRow {
+            tenant: (*tenant).into(),
+            event_type: format!("k{kind:03}").into(),
+            count: 1,
+        })
+    });
+    Settle {
+        counts: counts.collect(),
+        ..settle(number, &[])
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_without_end_of_types_takes_no_name_of_anothers() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
+    stream.caps().say([("a", 3), ("b", 2)].into_iter());
+    let both = of_tenants(1, &[("a", 0..500), ("b", 0..2)]);
+    commit(&stream, hello.life, &[], &[both]).await;
+    // A cap that is lowered takes no name away; one that is raised gives more.
+    stream.caps().say([("a", 1), ("b", 4)].into_iter());
+    let both = of_tenants(2, &[("a", 0..500), ("b", 0..5)]);
+    commit(&stream, hello.life, &[], &[both]).await;
+    let total = stream.count_total(0).await.unwrap();
+    let mut found: Vec<_> = total
+        .iter()
+        .map(|(field, count)| (field.replace('\u{1f}', " "), *count))
+        .collect();
+    found.sort();
+    let expected = [
+        ("a __other__", 994),
+        ("a k000", 2),
+        ("a k001", 2),
+        ("a k002", 2),
+        ("b __other__", 1),
+        ("b k000", 2),
+        ("b k001", 2),
+        ("b k002", 1),
+        ("b k003", 1),
+    ];
+    let expected = expected.map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(found, expected);
+
+    let rows = [("a\u{1f}new", 7), ("b\u{1f}new", 7), ("c\u{1f}new", 7)];
+    let set = SetCounts {
+        life: hello.life,
+        hash: CountHash::Total,
+        anew: false,
+        plus: &[],
+        rows: &rows,
+    };
+    assert_eq!(stream.set_counts(0, &set).await.unwrap(), 3);
+    let mut names = Vec::new();
+    for tenant in ["a", "b", "c"] {
+        names.push(stream.types(0, tenant).await.unwrap().len());
+    }
+    assert_eq!(names, [3, 4, 1]);
 }
 
 #[tokio::test]

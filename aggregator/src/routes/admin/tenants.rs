@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, patch};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Tenant, TenantId, TenantState};
-use evp_shared::access::store::Change;
+use evp_shared::access::store::{Change, NewTenant};
 use evp_shared::choice::Choice as _;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -60,6 +60,8 @@ pub(crate) struct TenantItem {
     limits: Limits,
     /// `null` where there is no quota.
     events_per_day: Option<u64>,
+    /// How many of its types are counted by name; events of the rest count as `__other__`.
+    types: u32,
 }
 
 /// The answer of `GET /admin/tenants`.
@@ -75,6 +77,9 @@ pub(crate) struct NewTenantBody {
     /// 1 to 32 of `a-z`, `0-9` and `-`. It is never changed, and never given again.
     id: String,
     name: Option<String>,
+    /// How many of its types are counted by name, 200 unless said. All tenants together may have
+    /// 20,000.
+    types: Option<u32>,
 }
 
 /// A change of a tenant.
@@ -88,6 +93,8 @@ pub(crate) struct TenantBody {
     limits: Option<Limits>,
     /// Events they may send in a UTC day, over all instances; 0 takes the quota away.
     events_per_day: Option<u64>,
+    /// How many of its types are counted by name. Those that are named already stay so.
+    types: Option<u32>,
 }
 
 /// List tenants
@@ -127,9 +134,13 @@ pub(crate) async fn add_tenant(
     Params::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let asked: NewTenantBody = read_json(&head.headers, body).await?;
-    let name = asked.name.as_deref().unwrap_or(&asked.id);
     let id = tenant_id("id", &asked.id)?;
-    let tenant = app.keys.add_tenant(actor, id, name).await?;
+    let new = NewTenant {
+        id,
+        name: asked.name.unwrap_or(asked.id),
+        types: asked.types,
+    };
+    let tenant = app.keys.add_tenant(actor, new).await?;
     json(&TenantItem::from(tenant))
 }
 
@@ -168,6 +179,7 @@ pub(crate) async fn change_tenant(
         state: state.transpose()?,
         limits: asked.limits.map(RateLimits::from),
         events_per_day: asked.events_per_day,
+        types: asked.types,
     };
     let changed = app.keys.change(actor, &id, &change).await?;
     json(&TenantItem::from(changed))
@@ -201,6 +213,7 @@ impl From<RateLimits> for Limits {
 impl From<Tenant> for TenantItem {
     fn from(tenant: Tenant) -> Self {
         Self {
+            types: tenant.types_max(),
             id: tenant.id.into(),
             name: tenant.name,
             state: tenant.state.as_str(),

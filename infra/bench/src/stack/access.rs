@@ -3,7 +3,7 @@
 use evp_shared::access::projector::Projector;
 use evp_shared::access::rate::RateLimits;
 use evp_shared::access::record::{Scope, TenantId};
-use evp_shared::access::store::{AccessStore, NewKey};
+use evp_shared::access::store::{AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::KeyKind;
 use evp_shared::clock::Clock;
 
@@ -17,9 +17,21 @@ pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<
     }
     let store = AccessStore::new(&servers.database().await?);
     let now_ms = Clock::system().now_ms();
+    // As many types as the load has: all tenants together may have 20,000.
+    let types = Some(20);
+    let change = Change {
+        types,
+        ..Change::default()
+    };
+    let default = TenantId::default_tenant();
+    store.change(&default, &change).await?;
     for number in 0..tenants {
         let id = TenantId::try_from(format!("tenant-{number}"))?;
-        store.add_tenant(id.clone(), id.as_str(), now_ms).await?;
+        let new = NewTenant {
+            types,
+            ..NewTenant::named(id.clone(), id.as_str())
+        };
+        store.add_tenant(new, now_ms).await?;
         let new = NewKey {
             name: "bench".to_owned(),
             kind: KeyKind::Secret,

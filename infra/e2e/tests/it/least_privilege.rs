@@ -111,7 +111,10 @@ async fn dead_letter(system: &System) -> Result<()> {
     sent.error_for_status()?;
     let letters = database.collection::<Document>(DEAD_LETTERS);
     until("it is a dead letter", async || {
-        letters.count_documents(doc! {}).await.is_ok_and(|count| count == 1)
+        letters
+            .count_documents(doc! {})
+            .await
+            .is_ok_and(|count| count == 1)
     })
     .await?;
     validate(doc! {}).await?;
@@ -122,7 +125,11 @@ async fn dead_letter(system: &System) -> Result<()> {
     ensure!(done["replayed"] == 1, "{done}");
     until("it is stored", async || {
         let found = ask(system, "/events?type=letter").await;
-        found.is_ok_and(|found| found["items"].as_array().is_some_and(|items| items.len() == 1))
+        found.is_ok_and(|found| {
+            found["items"]
+                .as_array()
+                .is_some_and(|items| items.len() == 1)
+        })
     })
     .await
 }
