@@ -113,6 +113,15 @@ pub(crate) async fn enter(State(door): State<Door>, mut request: Request, next: 
 }
 
 impl Door {
+    /// How many of `all` places one tenant may have: a quarter, and all where it is the only one there
+    /// is.
+    pub(crate) fn part_of(&self, all: usize) -> usize {
+        match self {
+            Self::Open => all,
+            Self::Keys(..) => (all / 4).max(1),
+        }
+    }
+
     /// Says who asks; nobody in particular for what is public.
     fn judge(&self, parts: &Parts) -> Result<Option<Caller>, Problem> {
         let (held, access, clock) = match self {

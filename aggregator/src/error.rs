@@ -14,6 +14,9 @@ use mongodb::error::Error as MongoError;
 /// A dependency that went away is looked for again within this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+const TENANT_BUSY: &str = "as many of these as one tenant may have are under way: a quarter of them all; \
+                           come back after Retry-After";
+
 /// Why a query has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
@@ -40,6 +43,9 @@ pub enum QueryError {
     /// As many requests of this kind as may be are under way.
     #[error("too many requests of this kind")]
     Busy,
+    /// As many of them as one tenant may have are.
+    #[error("too many requests of this kind by one tenant")]
+    TenantBusy,
 }
 
 impl From<Problem> for QueryError {
@@ -118,6 +124,10 @@ impl QueryError {
             Self::Store { .. } => RejectReason::StoreUnavailable,
             Self::Counters { .. } => RejectReason::CountersUnavailable,
             Self::Busy => RejectReason::Busy,
+            Self::TenantBusy => {
+                let problem = Problem::from(RejectReason::Busy).detail(TENANT_BUSY);
+                return problem.retry_after(RETRY_AFTER);
+            }
         };
         Problem::from(reason).retry_after(RETRY_AFTER)
     }

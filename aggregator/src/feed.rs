@@ -22,15 +22,15 @@ use evp_shared::clock::Clock;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{Stream, StreamError};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use self::minute::Minute;
 use self::ring::Ring;
 use self::subscriber::Subscriber;
 use self::wanted::Wanted;
-use crate::config::StreamConfig;
 use crate::error::QueryError;
 use crate::metrics::FeedMetrics;
+use crate::slots::{Slot, Slots};
 
 /// Longest a first client waits for the reader to find its place.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -52,25 +52,32 @@ pub struct Feed {
     /// How many clients there are.
     crowd: watch::Sender<usize>,
     minute: watch::Sender<Option<Arc<Minute>>>,
-    places: Arc<Semaphore>,
+    places: Slots,
     catching_up: Semaphore,
     users: RandomState,
     metrics: FeedMetrics,
 }
 
 impl Feed {
-    /// The feed of `stream`, which ends with `shutdown`.
-    pub fn new(stream: Stream, clock: Clock, shutdown: Shutdown, config: StreamConfig) -> Self {
+    /// The feed of `stream`, which ends with `shutdown`, for as many clients as there are `places`, over
+    /// a ring of `buffer_bytes`.
+    pub fn new(
+        stream: Stream,
+        clock: Clock,
+        shutdown: Shutdown,
+        places: Slots,
+        buffer_bytes: usize,
+    ) -> Self {
         Self {
             stream,
             clock,
             shutdown,
-            buffer_bytes: config.buffer_bytes,
+            buffer_bytes,
             ring: Mutex::new(None),
             changed: watch::Sender::new(()),
             crowd: watch::Sender::new(0),
             minute: watch::Sender::new(None),
-            places: Arc::new(Semaphore::new(config.clients)),
+            places,
             catching_up: Semaphore::new(CATCHING_UP),
             users: RandomState::new(),
             metrics: FeedMetrics::resolve(),
@@ -80,17 +87,16 @@ impl Feed {
     /// Lets a client in, which goes on after `last_event_id`, or begins with what comes next.
     ///
     /// # Errors
-    /// [`QueryError::Busy`] when there are too many, [`QueryError::Counters`] when Redis does not
+    /// [`QueryError::Busy`] when there are too many, [`QueryError::TenantBusy`] of one tenant, [`QueryError::Counters`] when Redis does not
     /// answer.
     pub async fn subscribe(
         self: &Arc<Self>,
         wanted: Wanted,
         last_event_id: Option<&str>,
     ) -> Result<Subscriber, QueryError> {
-        let permit = Arc::clone(&self.places).try_acquire_owned();
-        let permit = permit.map_err(|_| QueryError::Busy)?;
+        let slot = self.places.try_take(&wanted.tenant)?;
         let mut changed = self.changed.subscribe();
-        let presence = Presence::new(Arc::clone(self), permit);
+        let presence = Presence::new(Arc::clone(self), slot);
         let ready = async {
             while self.ring().is_none() {
                 // Fails only when the feed is gone, which this holds.
@@ -137,17 +143,14 @@ impl Feed {
 #[derive(Debug)]
 struct Presence {
     feed: Arc<Feed>,
-    _permit: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl Presence {
-    fn new(feed: Arc<Feed>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(feed: Arc<Feed>, slot: Slot) -> Self {
         feed.crowd.send_modify(|clients| *clients += 1);
         feed.metrics.subscribers.increment(1.0);
-        Self {
-            feed,
-            _permit: permit,
-        }
+        Self { feed, _slot: slot }
     }
 }
 

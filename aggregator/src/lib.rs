@@ -39,6 +39,7 @@ pub mod params;
 pub mod probe;
 mod routes;
 pub mod schema;
+pub mod slots;
 pub mod start;
 mod state;
 pub mod time;

@@ -23,7 +23,6 @@ use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use mongodb::Database;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
@@ -38,6 +37,7 @@ use crate::metrics::AccessMetrics;
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
+use crate::slots::Slots;
 use crate::state::{App, EXPORTS_AT_ONCE};
 
 /// How soon indexes that could not be made are tried again.
@@ -129,29 +129,31 @@ fn app(
     shutdown: Shutdown,
 ) -> App {
     let (query, identity, clock) = (config.query, config.identity, clock.clone());
+    let slots = |all: usize| Slots::new(all, door.part_of(all));
     let feed = Feed::new(
         stream.clone(),
         clock.clone(),
         shutdown.clone(),
-        config.stream,
+        slots(config.stream.clients),
+        config.stream.buffer_bytes,
     );
     let counters = Counters::new(stream.clone(), clock.clone(), query.cache_ttl);
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
     App {
-        door,
         analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::new(feed),
         counters: Arc::new(counters),
         events: Arc::new(events),
         keys: Arc::new(keys),
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
-        exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+        exports: slots(EXPORTS_AT_ONCE),
         shutdown,
         hosts: config.hosts.clone().into(),
         description: openapi::render(&config.ingest_url).into(),
         ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(identity)),
         clock,
+        door,
     }
 }
 

@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use evp_shared::clock::Clock;
 use evp_shared::event::id::Identity;
 use evp_shared::shutdown::Shutdown;
-use tokio::sync::Semaphore;
 
 use crate::admin::Admin;
 use crate::admin::keys::Keys;
@@ -15,6 +14,7 @@ use crate::auth::Door;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::Feed;
+use crate::slots::Slots;
 
 /// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
 pub(crate) const EXPORTS_AT_ONCE: usize = 4;
@@ -28,7 +28,7 @@ pub(crate) struct App {
     pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) exports: Arc<Semaphore>,
+    pub(crate) exports: Slots,
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,
     pub(crate) door: Door,

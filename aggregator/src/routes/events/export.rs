@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use evp_shared::shutdown::Shutdown;
 use futures::stream::try_unfold;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::Validity;
 use crate::error::QueryError;
@@ -16,6 +15,7 @@ use crate::events::Events;
 use crate::events::cursor::Cursor;
 use crate::events::filter::Filter;
 use crate::events::page::Page;
+use crate::slots::Slot;
 use crate::state::App;
 
 /// Events of one page; fewer where they are large.
@@ -33,7 +33,7 @@ struct Export {
     left: u64,
     shutdown: Shutdown,
     validity: Validity,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 /// Reads the first page, so that what is wrong is still a problem, and sends the others after it.
@@ -45,7 +45,7 @@ pub(super) async fn begin(
     cursor: Option<Cursor>,
     limit: u64,
 ) -> Result<Response, QueryError> {
-    let slot = Arc::clone(&app.exports).try_acquire_owned();
+    let slot = app.exports.try_take(&filter.tenant)?;
     let mut export = Export {
         events: Arc::clone(&app.events),
         filter,
@@ -54,7 +54,7 @@ pub(super) async fn begin(
         left: limit,
         shutdown: app.shutdown.clone(),
         validity,
-        _slot: slot.map_err(|_| QueryError::Busy)?,
+        _slot: slot,
     };
     export.read(cursor).await?;
     let lines = try_unfold(export, |export| Box::pin(export.step()));
