@@ -102,21 +102,18 @@ impl Analytics {
         let read_at = self.clock.now();
         let now_ms = self.clock.now_ms();
         let (step, buckets) = (range.step, range.buckets(now_ms));
+        let name = tenant.as_str();
         let counts = (0..self.stream.partitions()).map(|partition| {
-            let buckets = buckets.clone();
-            async move { self.stream.count_buckets(partition, step, buckets).await }
+            self.stream
+                .tenant_buckets(partition, name, step, buckets.clone())
         });
         let counted = stream::iter(counts)
             .buffer_unordered(PARTITIONS_AT_ONCE)
-            .try_fold(
-                Counted::new(tenant.clone(), &buckets),
-                |mut counted, found| async move {
-                    counted.add(&found);
-                    Ok(counted)
-                },
-            )
+            .try_fold(Counted::new(&buckets), |mut counted, found| async move {
+                counted.add(&found);
+                Ok(counted)
+            })
             .await?;
-        let name = tenant.as_str();
         let unique = |kind| self.stream.unique(kind, name, step, buckets.clone());
         let unique = Unique {
             users: unique(SketchKind::Users).await?,

@@ -10,15 +10,15 @@ use evp_shared::clock::Clock;
 use evp_shared::counters::Step;
 use evp_shared::stream::{Stream, StreamError, Totals};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::Semaphore;
 
 use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::counters::block::{Block, BlockId};
 use crate::counters::series::{SeriesAnswer, SeriesFold, SeriesRequest};
-use crate::counts::{ByTenant, LastMinute, Reading};
+use crate::counts::{ByType, LastMinute, Reading};
 use crate::deadline::answer_of_redis;
 use crate::error::QueryError;
+use crate::slots::Slots;
 
 /// Seconds of the last minute.
 pub const WINDOW_S: u64 = 60;
@@ -30,17 +30,20 @@ const SERIES_DEADLINE: Duration = Duration::from_secs(10);
 /// Partitions that are read at the same time.
 const PARTITIONS_AT_ONCE: usize = 16;
 /// Series that are summed at the same time: each may hold 58 MB.
-const SERIES_AT_ONCE: usize = 4;
+pub const SERIES_AT_ONCE: usize = 4;
 /// Blocks that one of them reads at the same time.
 const BLOCKS_AT_ONCE: usize = 4;
 /// Bytes of blocks that are kept: an hour of seconds of 1,000 types is 40 MB.
 const BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of counts of the last minute, and of those over all time, that are kept: 1,000 tenants of 20
+/// types are 2 MB.
+const COUNTS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Counts and totals over all time.
 #[derive(Debug, Clone, Default)]
 pub struct AllTime {
-    /// Events by tenant and type.
-    pub counts: ByTenant,
+    /// Events of a tenant by type.
+    pub counts: ByType,
     /// What became of all events, of all tenants together.
     pub totals: Totals,
 }
@@ -50,47 +53,58 @@ pub struct AllTime {
 pub struct Counters {
     stream: Stream,
     clock: Clock,
-    last_minute: Cache<(), Reading<LastMinute>>,
-    all_time: Cache<(), Reading<AllTime>>,
+    last_minute: Cache<Tenant, Reading<LastMinute>>,
+    all_time: Cache<Tenant, Reading<AllTime>>,
     stored_through: Cache<(), u64>,
-    blocks: Cache<BlockId, Block>,
-    series_slots: Semaphore,
+    blocks: Cache<(Tenant, BlockId), Block>,
+    series_slots: Slots,
 }
 
 impl Counters {
-    /// Reads over `stream` and keeps each answer for `ttl`.
-    pub fn new(stream: Stream, clock: Clock, ttl: Duration) -> Self {
+    /// Reads over `stream` and keeps each answer for `ttl`; as many series at once as there are
+    /// `series_slots`.
+    pub fn new(stream: Stream, clock: Clock, ttl: Duration, series_slots: Slots) -> Self {
+        let of_minute = |read: &Reading<LastMinute>| read.value.weight();
+        let of_all = |read: &Reading<AllTime>| read.value.counts.weight();
         Self {
-            last_minute: Cache::one(ttl),
-            all_time: Cache::one(ttl),
+            last_minute: Cache::sized(COUNTS_BYTES_MAX, of_minute, ttl),
+            all_time: Cache::sized(COUNTS_BYTES_MAX, of_all, ttl),
             stored_through: Cache::one(ttl),
             blocks: Cache::sized(BLOCK_BYTES_MAX, Block::weight, ttl),
-            series_slots: Semaphore::new(SERIES_AT_ONCE),
+            series_slots,
             stream,
             clock,
         }
     }
 
-    /// Events that arrived in the current second and the 59 before it.
+    /// Events of `tenant` that arrived in the current second and the 59 before it.
     ///
     /// # Errors
     /// [`QueryError::Counters`].
-    pub async fn last_minute(&self) -> Result<Arc<Reading<LastMinute>>, QueryError> {
-        self.last_minute.get((), self.read_last_minute()).await
+    pub async fn last_minute(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<Arc<Reading<LastMinute>>, QueryError> {
+        let read = self.read_last_minute(tenant);
+        self.last_minute.get(tenant.clone(), read).await
     }
 
     /// The same, read now.
     ///
     /// # Errors
     /// [`QueryError::Counters`].
-    pub async fn read_last_minute(&self) -> Result<Reading<LastMinute>, QueryError> {
+    pub async fn read_last_minute(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<Reading<LastMinute>, QueryError> {
         let read = async {
             let as_of_ms = self.clock.now_ms();
             let end = as_of_ms / 1_000 + 1;
             let buckets = end.saturating_sub(WINDOW_S)..end;
-            let stream = &self.stream;
+            let (stream, name) = (&self.stream, tenant.as_str());
+            let read = |of| stream.tenant_buckets(of, name, Step::Second, buckets.clone());
             let value = self
-                .of_partitions(|of| stream.count_buckets(of, Step::Second, buckets.clone()))
+                .of_partitions(read)
                 .try_fold(LastMinute::default(), |mut sum, found| async move {
                     sum.add(&found);
                     Ok(sum)
@@ -101,17 +115,17 @@ impl Counters {
         answer_of_redis(&self.stream, READ_DEADLINE, read).await
     }
 
-    /// Counts and totals over all time.
+    /// Counts of `tenant` and totals over all time.
     ///
     /// # Errors
     /// [`QueryError::Counters`].
-    pub async fn all_time(&self) -> Result<Arc<Reading<AllTime>>, QueryError> {
+    pub async fn all_time(&self, tenant: &Tenant) -> Result<Arc<Reading<AllTime>>, QueryError> {
         let read = answer_of_redis(&self.stream, READ_DEADLINE, async {
             let as_of_ms = self.clock.now_ms();
             let value = self
                 .of_partitions(|partition| async move {
-                    let counts = self.stream.count_total(partition).await?;
-                    Ok((counts, self.stream.totals(partition).await?))
+                    let counts = self.stream.tenant_total(partition, tenant.as_str());
+                    Ok((counts.await?, self.stream.totals(partition).await?))
                 })
                 .try_fold(AllTime::default(), |mut sum, (counts, totals)| async move {
                     sum.counts.add(&counts);
@@ -121,48 +135,47 @@ impl Counters {
                 .await?;
             Ok(Reading { as_of_ms, value })
         });
-        self.all_time.get((), read).await
+        self.all_time.get(tenant.clone(), read).await
     }
 
     /// Counts of `tenant` over time.
     ///
     /// # Errors
-    /// [`QueryError::Counters`].
+    /// [`QueryError::Counters`], and [`QueryError::TenantBusy`] when there was no place for it.
     pub async fn series(
         &self,
         tenant: &Tenant,
         request: &SeriesRequest,
     ) -> Result<SeriesAnswer, QueryError> {
+        let slot = tokio::time::timeout(SERIES_DEADLINE, self.series_slots.take(tenant));
+        let _slot = slot.await.map_err(|_| QueryError::TenantBusy)?;
         let read = async {
-            // Closed only with the service.
-            let _slot = self.series_slots.acquire().await;
             let blocks = BlockId::all_of(request.step, &request.buckets);
-            let fold = stream::iter(blocks.map(|id| self.block(id)))
+            let fold = stream::iter(blocks.map(|id| self.block(tenant, id)))
                 .buffer_unordered(BLOCKS_AT_ONCE)
-                .try_fold(
-                    SeriesFold::new(request, tenant),
-                    |mut fold, block| async move {
-                        fold.add(&block);
-                        Ok(fold)
-                    },
-                );
+                .try_fold(SeriesFold::new(request), |mut fold, block| async move {
+                    fold.add(&block);
+                    Ok(fold)
+                });
             fold.await.map(SeriesFold::finish)
         };
         let read = tokio::time::timeout(SERIES_DEADLINE, read).await;
         read.unwrap_or(Err(QueryError::Counters { source: None }))
     }
 
-    async fn block(&self, id: BlockId) -> Result<Arc<Block>, QueryError> {
+    async fn block(&self, tenant: &Tenant, id: BlockId) -> Result<Arc<Block>, QueryError> {
         let read = answer_of_redis(&self.stream, SERIES_DEADLINE, async {
             self.of_partitions(|partition| {
-                self.stream.count_buckets(partition, id.step, id.buckets())
+                let name = tenant.as_str();
+                self.stream
+                    .tenant_buckets(partition, name, id.step, id.buckets())
             })
             .try_fold(Block::new(id), |block, found| async {
                 Ok(block.with(found))
             })
             .await
         });
-        self.blocks.get(id, read).await
+        self.blocks.get((tenant.clone(), id), read).await
     }
 
     /// Unix ms before which everything accepted is stored.

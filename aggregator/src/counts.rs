@@ -1,24 +1,22 @@
-//! Adding counters up, by tenant and type. Pure.
+//! Adding counters of a tenant up, by type. Pure.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use evp_shared::counters::{OTHER_TYPE, split_field};
-use evp_shared::stream::Bucket;
+use evp_shared::counters::OTHER_TYPE;
+use evp_shared::stream::TypeCounts;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::auth::Tenant;
 
 /// Types that one answer names; the rest is `__other__`.
 pub const NAMED_TYPES_MAX: usize = 1_000;
 
-/// Events by type.
-pub type TypeCounts = HashMap<Box<str>, i64>;
+/// What a type costs besides its name: its place in a table.
+const ROW_BYTES: usize = 64;
 
-/// Events by tenant and type, summed over buckets and partitions.
+/// Events of a tenant by type, summed over buckets and partitions.
 #[derive(Debug, Clone, Default)]
-pub struct ByTenant(HashMap<Box<str>, TypeCounts>);
+pub struct ByType(HashMap<Box<str>, i64>);
 
 /// What was read, and when.
 #[derive(Debug, Clone)]
@@ -39,32 +37,25 @@ pub struct TypeCount {
     pub count: i64,
 }
 
-impl ByTenant {
-    /// Adds a bucket; fields that are no counters are left out.
-    pub fn add(&mut self, bucket: &Bucket) {
-        for (field, count) in bucket {
-            let Some((tenant, event_type)) = split_field(field) else {
-                continue;
-            };
-            if !self.0.contains_key(tenant) {
-                self.0.insert(tenant.into(), TypeCounts::new());
-            }
-            if let Some(counts) = self.0.get_mut(tenant) {
-                add(counts, event_type, *count);
+impl ByType {
+    /// Adds a bucket.
+    pub fn add(&mut self, bucket: &TypeCounts) {
+        for (event_type, count) in bucket {
+            match self.0.get_mut(event_type) {
+                Some(sum) => *sum += count,
+                None => drop(self.0.insert(event_type.clone(), *count)),
             }
         }
     }
 
-    /// Events of `tenant` of all types.
-    pub fn total(&self, tenant: &Tenant) -> i64 {
-        self.of(tenant).map_or(0, |counts| counts.values().sum())
+    /// Events of all types.
+    pub fn total(&self) -> i64 {
+        self.0.values().sum()
     }
 
-    /// Events of `tenant` by type, most first; what is beyond `max` types comes last, as
-    /// `__other__`.
-    pub fn ranked(&self, tenant: &Tenant, max: usize) -> Vec<TypeCount> {
-        let counts = self.of(tenant).cloned().unwrap_or_default();
-        let counts = counts.into_iter().collect();
+    /// Events by type, most first; what is beyond `max` types comes last, as `__other__`.
+    pub fn ranked(&self, max: usize) -> Vec<TypeCount> {
+        let counts = self.0.clone().into_iter().collect();
         let ranked = ranked(counts, max, |count| *count, |sum, count| *sum += count);
         let named = ranked.into_iter().map(|(event_type, count)| TypeCount {
             event_type: event_type.into(),
@@ -73,8 +64,10 @@ impl ByTenant {
         named.collect()
     }
 
-    fn of(&self, tenant: &Tenant) -> Option<&TypeCounts> {
-        self.0.get(tenant.as_str())
+    /// Bytes it takes.
+    pub fn weight(&self) -> usize {
+        let names = self.0.keys();
+        size_of::<Self>() + names.map(|name| ROW_BYTES + name.len()).sum::<usize>()
     }
 }
 
@@ -82,34 +75,24 @@ impl ByTenant {
 #[derive(Debug, Clone, Default)]
 pub struct LastMinute {
     /// Of all of them.
-    pub all: ByTenant,
+    pub all: ByType,
     /// Of the last whole second.
-    pub last_second: ByTenant,
+    pub last_second: ByType,
 }
 
 impl LastMinute {
+    /// Bytes it takes.
+    pub fn weight(&self) -> usize {
+        self.all.weight() + self.last_second.weight()
+    }
+
     /// Adds the buckets of a partition, oldest first.
-    pub(crate) fn add(&mut self, buckets: &[Bucket]) {
+    pub(crate) fn add(&mut self, buckets: &[TypeCounts]) {
         buckets.iter().for_each(|bucket| self.all.add(bucket));
         if let [.., bucket, _being_filled] = buckets {
             self.last_second.add(bucket);
         }
     }
-}
-
-fn add(counts: &mut TypeCounts, event_type: &str, count: i64) {
-    match counts.get_mut(event_type) {
-        Some(sum) => *sum += count,
-        None => {
-            counts.insert(event_type.into(), count);
-        }
-    }
-}
-
-/// The type of a counter's field of `tenant`; `None` for any other field.
-pub(crate) fn type_of<'f>(field: &'f str, tenant: &Tenant) -> Option<&'f str> {
-    let (of, event_type) = split_field(field)?;
-    (of == tenant.as_str()).then_some(event_type)
 }
 
 /// The `max` types with the most events by `size`, most first; what is beyond comes last, added up
@@ -135,54 +118,45 @@ pub(crate) fn ranked<T>(
 
 #[cfg(test)]
 mod tests {
-    use evp_shared::counters::field;
-
     use super::*;
 
-    fn bucket(rows: &[(&str, &str, i64)]) -> Bucket {
-        let row = |(tenant, kind, count): &(&str, &str, i64)| (field(tenant, kind), *count);
+    fn bucket(rows: &[(&str, i64)]) -> TypeCounts {
+        let row = |(kind, count): &(&str, i64)| ((*kind).into(), *count);
         rows.iter().map(row).collect()
     }
 
-    fn ranked(counts: &ByTenant, tenant: &str, max: usize) -> Vec<(String, i64)> {
-        let rows = counts.ranked(&Tenant::named(tenant), max);
+    fn ranked(counts: &ByType, max: usize) -> Vec<(String, i64)> {
+        let rows = counts.ranked(max);
         rows.into_iter()
             .map(|row| (row.event_type, row.count))
             .collect()
     }
 
     #[test]
-    fn buckets_add_up_by_tenant_and_type() {
-        let mut counts = ByTenant::default();
-        counts.add(&bucket(&[("a", "click", 2), ("b", "click", 7)]));
-        counts.add(&bucket(&[("a", "click", 1), ("a", "view", 5)]));
-        counts.add(&Bucket::from([("no counter".to_owned(), 9)]));
-        counts.add(&bucket(&[("a", "view", 1)]));
+    fn buckets_add_up_by_type() {
+        let mut counts = ByType::default();
+        counts.add(&bucket(&[("click", 2)]));
+        counts.add(&bucket(&[("click", 1), ("view", 5)]));
+        counts.add(&bucket(&[("view", 1)]));
         let expected = [("view".to_owned(), 6), ("click".to_owned(), 3)];
-        assert_eq!(ranked(&counts, "a", 10), expected);
-        assert_eq!(counts.total(&Tenant::named("a")), 9);
-        assert_eq!(counts.total(&Tenant::named("b")), 7);
-        assert_eq!(ranked(&counts, "c", 10), []);
+        assert_eq!(ranked(&counts, 10), expected);
+        assert_eq!(counts.total(), 9);
+        assert_eq!(ranked(&ByType::default(), 10), []);
     }
 
     #[test]
     fn types_beyond_the_cap_are_summed_and_come_last() {
-        let mut counts = ByTenant::default();
-        counts.add(&bucket(&[
-            ("a", "w", 1),
-            ("a", "x", 4),
-            ("a", "y", 4),
-            ("a", "z", 2),
-            ("a", OTHER_TYPE, 100),
-        ]));
+        let mut counts = ByType::default();
+        let rows = [("w", 1), ("x", 4), ("y", 4), ("z", 2), (OTHER_TYPE, 100)];
+        counts.add(&bucket(&rows));
         let expected = [
             ("x".to_owned(), 4),
             ("y".to_owned(), 4),
             (OTHER_TYPE.to_owned(), 103),
         ];
-        assert_eq!(ranked(&counts, "a", 2), expected);
-        assert_eq!(ranked(&counts, "a", 4).last().unwrap().1, 100);
-        let sum: i64 = ranked(&counts, "a", 1).iter().map(|(_, count)| count).sum();
-        assert_eq!(sum, counts.total(&Tenant::named("a")));
+        assert_eq!(ranked(&counts, 2), expected);
+        assert_eq!(ranked(&counts, 4).last().unwrap().1, 100);
+        let sum: i64 = ranked(&counts, 1).iter().map(|(_, count)| count).sum();
+        assert_eq!(sum, counts.total());
     }
 }

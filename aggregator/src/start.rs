@@ -28,9 +28,9 @@ use tower::ServiceExt;
 use crate::admin::Admin;
 use crate::admin::keys::Keys as AccessKeys;
 use crate::analytics::Analytics;
-use crate::auth::Door;
+use crate::auth::{Door, Tenant};
 use crate::config::AggregatorConfig;
-use crate::counters::Counters;
+use crate::counters::{Counters, SERIES_AT_ONCE};
 use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
 use crate::metrics::AccessMetrics;
@@ -108,7 +108,7 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
     tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
     // Not out of the cache: what lives as long as a tick would be seen twice.
-    let read_minute = async move || counters.read_last_minute().await;
+    let read_minute = async move |tenant: &Tenant| counters.read_last_minute(tenant).await;
     tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));
     let serving = serve(listener, &config, app, service.grace);
     tokio::pin!(serving);
@@ -137,7 +137,12 @@ fn app(
         slots(config.stream.clients),
         config.stream.buffer_bytes,
     );
-    let counters = Counters::new(stream.clone(), clock.clone(), query.cache_ttl);
+    let counters = Counters::new(
+        stream.clone(),
+        clock.clone(),
+        query.cache_ttl,
+        slots(SERIES_AT_ONCE),
+    );
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
     App {
         analytics: Analytics::new(stream.clone(), clock.clone()),

@@ -6,12 +6,11 @@ use std::ops::Range;
 use evp_shared::counters::Step;
 use evp_shared::http::problem::Problem;
 use evp_shared::sketch::{TopItem, UNIQUE_STANDARD_ERROR};
-use evp_shared::stream::Bucket;
+use evp_shared::stream::TypeCounts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::Tenant;
-use crate::counts::{ByTenant, type_of};
+use crate::counts::ByType;
 use crate::params::Params;
 
 /// Types that an answer names; the rest is `__other__`. With 100 characters each they are 28 KB.
@@ -66,30 +65,25 @@ impl TimeRange {
 /// Counts summed over partitions: by type, and over time.
 #[derive(Debug, Clone)]
 pub struct Counted {
-    tenant: Tenant,
-    by_type: ByTenant,
+    by_type: ByType,
     over_time: Vec<i64>,
 }
 
 impl Counted {
-    /// Nothing yet of `tenant`, in as many buckets.
-    pub fn new(tenant: Tenant, buckets: &Range<u64>) -> Self {
+    /// Nothing yet, in as many buckets.
+    pub fn new(buckets: &Range<u64>) -> Self {
         let length = usize::try_from(buckets.end - buckets.start).unwrap_or(0);
         Self {
-            tenant,
-            by_type: ByTenant::default(),
+            by_type: ByType::default(),
             over_time: vec![0; length],
         }
     }
 
     /// Adds what one partition has, in the order of the buckets.
-    pub fn add(&mut self, found: &[Bucket]) {
+    pub fn add(&mut self, found: &[TypeCounts]) {
         for (sum, bucket) in self.over_time.iter_mut().zip(found) {
             self.by_type.add(bucket);
-            let own = bucket
-                .iter()
-                .filter(|(field, _)| type_of(field, &self.tenant).is_some());
-            *sum += own.map(|(_, count)| count).sum::<i64>();
+            *sum += bucket.values().sum::<i64>();
         }
     }
 
@@ -185,9 +179,8 @@ impl AnalyticsAnswer {
         let step = range.step;
         let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
         let buckets = range.buckets(now_ms);
-        let events = counted.by_type.total(&counted.tenant);
-        let by_type = &counted.by_type;
-        let by_type = by_type.ranked(&counted.tenant, NAMED_TYPES_MAX);
+        let events = counted.by_type.total();
+        let by_type = counted.by_type.ranked(NAMED_TYPES_MAX);
         let estimate = |estimate| Estimate {
             estimate,
             standard_error: UNIQUE_STANDARD_ERROR,
@@ -240,8 +233,6 @@ fn share(count: i64, all: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use evp_shared::counters::field;
-
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_030_000;
@@ -259,14 +250,11 @@ mod tests {
 
     #[test]
     fn an_answer_stays_small_however_many_types_there_are() {
-        let tenant = Tenant::named("default");
         let range = TimeRange::ALL[3];
         let buckets = range.buckets(NOW_MS);
-        let mut counted = Counted::new(tenant, &buckets);
-        let kind = |n: usize| format!("{n:0>100}");
-        let full: Bucket = (0..5_000)
-            .map(|n| (field("default", &kind(n)), 3))
-            .collect();
+        let mut counted = Counted::new(&buckets);
+        let kind = |n: usize| format!("{n:0>100}").into();
+        let full: TypeCounts = (0..5_000).map(|n| (kind(n), 3)).collect();
         counted.add(&vec![full; 168]);
         let user = |n: u64| TopItem {
             item: "\u{1}".repeat(128) + &n.to_string(),
@@ -285,15 +273,5 @@ mod tests {
         assert!((shares - 1.0).abs() < 0.02, "{shares}");
         assert_eq!(answer.over_time.points[0].1, 15_000);
         assert!(serde_json::to_vec(&answer).unwrap().len() < 256 * 1_024);
-    }
-
-    #[test]
-    fn other_tenants_are_left_out() {
-        let tenant = Tenant::named("a");
-        let mut counted = Counted::new(tenant.clone(), &(0..2));
-        let bucket = Bucket::from([(field("a", "x"), 1), (field("b", "x"), 7)]);
-        counted.add(&[bucket.clone(), bucket]);
-        assert_eq!(counted.over_time, [1, 1]);
-        assert_eq!(counted.by_type.total(&tenant), 2);
     }
 }

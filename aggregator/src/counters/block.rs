@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use evp_shared::counters::Step;
-use evp_shared::stream::Bucket;
+use evp_shared::stream::TypeCounts;
 
 /// Buckets of a block.
 pub const BUCKETS: u64 = 60;
@@ -12,7 +12,7 @@ pub const BUCKETS: u64 = 60;
 /// What a row costs besides its name and counts: its place in the table.
 const ROW_BYTES: usize = 64;
 
-/// Which block: all that decides what is read from Redis, so that clients choose among few.
+/// Which block of a tenant: all that decides what is read from Redis, so that clients choose among few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlockId {
     /// Width of its buckets.
@@ -20,12 +20,12 @@ pub struct BlockId {
     number: u64,
 }
 
-/// The counts of a block by field, summed over partitions.
+/// The counts of a block by type, summed over partitions.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The buckets, by number.
     pub buckets: Range<u64>,
-    /// By tenant and type, as Redis writes them: a count for each bucket.
+    /// By type, a count for each bucket.
     pub rows: HashMap<Box<str>, Box<[i64]>>,
 }
 
@@ -52,11 +52,11 @@ impl Block {
     }
 
     /// Adds what one partition has, in the order of the buckets.
-    pub fn with(mut self, found: Vec<Bucket>) -> Self {
+    pub fn with(mut self, found: Vec<TypeCounts>) -> Self {
         let zeros = usize::try_from(BUCKETS).unwrap_or(0);
         for (at, bucket) in found.into_iter().enumerate() {
-            for (field, count) in bucket {
-                let row = self.rows.entry(field.into_boxed_str());
+            for (event_type, count) in bucket {
+                let row = self.rows.entry(event_type);
                 let row = row.or_insert_with(|| vec![0; zeros].into());
                 if let Some(sum) = row.get_mut(at) {
                     *sum += count;
@@ -69,7 +69,7 @@ impl Block {
     /// Bytes it takes.
     pub fn weight(&self) -> usize {
         let rows = self.rows.iter();
-        let rows = rows.map(|(field, counts)| ROW_BYTES + field.len() + size_of_val(&**counts));
+        let rows = rows.map(|(name, counts)| ROW_BYTES + name.len() + size_of_val(&**counts));
         size_of::<Self>() + rows.sum::<usize>()
     }
 }

@@ -161,10 +161,10 @@ impl Subscriber {
             self.presence.feed.metrics.dropped.increment(self.dropped);
             self.dropped = 0;
         }
-        if let Some(minute) = minute {
+        let text = minute.as_deref();
+        if let Some(text) = text.and_then(|minute| minute.text(&self.wanted.tenant)) {
             let id = self.place.encode();
-            let text = minute.text(&self.wanted.tenant);
-            write(&mut self.out, "metrics", Some(&id), &text);
+            write(&mut self.out, "metrics", Some(&id), text);
         }
     }
 

@@ -47,12 +47,12 @@ pub(crate) struct TotalsAnswer {
 }
 
 impl TotalsAnswer {
-    fn of(tenant: &Tenant, SeesAll(sees_all): SeesAll, all_time: &AllTime) -> Self {
+    fn of(SeesAll(sees_all): SeesAll, all_time: &AllTime) -> Self {
         let totals = &all_time.totals;
         let of_all = |count: i64| sees_all.then_some(count);
         Self {
-            events: all_time.counts.total(tenant),
-            by_type: all_time.counts.ranked(tenant, NAMED_TYPES_MAX),
+            events: all_time.counts.total(),
+            by_type: all_time.counts.ranked(NAMED_TYPES_MAX),
             duplicates: of_all(totals.duplicate_events),
             dead_lettered: of_all(totals.dead_lettered_events),
             appended: of_all(totals.appended_events),
@@ -79,18 +79,18 @@ pub(crate) async fn now(
     let params = Params::parse(&uri, &["window"])?;
     let parse_all = |window: &str| (window == "all").then_some(());
     let asked = params.parsed("window", "send all or leave it out", parse_all)?;
-    let minute = app.counters.last_minute().await?;
+    let minute = app.counters.last_minute(&tenant).await?;
     let all_time = match asked.is_some() {
-        true => Some(app.counters.all_time().await?),
+        true => Some(app.counters.all_time(&tenant).await?),
         false => None,
     };
     let read_ms = all_time.as_ref().map(|all_time| all_time.as_of_ms);
     json(&MetricsAnswer {
-        total_events_last_minute: minute.value.all.total(&tenant),
-        by_type: minute.value.all.ranked(&tenant, NAMED_TYPES_MAX),
+        total_events_last_minute: minute.value.all.total(),
+        by_type: minute.value.all.ranked(NAMED_TYPES_MAX),
         window_seconds: WINDOW_S,
         as_of: rfc3339(minute.as_of_ms.min(read_ms.unwrap_or(u64::MAX))),
-        totals: all_time.map(|all_time| TotalsAnswer::of(&tenant, sees_all, &all_time.value)),
+        totals: all_time.map(|all_time| TotalsAnswer::of(sees_all, &all_time.value)),
     })
 }
 

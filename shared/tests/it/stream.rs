@@ -435,6 +435,38 @@ async fn a_tenant_without_end_of_types_takes_no_name_of_anothers() {
 }
 
 #[tokio::test]
+async fn a_tenants_counters_are_read_out_of_everybodys() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
+    stream.caps().say([("a", 3)].into_iter());
+    let read = async |tenant: &str| {
+        let second = u64::from(SECOND);
+        let buckets = stream.tenant_buckets(0, tenant, Step::Second, second - 1..second + 1);
+        let mut buckets = buckets.await.unwrap().into_iter();
+        assert_eq!(buckets.next().unwrap().len(), 0, "nothing was counted then");
+        let bucket = buckets.next().unwrap();
+        let total = stream.tenant_total(0, tenant).await.unwrap();
+        assert_eq!(bucket, total, "{tenant}");
+        let mut counts: Vec<_> = total.into_iter().collect();
+        counts.sort();
+        counts
+    };
+    assert_eq!(read("a").await, []);
+    commit(&stream, hello.life, &[], &[of_tenants(1, &[("a", 0..5)])]).await;
+    let expected = [("__other__", 2), ("k000", 1), ("k001", 1), ("k002", 1)];
+    let expected = expected.map(|(name, count)| (Box::<str>::from(name), count));
+    assert_eq!(read("a").await, expected, "alone, read whole");
+    // Names of tenants that begin alike.
+    let others = of_tenants(2, &[("a-b", 0..40), ("b", 7..8)]);
+    commit(&stream, hello.life, &[], &[others]).await;
+    assert_eq!(read("a").await, expected, "among many, read by field");
+    assert_eq!(read("a-b").await.len(), 40);
+    assert_eq!(read("b").await, [("k007".into(), 1)]);
+    assert_eq!(read("c").await, []);
+}
+
+#[tokio::test]
 async fn a_receipt_older_than_a_day_is_left_to_verify() {
     let redis = TestRedis::new().await;
     let stream = redis.stream(1);

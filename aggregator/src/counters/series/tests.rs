@@ -1,5 +1,4 @@
-use evp_shared::counters::field;
-use evp_shared::stream::Bucket;
+use evp_shared::stream::TypeCounts;
 
 use super::super::block::BlockId;
 use super::*;
@@ -12,8 +11,8 @@ fn parse(query: &str) -> Result<SeriesRequest, Problem> {
     SeriesRequest::parse(&Params::parse(&uri, KNOWN)?, NOW_MS)
 }
 
-fn bucket(rows: &[(&str, i64)]) -> Bucket {
-    let row = |(kind, count): &(&str, i64)| (field("default", kind), *count);
+fn bucket(rows: &[(&str, i64)]) -> TypeCounts {
+    let row = |(kind, count): &(&str, i64)| ((*kind).into(), *count);
     rows.iter().map(row).collect()
 }
 
@@ -64,9 +63,9 @@ fn each_wrong_value_is_named() {
 }
 
 /// The answer over the partitions' buckets, each of some number.
-fn answer(query: &str, partitions: &[&[(u64, Bucket)]]) -> SeriesAnswer {
-    let (request, tenant) = (parse(query).unwrap(), Tenant::named("default"));
-    let mut fold = SeriesFold::new(&request, &tenant);
+fn answer(query: &str, partitions: &[&[(u64, TypeCounts)]]) -> SeriesAnswer {
+    let request = parse(query).unwrap();
+    let mut fold = SeriesFold::new(&request);
     for id in BlockId::all_of(request.step, &request.buckets) {
         let mut block = Block::new(id);
         for partition in partitions {
@@ -95,10 +94,7 @@ fn partitions_add_up_and_gaps_are_zeros() {
         (start + 2, bucket(&[("click", 1)])),
         (start + 3, bucket(&[("click", 50)])),
     ];
-    let other = Bucket::from([
-        (field("other", "click"), 70),
-        (field("default", "click"), 3),
-    ]);
+    let other = bucket(&[("click", 3)]);
     let answer = answer(query, &[&one, &[(start, other)]]);
     let first_ms = start * 1_000;
     let click = &answer.series[0];
@@ -132,12 +128,7 @@ fn a_window_may_lie_in_two_blocks_and_shows_nothing_beside_it() {
 fn the_largest_types_are_named_and_the_rest_is_summed() {
     let query = "window=2s&step=second";
     let start = parse(query).unwrap().buckets.start;
-    let row = |rank: u8| {
-        (
-            field("default", &format!("t{rank:02}")),
-            i64::from(rank) + 1,
-        )
-    };
+    let row = |rank: u8| (format!("t{rank:02}").into(), i64::from(rank) + 1);
     let all = [
         (start, (0..60).map(row).collect()),
         (start + 1, bucket(&[(OTHER_TYPE, 1_000), ("t00", 1)])),
@@ -161,7 +152,7 @@ fn the_largest_types_are_named_and_the_rest_is_summed() {
 fn an_endless_list_of_types_takes_bounded_memory() {
     let query = "window=1s&step=second";
     let start = parse(query).unwrap().buckets.start;
-    let row = |n: u32| (field("default", &format!("t{n:0>90}")), 10);
+    let row = |n: u32| (format!("t{n:0>90}").into(), 10);
     let all = (0..100_000).map(row).collect();
     let answer = answer(query, &[&[(start, all)]]);
     let total: i64 = answer.series.iter().map(|series| series.total).sum();
