@@ -16,7 +16,7 @@ use evp_shared::stream::{Stream, StreamError};
 use evp_shared::tasks::TaskPool;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use self::answer::{AnalyticsAnswer, Counted, TimeRange, Unique};
+use self::answer::{AnalyticsAnswer, Counted, Missing, Sketched, TimeRange, Unique};
 use crate::auth::Tenant;
 use crate::cache::Cache;
 use crate::deadline::answer_of_redis;
@@ -38,7 +38,10 @@ const PARTITIONS_AT_ONCE: usize = 4;
 /// Users an answer names.
 const TOP_USERS: usize = 20;
 
-type Key = (Tenant, TimeRange);
+/// A tenant, and whether its users are sketched.
+type Asked = (Tenant, bool);
+
+type Key = (Asked, TimeRange);
 
 /// Answers `/analytics`.
 #[derive(Debug, Clone)]
@@ -72,12 +75,12 @@ impl Analytics {
         }
     }
 
-    /// The answer for `tenant` over `range`.
+    /// The answer for a tenant over `range`.
     ///
     /// # Errors
     /// [`QueryError::Counters`], only while there is none that is young enough.
-    pub async fn get(&self, tenant: Tenant, range: TimeRange) -> Result<Arc<Rendered>, QueryError> {
-        let key = (tenant, range);
+    pub async fn get(&self, asked: Asked, range: TimeRange) -> Result<Arc<Rendered>, QueryError> {
+        let key = (asked, range);
         let kept = self.kept.get(key.clone(), self.bounded(&key)).await?;
         if self.clock.now() - kept.read_at >= FRESH
             && let Some(slot) = self.refreshes.try_slot()
@@ -98,7 +101,11 @@ impl Analytics {
         answer_of_redis(&self.stream, READ_DEADLINE, read).await
     }
 
-    async fn read(&self, tenant: &Tenant, range: TimeRange) -> Result<Rendered, StreamError> {
+    async fn read(
+        &self,
+        (tenant, is_sketched): &Asked,
+        range: TimeRange,
+    ) -> Result<Rendered, StreamError> {
         let read_at = self.clock.now();
         let now_ms = self.clock.now_ms();
         let (step, buckets) = (range.step, range.buckets(now_ms));
@@ -114,14 +121,10 @@ impl Analytics {
                 Ok(counted)
             })
             .await?;
-        let unique = |kind| self.stream.unique(kind, name, step, buckets.clone());
-        let unique = Unique {
-            users: unique(SketchKind::Users).await?,
-            sessions: unique(SketchKind::Sessions).await?,
+        let sketched = match is_sketched {
+            true => self.sketched(tenant, range, now_ms, &counted).await?,
+            false => Err(Missing::NotEnabled),
         };
-        let (top, lacking) = self.stream.top_users(name, step, buckets.clone()).await?;
-        let is_whole = !counted.lacks(range, now_ms, &lacking);
-        let sketched = is_whole.then(|| (unique, top.top(TOP_USERS)));
         let answer = AnalyticsAnswer::new(range, now_ms, &counted, sketched);
         // Numbers and texts always serialise.
         let body = serde_json::to_vec(&answer).unwrap_or_default();
@@ -130,5 +133,25 @@ impl Analytics {
             read_at,
             is_renewed: AtomicBool::new(false),
         })
+    }
+
+    async fn sketched(
+        &self,
+        tenant: &Tenant,
+        range: TimeRange,
+        now_ms: u64,
+        counted: &Counted,
+    ) -> Result<Sketched, StreamError> {
+        let (name, step, buckets) = (tenant.as_str(), range.step, range.buckets(now_ms));
+        let unique = |kind| self.stream.unique(kind, name, step, buckets.clone());
+        let unique = Unique {
+            users: unique(SketchKind::Users).await?,
+            sessions: unique(SketchKind::Sessions).await?,
+        };
+        let (top, lacking) = self.stream.top_users(name, step, buckets.clone()).await?;
+        if counted.lacks(range, now_ms, &lacking) {
+            return Ok(Err(Missing::Incomplete));
+        }
+        Ok(Ok((unique, top.top(TOP_USERS))))
     }
 }

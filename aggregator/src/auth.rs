@@ -122,6 +122,18 @@ impl Door {
         }
     }
 
+    /// Whether unique and top users of `tenant` are sketched.
+    pub(crate) fn has_analytics(&self, tenant: &Tenant) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Keys(access, _) => {
+                let map = access.map();
+                map.as_ref()
+                    .is_some_and(|map| map.has_analytics(tenant.as_str()))
+            }
+        }
+    }
+
     /// Says who asks; nobody in particular for what is public.
     fn judge(&self, parts: &Parts) -> Result<Option<Caller>, Problem> {
         let (held, access, clock) = match self {

@@ -87,6 +87,9 @@ struct Counted {
     /// Types that are counted by name; all tenants together may have 20,000 [default: 200]
     #[arg(long, value_name = "N")]
     types: Option<u32>,
+    /// Whether /analytics knows its unique and top users: 32 tenants may have that [default: false]
+    #[arg(long, value_name = "BOOL")]
+    analytics: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -237,6 +240,7 @@ async fn change_tenant(
                 name: name.clone().unwrap_or_else(|| id.to_string()),
                 id: id.clone(),
                 types: counted.types,
+                analytics: counted.analytics,
             };
             let changes = store.by(Actor::of_process());
             let tenant = changes.add_tenant(new, now_ms).await?;
@@ -277,6 +281,7 @@ async fn change_tenant(
         TenantCommand::Count { id, counted } => {
             let change = Change {
                 types: counted.types,
+                analytics: counted.analytics,
                 ..Change::default()
             };
             store.by(Actor::of_process()).change(id, &change).await?;
@@ -358,6 +363,7 @@ fn list_tenants(tenants: &[Tenant]) -> String {
         "bytes/s",
         "events/day",
         "types",
+        "analytics",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
@@ -371,6 +377,7 @@ fn list_tenants(tenants: &[Tenant]) -> String {
             rate(tenant.limits.bytes),
             shown(tenant.events_per_day),
             tenant.types_max().to_string(),
+            tenant.has_analytics().to_string(),
         ]
     }));
     table(&rows)

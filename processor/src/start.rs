@@ -182,7 +182,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         return Ok(Left::NOTHING);
     };
     let Parts { consumer, pipeline } = &parts;
-    let tenants = TenantLoop::begin(consumer.stream.clone()).await;
+    let tenants = TenantLoop::begin(pipeline.clone()).await;
     mongo.ok();
     info!(consumer = consumer.name, "processing");
 

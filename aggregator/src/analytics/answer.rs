@@ -107,6 +107,19 @@ pub struct Unique {
     pub sessions: u64,
 }
 
+/// Why there are no estimates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// The tenant has them not: an operator may give them to 32.
+    NotEnabled,
+    /// Events were counted whose users are not known.
+    Incomplete,
+}
+
+/// What is estimated, with the users that have most events.
+pub type Sketched = Result<(Unique, Vec<TopItem>), Missing>;
+
 /// The answer of `GET /analytics`. Times are Unix ms.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -120,10 +133,12 @@ pub struct AnalyticsAnswer {
     totals: AnalyticsTotals,
     /// Most first; at most 200 types, and the rest as `__other__`.
     by_type: Vec<TypeShare>,
-    /// Most first, at most 20; `null` where a sketch is missing, as are the estimates.
+    /// Most first, at most 20; `null` where they are not known, as are the estimates.
     top_users: Option<Vec<TopUser>>,
     unique_users: Option<Estimate>,
     unique_sessions: Option<Estimate>,
+    /// Why the three are `null`.
+    missing_reason: Option<Missing>,
     over_time: OverTime,
 }
 
@@ -168,14 +183,8 @@ struct OverTime {
 }
 
 impl AnalyticsAnswer {
-    /// What was found over a range that ends at `now_ms`; `sketched` is `None` where something is
-    /// missing from it.
-    pub fn new(
-        range: TimeRange,
-        now_ms: u64,
-        counted: &Counted,
-        sketched: Option<(Unique, Vec<TopItem>)>,
-    ) -> Self {
+    /// What was found over a range that ends at `now_ms`.
+    pub fn new(range: TimeRange, now_ms: u64, counted: &Counted, sketched: Sketched) -> Self {
         let step = range.step;
         let start_ms = |bucket: u64| bucket * step.seconds() * 1_000;
         let buckets = range.buckets(now_ms);
@@ -190,7 +199,8 @@ impl AnalyticsAnswer {
             count: top.count,
             error: top.error,
         };
-        let (unique, top) = sketched.unzip();
+        let missing_reason = sketched.as_ref().err().copied();
+        let (unique, top) = sketched.ok().unzip();
         Self {
             range: range.name,
             from: start_ms(buckets.start),
@@ -208,6 +218,7 @@ impl AnalyticsAnswer {
             top_users: top.map(|top| top.into_iter().map(top_user).collect()),
             unique_users: unique.map(|unique| estimate(unique.users)),
             unique_sessions: unique.map(|unique| estimate(unique.sessions)),
+            missing_reason,
             over_time: OverTime {
                 step_seconds: step.seconds(),
                 points: buckets
@@ -266,7 +277,7 @@ mod tests {
             sessions: u64::MAX,
         };
         let top = (0..20).map(user).collect();
-        let answer = AnalyticsAnswer::new(range, NOW_MS, &counted, Some((unique, top)));
+        let answer = AnalyticsAnswer::new(range, NOW_MS, &counted, Ok((unique, top)));
         assert_eq!(answer.by_type.len(), 201);
         assert_eq!(answer.totals.events, 5_000 * 3 * 168);
         let shares: f64 = answer.by_type.iter().map(|row| row.share).sum();

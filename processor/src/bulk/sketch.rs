@@ -8,13 +8,14 @@
 //! into four filters under it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evp_shared::counters::Step;
 use evp_shared::document::tags;
 use evp_shared::sketch::{IdFilter, IdHash, TopItems};
 use evp_shared::stream::{SketchBucket, SketchUpdate};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 /// The top users of an hour are written in every tenth round: they change little, and each writing
 /// is 10 KB.
@@ -23,8 +24,8 @@ const HOUR_TOP_ROUNDS: u32 = 10;
 /// Ids of one bucket that wait to be written; more come again with their next event.
 const IDS_MAX: usize = 65_536;
 
-/// Buckets at hand, about 50 KB each: the minute and hour of each busy tenant, and some for what
-/// comes late. Beyond them the one that was used longest ago is closed.
+/// Buckets at hand, about 50 KB each: the minute and hour of each of 32 tenants. What comes late takes
+/// the place of minutes that are over. Beyond them the one that was used longest ago is closed.
 const BUCKETS_MAX: usize = 64;
 
 /// Bytes that closed buckets may hold until they are written, as a backlog of days closes hundreds
@@ -41,6 +42,8 @@ const IDLE: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Sketches {
     gathered: Mutex<Gathered>,
+    /// Of which tenants; of all as long as nothing was said.
+    of: RwLock<Option<Arc<HashSet<Box<str>>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +88,9 @@ struct Noted<'d> {
 type Id<'d> = (&'d str, IdHash);
 
 impl<'d> Noted<'d> {
-    fn of(document: &'d [u8]) -> Option<Self> {
-        let tags = tags(document)?;
+    /// Of an event whose tenant `is_wanted`.
+    fn of(document: &'d [u8], is_wanted: impl Fn(&str) -> bool) -> Option<Self> {
+        let tags = tags(document).filter(|tags| is_wanted(tags.tenant))?;
         let id = |text: &'d str| (text, IdHash::of(text.as_bytes()));
         Some(Self {
             tenant: tags.tenant,
@@ -183,6 +187,7 @@ impl Default for Sketches {
         };
         Self {
             gathered: Mutex::new(gathered),
+            of: RwLock::default(),
         }
     }
 }
@@ -197,6 +202,11 @@ fn hour_of(place: &SketchBucket) -> SketchBucket {
 }
 
 impl Sketches {
+    /// Gathers of these tenants from now on, and of no others.
+    pub fn gather_of<'t>(&self, tenants: impl Iterator<Item = &'t str>) {
+        *self.of.write() = Some(Arc::new(tenants.map(Into::into).collect()));
+    }
+
     /// Notes events that were stored, all received at `received_at_ms`.
     pub fn note<'d>(
         &self,
@@ -205,7 +215,10 @@ impl Sketches {
         now: Instant,
     ) {
         let second = received_at_ms / 1_000;
-        let mut rest: Vec<Noted<'_>> = documents.filter_map(Noted::of).collect();
+        let of = self.of.read().clone();
+        let is_wanted = |tenant: &str| of.as_ref().is_none_or(|of| of.contains(tenant));
+        let noted = documents.filter_map(|document| Noted::of(document, is_wanted));
+        let mut rest: Vec<Noted<'_>> = noted.collect();
         let mut gathered = self.gathered.lock();
         // Mostly one tenant: its buckets are looked for once and not for each event.
         while let Some(tenant) = rest.first().map(|event| event.tenant) {

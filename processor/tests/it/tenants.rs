@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use evp_processor::command::verify::{Verify, run as verify};
 use evp_shared::access::record::{Records, Tenant};
+use evp_shared::counters::Step;
+use evp_shared::keys::SketchKind;
 use evp_shared::stream::AccessHead;
 use evp_shared::testing::events::{TestEvent, frame_of_tenants};
 
@@ -67,4 +69,33 @@ async fn types_without_end_of_one_tenant_leave_the_others_counted_by_name() {
         .await
         .unwrap();
     assert!(report.is_equal(), "{report:?}");
+}
+
+#[tokio::test]
+async fn users_are_sketched_of_the_tenants_that_have_it() {
+    let world = World::new().await;
+    let with = Tenant {
+        analytics: Some(true),
+        ..tenant("a", 5)
+    };
+    say(&world, 1, vec![with, tenant("b", 5)]).await;
+    let running = world.start("p");
+    let events: Vec<_> = (0..20)
+        .map(|n| TestEvent::new(format!("e{n}"), "click").of_user(format!("u{n}")))
+        .collect();
+    let of_both = [("a", &events[..]), ("b", &events[..])];
+    let frame = frame_of_tenants(producer(), 1, world.now_ms, &of_both);
+    world.append(&[frame]).await;
+    world.settled().await;
+    running.stop().await;
+    let minute = Step::Minute.bucket(world.now_ms / 1_000);
+    let mut found = Vec::new();
+    for tenant in ["a", "b"] {
+        let minutes = minute..minute + 1;
+        let unique = world
+            .stream
+            .unique(SketchKind::Users, tenant, Step::Minute, minutes);
+        found.push(unique.await.unwrap());
+    }
+    assert_eq!(found, [20, 0]);
 }

@@ -116,6 +116,10 @@ impl Change {
             said.insert("eventsPerDay", per_day);
         }
         said.extend(
+            self.analytics
+                .map(|has| ("analytics".to_owned(), has.into())),
+        );
+        said.extend(
             self.types
                 .map(|types| ("types".to_owned(), i64::from(types).into())),
         );

@@ -38,6 +38,7 @@ pub struct Principal {
 struct Shared {
     /// Whether its credentials work.
     is_active: bool,
+    has_analytics: bool,
     usage: Arc<Usage>,
     buckets: Buckets,
     quota: Option<Arc<DayQuota>>,
@@ -128,6 +129,12 @@ impl AccessMap {
         self.origins.contains(origin)
     }
 
+    /// Whether unique and top users of `tenant` are sketched.
+    pub fn has_analytics(&self, tenant: &str) -> bool {
+        let shared = self.tenants.get(tenant);
+        shared.is_some_and(|shared| shared.has_analytics)
+    }
+
     /// What is held of the days of tenants that have a quota.
     pub fn quotas(&self) -> impl Iterator<Item = (&TenantId, &DayQuota)> {
         let tenants = self.tenants.iter();
@@ -171,6 +178,7 @@ impl Shared {
             quota,
             share: before.map_or_else(Arc::default, |before| Arc::clone(&before.share)),
             is_active: tenant.state == TenantState::Active,
+            has_analytics: tenant.has_analytics(),
             usage: before.map_or_else(Arc::default, |before| Arc::clone(&before.usage)),
         }
     }

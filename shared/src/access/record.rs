@@ -1,5 +1,6 @@
 //! Tenants and keys, as they are stored and handed to the services. Pure.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use crate::counters::types_unless_said;
 
 /// Tenants there may be.
 pub const TENANTS_MAX: usize = 1_000;
+/// Tenants whose users are sketched. Source: a processor holds 50 KB for the minute and for the hour of
+/// each.
+pub const ANALYTICS_MAX: usize = 32;
 /// Keys there may be, ended ones included until they are forgotten.
 pub const KEYS_MAX: usize = 10_000;
 /// Keys one tenant may have, or the operators.
@@ -65,6 +69,12 @@ impl std::str::FromStr for TenantId {
             && text.bytes().all(is_taken)
             && !text.starts_with('-');
         is_id.then(|| Self(text.into())).ok_or(NoTenantId)
+    }
+}
+
+impl Borrow<str> for TenantId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -144,6 +154,9 @@ pub struct Tenant {
     /// Types that are counted by name, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub types: Option<u32>,
+    /// Whether its unique and top users are sketched, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analytics: Option<bool>,
 }
 
 impl Tenant {
@@ -157,6 +170,7 @@ impl Tenant {
             limits: RateLimits::default(),
             events_per_day: None,
             types: None,
+            analytics: None,
         }
     }
 
@@ -164,6 +178,13 @@ impl Tenant {
     pub fn types_max(&self) -> u32 {
         let said = self.types;
         said.unwrap_or_else(|| types_unless_said(self.id.as_str()))
+    }
+
+    /// Whether its unique and top users are sketched: those of `default` are unless its record says
+    /// otherwise.
+    pub fn has_analytics(&self) -> bool {
+        let is_default = self.id == TenantId::default_tenant();
+        self.analytics.unwrap_or(is_default)
     }
 }
 

@@ -4,6 +4,8 @@
 //! A tenant is never deleted: its id is hashed into its events. A key that has ended is told from an
 //! unknown one for 90 days.
 
+mod counted;
+
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -16,6 +18,7 @@ use rand::distr::Alphanumeric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::counted::NewTenant;
 use super::changes::Changes;
 use super::rate::{Rate, RateLimits};
 use super::record::{
@@ -24,7 +27,6 @@ use super::record::{
 };
 use super::token::{KeyHash, KeyKind, Token};
 use crate::audit::{Actor, Audit};
-use crate::counters::TYPES_ALL_MAX;
 use crate::event::kind::check_event_type;
 use crate::store::{access, durable, whole};
 
@@ -101,28 +103,6 @@ pub struct NewKey {
     pub expires_ms: Option<u64>,
 }
 
-/// What is asked of a new tenant.
-#[derive(Debug, Clone)]
-pub struct NewTenant {
-    /// What it is called for ever.
-    pub id: TenantId,
-    /// What people call it.
-    pub name: String,
-    /// Types that are counted by name; as of every new one where nothing is said.
-    pub types: Option<u32>,
-}
-
-impl NewTenant {
-    /// One that nothing is said of.
-    pub fn named(id: TenantId, name: &str) -> Self {
-        Self {
-            id,
-            name: name.to_owned(),
-            types: None,
-        }
-    }
-}
-
 /// What is changed of a tenant; what is `None` stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Change {
@@ -134,6 +114,8 @@ pub struct Change {
     pub events_per_day: Option<u64>,
     /// Types that are counted by name. Those that are named already stay so.
     pub types: Option<u32>,
+    /// Whether its unique and top users are sketched.
+    pub analytics: Option<bool>,
 }
 
 /// Tenants and keys, in MongoDB.
@@ -178,8 +160,8 @@ impl AccessStore {
     /// # Errors
     /// [`AccessError`]: among others there is one of this id.
     pub async fn add_tenant(&self, new: NewTenant, now_ms: u64) -> Result<Tenant, AccessError> {
-        let NewTenant { id, name, types } = new;
-        let name = checked_name(&name)?;
+        let name = checked_name(&new.name)?;
+        let id = new.id;
         let records = self.records().await?;
         if records.tenants.iter().any(|tenant| tenant.id == id) {
             let fault = format!("there is a tenant {id} already, and ids are never given again");
@@ -187,10 +169,11 @@ impl AccessStore {
         }
         at_most("id", "tenants", records.tenants.len() + 1, TENANTS_MAX)?;
         let tenant = Tenant {
-            types,
+            types: new.types,
+            analytics: new.analytics,
             ..Tenant::new(id, name, now_ms)
         };
-        check_types(&tenant, &records)?;
+        counted::check(&tenant, &records)?;
         self.insert(TENANTS, &tenant).await?;
         Ok(tenant)
     }
@@ -221,19 +204,7 @@ impl AccessStore {
             let none = (per_day == 0).then_some(Bson::Null);
             set.insert("eventsPerDay", none.unwrap_or(Bson::Int64(per_day)));
         }
-        if let Some(types) = change.types {
-            let records = self.records().await?;
-            let mut tenants = records.tenants.iter();
-            let tenant = tenants.find(|tenant| tenant.id == *id);
-            let tenant = tenant.ok_or_else(|| AccessError::NoTenant { id: id.clone() })?;
-            let types = Some(types);
-            let tenant = Tenant {
-                types,
-                ..tenant.clone()
-            };
-            check_types(&tenant, &records)?;
-            set.insert("types", types.map(i64::from));
-        }
+        self.set_counted(id, change, &mut set).await?;
         // The tenant `default` has a record only once something is set of it.
         let is_default = *id == TenantId::default_tenant();
         let mut made = doc! { "name": id.as_str(), "createdMs": 0_i64 };
@@ -518,28 +489,6 @@ fn check_limits(limits: RateLimits) -> Result<(), AccessError> {
     if is_odd(limits.events) || is_odd(limits.bytes) {
         let fault = "a rate is 1 a second at least, and fits 63 bits".to_owned();
         let field = "limits";
-        return Err(AccessError::Invalid { field, fault });
-    }
-    Ok(())
-}
-
-/// Judges whether as many types of all tenants, one of which is `tenant`, may be counted by name.
-fn check_types(tenant: &Tenant, records: &Records) -> Result<(), AccessError> {
-    let field = "types";
-    if tenant.types_max() == 0 {
-        let fault = "counts at least one by name".to_owned();
-        return Err(AccessError::Invalid { field, fault });
-    }
-    let others = records.tenants.iter().filter(|one| one.id != tenant.id);
-    let others: u64 = others.map(|one| u64::from(one.types_max())).sum();
-    let left = u64::from(TYPES_ALL_MAX).saturating_sub(others);
-    let asked = u64::from(tenant.types_max());
-    if asked > left {
-        let fault = format!(
-            "{asked} are more than the {left} that are left of {TYPES_ALL_MAX} for all tenants: take fewer, or \
-             first lower another tenant's (evp-aggregator access tenant count ID --types N, or PATCH \
-             /admin/tenants/ID)"
-        );
         return Err(AccessError::Invalid { field, fault });
     }
     Ok(())

@@ -11,6 +11,7 @@ use crate::stream::Stream;
 #[derive(Debug, Default)]
 pub struct Learned {
     version: u64,
+    is_current: bool,
 }
 
 /// Of the content, keys are left out: a processor lets nobody in.
@@ -20,14 +21,21 @@ struct Content {
 }
 
 impl Learned {
+    /// Whether Redis said what was learned, or nothing was, when it was asked last.
+    pub fn is_current(&self) -> bool {
+        self.version == 0 || self.is_current
+    }
+
     /// Asks once, has `stream` and its clones count by it, and returns the tenants; `None` where Redis
     /// says nothing, or nothing later. In open mode nobody may ever have said anything.
     ///
     /// # Errors
     /// [`LookError`]; what was learned stays.
     pub async fn look(&mut self, stream: &Stream) -> Result<Option<Vec<Tenant>>, LookError> {
-        let head = stream.access_head().await?;
-        if head.is_none_or(|head| head.version <= self.version) {
+        self.is_current = false;
+        let said = stream.access_head().await?.map_or(0, |head| head.version);
+        if said <= self.version {
+            self.is_current = said == self.version;
             return Ok(None);
         }
         let Some((version, content)) = stream.access_content().await? else {
@@ -37,7 +45,7 @@ impl Learned {
         let caps = tenants.iter();
         let caps = caps.map(|tenant| (tenant.id.as_str(), tenant.types_max()));
         stream.caps().say(caps);
-        self.version = version;
+        (self.version, self.is_current) = (version, true);
         Ok(Some(tenants))
     }
 }

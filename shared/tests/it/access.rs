@@ -429,3 +429,45 @@ async fn the_types_of_all_tenants_together_have_an_end() {
         Err(AccessError::NoTenant { .. })
     ));
 }
+
+#[tokio::test]
+async fn users_of_no_more_than_32_tenants_are_sketched() {
+    let world = World::new().await;
+    let of = |number: usize, analytics| NewTenant {
+        types: Some(1),
+        analytics,
+        ..NewTenant::named(format!("t{number}").parse().unwrap(), "one")
+    };
+    let add = async |number, analytics| {
+        let new = of(number, analytics);
+        world.store.add_tenant(new, NOW_MS).await
+    };
+    let set = async |id: &str, analytics| {
+        let change = Change {
+            analytics: Some(analytics),
+            ..Change::default()
+        };
+        world.store.change(&id.parse().unwrap(), &change).await
+    };
+    // The tenant `default` has it, others when it is said.
+    for number in 0..31 {
+        add(number, Some(true)).await.unwrap();
+    }
+    assert!(!add(31, None).await.unwrap().has_analytics());
+    for refused in [
+        add(32, Some(true)).await.err(),
+        set("t31", true).await.err(),
+    ] {
+        match refused {
+            Some(AccessError::Invalid { field, fault }) => {
+                assert_eq!(field, "analytics");
+                assert!(fault.contains("--analytics false"), "the fix: {fault}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    set("default", false).await.unwrap();
+    set("t31", true).await.unwrap();
+    set("t31", true).await.unwrap();
+    assert!(set("default", true).await.is_err());
+}

@@ -62,6 +62,8 @@ pub(crate) struct TenantItem {
     events_per_day: Option<u64>,
     /// How many of its types are counted by name; events of the rest count as `__other__`.
     types: u32,
+    /// Whether `/analytics` knows its unique and top users.
+    analytics: bool,
 }
 
 /// The answer of `GET /admin/tenants`.
@@ -80,6 +82,8 @@ pub(crate) struct NewTenantBody {
     /// How many of its types are counted by name, 200 unless said. All tenants together may have
     /// 20,000.
     types: Option<u32>,
+    /// Whether `/analytics` is to know its unique and top users: 32 tenants may have that.
+    analytics: Option<bool>,
 }
 
 /// A change of a tenant.
@@ -95,6 +99,8 @@ pub(crate) struct TenantBody {
     events_per_day: Option<u64>,
     /// How many of its types are counted by name. Those that are named already stay so.
     types: Option<u32>,
+    /// Whether `/analytics` is to know its unique and top users.
+    analytics: Option<bool>,
 }
 
 /// List tenants
@@ -139,6 +145,7 @@ pub(crate) async fn add_tenant(
         id,
         name: asked.name.unwrap_or(asked.id),
         types: asked.types,
+        analytics: asked.analytics,
     };
     let tenant = app.keys.add_tenant(actor, new).await?;
     json(&TenantItem::from(tenant))
@@ -180,6 +187,7 @@ pub(crate) async fn change_tenant(
         limits: asked.limits.map(RateLimits::from),
         events_per_day: asked.events_per_day,
         types: asked.types,
+        analytics: asked.analytics,
     };
     let changed = app.keys.change(actor, &id, &change).await?;
     json(&TenantItem::from(changed))
@@ -214,6 +222,7 @@ impl From<Tenant> for TenantItem {
     fn from(tenant: Tenant) -> Self {
         Self {
             types: tenant.types_max(),
+            analytics: tenant.has_analytics(),
             id: tenant.id.into(),
             name: tenant.name,
             state: tenant.state.as_str(),
