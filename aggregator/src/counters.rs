@@ -141,14 +141,13 @@ impl Counters {
     /// Counts of `tenant` over time.
     ///
     /// # Errors
-    /// [`QueryError::Counters`], and [`QueryError::TenantBusy`] when there was no place for it.
+    /// [`QueryError::Counters`], and those of [`Slots::take`] when there was no place for it.
     pub async fn series(
         &self,
         tenant: &Tenant,
         request: &SeriesRequest,
     ) -> Result<SeriesAnswer, QueryError> {
-        let slot = tokio::time::timeout(SERIES_DEADLINE, self.series_slots.take(tenant));
-        let _slot = slot.await.map_err(|_| QueryError::TenantBusy)?;
+        let _slot = self.series_slots.take(tenant, SERIES_DEADLINE).await?;
         let read = async {
             let blocks = BlockId::all_of(request.step, &request.buckets);
             let fold = stream::iter(blocks.map(|id| self.block(tenant, id)))

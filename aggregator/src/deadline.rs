@@ -6,24 +6,53 @@ use evp_shared::clock::Clock;
 use evp_shared::redis::is_connected;
 use evp_shared::stream::{Stream, StreamError};
 
+use crate::auth::Tenant;
 use crate::error::QueryError;
+use crate::slots::Slots;
 
 /// How much longer than MongoDB's own limit an answer is waited for: the way there and back.
 const ANSWER_SLACK: Duration = Duration::from_secs(1);
 
-/// When the work on one request is to end.
+/// When the work on one request is to end, and whose it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Deadline {
     clock: Clock,
     at: Instant,
+    tenant: Tenant,
+    /// The connections to MongoDB, where they are shared out.
+    connections: Option<Slots>,
 }
 
 impl Deadline {
-    /// `limit` from now on.
-    pub(crate) fn after(limit: Duration, clock: &Clock) -> Self {
+    /// `limit` from now on, for `tenant`, which takes its connections from among `connections`.
+    pub(crate) fn after(
+        limit: Duration,
+        clock: &Clock,
+        tenant: &Tenant,
+        connections: Option<Slots>,
+    ) -> Self {
         Self {
             at: clock.now() + limit,
             clock: clock.clone(),
+            tenant: tenant.clone(),
+            connections,
+        }
+    }
+
+    /// Waits for a connection that the tenant may have, and then for an answer, for each no longer than
+    /// `limit` and a little: the driver itself has none.
+    pub(crate) async fn answer<T, E: Into<QueryError>>(
+        &self,
+        limit: Duration,
+        command: impl IntoFuture<Output = Result<T, E>>,
+    ) -> Result<T, QueryError> {
+        let _slot = match &self.connections {
+            Some(connections) => Some(connections.take(&self.tenant, limit).await?),
+            None => None,
+        };
+        match tokio::time::timeout(limit + ANSWER_SLACK, command.into_future()).await {
+            Ok(answer) => answer.map_err(Into::into),
+            Err(_) => Err(QueryError::Store { source: None }),
         }
     }
 
@@ -52,16 +81,5 @@ pub(crate) async fn answer_of_redis<T>(
     match tokio::time::timeout(limit, read).await {
         Ok(read) => Ok(read?),
         Err(_) => Err(QueryError::Counters { source: None }),
-    }
-}
-
-/// Waits for an answer no longer than its time limit and a little: the driver itself has none.
-pub(crate) async fn answer<T, E: Into<QueryError>>(
-    limit: Duration,
-    command: impl IntoFuture<Output = Result<T, E>>,
-) -> Result<T, QueryError> {
-    match tokio::time::timeout(limit + ANSWER_SLACK, command.into_future()).await {
-        Ok(answer) => answer.map_err(Into::into),
-        Err(_) => Err(QueryError::Store { source: None }),
     }
 }

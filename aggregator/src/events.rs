@@ -36,8 +36,9 @@ use mongodb::{Collection, Database};
 use self::catalogue::Types;
 use crate::auth::Tenant;
 use crate::cache::Cache;
-use crate::deadline::{Deadline, answer};
+use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::slots::Slots;
 
 /// The events of all tenants; a query is of one.
 #[derive(Debug, Clone)]
@@ -49,6 +50,7 @@ pub struct Events {
     types: Cache<(Tenant, String), Types>,
     clock: Clock,
     time_limit: Duration,
+    connections: Option<Slots>,
 }
 
 impl Events {
@@ -67,11 +69,22 @@ impl Events {
             types: catalogue::cache(),
             clock,
             time_limit,
+            connections: None,
         }
     }
 
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.time_limit, &self.clock)
+    /// Has each tenant take its connections from among `connections`.
+    #[must_use]
+    pub fn among(self, connections: Slots) -> Self {
+        Self {
+            connections: Some(connections),
+            ..self
+        }
+    }
+
+    fn deadline(&self, tenant: &Tenant) -> Deadline {
+        let connections = self.connections.clone();
+        Deadline::after(self.time_limit, &self.clock, tenant, connections)
     }
 
     /// The events of the span that is called `name`.
@@ -86,14 +99,16 @@ impl Events {
         }
         let limit = deadline.left()?;
         let stored = spans::stored_calendar(&self.database, limit);
-        let stored = answer(limit, async { stored.await.map_err(unreadable) }).await?;
+        let stored = async { stored.await.map_err(unreadable) };
+        let stored = deadline.answer(limit, stored).await?;
         Ok(stored.map(|stored| *self.calendar.get_or_init(|| stored)))
     }
 
     /// The rows of all spans.
     async fn rows(&self, deadline: &Deadline) -> Result<Vec<Row>, QueryError> {
         let limit = deadline.left()?;
-        answer(limit, spans::rows(&self.database, limit)).await
+        let rows = spans::rows(&self.database, limit);
+        deadline.answer(limit, rows).await
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::auth::Tenant;
 use crate::error::QueryError;
@@ -57,14 +59,20 @@ impl Slots {
     /// Takes one for `tenant` once it is free; whoever waits for the tenant's part keeps nobody else
     /// from a place.
     ///
+    /// # Errors
+    /// As [`try_take`](Self::try_take), once it has waited for `patience`.
+    ///
     /// # Cancel safety
     /// Safe.
-    pub async fn take(&self, tenant: &Tenant) -> Slot {
+    pub async fn take(&self, tenant: &Tenant, patience: Duration) -> Result<Slot, QueryError> {
         let (mut slot, own) = self.begin(tenant);
         // They are never closed.
-        slot.own = own.acquire_owned().await.ok();
-        slot.any = Arc::clone(&self.0.all).acquire_owned().await.ok();
-        slot
+        let taken = timeout(patience, own.acquire_owned()).await;
+        slot.own = taken.map_err(|_| QueryError::TenantBusy)?.ok();
+        let all = Arc::clone(&self.0.all);
+        let taken = timeout(patience, all.acquire_owned()).await;
+        slot.any = taken.map_err(|_| QueryError::Busy)?.ok();
+        Ok(slot)
     }
 
     /// Who has or waits for one, in order.
@@ -120,14 +128,19 @@ mod tests {
         assert_eq!(slots.tenants(), [one.clone(), other.clone()]);
 
         // Who waits gets the place that becomes free, and one who goes away meanwhile leaves no trace.
-        assert!(slots.take(&other).now_or_never().is_none());
-        let mut waits = pin!(slots.take(&one));
+        let soon = slots.take(&other, Duration::from_nanos(1)).await;
+        assert!(matches!(soon, Err(QueryError::Busy)));
+        let soon = slots.take(&one, Duration::from_nanos(1)).await;
+        assert!(matches!(soon, Err(QueryError::TenantBusy)));
+        let long = Duration::from_secs(600);
+        assert!(slots.take(&other, long).now_or_never().is_none());
+        let mut waits = pin!(slots.take(&one, long));
         assert!(waits.as_mut().now_or_never().is_none());
         drop(third);
         assert!(waits.as_mut().now_or_never().is_none(), "beyond its part");
         assert_eq!(slots.tenants(), std::slice::from_ref(&one));
         drop(first);
-        let _fourth = waits.await;
+        let _fourth = waits.await.unwrap();
         assert!(slots.try_take(&other).is_ok());
     }
 }

@@ -144,6 +144,8 @@ fn app(
         slots(SERIES_AT_ONCE),
     );
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
+    let connections = usize::try_from(query.connections.get()).unwrap_or(usize::MAX);
+    let events = events.among(slots(connections));
     App {
         analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::new(feed),

@@ -12,7 +12,7 @@ use evp_shared::store::{Index, code_of};
 use super::Events;
 use crate::auth::Tenant;
 use crate::cache::Cache;
-use crate::deadline::{Deadline, answer};
+use crate::deadline::Deadline;
 use crate::error::QueryError;
 
 /// An event of a type nobody sent before is listed without a type filter at most this much later.
@@ -49,7 +49,8 @@ impl Events {
             let of_tenant = doc! { "tenant": tenant.as_str() };
             let collection = self.span(span);
             let distinct = collection.distinct(Index::Type.field(), of_tenant);
-            let values = match answer(limit, distinct.max_time(limit)).await {
+            let distinct = distinct.max_time(limit);
+            let values = match deadline.answer(limit, distinct).await {
                 Ok(values) => values,
                 Err(QueryError::Store {
                     source: Some(error),

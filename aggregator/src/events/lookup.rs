@@ -14,7 +14,7 @@ use mongodb::Collection;
 use super::Events;
 use super::position::stored_id;
 use crate::auth::Tenant;
-use crate::deadline::{Deadline, answer};
+use crate::deadline::Deadline;
 use crate::error::QueryError;
 
 /// Dead letters of one id that are looked at: one per frame that carried it and was refused.
@@ -118,7 +118,7 @@ impl Events {
         if ids.is_empty() {
             return Ok(None);
         }
-        let deadline = self.deadline();
+        let deadline = self.deadline(tenant);
         let stored = self.stored(&ids, &deadline).await?;
         if let Some(document) = wanted.choose(&stored, tenant, |one| one) {
             return Ok(Some(Found::Stored(document)));
@@ -144,14 +144,15 @@ impl Events {
     ///
     /// # Errors
     /// [`QueryError::Timeout`], [`QueryError::Store`].
-    pub async fn is_expired(&self, wanted: &Wanted) -> Result<bool, QueryError> {
+    pub async fn is_expired(&self, wanted: &Wanted, tenant: &Tenant) -> Result<bool, QueryError> {
         let ids = wanted.ids();
         let times = ids.iter().map(|id| self.identity.time_ms(id.as_bytes()));
         let Some(first_ms) = times.flatten().min() else {
             return Ok(false);
         };
-        let limit = self.deadline().left()?;
-        let marks = answer(limit, spans::marks(&self.database)).await?;
+        let deadline = self.deadline(tenant);
+        let marks = spans::marks(&self.database);
+        let marks = deadline.answer(deadline.left()?, marks).await?;
         Ok(first_ms < marks.gone_ms)
     }
 
@@ -193,7 +194,8 @@ async fn find(
     let find = find
         .limit(i64::try_from(most).unwrap_or(i64::MAX))
         .max_time(limit);
-    answer(limit, async { find.await?.try_collect().await }).await
+    let read = async { find.await?.try_collect().await };
+    deadline.answer(limit, read).await
 }
 
 /// Reads a dead letter that holds an event; `None` for one that holds anything else.

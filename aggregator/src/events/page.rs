@@ -50,7 +50,7 @@ impl Events {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Page, QueryError> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(&filter.tenant);
         if self.calendar(&deadline).await?.is_none() {
             // Nothing was ever stored.
             return Ok(Page::default());

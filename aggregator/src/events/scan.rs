@@ -8,7 +8,6 @@ use super::filter::Window;
 use super::list::{Room, Strand, all_of};
 use super::plan::Plan;
 use super::position::Position;
-use crate::deadline::answer;
 use crate::error::QueryError;
 
 /// A scan of an index.
@@ -90,7 +89,7 @@ impl Scan {
                 .projection(doc! { "timestamp": 1, "_id": 1 })
                 .skip(step - 1)
                 .max_time(limit);
-            if let Some(document) = answer(limit, find).await? {
+            if let Some(document) = strand.list.deadline.answer(limit, find).await? {
                 return strand.place(&document).map(Some);
             }
         }
@@ -105,7 +104,8 @@ impl Scan {
         mut room: Room,
     ) -> Result<bool, QueryError> {
         for (condition, sort) in self.parts(strand, stretch) {
-            let limit = strand.list.deadline.left()?;
+            let list = strand.list;
+            let limit = list.deadline.left()?;
             let collection = strand.collection.clone();
             let find = collection
                 .find(all_of([&condition, &self.plan.residual]))
@@ -126,7 +126,7 @@ impl Scan {
                 }
                 Ok::<_, QueryError>(true)
             };
-            if !answer(limit, read).await? {
+            if !list.deadline.answer(limit, read).await? {
                 return Ok(false);
             }
         }

@@ -12,7 +12,7 @@ use super::list::{Room, Strand, all_of};
 use super::plan::{STEP_ENTRIES, all_conditions};
 use super::position::{Direction, Position, stored_id};
 use super::salts;
-use crate::deadline::answer;
+use crate::deadline::Deadline;
 use crate::error::QueryError;
 
 /// How much wider or narrower the next window is.
@@ -108,7 +108,7 @@ impl Walk {
         let limit = strand.list.deadline.left()?;
         let count = strand.collection.count_documents(ids);
         let count = count.hint(by_id()).limit(most).max_time(limit);
-        answer(limit, count).await
+        strand.list.deadline.answer(limit, count).await
     }
 
     /// The place `ids` further in a window of one ms, which is in `_id` order.
@@ -128,7 +128,7 @@ impl Walk {
             .projection(doc! { "_id": 1 })
             .skip(ids - 1)
             .max_time(limit);
-        let found = answer(limit, find).await?;
+        let found = strand.list.deadline.answer(limit, find).await?;
         found.map_or(Ok(until), |document| strand.place(&document))
     }
 
@@ -144,7 +144,7 @@ impl Walk {
         let find = find
             .projection(doc! { "_id": 1, "bytes": size })
             .max_time(limit);
-        let found = all(limit, find).await?;
+        let found = all(&strand.list.deadline, limit, find).await?;
         let sized = |document: &RawDocumentBuf| {
             let bytes = document.get_i32("bytes").unwrap_or_default();
             Ok((strand.place(document)?, usize::try_from(bytes).unwrap_or(0)))
@@ -171,7 +171,8 @@ impl Walk {
         let ids: Vec<_> = next.iter().map(|place| stored_id(place.id)).collect();
         let limit = strand.list.deadline.left()?;
         let find = strand.collection.find(doc! { "_id": { "$in": ids } });
-        let documents = all(limit, find.hint(by_id()).max_time(limit)).await?;
+        let find = find.hint(by_id()).max_time(limit);
+        let documents = all(&strand.list.deadline, limit, find).await?;
         let placed = documents.into_iter().map(|document| {
             let place = strand.place(&document)?;
             Ok((place, document))
@@ -227,8 +228,10 @@ fn is_end(strand: &Strand<'_>, place: Position) -> bool {
 }
 
 async fn all(
+    deadline: &Deadline,
     limit: std::time::Duration,
     find: Find<'_, RawDocumentBuf>,
 ) -> Result<Vec<RawDocumentBuf>, QueryError> {
-    answer(limit, async { find.await?.try_collect().await }).await
+    let read = async { find.await?.try_collect().await };
+    deadline.answer(limit, read).await
 }

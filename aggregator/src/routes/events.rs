@@ -144,7 +144,7 @@ pub(crate) async fn one(
     if let Some(found) = app.events.event(&wanted, &tenant).await? {
         return found_answer(&found);
     }
-    if app.events.is_expired(&wanted).await? {
+    if app.events.is_expired(&wanted, &tenant).await? {
         return Err(RejectReason::EventExpired.into());
     }
     // Looked up again after this, so that "everything accepted before then is stored" speaks of

@@ -178,14 +178,14 @@ pub(crate) async fn send(
 }
 
 /// Somebody who may act on all keys, and somebody who may act on those of `a`.
-struct Managers {
-    service: TestAggregator,
-    operator: Token,
-    admin: Token,
+pub(crate) struct Managers {
+    pub(crate) service: TestAggregator,
+    pub(crate) operator: Token,
+    pub(crate) admin: Token,
 }
 
 impl Managers {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let service = TestAggregator::start_as(KEYS).await;
         let operator = key(&service.mongo, None, Scope::Operator).await.1;
         let admin = key(&service.mongo, Some("a"), Scope::Admin).await.1;

@@ -28,3 +28,4 @@ mod service;
 mod sse;
 mod stream;
 mod stream_resume;
+mod tenants;

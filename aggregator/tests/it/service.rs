@@ -247,6 +247,17 @@ impl TestAggregator {
 
     /// Settles a frame received at `second` on `partition`, as a processor does.
     pub(crate) async fn count(&self, partition: u16, second: u64, counts: &[(&str, u32)]) {
+        self.count_of("default", partition, second, counts).await;
+    }
+
+    /// The same, of `tenant`.
+    pub(crate) async fn count_of(
+        &self,
+        tenant: &str,
+        partition: u16,
+        second: u64,
+        counts: &[(&str, u32)],
+    ) {
         let stream = self.redis.stream(2);
         let life = stream
             .hello(partition, Life::UNKNOWN, None)
@@ -259,7 +270,7 @@ impl TestAggregator {
             counts: counts
                 .iter()
                 .map(|(kind, count)| CountRow {
-                    tenant: "default".into(),
+                    tenant: tenant.into(),
                     event_type: (*kind).into(),
                     count: *count,
                 })
