@@ -75,6 +75,8 @@ evp_shared::choices! {
         SpanIndexes = "span_indexes",
         /// The indexes that events come into, beside mongod's cache.
         SpanCache = "span_cache",
+        /// Types of tenants, beside mongod's cache.
+        TenantTypes = "tenant_types",
         /// Spans that ended are sealed.
         SpansSealed = "spans_sealed",
         /// Spans that are to end do.

@@ -2,6 +2,7 @@
 
 mod mongo;
 mod spans;
+mod tenants;
 
 use std::num::NonZeroU64;
 

@@ -1,9 +1,10 @@
 //! Gathering what is known of the spans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bson::{Document, doc};
+use evp_shared::access::tenants::Learned;
 use evp_shared::event::span::SPANS;
 use evp_shared::store::{Row, SpanIndex, State, spans, whole};
 use evp_shared::stream::{EntryId, Stream};
@@ -32,6 +33,8 @@ pub struct SpansFacts {
     pub hot_index_bytes: u64,
     /// Bytes of mongod's cache; `None` where it does not tell.
     pub cache_bytes: Option<u64>,
+    /// How many types of each tenant are counted by name.
+    pub types: BTreeMap<String, usize>,
     /// Files mongod may have open; `None` where that cannot be seen from here.
     pub open_files: Option<u64>,
     /// The partition and the entry that spans are not dropped before.
@@ -63,6 +66,7 @@ pub async fn gather(stream: &Stream, database: &Database) -> anyhow::Result<Span
         is_erasing: erasure::is_interrupted(database).await?,
         now_ms: now_ms(database).await?,
         held_by: held_by(stream, database).await?,
+        types: types(stream).await?,
         ..SpansFacts::default()
     };
     for row in rows {
@@ -80,6 +84,20 @@ pub async fn gather(stream: &Stream, database: &Database) -> anyhow::Result<Span
     facts.cache_bytes = cache_in(&status);
     facts.open_files = open_files(&status);
     Ok(facts)
+}
+
+async fn types(stream: &Stream) -> anyhow::Result<BTreeMap<String, usize>> {
+    let tenants = Learned::default().look(stream).await?.unwrap_or_default();
+    let tenants = tenants.into_iter().map(|tenant| tenant.id.to_string());
+    let mut found = BTreeMap::new();
+    for tenant in tenants.chain(["default".to_owned()]) {
+        let mut types = HashSet::new();
+        for partition in 0..stream.partitions() {
+            types.extend(stream.types(partition, &tenant).await?);
+        }
+        found.insert(tenant, types.len());
+    }
+    Ok(found)
 }
 
 async fn held_by(stream: &Stream, database: &Database) -> anyhow::Result<Option<(usize, EntryId)>> {

@@ -47,7 +47,7 @@ async fn servers_as_they_should_be_fail_nothing() {
     let output = doctor(world.environment(), &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("21 checks, 0 failed"), "{text}");
+    assert!(text.contains("22 checks, 0 failed"), "{text}");
     let report = json(world.environment());
     let passed = [
         "redis_version",

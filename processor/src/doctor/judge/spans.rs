@@ -28,6 +28,7 @@ pub fn spans(config: &ProcessorConfig, facts: &SpansFacts) -> Vec<Finding> {
         collections(facts),
         indexes(config, facts),
         cache(facts),
+        super::tenants::types(facts),
         sealed(facts),
         files(facts),
         ending(facts),
