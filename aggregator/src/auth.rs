@@ -1,5 +1,6 @@
 //! Who asks, and whose data a request may see: the one place that says so.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,18 @@ use evp_shared::access::credential;
 use evp_shared::access::map::Principal;
 use evp_shared::access::reader::Access;
 use evp_shared::access::record::{Key, Scope, TenantId};
-use evp_shared::access::token::KeyHash;
 use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
+use http::Extensions;
 use http::request::Parts;
 
 use crate::error::QueryError;
+use crate::sign_in::SignIn;
+use crate::sign_in::cookie::SESSION;
+use crate::sign_in::role::Role;
+use crate::sign_in::sessions::Standing;
 
 const DEFAULT_TENANT: &str = "default";
 /// How often an answer that lasts looks whether it may go on.
@@ -26,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LEARNED_WITHIN: Duration = Duration::from_secs(1);
 /// What nobody has to show a credential for: the pages, which hold no data, and what describes the
 /// service.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: &[&str] = &[
     "/",
     "/live",
     "/browse",
@@ -41,6 +46,9 @@ const PUBLIC: [&str; 14] = [
     "/docs",
     "/docs/",
     "/openapi.json",
+    "/sign-in",
+    "/sign-in/key",
+    "/sign-in/link",
 ];
 const PUBLIC_FOLDERS: [&str; 2] = ["/assets/", "/docs/"];
 
@@ -49,37 +57,61 @@ const PUBLIC_FOLDERS: [&str; 2] = ["/assets/", "/docs/"];
 pub enum Door {
     /// Everybody: `auth.mode = "open"`.
     Open,
-    /// Whoever shows a key; what it may see is for the routes to ask.
-    Keys(Access, Clock),
+    /// Whoever shows a key or a session; what that may see is for the routes to ask.
+    Keys(Arc<Lock>),
+}
+
+/// What a door is opened with.
+#[derive(Debug)]
+pub struct Lock {
+    /// Who may come in.
+    pub access: Access,
+    /// When.
+    pub clock: Clock,
+    /// By a session.
+    pub sign_in: SignIn,
 }
 
 /// Who asks.
 #[derive(Debug, Clone)]
-enum Caller {
+pub(crate) enum Caller {
     /// Anybody.
     Anyone,
     /// The holder of a key.
-    Key(Arc<Principal>, Validity),
+    Key(Arc<Principal>, Arc<Lock>),
+    /// Somebody who signed in.
+    Session(Arc<Standing>, Arc<Lock>),
 }
 
 /// Whether who asked may go on with an answer that lasts.
 #[derive(Debug, Clone)]
-pub(crate) struct Validity(Option<(Access, Clock, KeyHash)>);
+pub(crate) struct Validity(Caller);
 
 impl Validity {
-    /// Whether the credential was revoked or ended since.
-    pub(crate) fn is_over(&self) -> bool {
-        let Some((access, clock, hash)) = &self.0 else {
-            return false;
-        };
-        let map = access.map();
-        let principal = map.as_ref().and_then(|map| map.of_hash(hash).ok());
-        principal.is_none_or(|principal| principal.admit(clock.now_ms()).is_err())
+    /// Whether the credential ended since, or sees another tenant. Where nobody can say, it has not.
+    pub(crate) async fn is_over(&self) -> bool {
+        match &self.0 {
+            Caller::Anyone => false,
+            Caller::Key(shown, lock) => {
+                let map = lock.access.map();
+                let principal = map
+                    .as_ref()
+                    .and_then(|map| map.of_hash(&shown.key.hash).ok());
+                principal.is_none_or(|principal| principal.admit(lock.clock.now_ms()).is_err())
+            }
+            Caller::Session(shown, lock) => {
+                let tenant = &shown.session.tenant;
+                match lock.sign_in.sessions.standing(&shown.session.hash).await {
+                    Ok(standing) => standing.reads().ok() != Some(tenant),
+                    Err(error) => matches!(error, QueryError::Refused(_)),
+                }
+            }
+        }
     }
 
     /// Waits until it is over.
     pub(crate) async fn ended(self) {
-        while !self.is_over() {
+        while !self.is_over().await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -89,17 +121,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Validity {
     type Rejection = QueryError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
-        Ok(match caller(parts)? {
-            Caller::Anyone => Self(None),
-            Caller::Key(_, validity) => validity.clone(),
-        })
+        Ok(Self(caller(parts)?.clone()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = QueryError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
+        Ok(caller(parts)?.clone())
     }
 }
 
 /// Lets through what is public, and who may come in: routes that are not there are no exception.
 pub(crate) async fn enter(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let caller = door.judge(&parts);
+    let caller = door.judge(&parts).await;
     request = Request::from_parts(parts, body);
     match caller {
         Ok(caller) => {
@@ -108,7 +145,7 @@ pub(crate) async fn enter(State(door): State<Door>, mut request: Request, next: 
             }
             next.run(request).await
         }
-        Err(problem) => QueryError::from(problem).into_response(),
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -118,7 +155,7 @@ impl Door {
     pub(crate) fn part_of(&self, all: usize) -> usize {
         match self {
             Self::Open => all,
-            Self::Keys(..) => (all / 4).max(1),
+            Self::Keys(_) => (all / 4).max(1),
         }
     }
 
@@ -126,31 +163,80 @@ impl Door {
     pub(crate) fn has_analytics(&self, tenant: &Tenant) -> bool {
         match self {
             Self::Open => true,
-            Self::Keys(access, _) => {
-                let map = access.map();
+            Self::Keys(lock) => {
+                let map = lock.access.map();
                 map.as_ref()
                     .is_some_and(|map| map.has_analytics(tenant.as_str()))
             }
         }
     }
 
+    /// What signing in takes.
+    ///
+    /// # Errors
+    /// `sign_in_off`: nobody has to.
+    pub(crate) fn sign_in(&self) -> Result<&Arc<Lock>, RejectReason> {
+        match self {
+            Self::Open => Err(RejectReason::SignInOff),
+            Self::Keys(lock) => Ok(lock),
+        }
+    }
+
     /// Says who asks; nobody in particular for what is public.
-    fn judge(&self, parts: &Parts) -> Result<Option<Caller>, Problem> {
-        let (held, access, clock) = match self {
+    async fn judge(&self, parts: &Parts) -> Result<Option<Caller>, QueryError> {
+        let lock = match self {
             Self::Open => return Ok(Some(Caller::Anyone)),
-            Self::Keys(..) if is_public(parts.uri.path()) => return Ok(None),
-            Self::Keys(access, clock) => (access, access.map(), clock),
+            Self::Keys(_) if is_public(parts.uri.path()) => return Ok(None),
+            Self::Keys(lock) => lock,
         };
-        let Some(map) = access.as_ref() else {
+        let session = lock.sign_in.cookies.read(&parts.headers, SESSION)?;
+        let key = credential::shown(&parts.headers, parts.uri.query());
+        let caller = match (session, key) {
+            (Some(_), Ok(_)) => return Err(RejectReason::ConflictingKeys.into()),
+            (Some(text), Err(RejectReason::MissingKey)) => {
+                let standing = lock.session(client(&parts.extensions), text).await?;
+                Caller::Session(Arc::new(standing), Arc::clone(lock))
+            }
+            (_, key) => Caller::Key(lock.principal(&key?)?, Arc::clone(lock)),
+        };
+        Ok(Some(caller))
+    }
+}
+
+impl Lock {
+    /// The holder of a key that is good.
+    ///
+    /// # Errors
+    /// What is wrong with it; `access_unknown` while nobody can say.
+    pub(crate) fn principal(&self, key: &str) -> Result<Arc<Principal>, Problem> {
+        let map = self.access.map();
+        let Some(map) = map.as_ref() else {
             let unknown = Problem::from(RejectReason::AccessUnknown);
             return Err(unknown.retry_after(LEARNED_WITHIN));
         };
-        let key = credential::shown(&parts.headers, parts.uri.query())?;
-        let principal = map.find(&key)?;
-        principal.admit(clock.now_ms())?;
-        let validity = Validity(Some((held.clone(), clock.clone(), principal.key.hash)));
-        Ok(Some(Caller::Key(Arc::clone(principal), validity)))
+        let principal = map.find(key)?;
+        principal.admit(self.clock.now_ms())?;
+        Ok(Arc::clone(principal))
     }
+
+    /// Who signed in with the session of a cookie. A client that shows too many that are none is not
+    /// looked up for a while.
+    async fn session(&self, client: IpAddr, text: &str) -> Result<Standing, QueryError> {
+        let SignIn {
+            sessions, unknown, ..
+        } = &self.sign_in;
+        unknown.check(client).await.map_err(Problem::from)?;
+        let found = sessions.find(text).await;
+        if matches!(found, Err(QueryError::Refused(_))) {
+            unknown.note(client).await;
+        }
+        found
+    }
+}
+
+/// The address of the client, or of the proxy before it.
+pub(crate) fn client(_: &Extensions) -> IpAddr {
+    Ipv4Addr::UNSPECIFIED.into()
 }
 
 fn is_public(path: &str) -> bool {
@@ -191,6 +277,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
         Ok(match caller(parts)? {
             Caller::Anyone => Self::of_everybody(),
             Caller::Key(principal, _) => Self(principal.reads()?.shared()),
+            Caller::Session(standing, _) => Self(standing.reads()?.shared()),
         })
     }
 }
@@ -207,6 +294,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
         match caller(parts)? {
             Caller::Anyone => {}
             Caller::Key(principal, _) => principal.operates()?,
+            Caller::Session(standing, _) if standing.role == Role::Operator => {}
+            Caller::Session(..) => return Err(RejectReason::ScopeMissing.into()),
         }
         Ok(Self(()))
     }
@@ -221,7 +310,11 @@ impl<S: Send + Sync> FromRequestParts<S> for SeesAll {
     type Rejection = QueryError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
-        Ok(Self(matches!(caller(parts)?, Caller::Anyone)))
+        Ok(Self(match caller(parts)? {
+            Caller::Anyone => true,
+            Caller::Key(..) => false,
+            Caller::Session(standing, _) => standing.role == Role::Operator,
+        }))
     }
 }
 
@@ -268,6 +361,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Manager {
         let principal = match caller(parts)? {
             Caller::Anyone => return Ok(Self { tenant: None }),
             Caller::Key(principal, _) => principal,
+            Caller::Session(standing, _) => {
+                let tenant = standing.administers()?.cloned();
+                return Ok(Self { tenant });
+            }
         };
         let tenant = match principal.operates() {
             Ok(()) => None,
@@ -287,9 +384,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, QueryError> {
         let who = match caller(parts)? {
             Caller::Anyone => "admin API, without credentials".to_owned(),
-            Caller::Key(principal, _) => format!("{} ({})", principal.key.id, principal.key.name),
+            Caller::Key(principal, _) => named(principal),
+            Caller::Session(standing, _) => standing.session.person.clone(),
         };
-        let from = "a client".to_owned();
+        let from = client(&parts.extensions).to_string();
         Ok(Self(Actor { who, from }))
     }
+}
+
+/// What audits call the holder of a key.
+pub(crate) fn named(principal: &Principal) -> String {
+    format!("{} ({})", principal.key.id, principal.key.name)
 }

@@ -1,17 +1,19 @@
-//! `evp-aggregator access`: tenants and keys, straight in MongoDB. It is how the first key is made.
+//! `evp-aggregator access`: tenants, keys and links, straight in MongoDB. It is how the first of them are
+//! made.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bson::doc;
 use clap::{Args, Subcommand};
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
-use evp_shared::audit::Actor;
+use evp_shared::audit::{Action, Actor, Audit, Outcome};
 use evp_shared::choice::Choice as _;
 use evp_shared::clock::Clock;
 use evp_shared::command::{Done, FAILED, run_to_end, show_time, table};
@@ -20,10 +22,13 @@ use evp_shared::keys::Keys;
 use evp_shared::redis::{connect, connected};
 use evp_shared::store;
 use evp_shared::stream::Stream;
+use mongodb::Database;
 use mongodb::error::Error as MongoError;
 use tokio::time::timeout;
 
 use crate::config::AggregatorConfig;
+use crate::sign_in::links::{Link, Links};
+use crate::sign_in::role::Role;
 
 const CONNECTIONS: u32 = 2;
 /// Of how many seconds a burst is, where none is said.
@@ -44,6 +49,26 @@ enum What {
     /// Keys: who may send or see them
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Print a link that signs somebody in to the dashboard, once, within ten minutes
+    Link(LinkCommand),
+}
+
+#[derive(Debug, Args)]
+struct LinkCommand {
+    /// Whose data is seen
+    #[arg(long, required_unless_present = "operator")]
+    tenant: Option<TenantId>,
+    /// As what: viewer, admin
+    #[arg(long, value_parser = role, required_unless_present = "operator")]
+    role: Option<Role>,
+    /// All of it, of all tenants
+    #[arg(long, conflicts_with_all = ["tenant", "role"])]
+    operator: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let role = Role::named(text).filter(|role| *role != Role::Operator);
+    role.ok_or_else(|| "viewer or admin".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -202,6 +227,7 @@ async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done,
     let (mut text, is_change) = match &command.what {
         What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,
         What::Key(key) => change_key(&store, key, now_ms).await?,
+        What::Link(link) => (make_link(config, &database, &store, link).await?, false),
     };
     if is_change {
         text.push('\n');
@@ -328,6 +354,38 @@ async fn change_key(
             (format!("{id} is revoked"), true)
         }
     })
+}
+
+/// Makes a link; nothing of it is kept that could sign in.
+async fn make_link(
+    config: &AggregatorConfig,
+    database: &Database,
+    store: &AccessStore,
+    asked: &LinkCommand,
+) -> Result<String, CommandError> {
+    let tenant = asked.tenant.clone();
+    let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
+    if store.tenants().await?.iter().all(|one| one.id != tenant) {
+        return Err(AccessError::NoTenant { id: tenant }.into());
+    }
+    let role = asked.role.unwrap_or(Role::Operator);
+    let action = Action {
+        what: "link.make",
+        tenant: asked.tenant.as_ref().map(ToString::to_string),
+        detail: doc! { "role": role.as_str() },
+    };
+    let links = Links::new(database, Clock::system(), config.query.time_limit);
+    let made = |(link, _): &(Link, Token)| Outcome::done(doc! { "link": &link.id });
+    let audit = Audit::new(database);
+    let actor = Actor::of_process();
+    let made = audit.around(&actor, action, links.make(tenant, role), made);
+    let (link, token) = made.await?;
+    let (base, token) = (config.base_url(), token.expose());
+    // The text stands in the fragment, which browsers send nowhere.
+    Ok(format!(
+        "{}, for one sign-in within ten minutes, shown this once:\n{base}/#sign-in={token}",
+        link.id
+    ))
 }
 
 impl Create {

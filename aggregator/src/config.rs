@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    ByteSize, MongoConfig, ProcessConfig, RedisConfig, ServerConfig, Source, identity,
+    ByteSize, MongoConfig, ProcessConfig, RedisConfig, ServerConfig, Source, Value, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -22,6 +22,10 @@ evp_shared::config_section! {
         /// refused: a page whose name was made to lead here could read everything otherwise (DNS
         /// rebinding).
         hosts: Vec<String> = "";
+        /// Where browsers reach the aggregator, such as `https://evp.example` of a proxy in front of
+        /// it. Links that sign in lead there, its host needs no place in `aggregator.hosts`, and where
+        /// it is https, sessions travel by https alone.
+        public_url: Option<PublicUrl> = "";
     } with {
         /// Bounds of the live stream.
         stream: StreamConfig = StreamConfig::read(source);
@@ -68,6 +72,59 @@ evp_shared::config_section! {
         /// Connections to MongoDB, which is how many reads run at once; more wait. Lower protects
         /// the inserts of a small machine; higher serves more clients.
         connections: NonZeroU32 = "32", "1"..="1000";
+    }
+}
+
+/// Where browsers come: scheme and host, and the port where it is not the scheme's own, as in the
+/// `Origin` of their requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// As an `Origin`.
+    pub fn origin(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether browsers come by https.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl Value for PublicUrl {
+    const KIND: &'static str = "URL";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let origin = text.trim_end_matches('/').to_ascii_lowercase();
+        let has_path = origin.splitn(4, '/').count() > 3;
+        if has_path || !is_http_url(&origin) {
+            return Err(format!(
+                "is {text:?}: write https://HOST or http://HOST:PORT"
+            ));
+        }
+        let own = if origin.starts_with("https:") {
+            ":443"
+        } else {
+            ":80"
+        };
+        let origin = origin.strip_suffix(own).unwrap_or(&origin);
+        Ok(Self(origin.to_owned()))
+    }
+}
+
+impl AggregatorConfig {
+    /// What links that lead here begin with.
+    pub fn base_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.origin().to_owned(),
+            None => format!("http://{}", self.server.listen),
+        }
+    }
+
+    /// Whether browsers come by https.
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(PublicUrl::is_https)
     }
 }
 
@@ -167,6 +224,27 @@ mod tests {
             let problems = read(wrong).unwrap_err();
             let keys: Vec<_> = problems.problems().iter().map(|each| &each.key).collect();
             assert_eq!(keys, ["aggregator.ingest_url"], "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_public_url_is_an_origin() {
+        for (text, origin) in [
+            ("https://EVP.example/", "https://evp.example"),
+            ("https://evp.example:443", "https://evp.example"),
+            ("http://evp.example:8090", "http://evp.example:8090"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(PublicUrl::parse(text).unwrap().origin(), origin);
+        }
+        for wrong in [
+            "evp.example",
+            "ftp://x",
+            "https://x/evp",
+            "https://x?a",
+            "https://",
+        ] {
+            assert!(PublicUrl::parse(wrong).is_err(), "{wrong}");
         }
     }
 

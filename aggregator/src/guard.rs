@@ -17,24 +17,61 @@ use http::{HeaderMap, Uri};
 
 use crate::error::QueryError;
 
+/// Under which names browsers come.
+#[derive(Debug, Default)]
+pub struct Site {
+    hosts: Vec<String>,
+    public_origin: Option<String>,
+}
+
+impl Site {
+    /// Under those of `hosts`, besides the loopback ones, and that of `public_origin`, whose scheme
+    /// counts too: a page that came without TLS may be anybody's.
+    pub const fn new(hosts: Vec<String>, public_origin: Option<String>) -> Self {
+        Self {
+            hosts,
+            public_origin,
+        }
+    }
+
+    fn public_authority(&self) -> Option<&str> {
+        let origin = self.public_origin.as_deref()?;
+        Some(origin.split_once("://")?.1)
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        let public = self.public_authority().map(host_name).into_iter();
+        let mut names = self.hosts.iter().map(String::as_str).chain(public);
+        is_loopback(name) || names.any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a page of `origin` is the service's own, asked under `authority`.
+    fn is_own_page(&self, origin: &str, authority: &str) -> bool {
+        if let (Some(public), Some(of_public)) = (&self.public_origin, self.public_authority()) {
+            // A proxy may have put its own name in the place of the public one.
+            let is_public = origin.eq_ignore_ascii_case(public);
+            if is_public || authority.eq_ignore_ascii_case(of_public) {
+                return is_public;
+            }
+        }
+        is_of(origin, authority)
+    }
+}
+
 /// Lets through what [`check`] allows.
-pub(crate) async fn guard(
-    State(hosts): State<Arc<[String]>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match check(request.uri(), request.headers(), &hosts) {
+pub(crate) async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    match check(request.uri(), request.headers(), &site) {
         Ok(()) => next.run(request).await,
         Err(reason) => QueryError::from(reason).into_response(),
     }
 }
 
-/// Judges a request; `hosts` are the names of the service besides the loopback ones.
+/// Judges a request.
 ///
 /// # Errors
 /// [`RejectReason::HostNotAllowed`] under another name than the service's own, and
 /// [`RejectReason::OriginNotAllowed`] for a page of another origin.
-pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), RejectReason> {
+pub fn check(uri: &Uri, headers: &HeaderMap, site: &Site) -> Result<(), RejectReason> {
     let text = |name| headers.get(name).map(http::HeaderValue::to_str);
     let authority = match (uri.authority(), text(HOST)) {
         (Some(authority), _) => authority.as_str(),
@@ -42,13 +79,13 @@ pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Rej
         (None, _) => return Err(RejectReason::HostNotAllowed),
     };
     let name = host_name(authority);
-    if !is_loopback(name) && !hosts.iter().any(|host| host.eq_ignore_ascii_case(name)) {
+    if !site.is_own(name) {
         return Err(RejectReason::HostNotAllowed);
     }
     match text(ORIGIN) {
         None if is_made_by_another_site(headers) => Err(RejectReason::OriginNotAllowed),
         None => Ok(()),
-        Some(Ok(origin)) if is_of(origin, authority) => Ok(()),
+        Some(Ok(origin)) if site.is_own_page(origin, authority) => Ok(()),
         Some(_) => Err(RejectReason::OriginNotAllowed),
     }
 }
@@ -96,7 +133,7 @@ mod tests {
         check(
             &Uri::from_static("/events"),
             &headers,
-            &["evp.example".to_owned()],
+            &Site::new(vec!["evp.example".to_owned()], None),
         )
     }
 
@@ -150,7 +187,7 @@ mod tests {
             check(
                 &Uri::from_static("/events"),
                 &HeaderMap::from_iter(headers),
-                &[],
+                &Site::default(),
             )
         };
         assert_eq!(
@@ -164,6 +201,24 @@ mod tests {
         assert_eq!(judge("cross-site", "navigate"), Ok(()));
         assert_eq!(judge("same-origin", "cors"), Ok(()));
         assert_eq!(judge("none", "navigate"), Ok(()));
+    }
+
+    #[test]
+    fn a_page_of_the_public_url_came_by_its_scheme() {
+        let public = Some("https://evp.example".to_owned());
+        let site = Site::new(Vec::new(), public);
+        let judge = |host: &str, origin: &str| {
+            let headers = [(HOST, host), (ORIGIN, origin)];
+            let headers = headers.map(|(name, value)| (name, value.parse().unwrap()));
+            let uri = Uri::from_static("/events");
+            check(&uri, &HeaderMap::from_iter(headers), &site).is_ok()
+        };
+        assert!(judge("evp.example", "https://evp.example"));
+        assert!(judge("127.0.0.1:8090", "https://evp.example"), "a proxy");
+        assert!(judge("localhost:8090", "http://localhost:8090"));
+        assert!(!judge("evp.example", "http://evp.example"), "plain");
+        assert!(!judge("evp.example", "https://evil.example"));
+        assert!(!judge("other.example", "https://evp.example"));
     }
 
     #[test]

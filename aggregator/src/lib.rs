@@ -1,5 +1,5 @@
 //! Answers queries over the events and their counters; reads both, writes neither. What operators
-//! ask of dead letters is all it changes.
+//! ask of dead letters, who may come in and who did is all it changes.
 //!
 //! In reading order, each floor above the next, which it may import:
 //!
@@ -12,7 +12,7 @@
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
 //! - [`error`] (what a client is told), [`params`], [`time`], `deadline`, [`cache`], [`auth`] (who
-//!   asks, and whose data that may see), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
+//!   asks, and whose data that may see), [`sign_in`] (how people come in), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
 //!   problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
@@ -39,6 +39,7 @@ pub mod params;
 pub mod probe;
 mod routes;
 pub mod schema;
+pub mod sign_in;
 pub mod slots;
 pub mod start;
 mod state;

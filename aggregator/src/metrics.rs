@@ -7,7 +7,7 @@ use http::StatusCode;
 
 /// Routes of the public port that are told apart. `/stream` is measured until its first byte; the
 /// last one is everything else.
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 12] = [
     "/events",
     "/events/{id}",
     "/metrics",
@@ -15,6 +15,8 @@ const ROUTES: [&str; 10] = [
     "/analytics",
     "/stream",
     "/usage",
+    "/session",
+    "/sign-in",
     "/admin",
     "/livez",
     "other",
@@ -36,6 +38,14 @@ metric_table! {
     }
 }
 
+metric_table! {
+    /// Handles of sign-ins.
+    pub struct SignInMetrics {
+        counter "evp_aggregator_sign_ins_total" "Sign-ins by outcome."
+            [outcome] accepted, refused, limited;
+    }
+}
+
 impl RequestMetrics {
     /// Records one request to `route`, as the router has it.
     pub fn record(&self, route: &str, status: StatusCode, took: Duration) {
@@ -50,8 +60,12 @@ impl RequestMetrics {
 
 /// Where in [`ROUTES`] it is.
 fn place_of(route: &str) -> usize {
-    let is_admin = route.starts_with("/admin/");
-    let label = if is_admin { "/admin" } else { route };
+    let folders = ["/admin", "/session", "/sign-in"];
+    let is_in = |folder: &&str| {
+        let inside = route.strip_prefix(*folder);
+        inside.is_some_and(|inside| inside.starts_with('/'))
+    };
+    let label = folders.into_iter().find(is_in).unwrap_or(route);
     let place = ROUTES.iter().position(|known| *known == label);
     place.unwrap_or(ROUTES.len() - 1)
 }
@@ -89,6 +103,9 @@ mod tests {
             ("/admin/dead-letters/{id}", "/admin"),
             ("/admin/info", "/admin"),
             ("/admin/none", "/admin"),
+            ("/session/tenant", "/session"),
+            ("/sign-in/key", "/sign-in"),
+            ("/sign-inx", "other"),
             ("/docs/{*file}", "other"),
             ("/assets/{file}", "other"),
             ("/", "other"),

@@ -9,7 +9,7 @@ pub mod ingest;
 use utoipa::OpenApi;
 use utoipa::openapi::server::Server;
 
-use crate::routes::{admin, analytics, docs, events, metrics, stream, usage};
+use crate::routes::{admin, analytics, docs, events, metrics, sign_in, stream, usage};
 
 /// All routes.
 #[derive(Debug, OpenApi)]
@@ -29,6 +29,12 @@ use crate::routes::{admin, analytics, docs, events, metrics, stream, usage};
         analytics::analytics,
         stream::stream,
         usage::usage,
+        sign_in::methods,
+        sign_in::by_key,
+        sign_in::by_link,
+        sign_in::session::show,
+        sign_in::session::end,
+        sign_in::session::change_tenant,
         admin::info,
         admin::pipeline,
         admin::dead_letters::list,
@@ -50,6 +56,7 @@ use crate::routes::{admin, analytics, docs, events, metrics, stream, usage};
         (name = "ingest", description = "Taking events"),
         (name = "query", description = "Events and counts"),
         (name = "live", description = "Events as they come"),
+        (name = "sign-in", description = "Sessions"),
         (name = "admin", description = "For whoever runs EVP"),
         (name = "service", description = "The services themselves"),
     )

@@ -6,6 +6,7 @@ mod body;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod metrics;
+pub(crate) mod sign_in;
 pub(crate) mod stream;
 pub(crate) mod usage;
 
@@ -39,6 +40,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/analytics", get(analytics::analytics))
         .route("/stream", get(stream::stream))
         .route("/usage", get(usage::usage))
+        .merge(sign_in::routes())
         .merge(admin::routes())
         .merge(dashboard::routes())
         .route("/openapi.json", get(docs::openapi))
@@ -50,7 +52,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || QueryError::from(RejectReason::NotFound))
         .method_not_allowed_fallback(async || QueryError::from(RejectReason::MethodNotAllowed))
         .layer(from_fn_with_state(app.door.clone(), auth::enter))
-        .layer(from_fn_with_state(Arc::clone(&app.hosts), guard))
+        .layer(from_fn_with_state(Arc::clone(&app.site), guard))
         .layer(map_response(unframed))
         .layer(from_fn_with_state(measured, measure))
         .with_state(app)

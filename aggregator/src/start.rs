@@ -28,20 +28,25 @@ use tower::ServiceExt;
 use crate::admin::Admin;
 use crate::admin::keys::Keys as AccessKeys;
 use crate::analytics::Analytics;
-use crate::auth::{Door, Tenant};
+use crate::auth::{Door, Lock, Tenant};
 use crate::config::AggregatorConfig;
 use crate::counters::{Counters, SERIES_AT_ONCE};
 use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
+use crate::guard::Site;
 use crate::metrics::AccessMetrics;
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
+use crate::sign_in::{self, SignIn};
 use crate::slots::Slots;
 use crate::state::{App, EXPORTS_AT_ONCE};
 
 /// How soon indexes that could not be made are tried again.
 const INDEXES_EVERY: Duration = Duration::from_secs(5);
+
+/// The code of mongod for a user who may not do that.
+const UNAUTHORIZED: i32 = 13;
 
 /// Why the aggregator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +95,13 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
     let door = match config.process.auth {
         AuthMode::Open => Door::Open,
         AuthMode::Keys => {
-            let projector = projector.clone();
-            door(&mut tasks, health, &stream, projector, &service.shutdown)
+            let access = access(
+                &mut tasks,
+                health,
+                (&stream, projector.clone()),
+                &service.shutdown,
+            );
+            door(&config, &database, access, &service.clock)
         }
     };
     let indexes = indexes(database.clone(), shutdown());
@@ -155,7 +165,7 @@ fn app(
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
         exports: slots(EXPORTS_AT_ONCE),
         shutdown,
-        hosts: config.hosts.clone().into(),
+        site: Arc::new(site(config)),
         description: openapi::render(&config.ingest_url).into(),
         ingest_url: config.ingest_url.as_str().into(),
         identity: Arc::new(Identity::new(identity)),
@@ -164,14 +174,30 @@ fn app(
     }
 }
 
-/// The door of keys, with the tasks that keep what it holds.
-fn door(
+fn site(config: &AggregatorConfig) -> Site {
+    let public = config.public_url.as_ref();
+    let public = public.map(|url| url.origin().to_owned());
+    Site::new(config.hosts.clone(), public)
+}
+
+/// The door of keys and sessions.
+fn door(config: &AggregatorConfig, database: &Database, access: Access, clock: &Clock) -> Door {
+    let limit = config.query.time_limit;
+    let sign_in = SignIn::new(database, access.clone(), clock, limit, config.is_https());
+    Door::Keys(Arc::new(Lock {
+        access,
+        clock: clock.clone(),
+        sign_in,
+    }))
+}
+
+/// Who may come in, with the tasks that keep it.
+fn access(
     tasks: &mut TaskSet,
     health: &Health,
-    stream: &Stream,
-    projector: Projector,
+    (stream, projector): (&Stream, Projector),
     shutdown: &Shutdown,
-) -> Door {
+) -> Access {
     let clock = health.clock();
     let access = Access::new(stream.clone(), clock.clone());
     let metrics = AccessMetrics::resolve();
@@ -183,14 +209,24 @@ fn door(
     tasks.spawn("usage-teller", teller.run(shutdown.clone()));
     let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
-    Door::Keys(access, clock)
+    access
 }
 
 /// Makes the indexes of what the aggregator writes, once MongoDB answers.
 async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallible> {
     let audit = Audit::new(&database);
+    let prepare = async || {
+        sign_in::prepare(&database).await?;
+        match audit.prepare(&database).await {
+            Err(error) if store::code_of(&error) == Some(UNAUTHORIZED) => {
+                tracing::info!("whoever made the users of MongoDB makes the indexes of audit");
+                Ok(())
+            }
+            other => other,
+        }
+    };
     let made = async {
-        while let Err(error) = audit.prepare(&database).await {
+        while let Err(error) = prepare().await {
             tracing::debug!(error = %Chain(&error), "indexes are not made yet");
             tokio::time::sleep(INDEXES_EVERY).await;
         }

@@ -14,6 +14,7 @@ use crate::auth::Door;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::Feed;
+use crate::guard::Site;
 use crate::slots::Slots;
 
 /// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
@@ -32,7 +33,7 @@ pub(crate) struct App {
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,
     pub(crate) door: Door,
-    pub(crate) hosts: Arc<[String]>,
+    pub(crate) site: Arc<Site>,
     pub(crate) ingest_url: Arc<str>,
     /// `/openapi.json`, which is written above the routes it describes.
     pub(crate) description: Bytes,

@@ -31,7 +31,10 @@ const RIGHTS = [
   { "user": "aggregator", "in": "access", "collection": "tenants", "actions": ["find", "insert", "update"] },
   { "user": "aggregator", "in": "access", "collection": "keys", "actions": ["find", "insert", "update", "remove"] },
   { "user": "aggregator", "in": "access", "collection": "meta", "actions": ["find", "insert", "update"] },
-  { "user": "aggregator", "in": "access", "collection": "audit", "actions": ["find", "insert"] }
+  { "user": "aggregator", "in": "access", "collection": "audit", "actions": ["find", "insert"] },
+  // Sessions and links come and go; MongoDB deletes those that nobody ends.
+  { "user": "aggregator", "in": "access", "collection": "sessions", "actions": ["find", "insert", "update", "remove", "createIndex"] },
+  { "user": "aggregator", "in": "access", "collection": "links", "actions": ["find", "insert", "update", "remove", "createIndex"] }
 ];
 
 const admin = db.getSiblingDB("admin");
@@ -54,3 +57,12 @@ for (const user of ["processor", "aggregator"]) {
   if (admin.getUser(user)) admin.updateUser(user, login);
   else admin.createUser({ user, ...login });
 }
+
+// Whoever may make an index may have entries deleted by it: no service makes those of `audit`.
+db.getSiblingDB(ACCESS).runCommand({
+  createIndexes: "audit",
+  indexes: [
+    { name: "kept", key: { at: 1 }, expireAfterSeconds: 400 * 24 * 3600 },
+    { name: "tenant", key: { tenant: 1, _id: -1 } },
+  ],
+});

@@ -140,8 +140,19 @@ reasons! {
     KeyExpired "key_expired" 401 "send a key that has not ended";
     /// The key was revoked.
     KeyRevoked "key_revoked" 401 "send a key that was not revoked";
-    /// The request shows two keys.
-    ConflictingKeys "conflicting_keys" 400 "send one key";
+    /// The session is over, or never was.
+    SessionEnded "session_ended" 401 "sign in again";
+    /// The link was used, is over, or never was.
+    LinkEnded "link_ended" 401 "a link signs in once, within ten minutes: ask for another one";
+    /// Another code was sent.
+    WrongCode "wrong_code" 401 "send the six digits of the newest mail";
+    /// No code is awaited of this browser.
+    CodeExpired "code_expired" 401
+        "a code is good for five minutes and five tries, in the browser that asked for it: ask anew";
+    /// The request shows two keys, or a key and a session.
+    ConflictingKeys "conflicting_keys" 400 "send one key, or the cookie of a session";
+    /// The request is for sessions, and shows none.
+    NoSession "no_session" 400 "this is about the session of a cookie, and none is sent";
     /// The key does not allow this.
     ScopeMissing "scope_missing" 403 "send a key whose scope allows this";
     /// The tenant of the key is disabled.
@@ -161,6 +172,13 @@ reasons! {
         "events of that time were dropped: storage.keep says for how long they are kept";
     /// No such tenant.
     TenantNotFound "tenant_not_found" 404 "there is no such tenant";
+    /// Nobody signs in.
+    SignInOff "sign_in_off" 404 "auth.mode is open: nobody has to sign in";
+    /// No mail can be sent.
+    MailNotConfigured "mail_not_configured" 404
+        "no codes are sent: mail.smtp_url is not configured; sign in with a key or a link";
+    /// No such member.
+    MemberNotFound "member_not_found" 404 "there is no such member";
     /// No such key.
     KeyNotFound "key_not_found" 404 "there is no such key";
     /// No such dead letter.

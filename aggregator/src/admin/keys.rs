@@ -59,6 +59,14 @@ impl Keys {
         Ok(self.store.records().await?)
     }
 
+    /// All tenants.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, QueryError> {
+        Ok(self.store.tenants().await?)
+    }
+
     /// The key of this id.
     ///
     /// # Errors

@@ -42,11 +42,15 @@ const REFUSED: (u16, &str) = (
     403,
     "The key does not allow this, or the Host or Origin may not use this service",
 );
+const OFF: (u16, &str) = (404, "This way of signing in is not open here");
 const AWAY: (u16, &str) = (
     503,
     "Redis or MongoDB does not answer, or too much is under way",
 );
-const LIMITED: (u16, &str) = (429, "The key or its tenant is over a rate or a quota");
+const LIMITED: (u16, &str) = (
+    429,
+    "A client, a key or its tenant is over a rate or a quota",
+);
 const SLOW: (u16, &str) = (408, "The body came too slowly");
 const LARGE: (u16, &str) = (413, "The body is too large");
 const KIND: (u16, &str) = (415, "The body is of a type the route does not take");
@@ -75,6 +79,8 @@ problems_of! {
     Taking: BAD UNKNOWN REFUSED SLOW LARGE KIND LIMITED AWAY;
     /// Problems of routes that take a body.
     WithBody: BAD UNKNOWN REFUSED SLOW LARGE KIND AWAY;
+    /// Problems of signing in.
+    SigningIn: BAD UNKNOWN REFUSED OFF SLOW LARGE KIND LIMITED AWAY;
 }
 
 fn problems(rows: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {

@@ -25,6 +25,7 @@ mod parameters;
 mod plans;
 mod process;
 mod service;
+mod sign_in;
 mod sse;
 mod stream;
 mod stream_resume;

@@ -104,12 +104,31 @@ impl TestAggregator {
         self
     }
 
+    /// With the time of `clock`.
+    pub(crate) async fn start_at(
+        redis: TestRedis,
+        mongo: TestMongo,
+        config: &str,
+        clock: &Clock,
+    ) -> Self {
+        Self::begin((redis, mongo), config, &[], clock).await
+    }
+
     /// `environment` overrides where Redis and MongoDB are.
     pub(crate) async fn start_on(
         redis: TestRedis,
         mongo: TestMongo,
         config: &str,
         environment: &[(&str, &str)],
+    ) -> Self {
+        Self::begin((redis, mongo), config, environment, &Clock::system()).await
+    }
+
+    async fn begin(
+        (redis, mongo): (TestRedis, TestMongo),
+        config: &str,
+        environment: &[(&str, &str)],
+        clock: &Clock,
     ) -> Self {
         let (admin, operator) = if config.contains("[auth]") {
             (None, None)
@@ -135,7 +154,7 @@ impl TestAggregator {
             listener: Some(listener.into()),
             health: health.clone(),
             telemetry: Telemetry::install("test").unwrap(),
-            clock: Clock::system(),
+            clock: clock.clone(),
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),
         };

@@ -17,15 +17,18 @@ pub struct Changes<'s> {
     actor: Actor,
 }
 
-impl<'s> Changes<'s> {
-    pub(super) const fn new(store: &'s AccessStore, audit: Audit, actor: Actor) -> Self {
-        Self {
-            store,
-            audit,
+impl AccessStore {
+    /// Changes that `actor` asks for, which are written down.
+    pub fn by(&self, actor: Actor) -> Changes<'_> {
+        Changes {
+            audit: self.audit(),
+            store: self,
             actor,
         }
     }
+}
 
+impl Changes<'_> {
     /// As [`AccessStore::add_tenant`].
     ///
     /// # Errors

@@ -123,6 +123,13 @@ impl AccessMap {
         self.keys.get(hash).ok_or(RejectReason::UnknownKey)
     }
 
+    /// Whether the credentials of `tenant` work.
+    pub fn is_active(&self, tenant: &TenantId) -> bool {
+        self.tenants
+            .get(tenant)
+            .is_some_and(|shared| shared.is_active)
+    }
+
     /// Whether pages of `origin` may use some key: what a preflight is answered by, which carries
     /// none.
     pub fn has_origin(&self, origin: &str) -> bool {

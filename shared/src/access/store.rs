@@ -19,14 +19,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::counted::NewTenant;
-use super::changes::Changes;
 use super::rate::{Rate, RateLimits};
 use super::record::{
     KEYS_MAX, KEYS_OF_TENANT_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX,
     TYPES_MAX, Tenant, TenantId, TenantState,
 };
 use super::token::{KeyHash, KeyKind, Token};
-use crate::audit::{Actor, Audit};
+use crate::audit::Audit;
 use crate::event::kind::check_event_type;
 use crate::store::{access, durable, whole};
 
@@ -134,9 +133,9 @@ impl AccessStore {
         }
     }
 
-    /// Changes that `actor` asks for, which are written down.
-    pub fn by(&self, actor: Actor) -> Changes<'_> {
-        Changes::new(self, self.audit.clone(), actor)
+    /// Where changes are written down.
+    pub(super) fn audit(&self) -> Audit {
+        self.audit.clone()
     }
 
     /// All there is, and the tenant `default`, which is always there.
@@ -144,15 +143,23 @@ impl AccessStore {
     /// # Errors
     /// [`AccessError`].
     pub async fn records(&self) -> Result<Records, AccessError> {
+        Ok(Records {
+            tenants: self.tenants().await?,
+            keys: self.all(KEYS).await?,
+        })
+    }
+
+    /// All tenants, `default` among them, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, AccessError> {
         let mut tenants: Vec<Tenant> = self.all(TENANTS).await?;
         let default = TenantId::default_tenant();
         if let Err(at) = tenants.binary_search_by(|tenant| tenant.id.cmp(&default)) {
             tenants.insert(at, Tenant::new(default, "default".to_owned(), 0));
         }
-        Ok(Records {
-            tenants,
-            keys: self.all(KEYS).await?,
-        })
+        Ok(tenants)
     }
 
     /// Makes a tenant.

@@ -32,6 +32,19 @@ crate::choices! {
     }
 }
 
+crate::choices! {
+    /// What is made and kept as keys are, for the aggregator alone.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Ticket {
+        /// A session, in a cookie.
+        Session = "ses",
+        /// A link that signs somebody in, once.
+        Link = "lnk",
+        /// The browser that asked for a code, in a cookie.
+        Attempt = "try",
+    }
+}
+
 /// A text that is no key at all: mistyped, cut, or something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -46,6 +59,15 @@ pub struct Token(String);
 impl Token {
     /// Makes one out of 256 random bits.
     pub fn generate(kind: KeyKind) -> Self {
+        Self::random(kind.as_str())
+    }
+
+    /// Makes a ticket in the same way.
+    pub fn ticket(ticket: Ticket) -> Self {
+        Self::random(ticket.as_str())
+    }
+
+    fn random(kind: &str) -> Self {
         let random = rand::rng().sample_iter(Alphanumeric).take(RANDOM_CHARS);
         let mut text = format!("evp_{kind}_");
         text.extend(random.map(char::from));
@@ -71,6 +93,15 @@ impl fmt::Debug for Token {
 /// # Errors
 /// [`Malformed`].
 pub fn kind_of(text: &str) -> Result<KeyKind, Malformed> {
+    KeyKind::named(name_of(text)?).ok_or(Malformed)
+}
+
+/// Whether `text` is such a ticket; whether there is one is another question.
+pub fn is_ticket(text: &str, ticket: Ticket) -> bool {
+    name_of(text) == Ok(ticket.as_str())
+}
+
+fn name_of(text: &str) -> Result<&str, Malformed> {
     let (body, check) = text
         .split_at_checked(CHARS - CHECK_CHARS)
         .ok_or(Malformed)?;
@@ -81,7 +112,7 @@ pub fn kind_of(text: &str) -> Result<KeyKind, Malformed> {
     let is_random =
         random.len() == RANDOM_CHARS && random.bytes().all(|b| b.is_ascii_alphanumeric());
     if is_random && check.as_bytes() == checksum(body.as_bytes()) {
-        KeyKind::named(kind).ok_or(Malformed)
+        Ok(kind)
     } else {
         Err(Malformed)
     }
@@ -149,6 +180,20 @@ mod tests {
             assert_eq!(format!("{token:?}"), "***");
             assert_ne!(Token::generate(kind), token);
         }
+    }
+
+    #[test]
+    fn a_ticket_is_no_key_and_no_other_ticket() {
+        for ticket in Ticket::ALL {
+            let token = Token::ticket(ticket);
+            assert_eq!(kind_of(token.expose()), Err(Malformed));
+            let is = Ticket::ALL.map(|other| is_ticket(token.expose(), other));
+            assert_eq!(is, Ticket::ALL.map(|other| other == ticket));
+        }
+        assert!(!is_ticket(
+            Token::generate(KeyKind::Secret).expose(),
+            Ticket::Session
+        ));
     }
 
     /// Computed with Python's `zlib.crc32`.

@@ -117,7 +117,7 @@ pub(crate) async fn tenants(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
-    let tenants = app.keys.records().await?.tenants;
+    let tenants = app.keys.tenants().await?;
     let items = tenants.into_iter().map(TenantItem::from).collect();
     json(&TenantsAnswer { items })
 }

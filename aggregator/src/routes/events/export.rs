@@ -88,7 +88,7 @@ impl Export {
             let Some(cursor) = self.next.take() else {
                 return Ok(None);
             };
-            if self.shutdown.is_triggered() || self.validity.is_over() {
+            if self.shutdown.is_triggered() || self.validity.is_over().await {
                 return Err(QueryError::Busy);
             }
             self.read(Some(cursor)).await?;

@@ -1,0 +1,186 @@
+//! `/sign-in/...` and `/session`: how people come in.
+
+pub(crate) mod session;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use evp_shared::access::record::TenantId;
+use evp_shared::audit::Actor;
+use evp_shared::http::problem::Problem;
+use http::header::SET_COOKIE;
+use http::{Extensions, HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use self::session::SessionAnswer;
+use super::body::read_json;
+use super::json;
+use crate::auth::{Door, Lock, client, named};
+use crate::error::QueryError;
+use crate::params::Params;
+use crate::schema::problem::{Always, SigningIn};
+use crate::sign_in::cookie::SESSION;
+use crate::sign_in::role::Role;
+use crate::sign_in::sessions::{LONGEST, NewSession, Person};
+use crate::sign_in::tries::Limited;
+use crate::state::App;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/sign-in", get(methods))
+        .route("/sign-in/key", post(by_key))
+        .route("/sign-in/link", post(by_link))
+        .merge(session::routes())
+}
+
+/// The answer of `GET /sign-in`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MethodsAnswer {
+    /// `open`, where nobody has to sign in, or `keys`.
+    mode: &'static str,
+    /// `key`, `link`.
+    methods: Vec<&'static str>,
+}
+
+/// A key that signs in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyBody {
+    /// One that is secret, and does not only write.
+    key: String,
+}
+
+/// A link that signs in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkBody {
+    /// What stands in the link behind `#sign-in=`.
+    token: String,
+}
+
+/// How to sign in
+#[utoipa::path(
+    get,
+    path = "/sign-in",
+    tag = "sign-in",
+    operation_id = "signInMethods",
+    responses((status = 200, description = "What is open here", body = MethodsAnswer), Always)
+)]
+pub(crate) async fn methods(State(app): State<App>, uri: Uri) -> Result<Response, QueryError> {
+    Params::parse(&uri, &[])?;
+    let (mode, methods) = match &app.door {
+        Door::Open => ("open", Vec::new()),
+        Door::Keys(_) => ("keys", vec!["key", "link"]),
+    };
+    json(&MethodsAnswer { mode, methods })
+}
+
+/// Sign in with a key
+///
+/// The session ends with its key.
+#[utoipa::path(
+    post,
+    path = "/sign-in/key",
+    tag = "sign-in",
+    operation_id = "signInByKey",
+    request_body = KeyBody,
+    responses((status = 200, description = "Signed in, by a cookie", body = SessionAnswer), SigningIn)
+)]
+pub(crate) async fn by_key(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let lock = app.door.sign_in()?;
+    let judged = async {
+        let asked: KeyBody = read_json(&head.headers, body).await?;
+        let principal = lock.principal(&asked.key)?;
+        let key = &principal.key;
+        Role::of_key(key.scope, key.kind)?;
+        Ok(NewSession {
+            who: Person::Key { key: key.hash },
+            name: named(&principal),
+            tenant: key.tenant.clone().unwrap_or_else(TenantId::default_tenant),
+        })
+    };
+    signed_in(&app, lock, &head.extensions, judged).await
+}
+
+/// Sign in with a link
+///
+/// A link signs in once, within ten minutes. `evp-aggregator access link` makes one.
+#[utoipa::path(
+    post,
+    path = "/sign-in/link",
+    tag = "sign-in",
+    operation_id = "signInByLink",
+    request_body = LinkBody,
+    responses((status = 200, description = "Signed in, by a cookie", body = SessionAnswer), SigningIn)
+)]
+pub(crate) async fn by_link(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Response, QueryError> {
+    Params::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let lock = app.door.sign_in()?;
+    let judged = async {
+        let asked: LinkBody = read_json(&head.headers, body).await?;
+        let link = lock.sign_in.links.take(&asked.token).await?;
+        Ok(NewSession {
+            who: Person::Link { role: link.role },
+            name: link.id,
+            tenant: link.tenant,
+        })
+    };
+    signed_in(&app, lock, &head.extensions, judged).await
+}
+
+/// Begins the session of whoever was `judged` to be somebody, unless that client failed too often.
+async fn signed_in(
+    app: &App,
+    lock: &Lock,
+    extensions: &Extensions,
+    judged: impl Future<Output = Result<NewSession, QueryError>>,
+) -> Result<Response, QueryError> {
+    let (sign_in, client) = (&lock.sign_in, client(extensions));
+    if let Err(limited) = sign_in.failed.check(client).await {
+        sign_in.metrics.limited.increment(1);
+        return Ok(refuse(limited));
+    }
+    let new = match judged.await {
+        Ok(new) => new,
+        Err(error) => {
+            if matches!(error, QueryError::Refused(_)) {
+                sign_in.failed.note(client).await;
+                sign_in.metrics.refused.increment(1);
+            }
+            return Err(error);
+        }
+    };
+    let actor = Actor {
+        who: new.name.clone(),
+        from: client.to_string(),
+    };
+    let (text, session) = sign_in.begin(&actor, new).await?;
+    let standing = sign_in.sessions.standing(&session.hash).await?;
+    let mut response = json(&SessionAnswer::of_session(app, &standing).await?)?;
+    if let Some(cookie) = sign_in.cookies.write(SESSION, &text, LONGEST) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn refuse(limited: Limited) -> Response {
+    let mut response = QueryError::from(Problem::from(limited)).into_response();
+    for (name, value) in limited.headers() {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            let name = HeaderName::from_static(name);
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,119 @@
+//! How often a client has tried: what cannot be guessed is not to keep anybody busy either.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use evp_shared::http::problem::Problem;
+use evp_shared::outcome::RejectReason;
+use moka::future::Cache;
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// Clients that are remembered; beyond them, those who came least are not.
+const CLIENTS_MAX: u64 = 10_000;
+
+/// Counts tries by client, and forgets them a minute after the first.
+#[derive(Debug)]
+pub struct Tries {
+    name: &'static str,
+    most: u32,
+    counts: Cache<IpAddr, Arc<AtomicU32>>,
+}
+
+impl Tries {
+    /// Of what `name` calls, `most` in a minute.
+    pub fn new(name: &'static str, most: u32) -> Self {
+        let counts = Cache::builder()
+            .max_capacity(CLIENTS_MAX)
+            .time_to_live(WITHIN);
+        Self {
+            name,
+            most,
+            counts: counts.build(),
+        }
+    }
+
+    /// Whether `client` may try.
+    ///
+    /// # Errors
+    /// [`Limited`].
+    pub async fn check(&self, client: IpAddr) -> Result<(), Limited> {
+        let tried = self.counts.get(&network(client)).await;
+        if tried.is_some_and(|tried| tried.load(Ordering::Relaxed) >= self.most) {
+            return Err(Limited {
+                name: self.name,
+                most: self.most,
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that it has tried.
+    pub async fn note(&self, client: IpAddr) {
+        let count = self
+            .counts
+            .get_with(network(client), async { Arc::default() });
+        count.await.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Too many tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    name: &'static str,
+    most: u32,
+}
+
+impl Limited {
+    /// As headers of draft-ietf-httpapi-ratelimit-headers-10: what is left, and the policy.
+    pub fn headers(self) -> [(&'static str, String); 2] {
+        let Self { name, most } = self;
+        let within_s = WITHIN.as_secs();
+        [
+            ("ratelimit", format!("\"{name}\";r=0;t={within_s}")),
+            (
+                "ratelimit-policy",
+                format!("\"{name}\";q={most};w={within_s}"),
+            ),
+        ]
+    }
+}
+
+impl From<Limited> for Problem {
+    fn from(_: Limited) -> Self {
+        Self::from(RejectReason::RateLimited).retry_after(WITHIN)
+    }
+}
+
+/// Who has one address of IPv6 has its whole /64.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(network).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_tries_of_a_network_are_counted_together() {
+        let tries = Tries::new("t", 2);
+        let [one, neighbour, other]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:1::1"].map(|text| text.parse().unwrap());
+        for client in [one, neighbour] {
+            assert_eq!(tries.check(client).await, Ok(()));
+            tries.note(client).await;
+        }
+        assert!(tries.check(one).await.is_err());
+        assert_eq!(tries.check(other).await, Ok(()));
+        let [v4, mapped]: [IpAddr; 2] =
+            ["192.0.2.1", "::ffff:192.0.2.1"].map(|text| text.parse().unwrap());
+        assert_eq!(network(v4), network(mapped));
+    }
+}

@@ -1,0 +1,86 @@
+//! A link signs in, once.
+
+use std::time::Duration;
+
+use evp_shared::access::record::Scope;
+use evp_shared::clock::Clock;
+use evp_shared::testing::TestRedis;
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use crate::keys::{CommandLine, KEYS, key, known};
+use crate::service::{TestAggregator, now_s, prepared};
+
+/// What stands behind `#sign-in=` of a link that the command printed.
+async fn link(service: &TestAggregator, arguments: &[&str]) -> Value {
+    let command = CommandLine {
+        redis: &service.redis,
+        mongo: &service.mongo,
+    };
+    let made = command.ok(&[&["link"], arguments].concat()).await;
+    let line = made.lines().nth(1).unwrap();
+    let token = line.strip_prefix("http://127.0.0.1:8090/#sign-in=");
+    json!({ "token": token.unwrap() })
+}
+
+#[tokio::test]
+async fn a_link_signs_in_once_as_what_it_says() {
+    let service = TestAggregator::start_as(KEYS).await;
+    let token = key(&service.mongo, Some("a"), Scope::Read).await.1;
+    known(&service, &token).await;
+    for (arguments, tenant, role) in [
+        (&["--tenant", "a", "--role", "admin"][..], "a", "admin"),
+        (&["--tenant", "a", "--role", "viewer"], "a", "viewer"),
+        (&["--operator"], "default", "operator"),
+    ] {
+        let link = link(&service, arguments).await;
+        let mut browser = Browser::default();
+        let (status, body) = browser.post(&service, "/sign-in/link", &link).await;
+        assert_eq!(status, 200, "{body}");
+        let found = [&body["via"], &body["tenant"]["id"], &body["role"]];
+        assert_eq!(json!(found), json!(["link", tenant, role]), "{body}");
+        let expected = if role == "viewer" { 403 } else { 200 };
+        assert_eq!(browser.get(&service, "/admin/keys").await.0, expected);
+        let mut second = Browser::default();
+        let (status, body) = second.post(&service, "/sign-in/link", &link).await;
+        assert_eq!((status, &body["code"]), (401, &json!("link_ended")));
+        assert_eq!(browser.get(&service, "/session").await.0, 200);
+    }
+    let command = CommandLine {
+        redis: &service.redis,
+        mongo: &service.mongo,
+    };
+    for (arguments, named) in [
+        (&["link", "--tenant", "none", "--role", "admin"][..], "none"),
+        (
+            &["link", "--tenant", "a", "--role", "operator"],
+            "viewer or admin",
+        ),
+        (&["link", "--tenant", "a"], "--role"),
+        (&["link", "--operator", "--tenant", "a"], "--tenant"),
+        (&["link"], "--tenant"),
+    ] {
+        let (is_done, text) = command.run(arguments).await;
+        assert!(!is_done && text.contains(named), "{arguments:?}: {text}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_of_ten_minutes_ago_signs_nobody_in() {
+    let clock = Clock::manual(now_s() * 1_000);
+    let redis = TestRedis::new().await;
+    let service = TestAggregator::start_at(redis, prepared().await, KEYS, &clock).await;
+    let service = service.ready().await;
+    let link = link(&service, &["--operator"]).await;
+    clock.advance(Duration::from_secs(700));
+    let (status, body) = Browser::default()
+        .post(&service, "/sign-in/link", &link)
+        .await;
+    assert_eq!(
+        (status, &body["code"]),
+        (401, &json!("link_ended")),
+        "{body}"
+    );
+    service.stop().await;
+}
