@@ -235,6 +235,7 @@ where
     let mut tasks = TaskSet::new();
     let admin = admin::serve(
         admin_listener,
+        config.process().admin_token.clone(),
         health.clone(),
         telemetry.clone(),
         closing.clone(),

@@ -42,6 +42,20 @@ async fn what_the_operator_has_to_mend_ends_it_with_64_and_is_named() {
 }
 
 #[tokio::test]
+async fn what_others_can_reach_is_refused_with_the_fix() {
+    let wide = ("EVP__SERVER__LISTEN", "0.0.0.0:0");
+    let table = [
+        ("open", "set auth.mode = \"keys\""),
+        ("keys", "set server.tls.cert_file and"),
+    ];
+    for (mode, fix) in table {
+        let (code, message) = end_of(&[("EVP__AUTH__MODE", mode), wide]).await;
+        assert_eq!(code, Some(64), "{message}");
+        assert!(message.contains(fix), "{mode}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_measured_by_its_route() {
     let (redis, mongo) = (TestRedis::new().await, prepared().await);
     let (public, admin) = (free_port().unwrap(), free_port().unwrap());

@@ -68,11 +68,15 @@ impl Running {
         Self::start_as(ingest(), redis)
     }
 
-    fn start_as(mut command: Command, redis: &TestRedis) -> Self {
+    fn start_as(command: Command, redis: &TestRedis) -> Self {
+        Self::start_at("127.0.0.1", command, redis)
+    }
+
+    fn start_at(host: &str, mut command: Command, redis: &TestRedis) -> Self {
         let (public, admin) = (free_port().unwrap(), free_port().unwrap());
         command
-            .env("EVP__SERVER__LISTEN", format!("127.0.0.1:{public}"))
-            .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+            .env("EVP__SERVER__LISTEN", format!("{host}:{public}"))
+            .env("EVP__ADMIN__LISTEN", format!("{host}:{admin}"))
             .env("EVP__REDIS__URL", redis.url())
             .env("EVP__REDIS__KEY_PREFIX", redis.keys().prefix());
         let child = command.spawn().unwrap();
@@ -321,6 +325,56 @@ async fn a_bad_certificate_ends_it_with_64_and_the_fix() {
     ] {
         assert!(message.contains(told), "{message}");
     }
+}
+
+#[tokio::test]
+async fn what_others_can_reach_is_refused_with_the_fix() {
+    let wide = ("EVP__SERVER__LISTEN", "0.0.0.0:0");
+    let admin = ("EVP__ADMIN__LISTEN", "0.0.0.0:0");
+    let table = [
+        ("open", wide, "set auth.mode = \"keys\""),
+        (
+            "keys",
+            wide,
+            "set server.tls.cert_file and server.tls.key_file",
+        ),
+        ("open", admin, "set auth.mode = \"keys\""),
+        ("keys", admin, "set admin.token"),
+    ];
+    for (mode, (name, address), fix) in table {
+        let mut command = ingest();
+        command.env("EVP__AUTH__MODE", mode).env(name, address);
+        let output = command.output().await.unwrap();
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(64), "{message}");
+        assert!(message.contains(fix), "{mode} {name}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn others_are_served_with_keys_tls_and_a_token() {
+    let (redis, authority) = (TestRedis::new().await, Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let files = authority.issue(1).write(folder.path()).unwrap();
+    let mut command = ingest();
+    command
+        .env("EVP__AUTH__MODE", "keys")
+        .env("EVP__ADMIN__TOKEN", "0123456789abcdef")
+        .env("EVP__SERVER__TLS__CERT_FILE", &files.cert)
+        .env("EVP__SERVER__TLS__KEY_FILE", &files.key);
+    let ingest = Running::start_at("0.0.0.0", command, &redis);
+    let live = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let is_served = || async {
+        let answer = ingest.over_tls(&authority, live).await;
+        answer.is_some_and(|(answer, _)| {
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains("strict-transport-security: ")
+        })
+    };
+    wait_for("served", is_served).await;
+    let (answer, _) = ingest.over_tls(&authority, POST).await.unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    let metrics = ingest.admin("/metrics").await;
+    assert!(metrics.contains("admin_token"), "{metrics}");
 }
 
 #[tokio::test]

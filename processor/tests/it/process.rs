@@ -45,6 +45,19 @@ async fn a_redis_that_promises_less_ends_it_with_64_and_the_fix() {
 }
 
 #[tokio::test]
+async fn an_admin_port_that_others_can_reach_is_refused_with_the_fix() {
+    let (redis, mongo) = (TestRedis::new().await, TestMongo::new().await);
+    let wide = ("EVP__ADMIN__LISTEN", "0.0.0.0:0");
+    for (mode, fix) in [
+        ("open", "set auth.mode = \"keys\""),
+        ("keys", "set admin.token"),
+    ] {
+        let output = end_of(&redis, &mongo, &[("EVP__AUTH__MODE", mode), wide]).await;
+        assert_refused(&output, fix);
+    }
+}
+
+#[tokio::test]
 async fn another_identity_in_redis_or_in_mongodb_ends_it_with_64() {
     let redis = TestRedis::new().await;
     redis.stream(1).claim_identity(7).await.unwrap();

@@ -4,38 +4,34 @@ use std::net::SocketAddr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use super::{LogConfig, Source};
+use super::reach::{self, AuthMode};
+use super::{LogConfig, Secret, Source};
+
+/// Shorter ones could be tried out.
+const TOKEN_BYTES_MIN: usize = 16;
 
 crate::config_section! {
     /// What every service has, whatever it does.
     pub struct ProcessConfig: keys(source, admin_default: &'static str) in "runtime" {
         /// `keys` asks for a key, which `evp-aggregator access` makes; `open` serves everybody who can
-        /// connect, all as the tenant `default`. With either, every listener has to be on a loopback address.
+        /// connect, all as the tenant `default`: every listener, the admin port too, has to be on a
+        /// loopback address then.
         auth["auth.mode"]: AuthMode = "keys";
         /// Threads that do the work; 0 takes half of the cores. A service rarely needs more than
         /// one per 100,000 events/s, and idle ones cost CPU: they wake each other. Raise it for an
         /// ingest that has a machine for itself.
         worker_threads: usize = "0", "0"..="256";
-        /// Address of the admin port: `/livez`, `/readyz`, `/metrics`. It asks for no credentials
-        /// and stays on loopback: for balancers and Prometheus, pass `/readyz` and `/metrics` on by
-        /// a proxy of yours.
+        /// Address of the admin port: `/livez`, `/readyz`, `/metrics`, in plain HTTP. Off loopback it
+        /// needs `admin.token`, and a network that only your own machines can listen to.
         admin["admin.listen"]: SocketAddr = admin_default;
+        /// What the admin port asks for as `Authorization: Bearer` before it tells `/metrics`, and
+        /// with `/readyz` why not; at least 16 characters. Without one it tells everybody.
+        admin_token["admin.token"]: Option<Secret> = "";
     } with {
         /// How it logs.
         log: LogConfig = LogConfig::read(source);
         /// How it ends.
         shutdown: ShutdownConfig = ShutdownConfig::read(source);
-    }
-}
-
-crate::choices! {
-    /// Who may use the service.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum AuthMode {
-        /// No credentials are asked for.
-        Open = "open",
-        /// A key is asked for.
-        Keys = "keys",
     }
 }
 
@@ -62,35 +58,14 @@ impl ProcessConfig {
             let cores = available_parallelism();
             config.worker_threads = cores.map_or(1, |cores| cores.get().div_ceil(2));
         }
-        config.auth.admit(source, "admin.listen", config.admin);
-        config
-    }
-}
-
-impl AuthMode {
-    /// Refuses a listener that the mode would lay open to the network.
-    pub(super) fn admit(self, source: &mut Source, key: &str, address: SocketAddr) {
-        if address.ip().is_loopback() {
-            return;
+        let token = config.admin_token.as_ref();
+        if token.is_some_and(|token| token.expose().len() < TOKEN_BYTES_MIN) {
+            let fault = format!("is shorter than {TOKEN_BYTES_MIN} characters: write random ones");
+            source.problem("admin.token", fault);
         }
-        let (why, proxy) = match self {
-            Self::Open => (
-                "auth.mode = \"open\" asks nobody who they are",
-                "an authenticating proxy",
-            ),
-            Self::Keys => (
-                "keys would cross the network in plain text",
-                "a proxy that speaks TLS",
-            ),
-        };
-        let port = address.port();
-        source.problem(
-            key,
-            format!(
-                "is {address}, which others can reach, while {why}: listen on 127.0.0.1:{port} and \
-                 put {proxy} in front"
-            ),
-        );
+        let rights = (config.auth, token.is_some());
+        reach::admin(source, "admin.listen", config.admin, rights);
+        config
     }
 }
 

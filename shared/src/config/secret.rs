@@ -61,6 +61,37 @@ impl Value for SecretUrl {
     }
 }
 
+/// A text such as a token or password: never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes over a text that is not read from the configuration.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Hands the text out.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Value for Secret {
+    const SECRET: bool = true;
+    const KIND: &'static str = "secret text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        String::parse(text).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +116,6 @@ mod tests {
             );
         }
         assert!(SecretUrl::parse("localhost:6379").is_err());
+        assert_eq!(format!("{:?}", Secret::parse("hunter2").unwrap()), "***");
     }
 }

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AuthMode, Source};
+use super::Source;
+use super::reach::{self, AuthMode, Plaintext};
 use crate::tls::{CERT_FILE, KEY_FILE, Pair, TlsFiles};
 
 crate::config_section! {
@@ -37,6 +38,10 @@ crate::config_section! {
         cert_file["server.tls.cert_file"]: Option<PathBuf> = "";
         /// PEM file of its private key, without a password: RSA, ECDSA or Ed25519.
         key_file["server.tls.key_file"]: Option<PathBuf> = "";
+        /// Where plain HTTP may be spoken, without `server.tls`: on `loopback` addresses, or on any
+        /// `behind_proxy`, where a proxy speaks TLS in front and nobody else can connect. Keys cross
+        /// the network in plain text otherwise.
+        plaintext: Plaintext = "loopback";
     } with {
         /// What is spoken TLS with, from those files.
         tls: Option<TlsConfig> = None;
@@ -60,7 +65,9 @@ impl ServerConfig {
         if let Some(port) = source.plain_port(LISTEN) {
             config.listen.set_port(port);
         }
-        auth.admit(source, LISTEN, config.listen);
+        let asks_tls = config.cert_file.is_some() || config.key_file.is_some();
+        let is_protected = asks_tls || config.plaintext == Plaintext::BehindProxy;
+        reach::public(source, LISTEN, config.listen, (auth, is_protected));
         config.tls = config.read_tls(source);
         config
     }

@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::net::TcpListener;
 
 use super::problem::Problem;
 use super::server::{self, ServerLimits};
+use crate::config::Secret;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Telemetry;
@@ -22,12 +23,14 @@ const CONNECTIONS: usize = 64;
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Serves the admin port until the shutdown, which comes after the service has drained: until
-/// then probes must see that it is not ready.
+/// then probes must see that it is not ready. With a `token`, only who shows it learns more than
+/// whether the service is ready.
 ///
 /// # Errors
 /// None: the type is what a task set asks for.
 pub async fn serve(
     listener: TcpListener,
+    token: Option<Secret>,
     health: Health,
     telemetry: Telemetry,
     shutdown: Shutdown,
@@ -37,11 +40,15 @@ pub async fn serve(
         ..ServerLimits::named("admin")
     };
     let service = move |request: Request<_>| {
+        let is_known = token
+            .as_ref()
+            .is_none_or(|token| shows(request.headers(), token));
         let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
         std::future::ready(match request.uri().path() {
             "/livez" | "/readyz" | "/metrics" if !is_read => method_not_allowed(),
             "/livez" => livez(),
-            "/readyz" => readyz(&health),
+            "/readyz" => readyz(&health, is_known),
+            "/metrics" if !is_known => no_token(),
             "/metrics" => {
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
                 body(StatusCode::OK, kind, telemetry.render().into())
@@ -62,14 +69,31 @@ pub fn livez() -> Response<Full<Bytes>> {
     )
 }
 
-fn readyz(health: &Health) -> Response<Full<Bytes>> {
+/// Compares hashes: how long it takes tells nothing of the token.
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+    let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let shown = value.and_then(|value| value.strip_prefix(b"Bearer "));
+    shown.is_some_and(|shown| blake3::hash(shown) == blake3::hash(token.expose().as_bytes()))
+}
+
+fn no_token() -> Response<Full<Bytes>> {
+    Problem::new(StatusCode::UNAUTHORIZED, "admin_token", "Not let in")
+        .detail("send the value of admin.token as Authorization: Bearer")
+        .into_response()
+}
+
+fn readyz(health: &Health, tells_why: bool) -> Response<Full<Bytes>> {
     let readiness = health.readiness();
     let status = if readiness.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let json = serde_json::to_vec(&readiness).unwrap_or_default();
+    let json = if tells_why {
+        serde_json::to_vec(&readiness).unwrap_or_default()
+    } else {
+        format!("{{\"ready\":{}}}", readiness.ready).into_bytes()
+    };
     body(status, "application/json", Bytes::from(json))
 }
 

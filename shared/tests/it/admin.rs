@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use evp_shared::clock::Clock;
+use evp_shared::config::Secret;
 use evp_shared::health::Health;
 use evp_shared::http::admin;
 use evp_shared::shutdown::Shutdown;
@@ -12,12 +13,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn with_admin<T: Future<Output = ()>>(test: impl FnOnce(SocketAddr, Health) -> T) {
+    with_token(None, test).await;
+}
+
+async fn with_token<T: Future<Output = ()>>(
+    token: Option<Secret>,
+    test: impl FnOnce(SocketAddr, Health) -> T,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let health = Health::new(Clock::system());
     let telemetry = Telemetry::install("0.0.0-test").unwrap();
     let shutdown = Shutdown::new();
-    let serving = admin::serve(listener, health.clone(), telemetry, shutdown.clone());
+    let serving = admin::serve(listener, token, health.clone(), telemetry, shutdown.clone());
     let testing = async {
         test(address, health).await;
         shutdown.trigger();
@@ -27,8 +35,14 @@ async fn with_admin<T: Future<Output = ()>>(test: impl FnOnce(SocketAddr, Health
 }
 
 async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+    ask_with(address, method, path, "").await
+}
+
+/// With more lines of header.
+async fn ask_with(address: SocketAddr, method: &str, path: &str, header: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: a\r\n{header}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -85,6 +99,40 @@ async fn readiness_says_what_is_missing() {
             answer.contains(r#"{"name":"shutdown","reason":"draining"}"#),
             "{answer}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_a_token_only_who_shows_it_learns_more_than_readiness() {
+    let token = Secret::new("0123456789abcdef");
+    with_token(Some(token), |address, health| async move {
+        let wrong = [
+            "",
+            "authorization: Bearer 0123456789abcdee\r\n",
+            "authorization: Bearer\r\n",
+            "authorization: Basic 0123456789abcdef\r\n",
+            "x-api-key: 0123456789abcdef\r\n",
+        ];
+        health.condition("redis").fail("not connected");
+        for header in wrong {
+            let answer = ask_with(address, "GET", "/metrics", header).await;
+            let is_refused = answer.starts_with("HTTP/1.1 401 ")
+                && answer.contains("www-authenticate: Bearer")
+                && !answer.contains("evp_");
+            assert!(is_refused, "{header}: {answer}");
+            let answer = ask_with(address, "GET", "/readyz", header).await;
+            let is_curt = answer.starts_with("HTTP/1.1 503 ")
+                && answer.ends_with("\r\n\r\n{\"ready\":false}");
+            assert!(is_curt, "{header}: {answer}");
+            let answer = ask_with(address, "GET", "/livez", header).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
+        let right = "authorization: Bearer 0123456789abcdef\r\n";
+        let answer = ask_with(address, "GET", "/metrics", right).await;
+        assert!(answer.contains("evp_build_info"), "{answer}");
+        let answer = ask_with(address, "GET", "/readyz", right).await;
+        assert!(answer.contains("not connected"), "{answer}");
     })
     .await;
 }

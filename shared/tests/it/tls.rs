@@ -23,6 +23,7 @@ use crate::http_server::{
 };
 
 const HTTP1: &[&str] = &["http/1.1"];
+const HSTS: &str = "strict-transport-security: max-age=31536000\r\n";
 const HELD: &[u8] = b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// A server that speaks TLS, and who signed its certificate.
@@ -68,7 +69,8 @@ async fn a_connection_carries_one_request_after_the_other_in_either_version() {
         let mut stream = connector.connect(tls::name(), stream).await.unwrap();
         for _ in 0..3 {
             stream.write_all(GET.as_bytes()).await.unwrap();
-            read_until(&mut stream, "/ 0").await;
+            let answer = read_until(&mut stream, "/ 0").await;
+            assert!(answer.contains(HSTS), "{answer}");
         }
     }
     let mut unasked = secure.connect(&[]).await;

@@ -164,17 +164,17 @@ async fn serve<H: Handler>(shared: &Shared<H>, stream: TcpStream) -> Closed {
     let Opened {
         mut transport,
         ahead,
-        is_http2,
+        spoken,
     } = match opened {
         Err(_) => return shared.opening.failure(Closed::Idle),
         Ok(Err(_)) => return shared.opening.failure(Closed::Broken),
         Ok(Ok(opened)) => opened,
     };
-    let activity = Activity::new(&shared.discards, is_http2);
+    let activity = Activity::new(&shared.discards, spoken);
     transport::watch(&mut transport, &activity);
     let service = service(&shared.handler, &activity);
     let io = TokioIo::new(WatchedIo::new(transport, ahead, Arc::clone(&activity)));
-    match shared.http2.as_ref().filter(|_| is_http2) {
+    match shared.http2.as_ref().filter(|_| spoken.is_http2) {
         Some(http2) => {
             let connection = Box::pin(http2.serve_connection(io, service));
             drive(shared, &activity, begun, connection).await

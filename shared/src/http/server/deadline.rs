@@ -35,8 +35,16 @@ pub(super) struct Activity {
     /// Since when each answer of HTTP/2 waits for its client to take what it was given.
     owed: Mutex<Vec<Instant>>,
     pub(super) discards: Arc<Discards>,
+    pub(super) is_tls: bool,
     /// Of HTTP/2 pings are no headers, and find out who is gone; what is left of a body is reset.
     pub(super) is_http2: bool,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spoken {
+    pub(super) is_http2: bool,
+    pub(super) is_tls: bool,
 }
 
 /// A request under way; it ends when it is dropped, with the last of its answer.
@@ -69,10 +77,11 @@ pub(super) enum Overdue {
 }
 
 impl Activity {
-    pub(super) fn new(discards: &Arc<Discards>, is_http2: bool) -> Arc<Self> {
+    pub(super) fn new(discards: &Arc<Discards>, spoken: Spoken) -> Arc<Self> {
         Arc::new(Self {
             discards: Arc::clone(discards),
-            is_http2,
+            is_http2: spoken.is_http2,
+            is_tls: spoken.is_tls,
             ..Self::default()
         })
     }

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
+use super::deadline::Spoken;
 use super::metrics::Closed;
 use super::transport::{Socket, Transport};
 use crate::tls::{ALPN_HTTP2, Tls};
@@ -23,7 +24,7 @@ pub(super) struct Opened {
     pub(super) transport: Transport,
     /// What was read to learn which HTTP is spoken.
     pub(super) ahead: Bytes,
-    pub(super) is_http2: bool,
+    pub(super) spoken: Spoken,
 }
 
 /// How the connections of a listener begin.
@@ -74,7 +75,10 @@ impl Opening {
         };
         Ok(Opened {
             transport: Either::Left(Socket::from(stream)),
-            is_http2: ahead.starts_with(HTTP2_PREFACE),
+            spoken: Spoken {
+                is_http2: ahead.starts_with(HTTP2_PREFACE),
+                is_tls: false,
+            },
             ahead,
         })
     }
@@ -83,7 +87,10 @@ impl Opening {
         let _turn = self.handshakes.acquire().await.map_err(io::Error::other)?;
         let stream = tls.acceptor().accept(Socket::from(stream)).await?;
         Ok(Opened {
-            is_http2: stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2),
+            spoken: Spoken {
+                is_http2: stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2),
+                is_tls: true,
+            },
             transport: Either::Right(Box::new(stream)),
             ahead: Bytes::new(),
         })
@@ -134,7 +141,7 @@ mod tests {
         assert!(poll!(late.as_mut()).is_pending());
         drop(stalled.pop());
         let (opened, shaken) = join!(late, authority.connect(client, &["h2"]));
-        assert!(opened.unwrap().is_http2);
+        assert!(opened.unwrap().spoken.is_http2);
         shaken.unwrap();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HOST};
+use http::header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -19,6 +19,9 @@ use crate::http::problem::Problem;
 
 /// What may stand in a host beside letters and digits (RFC 3986, section 3.2.2), and the port.
 const HOST_MARKS: &[u8] = b"-._~!$&'()*+,;=:[]%";
+
+/// Browsers that came once by TLS do not come without it for a year (RFC 6797).
+const TLS_ALWAYS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Makes hyper's service of the handler, and notes when each request begins and ends.
 pub(super) fn service<H: Handler>(
@@ -49,6 +52,10 @@ pub(super) fn service<H: Handler>(
                 activity.note_last();
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
+            }
+            if activity.is_tls {
+                let headers = response.headers_mut();
+                headers.insert(STRICT_TRANSPORT_SECURITY, TLS_ALWAYS);
             }
             Ok(response.map(|body| AnswerBody { body, in_flight }))
         }
