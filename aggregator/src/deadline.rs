@@ -6,12 +6,10 @@ use evp_shared::clock::Clock;
 use evp_shared::redis::is_connected;
 use evp_shared::stream::{Stream, StreamError};
 
+use crate::answer::answer;
 use crate::auth::Tenant;
 use crate::error::QueryError;
 use crate::slots::Slots;
-
-/// How much longer than MongoDB's own limit an answer is waited for: the way there and back.
-const ANSWER_SLACK: Duration = Duration::from_secs(1);
 
 /// When the work on one request is to end, and whose it is.
 #[derive(Debug, Clone)]
@@ -50,10 +48,7 @@ impl Deadline {
             Some(connections) => Some(connections.take(&self.tenant, limit).await?),
             None => None,
         };
-        match tokio::time::timeout(limit + ANSWER_SLACK, command.into_future()).await {
-            Ok(answer) => answer.map_err(Into::into),
-            Err(_) => Err(QueryError::Store { source: None }),
-        }
+        answer(limit, command).await
     }
 
     /// What is left for one command.

@@ -11,15 +11,16 @@
 //! - [`guard`] (under which name, from which page) and `state` (what every handler works with).
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
-//! - [`error`] (what a client is told), [`params`], [`time`], `deadline`, [`cache`], [`auth`] (who
-//!   asks, and whose data that may see), [`sign_in`] (how people come in), [`counts`] (adding up), [`event_json`] and [`schema`] (how events and
-//!   problems are written and described), [`metrics`], [`config`].
+//! - [`error`] (what a client is told), [`params`], [`time`], `deadline` and `answer`, [`cache`], [`auth`]
+//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`counts`]
+//!   (adding up), [`event_json`] and [`schema`] (how events and problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
 //! `/metrics`, and `/events` works while Redis is away.
 
 pub mod admin;
 pub mod analytics;
+mod answer;
 pub mod auth;
 pub mod cache;
 pub mod command;

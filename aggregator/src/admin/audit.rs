@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
-use crate::deadline::answer;
+use crate::answer::answer;
 use crate::error::QueryError;
 use crate::time::rfc3339_signed;
 

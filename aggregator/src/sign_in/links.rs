@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::{ends, ms};
 use super::role::Role;
-use crate::deadline::answer;
+use crate::answer::answer;
 use crate::error::QueryError;
 
 pub(super) const LINKS: &str = "links";

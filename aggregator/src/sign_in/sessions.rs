@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::{at, ends, ms};
 use super::role::Role;
-use crate::deadline::answer;
+use crate::answer::answer;
 use crate::error::QueryError;
 
 pub(super) const SESSIONS: &str = "sessions";

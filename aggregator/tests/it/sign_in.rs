@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use self::browser::Browser;
-use crate::keys::{KEYS, key, known};
-use crate::service::{TestAggregator, event, id as id_of, now_s, prepared};
+use crate::keys::{KEYS, known};
+use crate::service::{TestAggregator, event, id as id_of, key, now_s, prepared};
 
 /// A service, and a browser that has signed in with a key of `a`.
 async fn signed_in(scope: Scope) -> (TestAggregator, Browser, (String, Token)) {
@@ -112,7 +112,7 @@ async fn a_session_ends_with_its_key() {
         .await
         .unwrap();
     stream.chunk().await.unwrap();
-    let store = AccessStore::new(service.mongo.database());
+    let store = AccessStore::new(&service.mongo.database());
     store
         .revoke_key(&id, Clock::system().now_ms())
         .await

@@ -8,8 +8,8 @@ use evp_shared::testing::TestRedis;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
-use crate::keys::{CommandLine, KEYS, key, known};
-use crate::service::{TestAggregator, now_s, prepared};
+use crate::keys::{CommandLine, KEYS, known};
+use crate::service::{TestAggregator, key, now_s, prepared};
 
 /// What stands behind `#sign-in=` of a link that the command printed.
 async fn link(service: &TestAggregator, arguments: &[&str]) -> Value {
