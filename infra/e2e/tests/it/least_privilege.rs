@@ -315,6 +315,6 @@ fn is_no_perm<T>(done: Result<T, fred::error::Error>) -> bool {
 
 fn is_unauthorized<T>(done: &mongodb::error::Result<T>) -> bool {
     let error = done.as_ref().err();
-    let code = error.and_then(|error| evp_shared::store::code_of(error));
+    let code = error.and_then(evp_shared::store::code_of);
     code == Some(UNAUTHORIZED)
 }
