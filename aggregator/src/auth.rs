@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use evp_shared::access::credential;
 use evp_shared::access::map::Principal;
 use evp_shared::access::reader::Access;
-use evp_shared::access::record::{Key, Scope, TenantId};
+use evp_shared::access::record::{Key, TenantId};
 use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
@@ -336,18 +336,18 @@ impl Manager {
         self.tenant.is_none() || self.tenant == key.tenant
     }
 
-    /// Whose a new key of `scope` is that is asked for `tenant`.
+    /// Whose a new key or member is, an operator's where it `is_operator`, that is asked for `tenant`.
     ///
     /// # Errors
-    /// It may not make such a key.
+    /// It may not make such a one.
     pub(crate) fn tenant_of(
         &self,
-        scope: Scope,
+        is_operator: bool,
         tenant: Option<TenantId>,
     ) -> Result<Option<TenantId>, RejectReason> {
         match (&self.tenant, tenant) {
             (None, tenant) => Ok(tenant),
-            (Some(_), _) if scope == Scope::Operator => Err(RejectReason::ScopeMissing),
+            (Some(_), _) if is_operator => Err(RejectReason::ScopeMissing),
             (Some(own), Some(other)) if *own != other => Err(RejectReason::ScopeMissing),
             (Some(own), _) => Ok(Some(own.clone())),
         }

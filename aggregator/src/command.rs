@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use crate::config::AggregatorConfig;
 use crate::sign_in::links::{Link, Links};
+use crate::sign_in::members::{Email, Member, Members};
 use crate::sign_in::role::Role;
 
 const CONNECTIONS: u32 = 2;
@@ -49,8 +50,33 @@ enum What {
     /// Keys: who may send or see them
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Members: people who may sign in by a code sent to them
+    #[command(subcommand)]
+    Member(MemberCommand),
     /// Print a link that signs somebody in to the dashboard, once, within ten minutes
     Link(LinkCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum MemberCommand {
+    /// Invite somebody, or say anew as what
+    Add {
+        email: Email,
+        #[command(flatten)]
+        what: LinkCommand,
+    },
+    /// Take that back; sessions that began with it end
+    Remove {
+        email: Email,
+        /// Of which tenant
+        #[arg(long, required_unless_present = "operator")]
+        tenant: Option<TenantId>,
+        /// As an operator
+        #[arg(long, conflicts_with = "tenant")]
+        operator: bool,
+    },
+    /// List all members
+    List,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +253,10 @@ async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done,
     let (mut text, is_change) = match &command.what {
         What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,
         What::Key(key) => change_key(&store, key, now_ms).await?,
+        What::Member(member) => {
+            let members = Members::new(&database, Clock::system(), Duration::ZERO);
+            (change_member(&members, &store, member).await?, false)
+        }
         What::Link(link) => (make_link(config, &database, &store, link).await?, false),
     };
     if is_change {
@@ -356,6 +386,59 @@ async fn change_key(
     })
 }
 
+async fn change_member(
+    members: &Members,
+    store: &AccessStore,
+    command: &MemberCommand,
+) -> Result<String, CommandError> {
+    let actor = Actor::of_process();
+    Ok(match command {
+        MemberCommand::Add { email, what } => {
+            if let Some(tenant) = &what.tenant {
+                must_exist(store, tenant).await?;
+            }
+            let role = what.role.unwrap_or(Role::Operator);
+            members
+                .put(&actor, email, (what.tenant.as_ref(), role))
+                .await?;
+            format!("{email} may sign in by a code, as {role}")
+        }
+        MemberCommand::Remove { email, tenant, .. } => {
+            members.remove(&actor, email, tenant.as_ref()).await?;
+            format!("{email} is no longer invited to that")
+        }
+        MemberCommand::List => list_members(&members.all().await?),
+    })
+}
+
+async fn must_exist(store: &AccessStore, tenant: &TenantId) -> Result<(), AccessError> {
+    let tenants = store.tenants().await?;
+    if tenants.iter().all(|one| one.id != *tenant) {
+        return Err(AccessError::NoTenant { id: tenant.clone() });
+    }
+    Ok(())
+}
+
+fn list_members(members: &[Member]) -> String {
+    let head = ["email", "tenant", "role", "made", "last sign-in"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(members.iter().flat_map(|member| {
+        let last = member
+            .signed_in_ms
+            .map_or_else(|| "-".to_owned(), show_time);
+        member.memberships().map(move |(tenant, membership)| {
+            vec![
+                member.email.to_string(),
+                tenant.map_or("-", TenantId::as_str).to_owned(),
+                membership.role.to_string(),
+                show_time(membership.created_ms),
+                last.clone(),
+            ]
+        })
+    }));
+    table(&rows)
+}
+
 /// Makes a link; nothing of it is kept that could sign in.
 async fn make_link(
     config: &AggregatorConfig,
@@ -365,9 +448,7 @@ async fn make_link(
 ) -> Result<String, CommandError> {
     let tenant = asked.tenant.clone();
     let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
-    if store.tenants().await?.iter().all(|one| one.id != tenant) {
-        return Err(AccessError::NoTenant { id: tenant }.into());
-    }
+    must_exist(store, &tenant).await?;
     let role = asked.role.unwrap_or(Role::Operator);
     let action = Action {
         what: "link.make",

@@ -8,9 +8,11 @@
 //! |---|---|---|
 //! | `sessions` | hash of its text | a [`Session`](sessions::Session) |
 //! | `links` | hash of its text | a [`Link`](links::Link), until it is used |
+//! | `members` | address of mail | a [`Member`](members::Member) |
 
 pub mod cookie;
 pub mod links;
+pub mod members;
 mod moment;
 pub mod role;
 pub mod sessions;

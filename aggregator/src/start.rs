@@ -38,6 +38,7 @@ use crate::metrics::AccessMetrics;
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
+use crate::sign_in::members::Members;
 use crate::sign_in::{self, SignIn};
 use crate::slots::Slots;
 use crate::state::{App, EXPORTS_AT_ONCE};
@@ -162,6 +163,7 @@ fn app(
         counters: Arc::new(counters),
         events: Arc::new(events),
         keys: Arc::new(keys),
+        members: Members::new(&database, clock.clone(), query.time_limit),
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
         exports: slots(EXPORTS_AT_ONCE),
         shutdown,

@@ -15,6 +15,7 @@ use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::Feed;
 use crate::guard::Site;
+use crate::sign_in::members::Members;
 use crate::slots::Slots;
 
 /// Exports under way at the same time: each keeps MongoDB at work for as long as its client reads.
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) feed: Arc<Feed>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) members: Members,
     pub(crate) exports: Slots,
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,

@@ -181,6 +181,7 @@ impl From<AccessError> for QueryError {
             AccessError::Mongo(error) => error.into(),
             AccessError::Invalid { field, fault } => bad_parameter(field, fault).into(),
             AccessError::NoTenant { .. } => RejectReason::TenantNotFound.into(),
+            AccessError::NoMember => RejectReason::MemberNotFound.into(),
             AccessError::NoKey { .. } => RejectReason::KeyNotFound.into(),
             error @ AccessError::Record { .. } => {
                 tracing::error!(error = %Chain(&error), "tenants and keys cannot be read");

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod dead_letters;
 pub(crate) mod keys;
+pub(crate) mod members;
 pub(crate) mod tenants;
 
 use axum::Router;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/dead-letters/{id}", get(dead_letters::one))
         .merge(tenants::routes())
         .merge(keys::routes())
+        .merge(members::routes())
 }
 
 /// The answer of `GET /admin/info`.

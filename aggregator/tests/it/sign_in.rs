@@ -2,6 +2,7 @@
 
 mod browser;
 mod by_link;
+mod members;
 
 use evp_shared::access::record::Scope;
 use evp_shared::access::store::AccessStore;

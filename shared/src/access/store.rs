@@ -73,6 +73,9 @@ pub enum AccessError {
         /// The id that was asked for.
         id: TenantId,
     },
+    /// There is no such member.
+    #[error("there is no such member")]
+    NoMember,
     /// There is no key of that id.
     #[error("there is no key {id}")]
     NoKey {

@@ -246,7 +246,7 @@ impl NewKeyBody {
         let scope = Scope::named(&self.scope)
             .ok_or_else(|| bad_parameter("scope", "send write, read, admin or operator"))?;
         let asked = self.tenant.map(|id| tenant_id("tenant", &id)).transpose()?;
-        let tenant = manager.tenant_of(scope, asked)?;
+        let tenant = manager.tenant_of(scope == Scope::Operator, asked)?;
         let kind = if self.public {
             KeyKind::Public
         } else {

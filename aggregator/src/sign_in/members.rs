@@ -1,0 +1,359 @@
+//! Members: invited people, by their address of mail, and as what they may come in.
+//!
+//! # Shape
+//! Collection `members`: a [`Member`] each, `_id` the address.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use evp_shared::access::record::TenantId;
+use evp_shared::access::store::AccessError;
+use evp_shared::audit::{Action, Actor, Audit, Outcome};
+use evp_shared::clock::Clock;
+use evp_shared::store::{access, durable};
+use futures::TryStreamExt as _;
+use mongodb::{Collection, Database};
+use serde::{Deserialize, Serialize};
+
+use super::moment::at;
+use super::role::Role;
+
+const MEMBERS: &str = "members";
+/// People who may be invited.
+const MEMBERS_MAX: u64 = 1_000;
+/// Longest address of mail (RFC 5321, with what it leaves of a path).
+const EMAIL_BYTES_MAX: usize = 254;
+/// What an operator has in the place of a tenant.
+const OPERATOR: &str = "operator";
+
+/// An address of mail, in lower case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email(String);
+
+/// No address of mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("send an address such as jane@example.org, of at most {EMAIL_BYTES_MAX} bytes of ASCII")]
+pub struct NoEmail;
+
+impl Email {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Email {
+    type Err = NoEmail;
+
+    fn from_str(text: &str) -> Result<Self, NoEmail> {
+        let is_local =
+            |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+        let (local, host) = text.split_once('@').ok_or(NoEmail)?;
+        let is_email = text.len() <= EMAIL_BYTES_MAX
+            && !local.is_empty()
+            && local.bytes().all(is_local)
+            && host.split('.').all(|label| !label.is_empty())
+            && host.bytes().all(is_host);
+        is_email
+            .then(|| Self(text.to_ascii_lowercase()))
+            .ok_or(NoEmail)
+    }
+}
+
+impl TryFrom<String> for Email {
+    type Error = NoEmail;
+
+    fn try_from(text: String) -> Result<Self, NoEmail> {
+        text.parse()
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> Self {
+        email.0
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As what somebody may come in, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Membership {
+    /// As what.
+    pub role: Role,
+    /// When that was said, Unix ms.
+    pub created_ms: u64,
+}
+
+/// Somebody who was invited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Who.
+    #[serde(rename = "_id")]
+    pub email: Email,
+    /// To which tenants.
+    #[serde(default)]
+    pub tenants: BTreeMap<TenantId, Membership>,
+    /// To all of them.
+    #[serde(default)]
+    pub operator: Option<Membership>,
+    /// When a code signed the person in last, Unix ms.
+    #[serde(default)]
+    pub signed_in_ms: Option<u64>,
+}
+
+impl Member {
+    /// As what the person sees `tenant`.
+    pub fn role_in(&self, tenant: &TenantId) -> Option<Role> {
+        let own = self.tenants.get(tenant);
+        self.operator
+            .as_ref()
+            .or(own)
+            .map(|membership| membership.role)
+    }
+
+    /// Whose data the person sees first.
+    pub fn first_tenant(&self) -> TenantId {
+        let first = self.tenants.keys().next().cloned();
+        first.unwrap_or_else(TenantId::default_tenant)
+    }
+
+    /// To which tenants, and to all of them with `None`.
+    pub fn memberships(&self) -> impl Iterator<Item = (Option<&TenantId>, Membership)> {
+        let all = self.operator.map(|membership| (None, membership));
+        let own = self
+            .tenants
+            .iter()
+            .map(|(id, membership)| (Some(id), *membership));
+        all.into_iter().chain(own)
+    }
+}
+
+/// Invited people, in MongoDB.
+#[derive(Debug, Clone)]
+pub struct Members {
+    members: Collection<Document>,
+    audit: Audit,
+    clock: Clock,
+    limit: Duration,
+}
+
+impl Members {
+    /// Those of `database`, which may work on an answer for `limit`; zero is no limit.
+    pub fn new(database: &Database, clock: Clock, limit: Duration) -> Self {
+        Self {
+            members: durable(&access(database), MEMBERS),
+            audit: Audit::new(database),
+            clock,
+            limit,
+        }
+    }
+
+    /// All of them, in the order of their addresses.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn all(&self) -> Result<Vec<Member>, AccessError> {
+        let found = self.members.find(doc! {}).sort(doc! { "_id": 1 });
+        let found: Vec<Document> = found.max_time(self.limit).await?.try_collect().await?;
+        found.into_iter().map(read).collect()
+    }
+
+    /// The member of this address.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn find(&self, email: &Email) -> Result<Option<Member>, AccessError> {
+        let one = doc! { "_id": email.as_str() };
+        let found = self.members.find_one(one).max_time(self.limit).await?;
+        found.map(read).transpose()
+    }
+
+    /// Invites somebody to `tenant`, or to all with `None`, as `role`; which is written down.
+    ///
+    /// # Errors
+    /// [`AccessError`]: among others there are as many as may be.
+    pub async fn put(
+        &self,
+        actor: &Actor,
+        email: &Email,
+        (tenant, role): (Option<&TenantId>, Role),
+    ) -> Result<Member, AccessError> {
+        if (role == Role::Operator) != tenant.is_none() {
+            let fault = "an operator is of no tenant, and all others are of one".to_owned();
+            let field = "tenant";
+            return Err(AccessError::Invalid { field, fault });
+        }
+        let mut action = action("member.put", email, tenant);
+        action.detail.insert("role", role.as_str());
+        let put = async {
+            if self.find(email).await?.is_none() {
+                self.room().await?;
+            }
+            let now = at(self.clock.now_ms());
+            let membership = doc! { "role": role.as_str(), "createdMs": now };
+            let change = doc! { "$set": { place(tenant): membership } };
+            let one = doc! { "_id": email.as_str() };
+            self.members.update_one(one, change).upsert(true).await?;
+            self.find(email).await?.ok_or_else(no_member)
+        };
+        self.audit.around(actor, action, put, nothing).await
+    }
+
+    /// Takes that back; whether there was anything.
+    ///
+    /// # Errors
+    /// [`AccessError`]; repeating is harmless.
+    pub async fn remove(
+        &self,
+        actor: &Actor,
+        email: &Email,
+        tenant: Option<&TenantId>,
+    ) -> Result<(), AccessError> {
+        let remove = async {
+            let place = place(tenant);
+            let there = doc! { "_id": email.as_str(), &place: { "$exists": true } };
+            let change = doc! { "$unset": { &place: "" } };
+            let changed = self.members.update_one(there, change).await?;
+            if changed.matched_count == 0 {
+                return Err(no_member());
+            }
+            let of_none = doc! {
+                "_id": email.as_str(),
+                "operator": { "$exists": false },
+                "tenants": { "$in": [Bson::Null, Bson::Document(doc! {})] },
+            };
+            self.members.delete_one(of_none).await?;
+            Ok(())
+        };
+        let action = action("member.remove", email, tenant);
+        self.audit.around(actor, action, remove, nothing).await
+    }
+
+    /// Notes that a code signed somebody in.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn note_sign_in(&self, email: &Email) -> Result<(), AccessError> {
+        let now = at(self.clock.now_ms());
+        let one = doc! { "_id": email.as_str() };
+        let change = doc! { "$set": { "signedInMs": now } };
+        self.members.update_one(one, change).await?;
+        Ok(())
+    }
+
+    async fn room(&self) -> Result<(), AccessError> {
+        let there = self
+            .members
+            .count_documents(doc! {})
+            .max_time(self.limit)
+            .await?;
+        if there >= MEMBERS_MAX {
+            let fault = format!("there may be {MEMBERS_MAX} members");
+            let field = "email";
+            return Err(AccessError::Invalid { field, fault });
+        }
+        Ok(())
+    }
+}
+
+/// Where a membership stands in a member.
+fn place(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(|| OPERATOR.to_owned(), |id| format!("tenants.{id}"))
+}
+
+fn action(what: &'static str, email: &Email, tenant: Option<&TenantId>) -> Action {
+    Action {
+        what,
+        tenant: tenant.map(ToString::to_string),
+        detail: doc! { "email": email.as_str() },
+    }
+}
+
+fn nothing<T>(_: &T) -> Outcome {
+    Outcome::done(doc! {})
+}
+
+fn no_member() -> AccessError {
+    AccessError::NoMember
+}
+
+fn read(document: Document) -> Result<Member, AccessError> {
+    bson::deserialize_from_bson(Bson::Document(document)).map_err(|source| AccessError::Record {
+        collection: MEMBERS,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_one_line_in_lower_case() {
+        let good = format!("{}@example.org", "x".repeat(EMAIL_BYTES_MAX - 12));
+        for (text, email) in [
+            ("Jane@Example.ORG", "jane@example.org"),
+            ("jane.o'neil+evp@localhost", "jane.o'neil+evp@localhost"),
+            (&good, &good),
+        ] {
+            assert_eq!(text.parse::<Email>().unwrap().as_str(), email);
+        }
+        for wrong in [
+            "",
+            "jane",
+            "@example.org",
+            "jane@",
+            "jane@example..org",
+            "jane@a@b",
+            "jane@example.org\r\nBcc: x@y",
+            "jane\n@example.org",
+            "jane @example.org",
+            "<jane@example.org>",
+            "jäne@example.org",
+            "a@b,c@d",
+            &format!("x{good}"),
+        ] {
+            assert_eq!(wrong.parse::<Email>(), Err(NoEmail), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_operator_is_one_everywhere() {
+        let membership = |role| Membership {
+            role,
+            created_ms: 1,
+        };
+        let tenant = |id: &str| id.parse::<TenantId>().unwrap();
+        let mut member = Member {
+            email: "jane@example.org".parse().unwrap(),
+            tenants: BTreeMap::from([(tenant("a"), membership(Role::Viewer))]),
+            operator: None,
+            signed_in_ms: None,
+        };
+        assert_eq!(member.role_in(&tenant("a")), Some(Role::Viewer));
+        assert_eq!(member.role_in(&tenant("b")), None);
+        member.operator = Some(membership(Role::Operator));
+        assert_eq!(member.role_in(&tenant("b")), Some(Role::Operator));
+        let stored = bson::serialize_to_document(&member).unwrap();
+        assert_eq!(read(stored).unwrap(), member);
+        assert_eq!(OPERATOR, Role::Operator.as_str());
+    }
+}
