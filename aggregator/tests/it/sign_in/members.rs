@@ -5,8 +5,8 @@ use evp_shared::access::token::Token;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::keys::{CommandLine, KEYS, ask, key, known, send};
-use crate::service::TestAggregator;
+use crate::keys::{CommandLine, KEYS, ask, known, send};
+use crate::service::{TestAggregator, key};
 
 const PATH: &str = "/admin/members";
 
