@@ -7,7 +7,7 @@ import { backlog, health } from "../lib/health.ts";
 import { useNow } from "../lib/now.ts";
 import { may, useSession } from "../session/session.ts";
 import { DeadLetters } from "../ui/dead-letters.tsx";
-import { Empty, Failure, Loading, Notice, Panel } from "../ui/parts.tsx";
+import { Empty, Failure, Loading, Notice, Panel, Scroll } from "../ui/parts.tsx";
 
 /** A consumer that has been idle for so long is gone: others take over what it holds. */
 const IDLE_MS = 60_000;
@@ -133,7 +133,7 @@ function Partitions({ partitions }: { partitions: Partition[] }) {
   if (partitions.length === 0) return <Empty title="There is no stream yet" />;
   return (
     <Panel title="Streams" note="Entries are frames: events that were appended together">
-      <div className="table-scroll">
+      <Scroll className="table-scroll" label="Streams">
         <table className="table">
           <thead>
             <tr>
@@ -176,7 +176,7 @@ function Partitions({ partitions }: { partitions: Partition[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Panel>
   );
 }
@@ -203,7 +203,7 @@ function Spans({ storage }: { storage: Storage }) {
         </>
       }
     >
-      <div className="table-scroll">
+      <Scroll className="table-scroll" label="Spans">
         <table className="table">
           <thead>
             <tr>
@@ -230,7 +230,7 @@ function Spans({ storage }: { storage: Storage }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
     </Panel>
   );
 }
