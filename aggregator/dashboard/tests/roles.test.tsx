@@ -5,7 +5,7 @@ import { info } from "../fixture/answers.ts";
 import { App } from "../src/app.tsx";
 import { SCREENS, screensFor } from "../src/screens.ts";
 import { OPEN, type Session } from "../src/session/session.ts";
-import { bodyOf, NOW, serve, show, signedIn, stream } from "./kit.tsx";
+import { bodyOf, NOW, problem, serve, show, signedIn, stream } from "./kit.tsx";
 
 const at = (path: string) => window.history.replaceState(null, "", path);
 
@@ -95,7 +95,7 @@ describe("sending with a key", () => {
     const send = await screen.findByRole("button", { name: "Send one from here" });
     expect(send.hasAttribute("disabled")).toBe(true);
     fireEvent.click(screen.getByRole("button", { name: "Make one" }));
-    await waitFor(() => expect(send.hasAttribute("disabled")).toBe(false));
+    await waitFor(() => expect(send.hasAttribute("disabled")).toBe(false), { timeout: 5_000 });
     expect(bodies).toEqual([
       {
         name: "Get started",
@@ -109,6 +109,27 @@ describe("sending with a key", () => {
     fireEvent.click(send);
     await waitFor(() => expect(sent).toEqual(["Bearer evp_pub_made"]));
     expect(JSON.stringify([localStorage, sessionStorage])).not.toContain("evp_pub_made");
+  });
+
+  it("tries again while ingest does not know the new key yet", async () => {
+    at("/start");
+    let asked = 0;
+    serve({
+      "/admin/info": () => info("127.0.0.1:8080"),
+      "/events": () => {
+        asked += 1;
+        if (asked === 1) return problem(401, { code: "unknown_key" });
+        return { accepted: 1, duplicates: 0, rejectedCount: 0, rejected: [] };
+      },
+    });
+    show(<App />, signedIn("viewer"));
+    fireEvent.change(await screen.findByLabelText("A key to send with"), {
+      target: { value: "evp_sec_mine" },
+    });
+    fireEvent.click(screen.getByRole("button", { name: "Use this key" }));
+    fireEvent.click(screen.getByRole("button", { name: "Send one from here" }));
+    await waitFor(() => expect(asked).toBe(2), { timeout: 5_000 });
+    expect(screen.queryByRole("alert")).toBeNull();
   });
 
   it("takes one that somebody has, for the demo as well", async () => {

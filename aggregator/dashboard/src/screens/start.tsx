@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
-import { post } from "../api/client.ts";
+import { ApiError, post } from "../api/client.ts";
 import { infoQuery } from "../api/queries.ts";
 import type { Accepted, EventItem } from "../api/types.ts";
 import { count } from "../lib/format.ts";
@@ -73,6 +73,8 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
   const key = useSendKey();
   const send = useMutation({
     mutationFn: () => post<Accepted>(`${ingestUrl}/events`, hello(), { headers: bearer(key) }),
+    // One that was just made may not have come to ingest yet.
+    retry: (failures, error) => failures < 3 && isUnknownKey(error),
   });
   const first = tail.shown.at(-1);
   return (
@@ -101,6 +103,10 @@ function FirstEvent({ ingestUrl }: { ingestUrl: string }) {
       {send.error && !first && <Failure error={send.error} onRetry={() => send.mutate()} />}
     </Panel>
   );
+}
+
+function isUnknownKey(error: Error): boolean {
+  return error instanceof ApiError && error.code === "unknown_key";
 }
 
 function hello() {

@@ -5,22 +5,23 @@ import { Field, Form } from "../ui/form.tsx";
 import { HeldKey } from "./send-key.tsx";
 import { may, useSession } from "./session.ts";
 
+/** Every service asks twice a second which keys there are. */
+const KNOWN_WITHIN_MS = 1_000;
+
 /** Asks for a key to send events with, or makes one. */
 export function ChooseKey() {
   const [key, hold] = useContext(HeldKey);
   const { role, tenant } = useSession();
   const making = useMutation({
-    mutationFn: () =>
-      // It is sent from this page: any other page that reads it can do nothing with it.
-      makeKey({
-        name: "Get started",
-        scope: "write",
-        tenant: tenant.id,
-        public: true,
-        origins: [window.location.origin],
-      }),
+    mutationFn: async () => {
+      // Pages of other origins that get to know it can do nothing with it.
+      const origins = [window.location.origin];
+      const of = { scope: "write", tenant: tenant.id, public: true, origins } as const;
+      const { key } = await makeKey({ name: "Get started", ...of });
+      await new Promise((fulfil) => setTimeout(fulfil, KNOWN_WITHIN_MS));
+      hold(key);
+    },
     gcTime: 0,
-    onSuccess: (made) => hold(made.key),
   });
   if (key) {
     return (
@@ -59,7 +60,7 @@ export function ChooseKey() {
             disabled={making.isPending}
             onClick={() => making.mutate()}
           >
-            Make one
+            {making.isPending ? "Making one…" : "Make one"}
           </button>
         )}
       </div>
