@@ -384,13 +384,16 @@ describe("Tenants", () => {
     expect(field.value).toBe("1000000");
     enter("Events in a UTC day, over all instances", "");
     enter("Bytes a second", "1048576");
+    enter("Types counted by name", "300");
+    fireEvent.click(screen.getByLabelText(/^Count unique and top users/));
     press("Set the limits");
     await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
     const limits = {
       events: { perSecond: 5_000, burst: 50_000 },
       bytes: { perSecond: 1_048_576, burst: 10_485_760 },
     };
-    expect(asked).toEqual([["PATCH /admin/tenants/acme", { eventsPerDay: 0, limits }]]);
+    const body = { eventsPerDay: 0, limits, types: 300, analytics: true };
+    expect(asked).toEqual([["PATCH /admin/tenants/acme", body]]);
   });
 
   it("say at the limits what is wrong with them", async () => {

@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import * as access from "../fixture/access.ts";
 import * as fixture from "../fixture/answers.ts";
 import { eventAt, eventsBefore } from "../fixture/events.ts";
-import { RANGES } from "../src/api/types.ts";
+import { type Analytics, RANGES } from "../src/api/types.ts";
+import { OPEN } from "../src/session/session.ts";
 
 // The fixture's answers have the types that the screens are written against. Here they are held
 // against what the services say of themselves: a member that is renamed, missing or made up is found.
@@ -60,6 +61,13 @@ function faults(name: string, answer: unknown): string[] {
   );
 }
 
+const NO_USERS: Partial<Analytics> = {
+  missingReason: "not_enabled",
+  topUsers: null,
+  uniqueUsers: null,
+  uniqueSessions: null,
+};
+
 describe("the types of the dashboard are those of the API", () => {
   const letters = fixture.deadLetters(NOW);
   const window = new URLSearchParams("window=15m&step=minute");
@@ -70,6 +78,7 @@ describe("the types of the dashboard are those of the API", () => {
     ...RANGES.map(
       (range) => ["AnalyticsAnswer", fixture.analytics(NOW, range)] as [string, unknown],
     ),
+    ["AnalyticsAnswer", { ...fixture.analytics(NOW, "15m"), ...NO_USERS }],
     ["ListAnswer", eventsBefore(NOW, new URLSearchParams())],
     ["FoundEvent", { ...eventAt(NOW), status: "stored" }],
     ["PipelineState", fixture.pipeline(NOW)],
@@ -86,6 +95,11 @@ describe("the types of the dashboard are those of the API", () => {
     ["KeysAnswer", access.keys(NOW)],
     ["KeyMade", access.keyMade(NOW)],
     ["TenantsAnswer", access.tenants()],
+    ["AuditAnswer", access.audit(NOW)],
+    ["MethodsAnswer", access.signIn()],
+    // Members, and with them who has an address, are described once they are built.
+    ["SessionAnswer", { ...access.session(NOW), email: undefined }],
+    ["SessionAnswer", OPEN],
   ];
   it.each(answers)("%s", (name, answer) => {
     expect(faults(name, answer)).toEqual([]);

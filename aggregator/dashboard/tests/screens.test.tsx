@@ -60,6 +60,19 @@ describe("Overview", () => {
     expect(await screen.findByText("Nothing has arrived yet")).toBeTruthy();
   });
 
+  it("says why users are not counted", async () => {
+    const unknown = { topUsers: null, uniqueUsers: null, uniqueSessions: null };
+    serve({
+      "/analytics": () => ({
+        ...fixture.analytics(NOW, "15m"),
+        ...unknown,
+        missingReason: "not_enabled",
+      }),
+    });
+    show(<Overview />);
+    expect(await screen.findByText(/An operator can have/)).toBeTruthy();
+  });
+
   it("says what is away", async () => {
     const answer = () => problem(503, { code: "counters_unavailable", title: "Redis is away" });
     serve({ "/metrics": answer, "/metrics/series": answer, "/analytics": answer });

@@ -64,6 +64,10 @@ export interface Tenant {
   state: "active" | "disabled";
   limits: Limits;
   eventsPerDay?: number | null;
+  /** How many of its types are counted by name. */
+  types: number;
+  /** Whether its unique and top users are known. */
+  analytics: boolean;
 }
 
 export interface TenantChange {
@@ -72,6 +76,8 @@ export interface TenantChange {
   limits?: Limits;
   /** 0 takes the quota away. */
   eventsPerDay?: number;
+  types?: number;
+  analytics?: boolean;
 }
 
 export interface Member {

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { count } from "../lib/format.ts";
 import { lookAgain } from "../session/session.ts";
 import { Confirm, Dialog } from "../ui/dialog.tsx";
-import { type Entered, Field, Form } from "../ui/form.tsx";
+import { type Entered, Fault, Field, Form } from "../ui/form.tsx";
 import { Empty, Failure, Loading, Panel, Scroll } from "../ui/parts.tsx";
 import { changeTenant, makeTenant, type Tenant, tenantsQuery } from "./access.ts";
 import { RowButton } from "./keys.tsx";
@@ -72,6 +72,10 @@ function TenantTable(props: { tenants: Tenant[]; onOpen: (open: Open) => void })
             <th scope="col" className="number">
               Events a day
             </th>
+            <th scope="col" className="number">
+              Types
+            </th>
+            <th scope="col">Users</th>
             <th scope="col">Limits</th>
             <th scope="col">
               <span className="unseen">Actions</span>
@@ -92,6 +96,8 @@ function TenantTable(props: { tenants: Tenant[]; onOpen: (open: Open) => void })
               <td className="number">
                 {typeof tenant.eventsPerDay === "number" ? count(tenant.eventsPerDay) : "no quota"}
               </td>
+              <td className="number">{count(tenant.types)}</td>
+              <td>{tenant.analytics ? "counted" : "not counted"}</td>
               <td>{limitsInWords(tenant.limits)}</td>
               <td className="row-actions">
                 <RowButton
@@ -192,12 +198,14 @@ function LimitTenant({ tenant, onClose }: { tenant: Tenant; onClose: () => void 
     changeTenant(tenant.id, {
       eventsPerDay: entered.number("eventsPerDay") ?? 0,
       limits: readLimits(entered),
+      types: entered.number("types"),
+      analytics: entered.text("analytics") !== "",
     });
   return (
     <TenantDialog
       title={`Limit ${tenant.name}`}
       verb="Set the limits"
-      fields={["eventsPerDay", "limits"]}
+      fields={["eventsPerDay", "limits", "types", "analytics"]}
       run={run}
       onClose={onClose}
     >
@@ -211,6 +219,21 @@ function LimitTenant({ tenant, onClose }: { tenant: Tenant; onClose: () => void 
         defaultValue={tenant.eventsPerDay ?? undefined}
       />
       <LimitFields limits={tenant.limits} />
+      <Field
+        name="types"
+        label="Types counted by name"
+        hint="Events of the rest count together; all tenants may have 20,000"
+        type="number"
+        min={1}
+        step={1}
+        defaultValue={tenant.types}
+        required
+      />
+      <label className="tick-label">
+        <input type="checkbox" name="analytics" defaultChecked={tenant.analytics} />
+        Count unique and top users, which 32 tenants may have
+      </label>
+      <Fault name="analytics" />
     </TenantDialog>
   );
 }

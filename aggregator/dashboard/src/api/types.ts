@@ -85,7 +85,8 @@ export interface Analytics {
   asOf: number;
   totals: { events: number };
   byType: { type: string; count: number; share: number }[];
-  /** These are null where a sketch is missing. */
+  /** Why the three below are null. */
+  missingReason?: "not_enabled" | "incomplete" | null;
   topUsers: { userId: string; count: number; error: number }[] | null;
   uniqueUsers: Estimate | null;
   uniqueSessions: Estimate | null;

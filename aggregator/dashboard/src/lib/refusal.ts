@@ -14,6 +14,13 @@ const WORDS: Record<string, string> = {
     "The change is kept, and comes into force once Redis answers: look again before repeating it.",
 };
 
+/** Why users are not counted, where they are not. */
+export function whyUncounted(reason?: string | null): string {
+  return reason === "not_enabled"
+    ? "An operator can have the tenant's users counted."
+    : "Not known for this time.";
+}
+
 /** Says in a sentence why something failed, and what to do. */
 export function inWords(error: Error): string {
   if (!(error instanceof ApiError)) return "Something went wrong on this page.";

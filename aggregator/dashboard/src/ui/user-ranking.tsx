@@ -2,6 +2,7 @@ import { Link } from "wouter";
 import type { Analytics, Range } from "../api/types.ts";
 import { linkTo } from "../lib/filters.ts";
 import { count } from "../lib/format.ts";
+import { whyUncounted } from "../lib/refusal.ts";
 import { Empty, Failure, Loading, Panel } from "./parts.tsx";
 
 const SHOWN = 12;
@@ -19,7 +20,11 @@ export function UserRanking({ analytics, error, range }: UserRankingProps) {
     <Panel title="Most active users" note={`In ${range}`}>
       {error && <Failure error={error} />}
       {!analytics && !error && <Loading />}
-      {analytics?.topUsers === null && <Empty title="Not known for this time" />}
+      {analytics?.topUsers === null && (
+        <Empty title="Not counted">
+          <p>{whyUncounted(analytics.missingReason)}</p>
+        </Empty>
+      )}
       {analytics?.topUsers?.length === 0 && (
         <Empty title="No events with a user">
           <p>Events that name a userId are counted here.</p>
