@@ -19,6 +19,7 @@
 //! | `evp:{sketch}:erasures` | string | how many erasures there were of late |
 //! | `evp:identity` | string | the fingerprint of what fixes identity |
 //! | `evp:access` | hash | who may come in: version, digest, content |
+//! | `evp:tenants` | hash | the tenants of that, without keys |
 //! | `evp:quota:<day>` | hash | events given out of each tenant's quota of that UTC day; expires |
 //! | `evp:usage:<hour>:<tenant>` | hash | what became of the tenant's events, by name; expires |
 //! | `evp:used` | hash | when each key was used last, Unix ms |
@@ -62,6 +63,12 @@ impl Keys {
     /// The key of who may come in. It belongs to no partition, and never expires.
     pub fn access(&self) -> String {
         format!("{}:access", self.prefix)
+    }
+
+    /// The key of the tenants alone, for who has no business with keys. It belongs to no partition, and
+    /// never expires.
+    pub fn tenants(&self) -> String {
+        format!("{}:tenants", self.prefix)
     }
 
     /// The key of what is given out of the quotas of `day`, counted from 1970. It belongs to no

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use evp_processor::command::verify::{Verify, run as verify};
-use evp_shared::access::record::{Records, Tenant};
+use evp_shared::access::record::Tenant;
 use evp_shared::counters::Step;
 use evp_shared::keys::SketchKind;
 use evp_shared::stream::AccessHead;
@@ -13,13 +13,18 @@ use crate::harness::{World, producer};
 
 /// Has Redis say `tenants`, as an aggregator does.
 pub(crate) async fn say(world: &World, version: u64, tenants: Vec<Tenant>) {
-    let keys = Vec::new();
-    let content = serde_json::to_vec(&Records { tenants, keys }).unwrap();
-    let seen = world.stream.access_head().await.unwrap();
+    let content = serde_json::to_vec(&tenants).unwrap();
+    let seen = world.stream.tenants_head().await.unwrap();
     let seen = seen.map(|head| head.version);
     let digest = version.to_string();
     let head = AccessHead { version, digest };
-    assert!(world.stream.say_access(seen, &head, content).await.unwrap());
+    assert!(
+        world
+            .stream
+            .say_tenants(seen, &head, content)
+            .await
+            .unwrap()
+    );
 }
 
 /// A tenant of which `types` are counted by name.

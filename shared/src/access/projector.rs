@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::record::Tenant;
 use super::store::{AccessError, AccessStore};
 use crate::health::Beat;
 use crate::service::Chain;
@@ -62,7 +63,8 @@ impl Projector {
         let _turn = self.turn.lock().await;
         loop {
             let seen = self.stream.access_head().await?;
-            let content = serde_json::to_vec(&self.store.records().await?)?;
+            let records = self.store.records().await?;
+            let content = serde_json::to_vec(&records)?;
             let digest = blake3::hash(&content).to_hex().to_string();
             let version = seen.as_ref().map(|seen| seen.version);
             // A Redis of before may say the same under a version that the services are beyond.
@@ -71,6 +73,7 @@ impl Projector {
                 && seen.digest == digest
                 && seen.version >= last
             {
+                self.say_tenants(&records.tenants, seen.version).await?;
                 return Ok(seen.version);
             }
             let next = self.store.next_version(version.unwrap_or(0)).await?;
@@ -80,7 +83,29 @@ impl Projector {
             };
             if self.stream.say_access(version, &head, content).await? {
                 tracing::info!(version = next, "redis says who may come in");
+                self.say_tenants(&records.tenants, next).await?;
                 return Ok(next);
+            }
+        }
+    }
+
+    /// Has Redis say the tenants of `version` apart, unless it says them, or those of a later one.
+    async fn say_tenants(&self, tenants: &[Tenant], version: u64) -> Result<(), ProjectError> {
+        let content = serde_json::to_vec(tenants)?;
+        let digest = blake3::hash(&content).to_hex().to_string();
+        let head = AccessHead { version, digest };
+        loop {
+            let seen = self.stream.tenants_head().await?;
+            let seen = seen.map(|seen| seen.version);
+            if seen.is_some_and(|seen| seen >= version) {
+                return Ok(());
+            }
+            if self
+                .stream
+                .say_tenants(seen, &head, content.clone())
+                .await?
+            {
+                return Ok(());
             }
         }
     }

@@ -1,8 +1,6 @@
 //! What processors learn of tenants, from what the aggregator says for the services: how many types of
 //! each are counted by name, and whose users are sketched.
 
-use serde::Deserialize;
-
 use super::reader::LookError;
 use super::record::Tenant;
 use crate::stream::Stream;
@@ -12,12 +10,6 @@ use crate::stream::Stream;
 pub struct Learned {
     version: u64,
     is_current: bool,
-}
-
-/// Of the content, keys are left out: a processor lets nobody in.
-#[derive(Deserialize)]
-struct Content {
-    tenants: Vec<Tenant>,
 }
 
 impl Learned {
@@ -33,15 +25,15 @@ impl Learned {
     /// [`LookError`]; what was learned stays.
     pub async fn look(&mut self, stream: &Stream) -> Result<Option<Vec<Tenant>>, LookError> {
         self.is_current = false;
-        let said = stream.access_head().await?.map_or(0, |head| head.version);
+        let said = stream.tenants_head().await?.map_or(0, |head| head.version);
         if said <= self.version {
             self.is_current = said == self.version;
             return Ok(None);
         }
-        let Some((version, content)) = stream.access_content().await? else {
+        let Some((version, content)) = stream.tenants_content().await? else {
             return Ok(None);
         };
-        let Content { tenants } = serde_json::from_slice(&content)?;
+        let tenants: Vec<Tenant> = serde_json::from_slice(&content)?;
         let caps = tenants.iter();
         let caps = caps.map(|tenant| (tenant.id.as_str(), tenant.types_max()));
         stream.caps().say(caps);

@@ -21,8 +21,20 @@ impl Stream {
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
     pub async fn access_head(&self) -> Result<Option<AccessHead>, StreamError> {
+        self.head_at(self.keys.access()).await
+    }
+
+    /// As [`access_head`](Self::access_head), of the tenants alone.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn tenants_head(&self) -> Result<Option<AccessHead>, StreamError> {
+        self.head_at(self.keys.tenants()).await
+    }
+
+    async fn head_at(&self, key: String) -> Result<Option<AccessHead>, StreamError> {
         let fields = vec!["version", "digest"];
-        let said = self.client.hmget(self.keys.access(), fields);
+        let said = self.client.hmget(key, fields);
         let said: Vec<Option<String>> = answered(said).await?;
         let [Some(version), Some(digest)] = said.as_slice() else {
             return Ok(None);
@@ -38,8 +50,20 @@ impl Stream {
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
     pub async fn access_content(&self) -> Result<Option<(u64, Bytes)>, StreamError> {
+        self.content_at(self.keys.access()).await
+    }
+
+    /// As [`access_content`](Self::access_content), of the tenants alone.
+    ///
+    /// # Errors
+    /// [`StreamError`]; repeating is harmless.
+    pub async fn tenants_content(&self) -> Result<Option<(u64, Bytes)>, StreamError> {
+        self.content_at(self.keys.tenants()).await
+    }
+
+    async fn content_at(&self, key: String) -> Result<Option<(u64, Bytes)>, StreamError> {
         let fields = vec!["version", "content"];
-        let said = self.client.hmget(self.keys.access(), fields);
+        let said = self.client.hmget(key, fields);
         let said: Vec<Value> = answered(said).await?;
         let mut said = said.into_iter().map(reply::bytes);
         let (Some(Some(version)), Some(Some(content))) = (said.next(), said.next()) else {
@@ -60,6 +84,29 @@ impl Stream {
         head: &AccessHead,
         content: Vec<u8>,
     ) -> Result<bool, StreamError> {
+        self.say_at(self.keys.access(), seen, head, content).await
+    }
+
+    /// As [`say_access`](Self::say_access), of the tenants alone.
+    ///
+    /// # Errors
+    /// [`StreamError`]; when no answer came, it may stand there or not.
+    pub async fn say_tenants(
+        &self,
+        seen: Option<u64>,
+        head: &AccessHead,
+        content: Vec<u8>,
+    ) -> Result<bool, StreamError> {
+        self.say_at(self.keys.tenants(), seen, head, content).await
+    }
+
+    async fn say_at(
+        &self,
+        key: String,
+        seen: Option<u64>,
+        head: &AccessHead,
+        content: Vec<u8>,
+    ) -> Result<bool, StreamError> {
         let seen = seen.map_or_else(String::new, |seen| seen.to_string());
         let args = vec![
             seen.into(),
@@ -67,7 +114,7 @@ impl Stream {
             head.digest.as_str().into(),
             Value::Bytes(content.into()),
         ];
-        let answer = self.run(&ACCESS, vec![self.keys.access()], args).await?;
+        let answer = self.run(&ACCESS, vec![key], args).await?;
         match reply::text(&mut answer.into_iter())?.as_str() {
             "ok" => Ok(true),
             "moved" => Ok(false),

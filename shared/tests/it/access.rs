@@ -8,6 +8,7 @@ use evp_shared::access::reader::{Access, Look, LookError};
 use evp_shared::access::record::{Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::teller::Teller;
+use evp_shared::access::tenants::Learned;
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
@@ -470,4 +471,37 @@ async fn users_of_no_more_than_32_tenants_are_sketched() {
     set("t31", true).await.unwrap();
     set("t31", true).await.unwrap();
     assert!(set("default", true).await.is_err());
+}
+
+#[tokio::test]
+async fn processors_learn_of_tenants_and_not_of_keys() {
+    let world = World::new().await;
+    let (_, _token) = world.key(Scope::Write).await;
+    let stream = world.redis.stream(1);
+    let mut learned = Learned::default();
+    assert_eq!(learned.look(&stream).await.unwrap(), None);
+    assert!(learned.is_current());
+    let id: TenantId = "acme".parse().unwrap();
+    let new = NewTenant {
+        types: Some(7),
+        ..NewTenant::named(id, "Acme")
+    };
+    world.store.add_tenant(new, NOW_MS).await.unwrap();
+    world.in_force().await;
+    let tenants = learned.look(&stream).await.unwrap().unwrap();
+    let names: Vec<_> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    assert_eq!(names, ["acme", "default"]);
+    let caps = ["acme", "default", "new"].map(|tenant| stream.caps().of(tenant));
+    assert_eq!(caps, [7, 1_000, 200]);
+    assert_eq!(learned.look(&stream).await.unwrap(), None);
+
+    // What Redis forgets stays known, shows as age, and is said again.
+    let key = world.redis.keys().tenants();
+    world.redis.client().del::<(), _>(&key).await.unwrap();
+    assert_eq!(learned.look(&stream).await.unwrap(), None);
+    assert!(!learned.is_current());
+    assert_eq!(stream.caps().of("acme"), 7);
+    world.in_force().await;
+    learned.look(&stream).await.unwrap();
+    assert!(learned.is_current());
 }
