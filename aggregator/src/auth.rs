@@ -14,6 +14,7 @@ use evp_shared::access::record::{Key, TenantId};
 use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
 use evp_shared::http::problem::Problem;
+use evp_shared::http::server::Connection;
 use evp_shared::outcome::RejectReason;
 use http::Extensions;
 use http::request::Parts;
@@ -141,6 +142,9 @@ pub(crate) async fn enter(State(door): State<Door>, mut request: Request, next: 
     match caller {
         Ok(caller) => {
             if let Some(caller) = caller {
+                if let Some(connection) = request.extensions().get::<Connection>() {
+                    connection.note_credential();
+                }
                 request.extensions_mut().insert(caller);
             }
             next.run(request).await

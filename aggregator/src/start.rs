@@ -13,7 +13,7 @@ use evp_shared::clock::Clock;
 use evp_shared::config::AuthMode;
 use evp_shared::event::id::Identity;
 use evp_shared::health::Health;
-use evp_shared::http::server::{self, Listener, ServerLimits};
+use evp_shared::http::server::{self, Listener, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
 use evp_shared::service::{Chain, Left, RunFailure, Service};
@@ -243,17 +243,15 @@ async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallibl
 /// left.
 async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: Duration) -> Left {
     let (admin, shutdown) = (Arc::clone(&app.admin), app.shutdown.clone());
-    let limits = ServerLimits {
-        connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
-        header_timeout: config.server.header_timeout,
-        keep_alive_idle: config.server.keep_alive_idle,
-        write_idle: config.server.write_idle,
-        ..ServerLimits::named("public")
-    };
+    let limits = ServerLimits::public(&config.server, config.process.auth);
     let clock = app.clock.clone();
     let router = routes::router(app);
-    let handler = move |request: Request<_>| {
+    let handler = move |mut request: Request<RequestBody>| {
         let router = router.clone();
+        let connection = request.body().connection().clone();
+        let client = connection.client(request.headers());
+        request.extensions_mut().insert(connection);
+        request.extensions_mut().insert(client);
         async move {
             let Ok(response) = router.oneshot(request).await;
             response

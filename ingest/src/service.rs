@@ -184,15 +184,11 @@ fn target(config: &IngestConfig, metrics: &Arc<Metrics>, load: &Load) -> Result<
 async fn serve(app: Arc<Context>, listener: Listener, stop: Shutdown, grace: Duration) -> usize {
     let config = &app.config;
     let limits = ServerLimits {
-        connections: usize::try_from(config.server.connections.get()).unwrap_or(usize::MAX),
-        header_timeout: config.server.header_timeout,
-        keep_alive_idle: config.server.keep_alive_idle,
-        write_idle: config.server.write_idle,
         http2: config.http2 == Http2Mode::On,
         // Bodies are read in pieces of up to this. A connection that is idle keeps a piece.
         buffer_bytes: 64 * 1024,
         half_close: true,
-        ..ServerLimits::named("public")
+        ..ServerLimits::public(&config.server, config.process.auth)
     };
     let handler = move |request: Request<RequestBody>| route::handle(Arc::clone(&app), request);
     server::serve(listener, limits, handler, stop, grace).await

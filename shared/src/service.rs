@@ -65,6 +65,7 @@ use crate::config::{
 };
 use crate::health::Health;
 use crate::http::admin;
+use crate::http::client::TrustedProxies;
 use crate::http::server::{Exchange, Listener};
 use crate::shutdown::Shutdown;
 use crate::tasks::TaskSet;
@@ -248,6 +249,10 @@ where
     );
 
     let mut listener = listener.map(Listener::from);
+    if let Some(server) = config.server() {
+        let trusted = TrustedProxies::from(server.trusted_proxies.clone());
+        listener = listener.map(|listener| listener.trusting(trusted));
+    }
     if let Some(tls) = config.server().and_then(|server| server.tls.take()) {
         let shown = Tls::new(&tls.pair);
         let exchange = Exchange::new(tls.files, tls.pair, shown.clone(), clock.clone());

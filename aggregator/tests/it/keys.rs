@@ -14,7 +14,10 @@ use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::admin::letter;
 use crate::service::{TestAggregator, event, id as id_of, key, now_s, prepared};
@@ -35,6 +38,31 @@ async fn status(service: &TestAggregator, path: &str, key: &Token) -> u16 {
 pub(crate) async fn known(service: &TestAggregator, key: &Token) {
     let is_known = || async { status(service, "/nothing", key).await == 404 };
     wait_for("the key is known", is_known).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_has_shown_no_key_is_closed_before_one_that_has() {
+    let service = TestAggregator::start_as(KEYS).await;
+    let (_, key) = key(&service.mongo, Some("acme"), Scope::Read).await;
+    known(&service, &key).await;
+    let unknown = Token::generate(KeyKind::Secret);
+    let connect = async || TcpStream::connect(service.address()).await.unwrap();
+    let (mut trusted, mut stranger) = (connect().await, connect().await);
+    assert!(ask_over(&mut trusted, &key).await.contains(" 200 "));
+    assert!(ask_over(&mut stranger, &unknown).await.contains(" 401 "));
+    let ended = timeout(PATIENCE, stranger.read(&mut [0; 1])).await;
+    assert_eq!(ended.expect("it is closed").unwrap(), 0);
+    assert!(ask_over(&mut trusted, &key).await.contains(" 200 "));
+}
+
+/// Asks over an open connection; the first bytes of the answer.
+async fn ask_over(stream: &mut TcpStream, key: &Token) -> String {
+    let key = key.expose();
+    let request = format!("GET /usage HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64 << 10];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
 #[tokio::test]

@@ -107,6 +107,7 @@ async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Pr
     let now_ms = app.clock.now_ms();
     let (parts, body) = request.into_parts();
     let sender = app.door.enter(&parts, &app.cors, now_ms)?;
+    body.connection().note_credential();
     sender.sends(1, now_ms);
     if let Err(over) = sender.passes((app.now_ns(), now_ms)) {
         return Ok(limited(app, &sender, &over));

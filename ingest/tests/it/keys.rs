@@ -5,10 +5,13 @@ use std::cell::Cell;
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Scope, TenantState};
 use evp_shared::access::token::{KeyKind, Token};
-use evp_shared::testing::{TestRedis, wait_for};
+use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list};
 use crate::told::Told;
@@ -19,6 +22,37 @@ const EVENT: &str = r#"{"type":"a","eventId":"one"}"#;
 async fn post(ingest: &TestIngest, key: &str) -> (u16, Value) {
     let sent = ingest.request("").bearer_auth(key).body(EVENT).send();
     answer_of(sent.await.expect("an answer")).await
+}
+
+/// Asks over an open connection; the first bytes of the answer.
+async fn ask(stream: &mut TcpStream, key: &str) -> String {
+    let length = EVENT.len();
+    let request = format!(
+        "POST /events HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\ncontent-length: {length}\r\n\r\n{EVENT}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_that_has_shown_no_key_is_closed_before_one_that_has() {
+    let redis = TestRedis::new().await;
+    let mut told = Told::default();
+    told.tenant("acme", TenantState::Active);
+    let key = told.key("acme", |_| ());
+    told.say(&redis).await;
+    let ingest = TestIngest::ready(&redis, KEYS).await;
+    let mut known = TcpStream::connect(&ingest.address).await.unwrap();
+    assert!(ask(&mut known, &key).await.contains(" 202 "));
+    let mut stranger = TcpStream::connect(&ingest.address).await.unwrap();
+    let unknown = Token::generate(KeyKind::Secret);
+    assert!(ask(&mut stranger, unknown.expose()).await.contains(" 401 "));
+    let ended = timeout(PATIENCE, stranger.read(&mut [0; 1])).await;
+    assert_eq!(ended.expect("it is closed").unwrap(), 0);
+    assert!(ask(&mut known, &key).await.contains(" 202 "));
+    ingest.stop().await;
 }
 
 fn code(body: &Value) -> &str {

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Source;
 use super::reach::{self, AuthMode, Plaintext};
 use crate::tls::{CERT_FILE, KEY_FILE, Pair, TlsFiles};
@@ -16,11 +18,20 @@ crate::config_section! {
         /// descriptor: the hard limit of open files less 512 (at least half of it) is the most,
         /// said at the start. Lower refuses clients earlier, higher needs memory and `ulimit -Hn`.
         connections: NonZeroU32 = "10000", "1"..="1000000";
+        /// Open connections of one address; one more is answered 503, or closed where TLS is spoken.
+        /// All addresses of an IPv6 /64 are one, and `server.trusted_proxies` are exempt. Lower keeps
+        /// more for others; clients behind one address share it.
+        connections_per_address: NonZeroU32 = "2500", "1"..="1000000";
+        /// Proxies in front, as addresses or networks. The client of a request that they pass on is
+        /// the last address of `X-Forwarded-For` that is none of them; of others that header counts
+        /// for nothing.
+        trusted_proxies: Vec<IpNet> = "";
         /// Longest time from the first byte of a request to the end of its header; of the first
         /// request, from the opening of the connection. Lower cuts clients on bad networks; higher
         /// lets slow ones hold connections.
         header_timeout: Duration = "5s", "100ms"..="5m";
-        /// Longest time between two requests of a connection. Lower makes clients connect again,
+        /// Longest time between two requests of a connection; 5 s at most with `auth.mode = "keys"`,
+        /// until it has shown a valid credential. Lower makes clients connect again,
         /// and lets one run into a connection that is just closing; higher keeps idle ones open.
         keep_alive_idle: Duration = "75s", "1s"..="1h";
         // nginx's `send_timeout`, between two writes too.

@@ -1,10 +1,12 @@
 //! What a configuration value may be, and how each kind is read.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 pub use crate::choice::Choice;
 
@@ -84,6 +86,18 @@ whole_numbers! { u8, u16, u32, u64, usize, NonZeroU16, NonZeroU32, NonZeroU64 }
 written_as_in_rust! {
     SocketAddr: "address such as `127.0.0.1:8080`",
         "an IP address and a port, such as 127.0.0.1:8080";
+}
+
+impl Value for IpNet {
+    const KIND: &'static str = "address or network such as `10.0.0.0/8`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let network = text
+            .parse()
+            .or_else(|_| text.parse().map(|one: IpAddr| one.into()));
+        let like = "an IP address or a network, such as 192.0.2.7 or 10.0.0.0/8";
+        network.map_err(|_| wrong(text, like))
+    }
 }
 
 impl Value for f64 {

@@ -5,15 +5,22 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Body;
 
+use crate::config::{AuthMode, ServerConfig};
 use crate::shutdown::Shutdown;
 
+use addresses::Addresses;
+use connection::Connections;
+use open::Opening;
+
 mod accept;
+mod addresses;
 mod connection;
 mod deadline;
 mod exchange;
@@ -29,7 +36,7 @@ mod unread;
 
 pub use exchange::Exchange;
 pub use listener::Listener;
-pub use request::RequestBody;
+pub use request::{Connection, RequestBody};
 
 /// What one listener may cost.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +46,16 @@ pub struct ServerLimits {
     /// Open connections; one more is answered 503 and closed, which tells the client more than a
     /// place in the kernel's queue would.
     pub connections: usize,
+    /// Of them, those of one address, or of one network of IPv6; trusted proxies may have them all.
+    pub connections_per_address: usize,
     /// Longest time from the first byte of a request to the end of its header; of the first
     /// request, from the opening of the connection.
     pub header_timeout: Duration,
     /// Longest time between two requests.
     pub keep_alive_idle: Duration,
+    /// The same until a connection has shown a valid credential ([`Connection::note_credential`]),
+    /// where one is asked for.
+    pub stranger_idle: Duration,
     /// Longest time in which a client takes nothing of an answer that waits to be sent: between two
     /// writes, whatever the answer's size. In HTTP/2, for each answer by itself.
     pub write_idle: Duration,
@@ -61,15 +73,38 @@ pub struct ServerLimits {
     pub http2: bool,
 }
 
+/// How long who has shown no credential yet may be idle, where one is asked for.
+const STRANGER_IDLE: Duration = Duration::from_secs(5);
+
 impl ServerLimits {
+    /// What is configured for a public port.
+    pub fn public(config: &ServerConfig, auth: AuthMode) -> Self {
+        let stranger_idle = match auth {
+            AuthMode::Open => config.keep_alive_idle,
+            AuthMode::Keys => STRANGER_IDLE,
+        };
+        let count = |count: NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
+        Self {
+            connections: count(config.connections),
+            connections_per_address: count(config.connections_per_address),
+            header_timeout: config.header_timeout,
+            keep_alive_idle: config.keep_alive_idle,
+            stranger_idle,
+            write_idle: config.write_idle,
+            ..Self::named("public")
+        }
+    }
+
     /// What a listener of this name costs unless it is told otherwise: the defaults of
     /// docs/CONFIGURATION.md.
     pub const fn named(name: &'static str) -> Self {
         Self {
             name,
             connections: 10_000,
+            connections_per_address: 2_500,
             header_timeout: Duration::from_secs(5),
             keep_alive_idle: Duration::from_secs(75),
+            stranger_idle: Duration::from_secs(75),
             write_idle: Duration::from_secs(60),
             header_bytes: 16 * 1024,
             buffer_bytes: 32 * 1024,
@@ -120,8 +155,10 @@ pub async fn serve<H: Handler>(
     shutdown: Shutdown,
     grace: Duration,
 ) -> usize {
-    let Listener { tcp, tls } = listener.into();
-    let connections = connection::Connections::new(limits, tls, handler, shutdown.clone());
+    let Listener { tcp, tls, trusted } = listener.into();
+    let addresses = Addresses::new(limits.connections_per_address, trusted);
+    let opening = Opening::new(tls, limits.http2);
+    let connections = Connections::new(limits, (addresses, opening), handler, shutdown.clone());
     accept::run(&tcp, &connections, &shutdown).await;
     // A client that still connects is refused by the kernel, and turns to another instance.
     drop(tcp);

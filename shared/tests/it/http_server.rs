@@ -76,12 +76,18 @@ async fn answer(
     arrived: Arc<Semaphore>,
     release: Arc<Semaphore>,
 ) -> Response<Full<Bytes>> {
-    let path = request.uri().path().to_owned();
+    let mut path = request.uri().path().to_owned();
     if path == "/held" {
         arrived.add_permits(1);
         release.acquire().await.unwrap().forget();
     }
     assert_ne!(path, "/panic", "asked for");
+    let connection = request.body().connection();
+    match path.as_str() {
+        "/known" => connection.note_credential(),
+        "/client" => path = format!("{:?}", connection.client(request.headers())),
+        _ => {}
+    }
     if path == "/large" {
         return Response::new(Full::new(Bytes::from(vec![b'x'; LARGE])));
     }

@@ -250,7 +250,7 @@ async fn one_connection_too_many_is_closed_and_the_others_go_on() {
     secure.authority.connect(second, HTTP1).await.unwrap_err();
     first.write_all(GET.as_bytes()).await.unwrap();
     read_until(&mut first, "/ 0").await;
-    let refused = "evp_http_connections_refused_total{listener=\"secure full\"} 1\n";
+    let refused = "evp_http_connections_refused_total{listener=\"secure full\",reason=\"all\"} 1\n";
     assert!(telemetry.render().contains(refused));
     secure.server.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Accepts connections, and survives what accepting may fail with.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -17,12 +18,12 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Where connections come from; a test scripts the errors.
 pub(super) trait Accepts {
-    fn next(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
+    fn next(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
 }
 
 impl Accepts for TcpListener {
-    async fn next(&self) -> io::Result<TcpStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept().await
     }
 }
 
@@ -41,10 +42,10 @@ pub(super) async fn run<H: Handler>(
             accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok(stream) => {
+            Ok((stream, peer)) => {
                 failing = false;
                 pause.reset();
-                connections.take(stream);
+                connections.take(stream, peer.ip());
             }
             // The client gave up between its handshake and our call: the next one is waiting.
             Err(error) if is_of_one_connection(&error) => connections.count_accept_error(),
@@ -83,7 +84,10 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::super::ServerLimits;
+    use super::super::addresses::Addresses;
+    use super::super::open::Opening;
     use super::*;
+    use crate::http::client::TrustedProxies;
 
     /// Fails a few times with each error, then gives one connection, then orders the shutdown.
     struct Failing {
@@ -96,7 +100,7 @@ mod tests {
     const ECONNABORTED: i32 = 103;
 
     impl Accepts for Failing {
-        async fn next(&self) -> io::Result<TcpStream> {
+        async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
             match self.calls.fetch_add(1, Ordering::SeqCst) {
                 0..20 => Err(io::Error::from_raw_os_error(EMFILE)),
                 20..40 => Err(io::Error::from_raw_os_error(ECONNABORTED)),
@@ -126,7 +130,9 @@ mod tests {
             connections: 0,
             ..ServerLimits::named("failing")
         };
-        let connections = Connections::new(limits, None, handler, shutdown.clone());
+        let addresses = Addresses::new(1, TrustedProxies::default());
+        let listening = (addresses, Opening::new(None, false));
+        let connections = Connections::new(limits, listening, handler, shutdown.clone());
         run(&failing, &connections, &shutdown).await;
         let mut answer = [0; 12];
         client.read_exact(&mut answer).await.unwrap();

@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last answer.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +13,16 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::addresses::{Addresses, Place};
 use super::deadline::{Activity, Overdue};
 use super::io::WatchedIo;
-use super::metrics::{Closed, ServerMetrics};
+use super::metrics::{Closed, Refused, ServerMetrics};
 use super::open::{Opened, Opening};
 use super::service::service;
 use super::unread::Discards;
 use super::{Handler, ServerLimits, refuse, transport};
 use crate::shutdown::Shutdown;
 use crate::tasks::{Spawner, TaskPool};
-use crate::tls::Tls;
 
 /// Refusals under way at once; they are short, and cost a descriptor each.
 const REFUSALS: usize = 128;
@@ -33,6 +34,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Connections<H> {
     shared: Arc<Shared<H>>,
+    addresses: Arc<Addresses>,
     open: TaskPool,
     refusals: TaskPool,
 }
@@ -52,12 +54,11 @@ struct Shared<H> {
 impl<H: Handler> Connections<H> {
     pub(super) fn new(
         limits: ServerLimits,
-        tls: Option<Tls>,
+        (addresses, opening): (Arc<Addresses>, Opening),
         handler: H,
         shutdown: Shutdown,
     ) -> Self {
         let open = TaskPool::new("connection", limits.connections);
-        let opening = Opening::new(tls, limits.http2);
         let http2 = opening.may_be_http2();
         let shared = Arc::new(Shared {
             handler,
@@ -71,27 +72,34 @@ impl<H: Handler> Connections<H> {
         });
         Self {
             shared,
+            addresses,
             open,
             refusals: TaskPool::new("refusal", REFUSALS),
         }
     }
 
     /// Serves a connection, or refuses it when too many are open.
-    pub(super) fn take(&self, stream: TcpStream) {
+    pub(super) fn take(&self, stream: TcpStream, peer: IpAddr) {
+        let Some(place) = self.addresses.enter(peer) else {
+            return self.refuse(stream, Refused::Address);
+        };
         let Some(slot) = self.open.try_slot() else {
-            self.shared.metrics.refused.increment(1);
-            // With too many refusals under way too, the connection is just closed; and with TLS,
-            // where an answer would cost a handshake.
-            if !self.shared.opening.is_tls()
-                && let Some(slot) = self.refusals.try_slot()
-            {
-                drop(slot.spawn(refuse::run(stream, &self.shared.discards)));
-            }
-            return;
+            return self.refuse(stream, Refused::All);
         };
         // Fails only for a connection that is already gone, which reading will tell.
         drop(stream.set_nodelay(true));
-        drop(slot.spawn(serve_one(Arc::clone(&self.shared), stream)));
+        drop(slot.spawn(serve_one(Arc::clone(&self.shared), stream, place)));
+    }
+
+    fn refuse(&self, stream: TcpStream, why: Refused) {
+        self.shared.metrics.refused[why as usize].increment(1);
+        // With too many refusals under way too, the connection is just closed; and with TLS, where
+        // an answer would cost a handshake.
+        if !self.shared.opening.is_tls()
+            && let Some(slot) = self.refusals.try_slot()
+        {
+            drop(slot.spawn(refuse::run(stream, &self.shared.discards)));
+        }
     }
 
     pub(super) fn count_accept_error(&self) {
@@ -146,15 +154,15 @@ fn http2_builder(limits: &ServerLimits, spawner: Spawner) -> http2::Builder<Spaw
     builder
 }
 
-async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream) {
+async fn serve_one<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream, place: Place) {
     let mut open = shared.metrics.opened();
-    open.closed = serve(&shared, stream).await;
+    open.closed = serve(&shared, stream, &place).await;
 }
 
-async fn serve<H: Handler>(shared: &Shared<H>, stream: TcpStream) -> Closed {
+async fn serve<H: Handler>(shared: &Shared<H>, stream: TcpStream, place: &Place) -> Closed {
     let begun = Instant::now();
     let due = begun + shared.limits.first();
-    let mut opening = Box::pin(timeout_at(due, shared.opening.open(stream)));
+    let mut opening = Box::pin(timeout_at(due, shared.opening.open(stream, place)));
     let opened = tokio::select! {
         biased;
         opened = opening.as_mut() => opened,
@@ -170,7 +178,7 @@ async fn serve<H: Handler>(shared: &Shared<H>, stream: TcpStream) -> Closed {
         Ok(Err(_)) => return shared.opening.failure(Closed::Broken),
         Ok(Ok(opened)) => opened,
     };
-    let activity = Activity::new(&shared.discards, spoken);
+    let activity = Activity::new(&shared.discards, spoken, place.peer());
     transport::watch(&mut transport, &activity);
     let service = service(&shared.handler, &activity);
     let io = TokioIo::new(WatchedIo::new(transport, ahead, Arc::clone(&activity)));

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::ServerLimits;
+use super::addresses::Peer;
 use super::unread::{Discards, Unread};
 
 /// Looks per shortest deadline: each is exceeded by at most a quarter of it, the first header's by
@@ -36,6 +37,9 @@ pub(super) struct Activity {
     owed: Mutex<Vec<Instant>>,
     pub(super) discards: Arc<Discards>,
     pub(super) is_tls: bool,
+    pub(super) peer: Peer,
+    /// Whether it has shown a valid credential, or is a proxy's, and may be idle for long.
+    is_known: AtomicBool,
     /// Of HTTP/2 pings are no headers, and find out who is gone; what is left of a body is reset.
     pub(super) is_http2: bool,
 }
@@ -63,6 +67,7 @@ struct Wait {
     number: u64,
     /// The connection has not made a request yet.
     is_first: bool,
+    is_known: bool,
 }
 
 /// A deadline that was missed.
@@ -77,13 +82,20 @@ pub(super) enum Overdue {
 }
 
 impl Activity {
-    pub(super) fn new(discards: &Arc<Discards>, spoken: Spoken) -> Arc<Self> {
+    pub(super) fn new(discards: &Arc<Discards>, spoken: Spoken, peer: Peer) -> Arc<Self> {
         Arc::new(Self {
+            is_known: AtomicBool::new(peer.is_proxy()),
+            peer,
             discards: Arc::clone(discards),
             is_http2: spoken.is_http2,
             is_tls: spoken.is_tls,
             ..Self::default()
         })
+    }
+
+    /// Notes that it has shown a valid credential.
+    pub(super) fn note_known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
     }
 
     /// Notes a request, whose header is therefore complete.
@@ -157,6 +169,7 @@ impl Activity {
                 overdue: Overdue::Answer,
                 number: self.unblocked.load(Ordering::Relaxed),
                 is_first: false,
+                is_known: true,
             });
         } else if !self.is_idle() || self.is_last() {
             return None;
@@ -169,6 +182,7 @@ impl Activity {
             overdue,
             number: requests,
             is_first: requests == 0,
+            is_known: self.is_known.load(Ordering::Relaxed),
         })
     }
 }
@@ -208,7 +222,7 @@ impl ServerLimits {
     /// # Cancel safety
     /// Not safe: begun again, the present wait counts from then on.
     pub(super) async fn missed(self, activity: &Activity, opened: Instant) -> Overdue {
-        let shortest = self.first().min(self.write_idle);
+        let shortest = self.first().min(self.write_idle).min(self.stranger_idle);
         let look_every = (shortest / LOOKS).max(Duration::from_millis(1));
         let mut seen = activity.awaited();
         let mut lasted = Duration::ZERO;
@@ -245,7 +259,8 @@ impl ServerLimits {
             _ if wait.is_first => self.first(),
             Overdue::Answer => self.write_idle,
             Overdue::Header => self.header_timeout,
-            Overdue::Idle => self.keep_alive_idle,
+            Overdue::Idle if wait.is_known => self.keep_alive_idle,
+            Overdue::Idle => self.stranger_idle.min(self.keep_alive_idle),
         }
     }
 }
@@ -257,6 +272,7 @@ mod tests {
     const LIMITS: ServerLimits = ServerLimits {
         header_timeout: Duration::from_secs(4),
         keep_alive_idle: Duration::from_secs(20),
+        stranger_idle: Duration::from_secs(6),
         write_idle: Duration::from_secs(8),
         ..ServerLimits::named("test")
     };
@@ -287,7 +303,15 @@ mod tests {
             (Overdue::Header, 4)
         );
 
+        let stranger = Arc::new(Activity::default());
+        drop(stranger.begin());
+        assert_eq!(
+            missed_after(Arc::clone(&stranger), || ()).await,
+            (Overdue::Idle, 6)
+        );
+
         let waiting = Arc::new(Activity::default());
+        waiting.note_known();
         drop(waiting.begin());
         assert_eq!(
             missed_after(Arc::clone(&waiting), || ()).await,
@@ -314,6 +338,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_request_starts_the_idle_time_again() {
         let activity = Arc::new(Activity::default());
+        activity.note_known();
         drop(activity.begin());
         let other = Arc::clone(&activity);
         let (overdue, seconds) = missed_after(activity, move || drop(other.begin())).await;

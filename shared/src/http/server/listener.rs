@@ -2,6 +2,7 @@
 
 use tokio::net::TcpListener;
 
+use crate::http::client::TrustedProxies;
 use crate::tls::Tls;
 
 /// A bound port, plain or with TLS.
@@ -9,12 +10,17 @@ use crate::tls::Tls;
 pub struct Listener {
     pub(super) tcp: TcpListener,
     pub(super) tls: Option<Tls>,
+    pub(super) trusted: TrustedProxies,
 }
 
 impl From<TcpListener> for Listener {
     /// Speaks plain HTTP.
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self {
+            tcp,
+            tls: None,
+            trusted: TrustedProxies::default(),
+        }
     }
 }
 
@@ -23,6 +29,13 @@ impl Listener {
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Believes these proxies whose requests they pass on.
+    #[must_use]
+    pub fn trusting(mut self, trusted: TrustedProxies) -> Self {
+        self.trusted = trusted;
         self
     }
 }

@@ -5,7 +5,8 @@ crate::metric_table! {
     pub(super) struct ServerMetrics(listener: &'static str) {
         gauge "evp_http_open_connections" "Open connections." [listener = listener] open;
         counter "evp_http_connections_refused_total"
-            "Connections refused because too many were open." [listener = listener] refused;
+            "Connections refused because too many were open." [listener = listener, reason in Refused::ALL]
+            refused;
         counter "evp_http_connections_closed_total" "Connections closed, by reason."
             [listener = listener, reason in Closed::ALL] closed;
         counter "evp_http_accept_errors_total" "Connections that could not be accepted."
@@ -21,6 +22,17 @@ crate::metric_table! {
             days_left;
         counter "evp_tls_certificates_refused_total"
             "Looks that found no good certificate and key in the files; the old ones stay." [] refused;
+    }
+}
+
+crate::choices! {
+    /// What had too many connections: a label of the metric.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Refused {
+        /// The listener.
+        All = "all",
+        /// The address of the client.
+        Address = "address",
     }
 }
 

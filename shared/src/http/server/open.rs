@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
+use super::addresses::Place;
 use super::deadline::Spoken;
 use super::metrics::Closed;
 use super::transport::{Socket, Transport};
@@ -64,9 +65,9 @@ impl Opening {
     }
 
     /// Opens a connection. Its client may take any time: there is a deadline around it.
-    pub(super) async fn open(&self, mut stream: TcpStream) -> io::Result<Opened> {
+    pub(super) async fn open(&self, mut stream: TcpStream, from: &Place) -> io::Result<Opened> {
         if let Some(tls) = &self.tls {
-            return self.shake_hands(tls, stream).await;
+            return self.shake_hands(tls, stream, from).await;
         }
         let ahead = if self.detects_http2 {
             read_ahead(&mut stream).await?
@@ -83,7 +84,12 @@ impl Opening {
         })
     }
 
-    async fn shake_hands(&self, tls: &Tls, stream: TcpStream) -> io::Result<Opened> {
+    async fn shake_hands(&self, tls: &Tls, stream: TcpStream, from: &Place) -> io::Result<Opened> {
+        // First the turn of its address, or one that stalls would queue in front of all others.
+        let _own = match &from.handshakes {
+            Some(own) => Some(own.acquire().await.map_err(io::Error::other)?),
+            None => None,
+        };
         let _turn = self.handshakes.acquire().await.map_err(io::Error::other)?;
         let stream = tls.acceptor().accept(Socket::from(stream)).await?;
         Ok(Opened {
@@ -113,7 +119,9 @@ mod tests {
     use futures::{join, poll};
     use tokio::net::TcpListener;
 
+    use super::super::addresses::Addresses;
     use super::*;
+    use crate::http::client::TrustedProxies;
     use crate::testing::tls::Authority;
 
     #[tokio::test]
@@ -127,17 +135,21 @@ mod tests {
             let (client, server) = join!(client, listener.accept());
             (client.unwrap(), server.unwrap().0)
         };
+        // A trusted proxy, which has no bound of its own.
+        let trusted = TrustedProxies::from(vec!["127.0.0.0/8".parse().unwrap()]);
+        let place = Addresses::new(0, trusted).enter("127.0.0.1".parse().unwrap());
+        let place = place.unwrap();
         let (mut clients, mut stalled) = (Vec::new(), Vec::new());
         for _ in 0..HANDSHAKES {
             let (client, server) = connect().await;
-            let mut opened = Box::pin(opening.open(server));
+            let mut opened = Box::pin(opening.open(server, &place));
             assert!(poll!(opened.as_mut()).is_pending());
             clients.push(client);
             stalled.push(opened);
         }
         assert_eq!(opening.handshakes.available_permits(), 0);
         let (client, server) = connect().await;
-        let mut late = Box::pin(opening.open(server));
+        let mut late = Box::pin(opening.open(server, &place));
         assert!(poll!(late.as_mut()).is_pending());
         drop(stalled.pop());
         let (opened, shaken) = join!(late, authority.connect(client, &["h2"]));

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
+use super::addresses::Peer;
 use super::deadline::{Activity, Spoken};
 use super::io::WatchedIo;
 use super::transport::Socket;
@@ -29,7 +30,7 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers 503 and closes.
 pub(super) fn run(stream: TcpStream, discards: &Arc<Discards>) -> impl Future<Output = ()> + use<> {
-    let activity = Activity::new(discards, Spoken::default());
+    let activity = Activity::new(discards, Spoken::default(), Peer::default());
     activity.note_last();
     let transport = Either::Left(Socket::from(stream));
     let mut io = WatchedIo::new(transport, Bytes::new(), activity);

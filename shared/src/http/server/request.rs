@@ -5,18 +5,38 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::deadline::Activity;
 use super::unread::Unread;
+use crate::http::client::ClientAddr;
+
+/// The connection that a request came by.
+#[derive(Debug, Clone)]
+pub struct Connection(Arc<Activity>);
+
+impl Connection {
+    /// Notes that a request has shown a valid credential: from then on the connection may be idle
+    /// for as long as any.
+    pub fn note_credential(&self) {
+        self.0.note_known();
+    }
+
+    /// Whose request with these headers is.
+    pub fn client(&self, headers: &HeaderMap) -> ClientAddr {
+        self.0.peer.client(headers)
+    }
+}
 
 /// The body of a request; what its handler leaves of it is thrown away before the answer.
 #[derive(Debug)]
 pub struct RequestBody {
     /// Taken by `drop` alone.
     body: Option<Incoming>,
-    /// `None` where the rest is of no interest: there is none, or HTTP/2 resets the stream.
-    activity: Option<Arc<Activity>>,
+    connection: Connection,
+    /// Not where there is no rest, or HTTP/2 resets the stream.
+    is_of_interest: bool,
     awaits_go_ahead: bool,
 }
 
@@ -25,9 +45,15 @@ impl RequestBody {
         let is_of_interest = !activity.is_http2 && !body.is_end_stream();
         Self {
             body: Some(body),
-            activity: is_of_interest.then(|| Arc::clone(activity)),
+            connection: Connection(Arc::clone(activity)),
+            is_of_interest,
             awaits_go_ahead,
         }
+    }
+
+    /// The connection it comes by.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -45,11 +71,11 @@ impl Body for RequestBody {
         let polled = Pin::new(body).poll_frame(cx);
         self.awaits_go_ahead = false;
         let frame = ready!(polled);
-        match (&frame, &self.activity) {
-            (None, _) => self.activity = None,
+        match &frame {
+            None => self.is_of_interest = false,
             // Where a broken body ends nobody knows: the connection ends with its answer.
-            (Some(Err(_)), Some(activity)) => activity.note_last(),
-            (Some(_), _) => {}
+            Some(Err(_)) if self.is_of_interest => self.connection.0.note_last(),
+            Some(_) => {}
         }
         Poll::Ready(frame)
     }
@@ -65,8 +91,10 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let (Some(activity), Some(body)) = (self.activity.take(), self.body.take()) {
-            activity.leave(Unread {
+        if self.is_of_interest
+            && let Some(body) = self.body.take()
+        {
+            self.connection.0.leave(Unread {
                 body,
                 awaits_go_ahead: self.awaits_go_ahead,
             });
