@@ -50,6 +50,8 @@ const PUBLIC: &[&str] = &[
     "/sign-in",
     "/sign-in/key",
     "/sign-in/link",
+    "/sign-in/code",
+    "/sign-in/code/confirm",
 ];
 const PUBLIC_FOLDERS: [&str; 2] = ["/assets/", "/docs/"];
 

@@ -1,19 +1,20 @@
 //! `evp-aggregator access`: tenants, keys and links, straight in MongoDB. It is how the first of them are
 //! made.
 
+mod people;
+
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bson::doc;
 use clap::{Args, Subcommand};
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
 use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
-use evp_shared::audit::{Action, Actor, Audit, Outcome};
+use evp_shared::audit::Actor;
 use evp_shared::choice::Choice as _;
 use evp_shared::clock::Clock;
 use evp_shared::command::{Done, FAILED, run_to_end, show_time, table};
@@ -22,14 +23,12 @@ use evp_shared::keys::Keys;
 use evp_shared::redis::{connect, connected};
 use evp_shared::store;
 use evp_shared::stream::Stream;
-use mongodb::Database;
 use mongodb::error::Error as MongoError;
 use tokio::time::timeout;
 
+use self::people::{LinkCommand, MemberCommand, change_member, make_link};
 use crate::config::AggregatorConfig;
-use crate::sign_in::links::{Link, Links};
-use crate::sign_in::members::{Email, Member, Members};
-use crate::sign_in::role::Role;
+use crate::sign_in::members::Members;
 
 const CONNECTIONS: u32 = 2;
 /// Of how many seconds a burst is, where none is said.
@@ -55,46 +54,6 @@ enum What {
     Member(MemberCommand),
     /// Print a link that signs somebody in to the dashboard, once, within ten minutes
     Link(LinkCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum MemberCommand {
-    /// Invite somebody, or say anew as what
-    Add {
-        email: Email,
-        #[command(flatten)]
-        what: LinkCommand,
-    },
-    /// Take that back; sessions that began with it end
-    Remove {
-        email: Email,
-        /// Of which tenant
-        #[arg(long, required_unless_present = "operator")]
-        tenant: Option<TenantId>,
-        /// As an operator
-        #[arg(long, conflicts_with = "tenant")]
-        operator: bool,
-    },
-    /// List all members
-    List,
-}
-
-#[derive(Debug, Args)]
-struct LinkCommand {
-    /// Whose data is seen
-    #[arg(long, required_unless_present = "operator")]
-    tenant: Option<TenantId>,
-    /// As what: viewer, admin
-    #[arg(long, value_parser = role, required_unless_present = "operator")]
-    role: Option<Role>,
-    /// All of it, of all tenants
-    #[arg(long, conflicts_with_all = ["tenant", "role"])]
-    operator: bool,
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    let role = Role::named(text).filter(|role| *role != Role::Operator);
-    role.ok_or_else(|| "viewer or admin".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -384,89 +343,6 @@ async fn change_key(
             (format!("{id} is revoked"), true)
         }
     })
-}
-
-async fn change_member(
-    members: &Members,
-    store: &AccessStore,
-    command: &MemberCommand,
-) -> Result<String, CommandError> {
-    let actor = Actor::of_process();
-    Ok(match command {
-        MemberCommand::Add { email, what } => {
-            if let Some(tenant) = &what.tenant {
-                must_exist(store, tenant).await?;
-            }
-            let role = what.role.unwrap_or(Role::Operator);
-            members
-                .put(&actor, email, (what.tenant.as_ref(), role))
-                .await?;
-            format!("{email} may sign in by a code, as {role}")
-        }
-        MemberCommand::Remove { email, tenant, .. } => {
-            members.remove(&actor, email, tenant.as_ref()).await?;
-            format!("{email} is no longer invited to that")
-        }
-        MemberCommand::List => list_members(&members.all().await?),
-    })
-}
-
-async fn must_exist(store: &AccessStore, tenant: &TenantId) -> Result<(), AccessError> {
-    let tenants = store.tenants().await?;
-    if tenants.iter().all(|one| one.id != *tenant) {
-        return Err(AccessError::NoTenant { id: tenant.clone() });
-    }
-    Ok(())
-}
-
-fn list_members(members: &[Member]) -> String {
-    let head = ["email", "tenant", "role", "made", "last sign-in"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(members.iter().flat_map(|member| {
-        let last = member
-            .signed_in_ms
-            .map_or_else(|| "-".to_owned(), show_time);
-        member.memberships().map(move |(tenant, membership)| {
-            vec![
-                member.email.to_string(),
-                tenant.map_or("-", TenantId::as_str).to_owned(),
-                membership.role.to_string(),
-                show_time(membership.created_ms),
-                last.clone(),
-            ]
-        })
-    }));
-    table(&rows)
-}
-
-/// Makes a link; nothing of it is kept that could sign in.
-async fn make_link(
-    config: &AggregatorConfig,
-    database: &Database,
-    store: &AccessStore,
-    asked: &LinkCommand,
-) -> Result<String, CommandError> {
-    let tenant = asked.tenant.clone();
-    let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
-    must_exist(store, &tenant).await?;
-    let role = asked.role.unwrap_or(Role::Operator);
-    let action = Action {
-        what: "link.make",
-        tenant: asked.tenant.as_ref().map(ToString::to_string),
-        detail: doc! { "role": role.as_str() },
-    };
-    let links = Links::new(database, Clock::system(), config.query.time_limit);
-    let made = |(link, _): &(Link, Token)| Outcome::done(doc! { "link": &link.id });
-    let audit = Audit::new(database);
-    let actor = Actor::of_process();
-    let made = audit.around(&actor, action, links.make(tenant, role), made);
-    let (link, token) = made.await?;
-    let (base, token) = (config.base_url(), token.expose());
-    // The text stands in the fragment, which browsers send nowhere.
-    Ok(format!(
-        "{}, for one sign-in within ten minutes, shown this once:\n{base}/#sign-in={token}",
-        link.id
-    ))
 }
 
 impl Create {

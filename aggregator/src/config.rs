@@ -1,5 +1,7 @@
 //! The configuration of the aggregator.
 
+pub mod mail;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
 use http::Uri;
 use http::uri::Authority;
+
+use self::mail::MailConfig;
 
 evp_shared::config_section! {
     /// Everything that can be configured.
@@ -27,6 +31,8 @@ evp_shared::config_section! {
         /// it is https, sessions travel by https alone.
         public_url: Option<PublicUrl> = "";
     } with {
+        /// How codes that sign in are sent.
+        mail: MailConfig = MailConfig::read(source);
         /// Bounds of the live stream.
         stream: StreamConfig = StreamConfig::read(source);
         /// Bounds of queries.
@@ -118,13 +124,16 @@ impl AggregatorConfig {
     pub fn base_url(&self) -> String {
         match &self.public_url {
             Some(url) => url.origin().to_owned(),
-            None => format!("http://{}", self.server.listen),
+            None => {
+                let scheme = if self.is_https() { "https" } else { "http" };
+                format!("{scheme}://{}", self.server.listen)
+            }
         }
     }
 
     /// Whether browsers come by https.
     pub fn is_https(&self) -> bool {
-        self.public_url.as_ref().is_some_and(PublicUrl::is_https)
+        self.server.tls.is_some() || self.public_url.as_ref().is_some_and(PublicUrl::is_https)
     }
 }
 

@@ -46,6 +46,14 @@ metric_table! {
     }
 }
 
+metric_table! {
+    /// Handles of mails.
+    pub struct MailMetrics {
+        counter "evp_aggregator_mails_total" "Codes to sign in that were asked for, by what became of their mail."
+            [outcome] sent, withheld, failed;
+    }
+}
+
 impl RequestMetrics {
     /// Records one request to `route`, as the router has it.
     pub fn record(&self, route: &str, status: StatusCode, took: Duration) {

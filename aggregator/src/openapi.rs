@@ -32,6 +32,8 @@ use crate::routes::{admin, analytics, docs, events, metrics, sign_in, stream, us
         sign_in::methods,
         sign_in::by_key,
         sign_in::by_link,
+        sign_in::code::ask,
+        sign_in::code::confirm,
         sign_in::session::show,
         sign_in::session::end,
         sign_in::session::change_tenant,

@@ -1,4 +1,4 @@
-//! How people come in: with a key or a link, and from then on by a session.
+//! How people come in: with a key, a link or a code by mail, and from then on by a session.
 //!
 //! A session is a random text in a cookie, of which MongoDB keeps the hash; every request looks it up
 //! there, so that it ends for all instances at once ([ADR 0010](../../../docs/adr/0010-sessions.md)).
@@ -8,17 +8,18 @@
 //! |---|---|---|
 //! | `sessions` | hash of its text | a [`Session`](sessions::Session) |
 //! | `links` | hash of its text | a [`Link`](links::Link), until it is used |
+//! | `codes` | hash of the attempt | who asked for a code ([`codes`]) |
 //! | `members` | address of mail | a [`Member`](members::Member) |
 
+pub mod codes;
 pub mod cookie;
 pub mod links;
+pub mod mail;
 pub mod members;
 mod moment;
 pub mod role;
 pub mod sessions;
 pub mod tries;
-
-use std::time::Duration;
 
 use bson::{Document, doc};
 use evp_shared::access::reader::Access;
@@ -28,15 +29,21 @@ use evp_shared::store::access;
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
 
+use self::codes::{Codes, Post};
 use self::cookie::Cookies;
 use self::links::Links;
+use self::mail::Mailer;
+use self::members::Members;
 use self::sessions::{NewSession, Session, Sessions};
 use self::tries::Tries;
+use crate::config::AggregatorConfig;
 use crate::error::QueryError;
 use crate::metrics::SignInMetrics;
 
 /// Sign-ins that one client may fail, within a minute.
 const FAILED_MAX: u32 = 30;
+/// Codes that one client may ask for, within a minute.
+const ASKED_MAX: u32 = 30;
 /// Sessions that are none which one client may show, within a minute: each is a read of MongoDB.
 const UNKNOWN_MAX: u32 = 300;
 
@@ -47,10 +54,14 @@ pub struct SignIn {
     pub sessions: Sessions,
     /// What signs in once.
     pub links: Links,
+    /// What is sent by mail, where that is configured.
+    pub codes: Option<Codes>,
     /// How sessions travel.
     pub cookies: Cookies,
     /// Who fails to sign in.
     pub failed: Tries,
+    /// Who asks for codes.
+    pub asked: Tries,
     /// Who shows sessions that are none.
     pub unknown: Tries,
     /// What is counted.
@@ -59,24 +70,34 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// Over `database`, with what is `held` of keys and tenants. MongoDB may take `limit` for an
-    /// answer; `is_secure` says whether browsers come by https.
+    /// As configured, over `database`, with what is `held` of keys and tenants; and who sends
+    /// codes, where mail is configured.
     pub fn new(
+        config: &AggregatorConfig,
         database: &Database,
         held: Access,
         clock: &Clock,
-        limit: Duration,
-        is_secure: bool,
-    ) -> Self {
-        Self {
-            sessions: Sessions::new(database, held, clock.clone(), limit),
+    ) -> (Self, Option<Post>) {
+        let limit = config.query.time_limit;
+        let members = Members::new(database, clock.clone(), limit);
+        let mailer = Mailer::new(&config.mail, config.base_url());
+        let mail = mailer.map(|mailer| {
+            let members = members.clone();
+            Codes::new(database, (members, mailer), clock.clone(), limit)
+        });
+        let (codes, post) = mail.unzip();
+        let sign_in = Self {
+            sessions: Sessions::new(database, (held, members), clock.clone(), limit),
             links: Links::new(database, clock.clone(), limit),
-            cookies: Cookies::new(is_secure),
+            codes,
+            cookies: Cookies::new(config.is_https()),
             failed: Tries::new("sign-in", FAILED_MAX),
+            asked: Tries::new("code", ASKED_MAX),
             unknown: Tries::new("session", UNKNOWN_MAX),
             metrics: SignInMetrics::resolve(),
             audit: Audit::new(database),
-        }
+        };
+        (sign_in, post)
     }
 
     /// Begins a session, which is written down; hands out its text with it.
@@ -120,6 +141,7 @@ pub async fn prepare(database: &Database) -> Result<(), MongoError> {
     let wanted = [
         (sessions::SESSIONS, vec![over(), of_person]),
         (links::LINKS, vec![over()]),
+        (codes::CODES, vec![over()]),
     ];
     for (collection, indexes) in wanted {
         let create = doc! { "createIndexes": collection, "indexes": indexes };

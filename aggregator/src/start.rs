@@ -38,6 +38,7 @@ use crate::metrics::AccessMetrics;
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
+use crate::sign_in::codes::Post;
 use crate::sign_in::members::Members;
 use crate::sign_in::{self, SignIn};
 use crate::slots::Slots;
@@ -102,7 +103,11 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
                 (&stream, projector.clone()),
                 &service.shutdown,
             );
-            door(&config, &database, access, &service.clock)
+            let (door, post) = door(&config, &database, access, &service.clock);
+            if let Some(post) = post {
+                tasks.spawn("post", post.run(shutdown()));
+            }
+            door
         }
     };
     let indexes = indexes(database.clone(), shutdown());
@@ -183,14 +188,19 @@ fn site(config: &AggregatorConfig) -> Site {
 }
 
 /// The door of keys and sessions.
-fn door(config: &AggregatorConfig, database: &Database, access: Access, clock: &Clock) -> Door {
-    let limit = config.query.time_limit;
-    let sign_in = SignIn::new(database, access.clone(), clock, limit, config.is_https());
-    Door::Keys(Arc::new(Lock {
+fn door(
+    config: &AggregatorConfig,
+    database: &Database,
+    access: Access,
+    clock: &Clock,
+) -> (Door, Option<Post>) {
+    let (sign_in, post) = SignIn::new(config, database, access.clone(), clock);
+    let door = Door::Keys(Arc::new(Lock {
         access,
         clock: clock.clone(),
         sign_in,
-    }))
+    }));
+    (door, post)
 }
 
 /// Who may come in, with the tasks that keep it.

@@ -33,6 +33,7 @@ const RIGHTS = [
   { "user": "aggregator", "in": "access", "collection": "meta", "actions": ["find", "insert", "update"] },
   { "user": "aggregator", "in": "access", "collection": "audit", "actions": ["find", "insert"] },
   { "user": "aggregator", "in": "access", "collection": "members", "actions": ["find", "insert", "update", "remove"] },
+  { "user": "aggregator", "in": "access", "collection": "codes", "actions": ["find", "insert", "update", "remove", "createIndex"] },
   // Sessions and links come and go; MongoDB deletes those that nobody ends.
   { "user": "aggregator", "in": "access", "collection": "sessions", "actions": ["find", "insert", "update", "remove", "createIndex"] },
   { "user": "aggregator", "in": "access", "collection": "links", "actions": ["find", "insert", "update", "remove", "createIndex"] }

@@ -1,5 +1,6 @@
 //! `/sign-in/...` and `/session`: how people come in.
 
+pub(crate) mod code;
 pub(crate) mod session;
 
 use axum::Router;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/sign-in", get(methods))
         .route("/sign-in/key", post(by_key))
         .route("/sign-in/link", post(by_link))
+        .merge(code::routes())
         .merge(session::routes())
 }
 
@@ -40,7 +42,7 @@ pub(super) fn routes() -> Router<App> {
 pub(crate) struct MethodsAnswer {
     /// `open`, where nobody has to sign in, or `keys`.
     mode: &'static str,
-    /// `key`, `link`.
+    /// `key`, `link`, and `code` where mail is configured.
     methods: Vec<&'static str>,
 }
 
@@ -72,7 +74,11 @@ pub(crate) async fn methods(State(app): State<App>, uri: Uri) -> Result<Response
     Params::parse(&uri, &[])?;
     let (mode, methods) = match &app.door {
         Door::Open => ("open", Vec::new()),
-        Door::Keys(_) => ("keys", vec!["key", "link"]),
+        Door::Keys(lock) => {
+            let code = lock.sign_in.codes.as_ref().map(|_| "code");
+            let methods = ["key", "link"].into_iter().chain(code);
+            ("keys", methods.collect())
+        }
     };
     json(&MethodsAnswer { mode, methods })
 }

@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderValue};
 /// The cookie of a session.
 pub const SESSION: &str = "evp_session";
 
+/// The cookie of a browser that asked for a code.
+pub const ATTEMPT: &str = "evp_attempt";
+
 /// How sessions travel.
 #[derive(Debug, Clone, Copy)]
 pub struct Cookies {

@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
+use super::members::{Email, Member, Members};
 use super::moment::{at, ends, ms};
 use super::role::Role;
 use crate::answer::answer;
@@ -37,6 +38,8 @@ evp_shared::choices! {
         Key = "key",
         /// A link.
         Link = "link",
+        /// A code by mail.
+        Code = "code",
     }
 }
 
@@ -54,6 +57,11 @@ pub enum Person {
         /// What the link gave.
         role: Role,
     },
+    /// A member.
+    Code {
+        /// Whose roles are looked up.
+        email: Email,
+    },
 }
 
 impl Person {
@@ -62,6 +70,7 @@ impl Person {
         match self {
             Self::Key { .. } => Via::Key,
             Self::Link { .. } => Via::Link,
+            Self::Code { .. } => Via::Code,
         }
     }
 }
@@ -162,17 +171,24 @@ impl Standing {
 pub struct Sessions {
     sessions: Collection<Document>,
     access: Access,
+    members: Members,
     clock: Clock,
     limit: Duration,
 }
 
 impl Sessions {
     /// Those of `database`, which may take `limit` for an answer; `held` says what keys and tenants
-    /// there are.
-    pub fn new(database: &Database, held: Access, clock: Clock, limit: Duration) -> Self {
+    /// there are, `members` who is invited.
+    pub fn new(
+        database: &Database,
+        (held, members): (Access, Members),
+        clock: Clock,
+        limit: Duration,
+    ) -> Self {
         Self {
             sessions: durable(&access(database), SESSIONS),
             access: held,
+            members,
             clock,
             limit,
         }
@@ -244,10 +260,19 @@ impl Sessions {
         if session.is_over(now_ms) {
             return Err(RejectReason::SessionEnded.into());
         }
-        self.judge(session, now_ms)
+        let member = match &session.who {
+            Person::Code { email } => answer(self.limit, self.members.find(email)).await?,
+            Person::Key { .. } | Person::Link { .. } => None,
+        };
+        self.judge(session, member.as_ref(), now_ms)
     }
 
-    fn judge(&self, session: Session, now_ms: u64) -> Result<Standing, QueryError> {
+    fn judge(
+        &self,
+        session: Session,
+        member: Option<&Member>,
+        now_ms: u64,
+    ) -> Result<Standing, QueryError> {
         let map = self.access.map();
         let map = map.as_ref().ok_or(RejectReason::AccessUnknown)?;
         let role = match &session.who {
@@ -257,10 +282,21 @@ impl Sessions {
                 Role::of_key(principal.key.scope, principal.key.kind)?
             }
             Person::Link { role } => *role,
+            Person::Code { .. } => {
+                let role = member.and_then(|member| member.role_in(&session.tenant));
+                role.ok_or(RejectReason::SessionEnded)?
+            }
         };
         let tenants = match role {
             Role::Operator => Vec::new(),
-            Role::Viewer | Role::Admin => vec![(session.tenant.clone(), role)],
+            Role::Viewer | Role::Admin => match member {
+                Some(member) => {
+                    let own = member.tenants.iter();
+                    own.map(|(id, membership)| (id.clone(), membership.role))
+                        .collect()
+                }
+                None => vec![(session.tenant.clone(), role)],
+            },
         };
         Ok(Standing {
             is_active: map.is_active(&session.tenant),
@@ -331,6 +367,9 @@ mod tests {
                 key: KeyHash::of("k"),
             },
             Person::Link { role: Role::Admin },
+            Person::Code {
+                email: "jane@example.org".parse().unwrap(),
+            },
         ] {
             let session = Session {
                 hash: KeyHash::of("a"),

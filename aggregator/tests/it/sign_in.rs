@@ -1,8 +1,10 @@
 //! People sign in, with a key or a link, and are out when they should be.
 
 mod browser;
+mod by_code;
 mod by_link;
 mod members;
+mod smtp;
 
 use evp_shared::access::record::Scope;
 use evp_shared::access::store::AccessStore;

@@ -28,6 +28,7 @@ pub const SECTIONS: &[&str] = &[
     "processor",
     "live",
     "dead_letters",
+    "mail",
     "aggregator",
 ];
 

@@ -19,7 +19,7 @@ use crate::routes::json;
 use crate::schema::problem::{Reading, WithBody};
 use crate::sign_in::cookie::SESSION;
 use crate::sign_in::role::Role;
-use crate::sign_in::sessions::Standing;
+use crate::sign_in::sessions::{Person, Standing};
 use crate::state::App;
 use crate::time::rfc3339;
 
@@ -33,8 +33,11 @@ pub(super) fn routes() -> Router<App> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionAnswer {
-    /// `open`, where nobody is asked who they are, `key` or `link`.
+    /// `open`, where nobody is asked who they are, `key`, `link` or `code`.
     via: &'static str,
+    /// Of a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
     /// Whose data is seen; `null` for an operator's key in a header, which sees no events.
     tenant: Option<TenantName>,
     /// `viewer`, `admin` of the tenant, or `operator` of all.
@@ -82,7 +85,12 @@ impl SessionAnswer {
             standing.role,
             (Some(&session.tenant), &standing.tenants),
         );
+        let email = match &session.who {
+            Person::Code { email } => Some(email.to_string()),
+            Person::Key { .. } | Person::Link { .. } => None,
+        };
         Ok(Self {
+            email,
             idle_expires_at: Some(rfc3339(session.idle_ends_ms())),
             expires_at: Some(rfc3339(session.ends_ms())),
             ..answer.await?
@@ -114,6 +122,7 @@ impl SessionAnswer {
         };
         Ok(Self {
             via,
+            email: None,
             tenant: tenant.map(|id| TenantName {
                 id: id.to_string(),
                 name: name(id),
