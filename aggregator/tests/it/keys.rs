@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use evp_devstack::{RedisOptions, RedisServer};
 use evp_shared::access::record::Scope;
 use evp_shared::access::store::AccessStore;
-use evp_shared::access::token::Token;
+use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::store::DEAD_LETTERS;
 use evp_shared::stream::QuotaAsk;
