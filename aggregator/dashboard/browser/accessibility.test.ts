@@ -1,15 +1,9 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import type { AxeResults } from "axe-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { screensFor } from "../src/screens.ts";
 import { OPEN } from "../src/session/session.ts";
 import { send, system } from "./api.ts";
+import { excess, findings, NARROW, WIDE } from "./axe.ts";
 import { type Browser, openBrowser } from "./browser.ts";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const NARROW = { width: 360, height: 740 };
-const WIDE = { width: 1360, height: 860 };
 
 /** Nobody has to say who they are here. */
 const SCREENS = screensFor(OPEN);
@@ -28,19 +22,6 @@ beforeAll(async () => {
 });
 afterAll(() => browser?.close());
 
-/** Serious and critical findings, with what they are about. */
-async function findings(): Promise<string[]> {
-  // Evaluated, and not added as a script tag: the page's policy allows scripts of its own only.
-  await browser.page.evaluate(AXE);
-  const results = await browser.page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run: () => Promise<AxeResults> } };
-    return (await axe.run()).violations;
-  });
-  return results
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
-}
-
 describe.each(["light", "dark"] as const)("in the %s theme", (colorScheme) => {
   it.each(SCREENS)("axe finds nothing serious on $name", async ({ path, name }) => {
     const { page } = browser;
@@ -49,7 +30,7 @@ describe.each(["light", "dark"] as const)("in the %s theme", (colorScheme) => {
     await page.goto(path);
     await page.getByRole("heading", { level: 1, name }).waitFor();
     await page.waitForLoadState("load");
-    expect(await findings()).toEqual([]);
+    expect(await findings(browser.page)).toEqual([]);
   });
 });
 
@@ -62,11 +43,11 @@ describe("what is opened", () => {
       .first()
       .click();
     await page.getByRole("complementary", { name: "Event" }).waitFor();
-    expect(await findings()).toEqual([]);
+    expect(await findings(browser.page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.keyboard.press("?");
     await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
-    expect(await findings()).toEqual([]);
+    expect(await findings(browser.page)).toEqual([]);
   });
 });
 
@@ -77,10 +58,7 @@ describe("at 360 pixels", () => {
     await page.goto(path);
     await page.getByRole("heading", { level: 1, name }).waitFor();
     await page.getByText("All stored").first().waitFor();
-    const excess = await page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    expect(excess).toBe(0);
+    expect(await excess(page)).toBe(0);
   });
 });
 

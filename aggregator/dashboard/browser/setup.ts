@@ -8,7 +8,7 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { system, stop } = await startSystem();
+  const { system, stop } = await startSystem("open");
   project.provide("system", system);
   return stop;
 }

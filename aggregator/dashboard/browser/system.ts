@@ -1,14 +1,15 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 /** Where the parts of the system under test listen. */
 export interface System {
   ingestUrl: string;
   aggregatorUrl: string;
   mongoUrl: string;
+  redisUrl: string;
   /** Of the aggregator as it was started first. */
   aggregatorPid: number;
 }
@@ -27,13 +28,24 @@ const LISTENERS = [
   "AGGREGATOR_ADMIN",
 ] as const;
 
+/** Whether services ask who somebody is. */
+export type Auth = "open" | "keys";
+
+const BINARY = process.env.EVP_DEVSTACK ?? join(ROOT, "target/debug/evp-devstack");
+
 /** Starts what `make run` starts, from the debug build, on free ports and with data of its own. */
-export async function startSystem(): Promise<{ system: System; stop: () => Promise<void> }> {
+export async function startSystem(
+  auth: Auth,
+): Promise<{ system: System; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "evp-browser-"));
   const ports = await freePorts();
-  const binary = process.env.EVP_DEVSTACK ?? join(ROOT, "target/debug/evp-devstack");
-  const child = spawn(binary, ["run"], {
-    env: { ...process.env, ...environment(ports), EVP_DATA_DIR: join(folder, "data") },
+  const child = spawn(BINARY, ["run"], {
+    env: {
+      ...process.env,
+      ...environment(ports),
+      EVP_DATA_DIR: join(folder, "data"),
+      AUTH: auth,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const stop = async () => {
@@ -52,9 +64,23 @@ export async function startSystem(): Promise<{ system: System; stop: () => Promi
     ingestUrl: `http://${at("INGEST")}`,
     aggregatorUrl: `http://${at("AGGREGATOR")}`,
     mongoUrl: `mongodb://${at("MONGO")}/`,
+    redisUrl: `redis://${at("REDIS")}`,
     aggregatorPid: Number(/^ +aggregator +(\d+)/m.exec(output)?.[1]),
   };
   return { system, stop };
+}
+
+/** What `evp-aggregator access` prints, as whoever runs this system. */
+export function access(system: System, ...args: string[]): string {
+  return execFileSync(join(dirname(BINARY), "evp-aggregator"), ["access", ...args], {
+    encoding: "utf8",
+    env: {
+      ...process.env,
+      REDIS_URL: system.redisUrl,
+      MONGO_URI: system.mongoUrl,
+      EVP__SERVER__LISTEN: new URL(system.aggregatorUrl).host,
+    },
+  });
 }
 
 /** Waits until everything runs; gives what was printed. */
