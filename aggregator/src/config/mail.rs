@@ -14,7 +14,7 @@ evp_shared::config_section! {
         /// Without it nobody signs in by a code. What is not encrypted is sent to loopback only.
         smtp_url: Option<SecretUrl> = "";
         /// Who mails are from, such as `EVP <evp@example.org>`.
-        from: String = "";
+        from: Option<String> = "";
     }
 }
 
@@ -31,10 +31,11 @@ impl MailConfig {
                      to loopback",
                 );
             }
-            if config.from.parse::<Mailbox>().is_err() {
+            let from = config.from.as_deref().unwrap_or_default();
+            if from.parse::<Mailbox>().is_err() {
                 source.problem(
                     "mail.from",
-                    format!("is {:?}: write EVP <evp@example.org>", config.from),
+                    format!("is {from:?}: write EVP <evp@example.org>"),
                 );
             }
         }

@@ -29,7 +29,7 @@ impl Mailer {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose()).ok()?;
         Some(Self {
             transport: transport.timeout(Some(SEND_MAX)).build(),
-            from: config.from.parse().ok()?,
+            from: config.from.as_deref()?.parse().ok()?,
             base_url,
         })
     }
