@@ -13,6 +13,7 @@ use evp_shared::access::reader::Access;
 use evp_shared::access::record::{Key, TenantId};
 use evp_shared::audit::Actor;
 use evp_shared::clock::Clock;
+use evp_shared::http::client::ClientAddr;
 use evp_shared::http::problem::Problem;
 use evp_shared::http::server::Connection;
 use evp_shared::outcome::RejectReason;
@@ -240,9 +241,10 @@ impl Lock {
     }
 }
 
-/// The address of the client, or of the proxy before it.
-pub(crate) fn client(_: &Extensions) -> IpAddr {
-    Ipv4Addr::UNSPECIFIED.into()
+/// The address of the client: of the connection, or as a trusted proxy says.
+pub(crate) fn client(extensions: &Extensions) -> IpAddr {
+    let known = extensions.get::<ClientAddr>();
+    known.map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
 }
 
 fn is_public(path: &str) -> bool {

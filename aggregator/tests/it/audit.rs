@@ -62,6 +62,7 @@ async fn changes_of_tenants_and_keys_are_written_down_and_seen_by_whom_they_conc
         "{all}"
     );
 
+    assert_eq!(entries[2]["from"], "127.0.0.1", "{all}");
     let (_, own) = ask(&service, "/admin/audit?limit=2", &admin).await;
     let own = parsed(&own);
     assert_eq!(own["entries"], json!(entries[..2]));
