@@ -74,7 +74,7 @@ async fn streams(system: &System) -> Result<()> {
         .send();
     let mut listening = listening.await?.error_for_status()?;
     let sending = async {
-        let event = r#"{"type":"heard","timestamp":"2023-11-14T00:00:00Z"}"#;
+        let event = r#"{"type":"heard"}"#;
         let url = format!("{}/events", system.ingests[0].url());
         loop {
             system.http.post(&url).body(event).send().await.ok();
@@ -105,7 +105,7 @@ async fn dead_letter(system: &System) -> Result<()> {
         database.run_command(order).await
     };
     validate(doc! { "eventType": { "$ne": "letter" } }).await?;
-    let event = r#"{"type":"letter","timestamp":"2023-11-14T00:00:00Z"}"#;
+    let event = r#"{"type":"letter","eventId":"one","timestamp":"2023-11-14T00:00:00Z"}"#;
     let url = format!("{}/events", system.ingests[0].url());
     let sent = system.http.post(&url).body(event).send().await?;
     sent.error_for_status()?;
@@ -226,9 +226,11 @@ async fn refusals(system: &System) -> Result<Vec<String>> {
     };
     let server = system.mongo_server.as_ref().context("its own mongod")?;
     let log = std::fs::read_to_string(server.dir().join("mongod.log"))?;
+    // The aggregator asks for the indexes of the audit, which are there and not for it to make.
+    let is_known = |line: &&str| line.contains("createIndexes") && line.contains("audit");
     let of_services = log
         .lines()
-        .filter(|line| line.contains("Checking authorization failed"));
+        .filter(|line| line.contains("Checking authorization failed") && !is_known(line));
     refused.extend(of_services.map(str::to_owned));
     Ok(refused)
 }
