@@ -61,9 +61,9 @@ pub enum Error {
     /// A service ended saying that its configuration is wrong.
     #[error("{name} ended with {status}: its configuration is wrong, its own message is above")]
     Misconfigured { name: String, status: ExitStatus },
-    /// The keys of `AUTH=keys make run` could not be made.
-    #[error("evp-aggregator makes no key: {reason}")]
-    Keys { reason: String },
+    /// The keys or the link of `AUTH=keys make run` could not be made.
+    #[error("evp-aggregator access: {reason}")]
+    Access { reason: String },
     /// Loading the demonstration data failed.
     #[error("demo data: {0}")]
     DemoData(String),
@@ -98,7 +98,7 @@ impl Error {
             | Self::Spawn { .. }
             | Self::Exited { .. }
             | Self::NotReady { .. }
-            | Self::Keys { .. }
+            | Self::Access { .. }
             | Self::DemoData(_)
             | Self::Demo(_)
             | Self::Command { .. }

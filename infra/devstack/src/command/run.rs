@@ -11,7 +11,7 @@ use super::ports::{Listener, Ports};
 use super::signals::Signals;
 use crate::supervisor::GaveUp;
 use crate::{Error, Result, Supervisor, console, find, http, mongo, redis};
-use auth::Auth;
+use auth::{Auth, Entry};
 use plan::Plan;
 
 /// What a service may take to write out what it holds: its default `shutdown.grace`.
@@ -75,11 +75,11 @@ async fn serve(plan: &Plan, servers: &mut Supervisor, services: &mut Supervisor)
         let url = format!("{}/readyz", plan.ports.url(admin));
         within(name, services, async || answers_ok(&client, &url).await).await?;
     }
-    let keys = match plan.auth {
+    let entry = match plan.auth {
         Auth::Open => None,
-        Auth::Keys => Some(auth::keys(plan).await?),
+        Auth::Keys => Some(Entry::make(plan).await?),
     };
-    table::print(plan, keys.as_ref(), &servers.pids(), &services.pids());
+    table::print(plan, entry.as_ref(), &servers.pids(), &services.pids());
     let gave_up = tokio::select! {
         gave_up = servers.gave_up() => gave_up,
         gave_up = services.gave_up() => gave_up,

@@ -17,6 +17,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_evp-devstack");
 const SERVICE: &str = r#"#!/usr/bin/env python3
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if sys.argv[1:] == ["access", "link", "--operator"]:
+    print("link_1, shown this once:")
+    print("http://127.0.0.1:1/#sign-in=evp_link")
+    sys.exit(0)
 if sys.argv[1:3] == ["access", "key"]:
     print("key_1 (make run), shown this once:")
     print("evp_sec_" + sys.argv[-1] + os.urandom(4).hex())
@@ -270,6 +274,8 @@ fn with_keys_they_are_made_once_and_stand_in_the_lines_to_try() {
         let lines: Vec<String> = curls(&table).into_iter().cloned().collect();
         assert!(lines[0].contains("Bearer evp_sec_write"), "{lines:?}");
         assert!(lines[1].contains("Bearer evp_sec_admin"), "{lines:?}");
+        let dashboard = table.iter().find(|line| line.contains("The dashboard"));
+        assert!(dashboard.unwrap().contains("#sign-in="), "{table:#?}");
         seen.push(lines);
         running.signal("-TERM");
         assert!(running.child.wait().unwrap().success());

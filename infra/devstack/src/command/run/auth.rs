@@ -40,35 +40,52 @@ impl Auth {
     }
 }
 
-/// The keys that are printed and kept: made the first time, as people make theirs.
-pub(super) async fn keys(plan: &Plan) -> Result<Keys> {
-    let kept = Keys::kept_in(&plan.data)?;
-    if kept.is_complete() {
-        return Ok(kept);
-    }
-    let keys = Keys {
-        write: Some(make(plan, "write").await?),
-        admin: Some(make(plan, "admin").await?),
-        operator: Some(make(plan, "operator").await?),
-    };
-    keys.keep_in(&plan.data)?;
-    Ok(keys)
+/// How somebody comes in where keys are asked for.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Kept, and printed with each run.
+    pub(super) keys: Keys,
+    /// Signs an operator in to the dashboard, once.
+    pub(super) link: String,
 }
 
-async fn make(plan: &Plan, scope: &str) -> Result<String> {
+impl Entry {
+    /// A new link, and the keys that are kept: made the first time, as people make theirs.
+    pub(super) async fn make(plan: &Plan) -> Result<Self> {
+        let mut keys = Keys::kept_in(&plan.data)?;
+        if !keys.is_complete() {
+            keys = Keys {
+                write: Some(key(plan, "write").await?),
+                admin: Some(key(plan, "admin").await?),
+                operator: Some(key(plan, "operator").await?),
+            };
+            keys.keep_in(&plan.data)?;
+        }
+        let link = access(plan, &["link", "--operator"], "http").await?;
+        Ok(Self { keys, link })
+    }
+}
+
+async fn key(plan: &Plan, scope: &str) -> Result<String> {
+    let make = ["key", "create", "make run", "--scope", scope];
+    access(plan, &make, "evp_").await
+}
+
+/// Runs `evp-aggregator access`; what is made stands on a line of its own, which begins with `start`.
+async fn access(plan: &Plan, args: &[&str], start: &str) -> Result<String> {
     let spec = plan.aggregator();
-    let failed = |reason: String| Error::Keys { reason };
+    let failed = |reason: String| Error::Access { reason };
     let made = Command::new(&spec.program)
-        .args(["access", "key", "create", "make run", "--scope", scope])
+        .arg("access")
+        .args(args)
         .envs(spec.env)
         .stdin(Stdio::null())
         .output()
         .await
         .map_err(|error| failed(error.to_string()))?;
-    // It alone stands on a line of its own.
     let text = String::from_utf8_lossy(&made.stdout);
-    let key = text.lines().find(|line| line.starts_with("evp_"));
-    key.map(|key| key.trim().to_owned())
+    let line = text.lines().find(|line| line.starts_with(start));
+    line.map(|line| line.trim().to_owned())
         .ok_or_else(|| failed(String::from_utf8_lossy(&made.stderr).trim().to_owned()))
 }
 

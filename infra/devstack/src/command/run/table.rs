@@ -1,15 +1,16 @@
 use super::super::ports::Listener;
+use super::auth::Entry;
 use super::plan::Plan;
 use crate::{Keys, console};
 
 type Pids = [(String, Option<u32>)];
 
 /// Prints what runs, where, and how to try it.
-pub(super) fn print(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) {
-    console::print(&lines(plan, keys, servers, services).join("\n"));
+pub(super) fn print(plan: &Plan, entry: Option<&Entry>, servers: &Pids, services: &Pids) {
+    console::print(&lines(plan, entry, servers, services).join("\n"));
 }
 
-fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> Vec<String> {
+fn lines(plan: &Plan, entry: Option<&Entry>, servers: &Pids, services: &Pids) -> Vec<String> {
     let (ingest, aggregator) = (plan.ports.ingest_url(), plan.ports.aggregator_url());
     let mut lines = vec![
         String::new(),
@@ -17,7 +18,7 @@ fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> V
             "EVP runs. Ctrl-C stops it; the data stays in {}.",
             plan.data.display()
         ),
-        who(plan, keys),
+        who(plan, entry),
         String::new(),
         row("what", "pid", "where", "metrics / log"),
     ];
@@ -30,7 +31,7 @@ fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> V
         .find(|(name, _)| name == "processor")
         .and_then(|(_, pid)| *pid);
     let shown = |key: fn(&Keys) -> Option<&String>| {
-        let key = keys.and_then(key);
+        let key = entry.and_then(|entry| key(&entry.keys));
         key.map_or_else(String::new, |key| {
             format!(" -H 'authorization: Bearer {key}'")
         })
@@ -41,7 +42,7 @@ fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> V
     );
     lines.extend([
         String::new(),
-        format!("The dashboard: {aggregator}/"),
+        dashboard(&aggregator, entry),
         String::new(),
         "Try it in another shell:".to_owned(),
         "  make demo         # made-up events, until Ctrl-C".to_owned(),
@@ -61,8 +62,8 @@ fn lines(plan: &Plan, keys: Option<&Keys>, servers: &Pids, services: &Pids) -> V
 }
 
 /// Who is let in, and how to change that.
-fn who(plan: &Plan, keys: Option<&Keys>) -> String {
-    match keys {
+fn who(plan: &Plan, entry: Option<&Entry>) -> String {
+    match entry {
         None => "It is open: nobody is asked who they are, so it listens on this machine only. \
                  To close it: AUTH=keys make run"
             .to_owned(),
@@ -70,6 +71,15 @@ fn who(plan: &Plan, keys: Option<&Keys>) -> String {
             "It asks for keys; those of {} are for you.",
             plan.data.join("keys").display()
         ),
+    }
+}
+
+fn dashboard(aggregator: &str, entry: Option<&Entry>) -> String {
+    match entry {
+        None => format!("The dashboard: {aggregator}/"),
+        Some(Entry { link, .. }) => {
+            format!("The dashboard: {link} (signs you in once, within ten minutes)")
+        }
     }
 }
 
