@@ -244,7 +244,7 @@ impl Lock {
 /// The address of the client: of the connection, or as a trusted proxy says.
 pub(crate) fn client(extensions: &Extensions) -> IpAddr {
     let known = extensions.get::<ClientAddr>();
-    known.map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
+    known.map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |client| client.0)
 }
 
 fn is_public(path: &str) -> bool {
