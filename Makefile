@@ -13,7 +13,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run services test faults faults-full check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
+.PHONY: help run services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ faults: ## produces every fault of docs/RELIABILITY.md under load, 12 to 20 minu
 faults-full: ## the same in their largest size, an hour; goes on where it was stopped
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run --full --resume target/faults-full.jsonl
+
+attacks: ## tries every attack of SECURITY.md, under 10 minutes
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults attacks
 
 check: fmt lint test doc ## everything that has to pass before a commit
 

@@ -1,5 +1,6 @@
 //! The command line of `evp-faults`: lists and runs the scenarios.
 
+mod attacks;
 mod record;
 mod report;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use evp_shared::clock::Clock;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::scenario::{ALL, NOT_RUN, Scenario, Size};
 use record::{Record, Records};
@@ -32,6 +33,8 @@ pub struct Cli {
 enum Command {
     /// Runs scenarios, one after the other, and prints a line for each
     Run(Run),
+    /// Makes the attacks of SECURITY.md and prints a row for each
+    Attacks(attacks::Attacks),
     /// Lists the scenarios by the rows of docs/RELIABILITY.md
     List,
     /// Prints the table of an earlier run
@@ -69,6 +72,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::List => list(),
         Command::Table { results } => print(&report::markdown(&Records::of(Some(results))?)),
         Command::Run(run) => return run_all(run),
+        Command::Attacks(attacks) => return attacks.run(),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -106,10 +110,7 @@ fn run_all(run: &Run) -> Result<ExitCode> {
         "there is no such row; see evp-faults list"
     );
     let mut records = Records::of(run.resume.as_deref())?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     for scenario in chosen {
         if records.has_held(scenario.name, size) {
             continue;
@@ -131,6 +132,11 @@ fn run_all(run: &Run) -> Result<ExitCode> {
     }
     print(&format!("\nfailed: {}\n", failed.join(", ")))?;
     Ok(ExitCode::FAILURE)
+}
+
+fn runtime() -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    Ok(builder.worker_threads(2).enable_all().build()?)
 }
 
 async fn run_one(scenario: &Scenario, size: Size) -> Record {

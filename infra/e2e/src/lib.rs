@@ -4,7 +4,8 @@
 //! [`Events`] (events with known ids), [`Producer`] (clients that send them until they are
 //! acknowledged) and its [`Journal`] (what those clients may rely on), [`Ledger`] (what `MongoDB`
 //! and Redis hold), [`Verdict`] (whether the two agree), [`scenario`] (the faults, each with its
-//! load). `tests/it` runs the smallest size of the scenarios, the binary `evp-faults` any of them.
+//! load), [`attack`] (what must not be had). `tests/it` runs the smallest size of them, the binary
+//! `evp-faults` any.
 //!
 //! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
 //! that every scenario prints; `EVP_E2E_SEED` repeats one.
@@ -12,6 +13,7 @@
 //! Deliberately absent: mocks, and any knowledge of how the services are built. [`sim`] is the
 //! other half: the protocol over small models, under faults no real server can be made to show.
 
+pub mod attack;
 mod chance;
 pub mod cli;
 mod events;

@@ -169,9 +169,17 @@ impl Node {
     /// # Errors
     /// No answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
+        Ok(sum_of(&self.metrics_text().await?, name))
+    }
+
+    /// All metrics of its admin port.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn metrics_text(&self) -> Result<String> {
         let url = format!("http://127.0.0.1:{}/metrics", self.admin);
         let asked = self.http.get(url).timeout(PROBE_TIMEOUT).send().await?;
-        Ok(sum_of(&asked.text().await?, name))
+        Ok(asked.text().await?)
     }
 
     /// The port of its HTTP contract.

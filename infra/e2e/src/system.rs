@@ -12,6 +12,7 @@ use fred::prelude::Value;
 use reqwest::Client;
 
 pub use builder::Builder;
+pub(crate) use builder::binary;
 
 use crate::keys::{Keys, Teller};
 use crate::proxy::Proxy;

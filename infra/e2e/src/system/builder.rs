@@ -372,7 +372,7 @@ fn address_in(url: &str) -> Result<SocketAddr> {
 
 /// The service's binary of the build this one belongs to: binaries lie beside each other, and
 /// tests in `deps` beside them.
-fn binary(service: &str) -> Result<PathBuf> {
+pub(crate) fn binary(service: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("find this binary")?;
     let name = format!("evp-{service}");
     let mut folders = own.ancestors().skip(1).take(2);

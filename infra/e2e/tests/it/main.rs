@@ -1,5 +1,6 @@
 //! One scenario for each promise of the README, against real servers and the real binaries.
 
+mod attacks;
 mod everything_arrives_once;
 mod faults;
 mod flights;
