@@ -1,7 +1,7 @@
 //! How people come in: with a key, a link or a code by mail, and from then on by a session.
 //!
 //! A session is a random text in a cookie, of which MongoDB keeps the hash; every request looks it up
-//! there, so that it ends for all instances at once ([ADR 0010](../../../docs/adr/0010-sessions.md)).
+//! there, so that it ends for all instances at once ([ADR 0010](../../docs/adr/0010-sessions.md)).
 //!
 //! # Shape
 //! | collection | `_id` | holds |

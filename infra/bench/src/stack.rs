@@ -249,6 +249,7 @@ fn config_texts(servers: &Servers, layout: Layout) -> [(&'static str, String); 3
         _ => "keys",
     };
     let ingest = format!("{redis}[auth]\nmode = {mode:?}\n");
+    let aggregator = format!("{aggregator}[auth]\nmode = {mode:?}\n");
     let processor = format!(
         "{aggregator}[storage]\nindexes = {:?}\nhurry = {}\n",
         layout.indexes, layout.hurry
