@@ -233,11 +233,7 @@ async fn nobody_can_tell_a_member_from_anybody_else() {
 #[tokio::test]
 async fn mails_to_one_address_and_to_all_are_bounded_over_all_instances() {
     let world = World::new().await;
-    let attempts = world
-        .service
-        .mongo
-        .database()
-        .collection::<Document>("codes");
+    let attempts = world.service.mongo.access().collection::<Document>("codes");
     let withheld = async |most: u64| {
         let mailed = doc! { "mailed": true };
         let counted = attempts.count_documents(mailed).await.unwrap();
