@@ -97,8 +97,8 @@ describe("the types of the dashboard are those of the API", () => {
     ["TenantsAnswer", access.tenants()],
     ["AuditAnswer", access.audit(NOW)],
     ["MethodsAnswer", access.signIn()],
-    // Members, and with them who has an address, are described once they are built.
-    ["SessionAnswer", { ...access.session(NOW), email: undefined }],
+    ["MembersAnswer", access.members(NOW)],
+    ["SessionAnswer", access.session(NOW)],
     ["SessionAnswer", OPEN],
   ];
   it.each(answers)("%s", (name, answer) => {
