@@ -123,7 +123,12 @@ impl Health {
         if self.0.draining.load(Ordering::SeqCst) {
             add("shutdown", "draining".to_owned());
         }
-        for condition in self.0.conditions.lock().iter() {
+        let conditions = self.0.conditions.lock();
+        // The admin port answers before the service has said what it depends on.
+        if conditions.is_empty() && self.0.loops.lock().is_empty() {
+            add("service", "starting".to_owned());
+        }
+        for condition in conditions.iter() {
             if let Some(fault) = &*condition.fault.lock() {
                 add(condition.name, fault.clone());
             }
@@ -186,6 +191,7 @@ mod tests {
     #[test]
     fn a_condition_counts_against_readiness_until_it_holds() {
         let health = Health::new(Clock::manual(0));
+        assert_eq!(reasons(&health), [("service", "starting".to_owned())]);
         let redis = health.condition("redis");
         assert_eq!(reasons(&health), [("redis", "starting".to_owned())]);
         redis.ok();

@@ -117,28 +117,18 @@ impl Access {
         confirmed(Look::Taken)
     }
 
-    /// Keeps it until the shutdown; `condition` is good once something is held, and bad from this call
-    /// on until then; `tell` hears the age in seconds.
+    /// Keeps it until the shutdown; `condition` is good once something is held, `tell` hears the age
+    /// in seconds.
     ///
     /// # Errors
     /// Never.
-    pub fn keep(
-        self,
-        condition: Condition,
-        tell: impl Fn(f64),
-        shutdown: Shutdown,
-    ) -> impl Future<Output = Result<(), Infallible>> {
-        // Not when it is polled first: until then a service would be ready.
-        condition.fail("redis has not said who may come in");
-        self.keep_on(condition, tell, shutdown)
-    }
-
-    async fn keep_on(
+    pub async fn keep(
         self,
         condition: Condition,
         tell: impl Fn(f64),
         shutdown: Shutdown,
     ) -> Result<(), Infallible> {
+        condition.fail("redis has not said who may come in");
         let rounds = async {
             let mut told = None;
             loop {

@@ -20,9 +20,9 @@ const USAGE: i32 = 64;
 /// From where the attack comes; others come from 127.0.0.1.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const REFUSED: &str = "evp_tls_certificates_refused_total";
-/// A hello of TLS 1.1: nothing newer, two of its ciphers, no extensions.
+/// The record of a hello of TLS 1.1: nothing newer, two of its suites, signatures that fit ours.
 /// Source: RFC 4346, 7.4.1.2.
-const HELLO_1_1: [u8; 9] = [0x16, 3, 1, 0, 0x2d, 1, 0, 0, 0x29];
+const HELLO_1_1: [u8; 9] = [0x16, 3, 1, 0, 0x39, 1, 0, 0, 0x35];
 /// Fatal `protocol_version`. Source: RFC 4346, 7.2.
 const TOO_OLD: [u8; 2] = [2, 70];
 
@@ -111,8 +111,10 @@ async fn speaks_no_1_1(port: u16) -> Result<()> {
     let mut hello = HELLO_1_1.to_vec();
     hello.extend([3, 2]);
     hello.extend([7; 32]);
-    // No session, TLS_RSA_WITH_AES_256_CBC_SHA and its ECDHE form, no compression.
-    hello.extend([0, 0, 4, 0, 0x35, 0xc0, 0x14, 1, 0]);
+    // No session, ECDHE_RSA with AES 128 and 256, no compression.
+    hello.extend([0, 0, 4, 0xc0, 0x13, 0xc0, 0x14, 1, 0]);
+    // `signature_algorithms`: ECDSA with SHA-256.
+    hello.extend([0, 8, 0, 13, 0, 4, 0, 2, 4, 3]);
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(&hello).await?;
     let mut answer = Vec::new();

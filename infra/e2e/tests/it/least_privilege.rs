@@ -208,7 +208,7 @@ async fn commands(system: &System) -> Result<()> {
         &["verify", "--deep"],
         &["storage", "list"],
         &["dlq", "list"],
-        &["dlq", "purge", "--reason", "undecodable", "--yes"],
+        &["dlq", "purge", "--reason", "undecodable"],
         &["erase", "--tenant", "default", "--user", "nobody", "--yes"],
     ] {
         processor.command(command).await?;
