@@ -122,7 +122,7 @@ pub(super) async fn forgotten(size: Size) -> Result<String> {
         })
     })
     .await?;
-    let rounds = size.of(3, 30, 100);
+    let rounds = size.of(3, 20, 20);
     let mut asked = 0;
     let redis = gate.fort.redis_as(OPERATOR).await;
     redis.client().flushall::<()>(false).await?;
