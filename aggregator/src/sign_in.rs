@@ -6,7 +6,7 @@
 //! # Shape
 //! | collection | `_id` | holds |
 //! |---|---|---|
-//! | `sessions` | hash of its text | a [`Session`](sessions::Session) |
+//! | `sessions` | hash of its text | a [`Session`] |
 //! | `links` | hash of its text | a [`Link`](links::Link), until it is used |
 //! | `codes` | hash of the attempt | who asked for a code ([`codes`]) |
 //! | `members` | address of mail | a [`Member`](members::Member) |

@@ -1,7 +1,7 @@
 //! The attacks of SECURITY.md: each a thing that must not be had, tried against services that ask
 //! for keys.
 //!
-//! [`ALL`] is the table of them. Each starts what it attacks ([`Gate`]: two ingests, two aggregators and
+//! [`ALL`] is the table of them. Each starts what it attacks (`Gate`: two ingests, two aggregators and
 //! a processor over a Redis and a MongoDB of its own), and says what it saw. None asserts a time but
 //! where the promise is one; such are held to in the large size alone.
 
