@@ -218,6 +218,9 @@ pub struct GeneratorSpec {
     /// The keys that requests carry, in turn; none in open mode.
     #[serde(default)]
     pub keys: Vec<String>,
+    /// The certificate of the authority to trust, as PEM; without it nothing is encrypted.
+    #[serde(default)]
+    pub authority: Option<String>,
     /// When the first request is due, Unix ms.
     pub start_at_ms: u64,
     /// How long to send before anything is measured.

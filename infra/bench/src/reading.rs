@@ -25,6 +25,7 @@ async fn send(stack: &Stack, load: Load, measured: Duration) -> anyhow::Result<L
         load,
         port: stack.ingest_port,
         keys: Vec::new(),
+        authority: None,
         start_at_ms: Clock::system().now_ms() + millis(LEAD),
         warmup_ms: millis(WARMUP),
         measured_ms: millis(measured),

@@ -68,6 +68,7 @@ async fn measure(environment: &Environment, stack: &Stack, plan: &Plan) -> anyho
         load: plan.load.clone(),
         port: stack.ingest_port,
         keys: stack.keys.clone(),
+        authority: stack.authority_pem(),
         start_at_ms: clock.now_ms() + millis(LEAD),
         warmup_ms: millis(plan.warmup),
         measured_ms: millis(plan.measured),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use evp_devstack::{Output, ScratchDir, Service, ServiceSpec, free_port};
 use evp_shared::clock::Clock;
+use evp_shared::testing::tls::Authority;
 
 pub use self::servers::Servers;
 use crate::load::client;
@@ -20,6 +21,7 @@ use crate::spans;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 const LOG_LINES: usize = 12;
+const CERTIFICATE_DAYS: u32 = 30;
 
 /// Where servers and binaries come from.
 #[derive(Debug, Clone)]
@@ -53,6 +55,10 @@ pub struct Layout {
     pub hurry: u32,
     /// Tenants, each with a key of its own that requests carry; 0 is open mode.
     pub tenants: u16,
+    /// Keys of each of them, all together at most 10,000.
+    pub tenant_keys: u16,
+    /// Whether ingest speaks TLS.
+    pub tls: bool,
 }
 
 impl Layout {
@@ -67,6 +73,8 @@ impl Layout {
             has_past: false,
             hurry: 1,
             tenants: 0,
+            tenant_keys: 1,
+            tls: false,
         }
     }
 }
@@ -80,6 +88,7 @@ pub struct Stack {
     pub ingest_port: u16,
     /// A key of each tenant.
     pub keys: Vec<String>,
+    authority: Option<Authority>,
     ingest: Member,
     processor: Option<Member>,
     scratch: ScratchDir,
@@ -125,9 +134,20 @@ impl Stack {
             let now_ms = Clock::system().now_ms();
             spans::backdate(&servers.database().await?, now_ms).await?;
         }
-        let keys = access::keys(&servers, layout.tenants).await?;
-        for (name, text) in config_texts(&servers, layout) {
+        let keys = access::keys(&servers, layout).await?;
+        let texts = config_texts(&servers, layout);
+        for (name, text) in &texts {
             std::fs::write(scratch.path().join(format!("{name}.toml")), text)?;
+        }
+        let authority = layout.tls.then(Authority::new);
+        if let Some(authority) = &authority {
+            let files = authority.issue(CERTIFICATE_DAYS).write(scratch.path())?;
+            let (cert, key) = (files.cert, files.key);
+            let text = format!("[server.tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n");
+            std::fs::write(
+                scratch.path().join("ingest.toml"),
+                texts[0].1.clone() + &text,
+            )?;
         }
         let ingest_port = free_port()?;
         let start = |name: &str, port| Member::start((name, port), environment, scratch.path());
@@ -145,6 +165,7 @@ impl Stack {
             servers,
             ingest_port,
             keys,
+            authority,
             ingest,
             processor,
             scratch,
@@ -187,6 +208,12 @@ impl Stack {
             bail!("evp-processor {}: {status}:\n{wrote}", arguments.join(" "));
         }
         Ok(())
+    }
+
+    /// The certificate of who signed the one that ingest shows, where it does.
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<String> {
+        Some(self.authority.as_ref()?.pem().to_owned())
     }
 
     /// The process ids of all that we started.

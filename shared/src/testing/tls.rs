@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::net::TcpStream;
@@ -19,7 +20,6 @@ use crate::tls::TlsFiles;
 /// An authority that signs certificates for this machine's names.
 #[derive(Debug)]
 pub struct Authority {
-    certificate: CertificateDer<'static>,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -62,7 +62,6 @@ impl Authority {
         let certificate = params.self_signed(&key).expect("a certificate");
         Self {
             pem: certificate.pem(),
-            certificate: certificate.der().clone(),
             issuer: Issuer::new(params, key),
         }
     }
@@ -99,16 +98,7 @@ impl Authority {
         alpn: &[&str],
         versions: &[&'static SupportedProtocolVersion],
     ) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("an authority");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .expect("a version of TLS")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsConnector::from(Arc::new(config))
+        trusting(&self.pem, alpn, versions)
     }
 
     /// Shakes hands over a connection to 127.0.0.1, with any version.
@@ -129,6 +119,29 @@ impl Default for Authority {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A client's side of TLS that trusts the authority of this `pem` alone, and offers `alpn`.
+///
+/// # Panics
+/// It is no certificate, or there is no such version.
+#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
+pub fn trusting(
+    pem: &str,
+    alpn: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+    roots.add(certificate).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("a version of TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
 }
 
 /// The name that is asked for: 127.0.0.1.

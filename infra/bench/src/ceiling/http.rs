@@ -67,6 +67,7 @@ pub(super) async fn measure(measured: Duration) -> anyhow::Result<Figures> {
         load: Load::closed(CONNECTIONS),
         port,
         keys: Vec::new(),
+        authority: None,
         start_at_ms: clock.now_ms() + millis(LEAD),
         warmup_ms: millis(warmup),
         measured_ms: millis(measured),

@@ -7,9 +7,12 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
+use evp_shared::testing::tls;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const INBOX_BYTES: usize = 64 * 1024;
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -17,8 +20,33 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     inbox: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(room).await,
+            Self::Tls(stream) => stream.read(room).await,
+        }
+    }
 }
 
 /// What an answer says.
@@ -36,10 +64,22 @@ impl Connection {
     /// # Errors
     /// Nobody listens there.
     pub async fn open(port: u16) -> io::Result<Self> {
+        Self::open_over(port, None).await
+    }
+
+    /// As [`open`](Self::open), over TLS where there is a client's side of it.
+    ///
+    /// # Errors
+    /// Nobody listens there, or shows a certificate that is not trusted.
+    pub async fn open_over(port: u16, tls: Option<&TlsConnector>) -> io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         stream.set_nodelay(true)?;
+        let wire = match tls {
+            None => Wire::Plain(stream),
+            Some(tls) => Wire::Tls(Box::new(tls.connect(tls::name(), stream).await?)),
+        };
         Ok(Self {
-            stream,
+            wire,
             inbox: vec![0; INBOX_BYTES],
         })
     }
@@ -49,11 +89,11 @@ impl Connection {
     /// # Errors
     /// The connection failed, or the answer is not understood; the connection is then of no use.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
-        self.stream.write_all(request).await?;
+        self.wire.write_all(request).await?;
         let mut filled = 0;
         loop {
             let room = self.inbox.get_mut(filled..).unwrap_or_default();
-            let read = self.stream.read(room).await?;
+            let read = self.wire.read(room).await?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

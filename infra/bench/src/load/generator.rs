@@ -5,9 +5,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use evp_shared::clock::Clock;
+use evp_shared::testing::tls::trusting;
 use futures::future::try_join;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
+use tokio_rustls::TlsConnector;
 
 use super::client::{Answer, Connection, accepted};
 use super::pacer::{Pacer, Schedule};
@@ -29,7 +31,7 @@ const ACCEPTED: u16 = 202;
 pub async fn generate(spec: &GeneratorSpec) -> anyhow::Result<LoadReport> {
     let clock = Clock::system();
     let generator = Generator::new(spec, clock.clone())?;
-    let connections = (0..spec.load.connections).map(|_| Connection::open(spec.port));
+    let connections = (0..spec.load.connections).map(|_| generator.connect());
     let connections = futures::future::try_join_all(connections).await?;
     // Few futures in a `join_all` would all be polled whenever one of them is woken.
     let workers: FuturesUnordered<_> = connections
@@ -62,6 +64,7 @@ struct Generator<'a> {
     measured: Instant,
     end: Instant,
     pacer: Pacer,
+    tls: Option<TlsConnector>,
     templates: RefCell<Templates>,
     tally: RefCell<Tally>,
 }
@@ -101,6 +104,10 @@ impl<'a> Generator<'a> {
             measured,
             end,
             pacer: Pacer::default(),
+            tls: spec
+                .authority
+                .as_deref()
+                .map(|pem| trusting(pem, &[], rustls::ALL_VERSIONS)),
             templates: RefCell::new(Templates::make(spec, now_ms)?),
             tally: RefCell::new(Tally {
                 report,
@@ -130,6 +137,10 @@ impl<'a> Generator<'a> {
         }
     }
 
+    async fn connect(&self) -> io::Result<Connection> {
+        Connection::open_over(self.spec.port, self.tls.as_ref()).await
+    }
+
     async fn work(&self, mut connection: Connection) {
         tokio::time::sleep_until(self.start.into()).await;
         while let Some(due) = self.next().await {
@@ -137,7 +148,7 @@ impl<'a> Generator<'a> {
                 continue;
             }
             connection = loop {
-                match Connection::open(self.spec.port).await {
+                match self.connect().await {
                     Ok(connection) => break connection,
                     Err(_) => tokio::time::sleep(RECONNECT_AFTER).await,
                 }

@@ -283,6 +283,7 @@ mod tests {
             load,
             port: 8080,
             keys: Vec::new(),
+            authority: None,
             start_at_ms: START_MS,
             warmup_ms: 0,
             measured_ms: 1_000,

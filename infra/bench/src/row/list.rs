@@ -277,13 +277,10 @@ fn cost_rows() -> [Row; 3] {
     ]
 }
 
-/// What keys and tenants cost the services and Redis.
-fn key_rows() -> [Row; 3] {
-    let row = |name, case, tenants, without: (fn(&mut Plan), f64), load| Row {
-        layout: Layout {
-            tenants,
-            ..Layout::new(NONE)
-        },
+/// What keys, tenants and TLS cost the services and Redis.
+fn key_rows() -> [Row; 5] {
+    let row = |name, case, layout, without: (fn(&mut Plan), f64), load| Row {
+        layout,
         without: Some(Without {
             take: without.0,
             cpu_max: None,
@@ -293,36 +290,41 @@ fn key_rows() -> [Row; 3] {
         ..holds(name, case, NONE, load)
     };
     let open: fn(&mut Plan) = |plan| plan.layout.tenants = 0;
+    let of = |tenants| Layout {
+        tenants,
+        ..Layout::new(NONE)
+    };
+    // With `default` as many as there may be.
+    let most = of(999);
+    let usual = Load::open(80_000.0, 100);
+    let one = Load {
+        connections: CONNECTIONS,
+        ..Load::open(30_000.0, 1)
+    };
     let many = Load {
         types: 20,
         ..Load::open(50_000.0, 100)
     };
+    let alone: fn(&mut Plan) = |plan| plan.layout.tenants = 1;
+    let tls = Layout { tls: true, ..of(0) };
+    let plain: fn(&mut Plan) = |plan| plan.layout.tls = false;
+    let memory = "9,990 keys, requests of 100: ingest's memory";
+    let hundreds = "requests of 100 with a key";
+    let single = "single-event requests with a key";
+    let tenants = "999 tenants of 20 types, requests of 100";
+    let encrypted = "requests of 100 over TLS, kept alive";
     [
-        row(
-            "keys-r100",
-            "requests of 100 with a key",
-            1,
-            (open, 1.02),
-            Load::open(80_000.0, 100),
-        ),
-        row(
-            "keys-single",
-            "single-event requests with a key",
-            1,
-            (open, 1.04),
-            Load {
-                connections: CONNECTIONS,
-                ..Load::open(30_000.0, 1)
+        row("keys-r100", hundreds, of(1), (open, 1.02), usual.clone()),
+        row("keys-single", single, of(1), (open, 1.04), one),
+        row("tenants-r100", tenants, most, (alone, 1.5), many),
+        row("tls-r100", encrypted, tls, (plain, 1.15), usual),
+        Row {
+            layout: Layout {
+                tenant_keys: 10,
+                ..most
             },
-        ),
-        row(
-            "tenants-r100",
-            "999 tenants of 20 types, requests of 100",
-            // With `default` as many as there may be.
-            999,
-            (|plan| plan.layout.tenants = 1, 1.5),
-            many,
-        ),
+            ..holds("keys-10000", memory, NONE, Load::open(100_000.0, 100))
+        },
     ]
 }
 

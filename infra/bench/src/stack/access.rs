@@ -7,12 +7,12 @@ use evp_shared::access::store::{AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::KeyKind;
 use evp_shared::clock::Clock;
 
-use super::Servers;
+use super::{Layout, Servers};
 
-/// Makes `tenants` and a key of each, and tells Redis, as an aggregator does; the keys.
-pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<String>> {
+/// Makes tenants and their keys, and tells Redis, as an aggregator does; one key of each.
+pub(super) async fn keys(servers: &Servers, layout: Layout) -> anyhow::Result<Vec<String>> {
     let mut keys = Vec::new();
-    if tenants == 0 {
+    if layout.tenants == 0 {
         return Ok(keys);
     }
     let store = AccessStore::new(&servers.database().await?);
@@ -25,7 +25,7 @@ pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<
     };
     let default = TenantId::default_tenant();
     store.change(&default, &change).await?;
-    for number in 0..tenants {
+    for number in 0..layout.tenants {
         let id = TenantId::try_from(format!("tenant-{number}"))?;
         let new = NewTenant {
             types,
@@ -42,6 +42,9 @@ pub(super) async fn keys(servers: &Servers, tenants: u16) -> anyhow::Result<Vec<
             limits: RateLimits::default(),
             expires_ms: None,
         };
+        for _ in 1..layout.tenant_keys {
+            store.add_key(new.clone(), now_ms).await?;
+        }
         let (_, token) = store.add_key(new, now_ms).await?;
         keys.push(token.expose().to_owned());
     }
