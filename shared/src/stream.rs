@@ -40,7 +40,7 @@ use crate::counters::TypeCaps;
 use crate::keys::{Keys, PartitionKeys};
 use replicated::Replicated;
 
-pub use access::AccessHead;
+pub use access::{AccessHead, Said};
 pub use append::AppendError;
 pub use commit::{Commit, Committed, EntryAck, KeptWindow, Settle};
 pub use counts::{Bucket, Totals};

@@ -3,7 +3,7 @@
 use evp_shared::access::rate::RateLimits;
 use evp_shared::access::record::{Key, Records, Scope, Tenant, TenantId, TenantState};
 use evp_shared::access::token::{KeyHash, KeyKind, Token};
-use evp_shared::stream::AccessHead;
+use evp_shared::stream::{AccessHead, Said};
 use evp_shared::testing::TestRedis;
 
 /// What Redis is told of who may come in.
@@ -43,13 +43,22 @@ impl Told {
 
     pub(crate) async fn say(&mut self, redis: &TestRedis) {
         let stream = redis.stream(1);
-        let seen = stream.access_head().await.unwrap().map(|head| head.version);
+        let seen = stream
+            .said_head(Said::Access)
+            .await
+            .unwrap()
+            .map(|head| head.version);
         self.version += 1;
         let head = AccessHead {
             version: self.version,
             digest: "any".to_owned(),
         };
         let content = serde_json::to_vec(&self.records).unwrap();
-        assert!(stream.say_access(seen, &head, content).await.unwrap());
+        assert!(
+            stream
+                .say(Said::Access, seen, &head, content)
+                .await
+                .unwrap()
+        );
     }
 }

@@ -6,7 +6,7 @@ use evp_processor::command::verify::{Verify, run as verify};
 use evp_shared::access::record::Tenant;
 use evp_shared::counters::Step;
 use evp_shared::keys::SketchKind;
-use evp_shared::stream::AccessHead;
+use evp_shared::stream::{AccessHead, Said};
 use evp_shared::testing::events::{TestEvent, frame_of_tenants};
 
 use crate::harness::{World, producer};
@@ -14,14 +14,14 @@ use crate::harness::{World, producer};
 /// Has Redis say `tenants`, as an aggregator does.
 pub(crate) async fn say(world: &World, version: u64, tenants: Vec<Tenant>) {
     let content = serde_json::to_vec(&tenants).unwrap();
-    let seen = world.stream.tenants_head().await.unwrap();
+    let seen = world.stream.said_head(Said::Tenants).await.unwrap();
     let seen = seen.map(|head| head.version);
     let digest = version.to_string();
     let head = AccessHead { version, digest };
     assert!(
         world
             .stream
-            .say_tenants(seen, &head, content)
+            .say(Said::Tenants, seen, &head, content)
             .await
             .unwrap()
     );

@@ -15,7 +15,7 @@ use super::store::{AccessError, AccessStore};
 use crate::health::Beat;
 use crate::service::Chain;
 use crate::shutdown::Shutdown;
-use crate::stream::{AccessHead, Stream, StreamError};
+use crate::stream::{AccessHead, Said, Stream, StreamError};
 
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// Longest one comparison may take.
@@ -62,7 +62,7 @@ impl Projector {
     pub async fn project(&self) -> Result<u64, ProjectError> {
         let _turn = self.turn.lock().await;
         loop {
-            let seen = self.stream.access_head().await?;
+            let seen = self.stream.said_head(Said::Access).await?;
             let records = self.store.records().await?;
             let content = serde_json::to_vec(&records)?;
             let digest = blake3::hash(&content).to_hex().to_string();
@@ -81,7 +81,11 @@ impl Projector {
                 version: next,
                 digest,
             };
-            if self.stream.say_access(version, &head, content).await? {
+            if self
+                .stream
+                .say(Said::Access, version, &head, content)
+                .await?
+            {
                 tracing::info!(version = next, "redis says who may come in");
                 self.say_tenants(&records.tenants, next).await?;
                 return Ok(next);
@@ -95,14 +99,14 @@ impl Projector {
         let digest = blake3::hash(&content).to_hex().to_string();
         let head = AccessHead { version, digest };
         loop {
-            let seen = self.stream.tenants_head().await?;
+            let seen = self.stream.said_head(Said::Tenants).await?;
             let seen = seen.map(|seen| seen.version);
             if seen.is_some_and(|seen| seen >= version) {
                 return Ok(());
             }
             if self
                 .stream
-                .say_tenants(seen, &head, content.clone())
+                .say(Said::Tenants, seen, &head, content.clone())
                 .await?
             {
                 return Ok(());

@@ -16,7 +16,7 @@ use super::record::Records;
 use crate::clock::Clock;
 use crate::health::Condition;
 use crate::shutdown::Shutdown;
-use crate::stream::{Stream, StreamError};
+use crate::stream::{Said, Stream, StreamError};
 
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Longest one question may take.
@@ -99,12 +99,12 @@ impl Access {
             Ok(look)
         };
         let held = self.version();
-        match stream.access_head().await? {
+        match stream.said_head(Said::Access).await? {
             Some(head) if head.version > held => {}
             Some(head) if head.version == held => return confirmed(Look::Same),
             Some(_) | None => return Ok(Look::Behind),
         }
-        let Some((version, content)) = stream.access_content().await? else {
+        let Some((version, content)) = stream.said(Said::Access).await? else {
             return Ok(Look::Behind);
         };
         if version <= held {

@@ -3,7 +3,7 @@
 
 use super::reader::LookError;
 use super::record::Tenant;
-use crate::stream::Stream;
+use crate::stream::{Said, Stream};
 
 /// What was learned so far.
 #[derive(Debug, Default)]
@@ -25,12 +25,15 @@ impl Learned {
     /// [`LookError`]; what was learned stays.
     pub async fn look(&mut self, stream: &Stream) -> Result<Option<Vec<Tenant>>, LookError> {
         self.is_current = false;
-        let said = stream.tenants_head().await?.map_or(0, |head| head.version);
+        let said = stream
+            .said_head(Said::Tenants)
+            .await?
+            .map_or(0, |head| head.version);
         if said <= self.version {
             self.is_current = said == self.version;
             return Ok(None);
         }
-        let Some((version, content)) = stream.tenants_content().await? else {
+        let Some((version, content)) = stream.said(Said::Tenants).await? else {
             return Ok(None);
         };
         let tenants: Vec<Tenant> = serde_json::from_slice(&content)?;

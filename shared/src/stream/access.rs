@@ -15,26 +15,23 @@ pub struct AccessHead {
     pub digest: String,
 }
 
+/// What the services are told.
+#[derive(Debug, Clone, Copy)]
+pub enum Said {
+    /// Tenants and keys.
+    Access,
+    /// Tenants alone, for who needs no keys.
+    Tenants,
+}
+
 impl Stream {
-    /// What stands there; nothing in a Redis that forgot it, or was never told.
+    /// What stands there of `what`; nothing in a Redis that forgot it, or was never told.
     ///
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
-    pub async fn access_head(&self) -> Result<Option<AccessHead>, StreamError> {
-        self.head_at(self.keys.access()).await
-    }
-
-    /// As [`access_head`](Self::access_head), of the tenants alone.
-    ///
-    /// # Errors
-    /// [`StreamError`]; repeating is harmless.
-    pub async fn tenants_head(&self) -> Result<Option<AccessHead>, StreamError> {
-        self.head_at(self.keys.tenants()).await
-    }
-
-    async fn head_at(&self, key: String) -> Result<Option<AccessHead>, StreamError> {
+    pub async fn said_head(&self, what: Said) -> Result<Option<AccessHead>, StreamError> {
         let fields = vec!["version", "digest"];
-        let said = self.client.hmget(key, fields);
+        let said = self.client.hmget(self.key_of(what), fields);
         let said: Vec<Option<String>> = answered(said).await?;
         let [Some(version), Some(digest)] = said.as_slice() else {
             return Ok(None);
@@ -45,25 +42,13 @@ impl Stream {
         }))
     }
 
-    /// The version that stands there and its content, of one moment.
+    /// The version that stands there of `what` and its content, of one moment.
     ///
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
-    pub async fn access_content(&self) -> Result<Option<(u64, Bytes)>, StreamError> {
-        self.content_at(self.keys.access()).await
-    }
-
-    /// As [`access_content`](Self::access_content), of the tenants alone.
-    ///
-    /// # Errors
-    /// [`StreamError`]; repeating is harmless.
-    pub async fn tenants_content(&self) -> Result<Option<(u64, Bytes)>, StreamError> {
-        self.content_at(self.keys.tenants()).await
-    }
-
-    async fn content_at(&self, key: String) -> Result<Option<(u64, Bytes)>, StreamError> {
+    pub async fn said(&self, what: Said) -> Result<Option<(u64, Bytes)>, StreamError> {
         let fields = vec!["version", "content"];
-        let said = self.client.hmget(key, fields);
+        let said = self.client.hmget(self.key_of(what), fields);
         let said: Vec<Value> = answered(said).await?;
         let mut said = said.into_iter().map(reply::bytes);
         let (Some(Some(version)), Some(Some(content))) = (said.next(), said.next()) else {
@@ -73,36 +58,14 @@ impl Stream {
         Ok(Some((number(&version)?, content)))
     }
 
-    /// Says `content` under `head`, if what stands there is still of version `seen`. Says whether it
-    /// was.
+    /// Says `content` of `what` under `head`, if what stands there is still of version `seen`. Says
+    /// whether it was.
     ///
     /// # Errors
     /// [`StreamError`]; when no answer came, it may stand there or not.
-    pub async fn say_access(
+    pub async fn say(
         &self,
-        seen: Option<u64>,
-        head: &AccessHead,
-        content: Vec<u8>,
-    ) -> Result<bool, StreamError> {
-        self.say_at(self.keys.access(), seen, head, content).await
-    }
-
-    /// As [`say_access`](Self::say_access), of the tenants alone.
-    ///
-    /// # Errors
-    /// [`StreamError`]; when no answer came, it may stand there or not.
-    pub async fn say_tenants(
-        &self,
-        seen: Option<u64>,
-        head: &AccessHead,
-        content: Vec<u8>,
-    ) -> Result<bool, StreamError> {
-        self.say_at(self.keys.tenants(), seen, head, content).await
-    }
-
-    async fn say_at(
-        &self,
-        key: String,
+        what: Said,
         seen: Option<u64>,
         head: &AccessHead,
         content: Vec<u8>,
@@ -114,11 +77,18 @@ impl Stream {
             head.digest.as_str().into(),
             Value::Bytes(content.into()),
         ];
-        let answer = self.run(&ACCESS, vec![key], args).await?;
+        let answer = self.run(&ACCESS, vec![self.key_of(what)], args).await?;
         match reply::text(&mut answer.into_iter())?.as_str() {
             "ok" => Ok(true),
             "moved" => Ok(false),
             other => Err(StreamError::protocol(other)),
+        }
+    }
+
+    fn key_of(&self, what: Said) -> String {
+        match what {
+            Said::Access => self.keys.access(),
+            Said::Tenants => self.keys.tenants(),
         }
     }
 }

@@ -13,7 +13,7 @@ use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{AccessHead, Stream};
+use evp_shared::stream::{AccessHead, Said, Stream};
 use evp_shared::testing::{TestMongo, TestRedis};
 use fred::interfaces::{HashesInterface as _, KeysInterface as _};
 
@@ -167,7 +167,7 @@ async fn what_redis_forgot_or_had_before_changes_nothing_until_it_is_told_again(
     assert!(world.access.version() > held);
     assert_eq!(world.judge(&token, NOW_MS), revoked);
     // The same said under a version that services are beyond is said again.
-    let head = world.stream.access_head().await.unwrap().unwrap();
+    let head = world.stream.said_head(Said::Access).await.unwrap().unwrap();
     redis
         .hset::<(), _, _>(&key, ("version", held.to_string()))
         .await
@@ -195,22 +195,22 @@ async fn a_content_that_cannot_be_read_leaves_what_is_held() {
 async fn what_was_read_before_another_wrote_is_not_written() {
     let world = World::new().await;
     world.in_force().await;
-    let seen = world.stream.access_head().await.unwrap().unwrap();
+    let seen = world.stream.said_head(Said::Access).await.unwrap().unwrap();
     let late = |version| AccessHead {
         version,
         digest: "x".to_owned(),
     };
     world.key(Scope::Write).await;
     world.in_force().await;
-    let stands = world.stream.access_head().await.unwrap();
+    let stands = world.stream.said_head(Said::Access).await.unwrap();
     for seen in [None, Some(seen.version)] {
         let said = world
             .stream
-            .say_access(seen, &late(u64::MAX), vec![b'x'])
+            .say(Said::Access, seen, &late(u64::MAX), vec![b'x'])
             .await;
         assert!(!said.unwrap());
     }
-    assert_eq!(world.stream.access_head().await.unwrap(), stands);
+    assert_eq!(world.stream.said_head(Said::Access).await.unwrap(), stands);
     // Two at once: what was read last is what stands.
     let (_, token) = world.key(Scope::Write).await;
     let other = Projector::new(world.store.clone(), world.stream.clone());
@@ -234,7 +234,13 @@ async fn versions_rise_over_a_restore_of_mongodb() {
         .unwrap();
     world.look().await;
     world.key(Scope::Read).await;
-    let before = world.stream.access_head().await.unwrap().unwrap().version;
+    let before = world
+        .stream
+        .said_head(Said::Access)
+        .await
+        .unwrap()
+        .unwrap()
+        .version;
     assert_eq!(world.projector.project().await.unwrap(), before + 1);
 }
 
