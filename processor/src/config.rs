@@ -23,7 +23,7 @@ evp_shared::config_section! {
         /// at once; without one, host and process id are used and others claim them after
         /// `processor.claim_idle`.
         name: Option<String> = "";
-        /// Documents in one insert command at most. Fewer cost MongoDB more per document; more make
+        /// Documents in one bulk of insert commands. Fewer cost MongoDB more per document; more make
         /// one failure redo more. While events of many spans come, so that a bulk takes many
         /// commands, up to four times as many are in a bulk.
         bulk_events: usize = "2000", "1"..="100000";

@@ -176,6 +176,9 @@ pub async fn reconcile(
     let mut added = 0;
     for bucket in differing.await?.into_iter().rev() {
         let minute = bucket.number;
+        if bucket.is_named_otherwise() {
+            continue;
+        }
         if bucket.has_surplus() {
             warn!(
                 partition,

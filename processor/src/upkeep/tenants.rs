@@ -10,7 +10,7 @@ use evp_shared::access::tenants::Learned;
 use evp_shared::service::Chain;
 use evp_shared::shutdown::Shutdown;
 use futures::StreamExt as _;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::bulk::pipeline::Pipeline;
 
@@ -70,7 +70,7 @@ impl TenantLoop {
         let Some(tenants) = self.learned.look(stream).await? else {
             return Ok(());
         };
-        info!(tenants = tenants.len(), "tenants are known");
+        debug!(tenants = tenants.len(), "tenants are known");
         if let Some(sketches) = &self.pipeline.sketches {
             let wanted = tenants.iter().filter(|tenant| tenant.has_analytics());
             sketches.gather_of(wanted.map(|tenant| tenant.id.as_str()));

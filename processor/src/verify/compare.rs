@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use evp_shared::counters::{OTHER_TYPE, Step, field};
+use evp_shared::counters::{OTHER_TYPE, Step, field, split_field};
 use evp_shared::stream::{Bucket, FoundCounts};
 
 use crate::store::sums::Owed;
@@ -28,20 +28,22 @@ pub struct Named {
     pub most: u32,
 }
 
-impl Named {
-    fn holds(&self, event_type: &str) -> bool {
-        self.types.len() < self.most as usize || self.types.contains(event_type)
-    }
-}
-
 /// What a bucket holds when everything in `owed` was counted: a type is counted by name when it is
-/// in `table`, or finds room there.
+/// in `table`, or finds room there, the first in the order of their names.
 pub fn fold(owed: &Owed, table: &TypeTable) -> Bucket {
     let mut bucket = Bucket::new();
+    let mut rooms = HashMap::new();
+    let mut owed: Vec<_> = owed.iter().collect();
+    owed.sort_unstable();
     for ((tenant, event_type), events) in owed {
-        let is_named = table
-            .get(tenant)
-            .is_none_or(|named| named.holds(event_type));
+        let is_named = table.get(tenant).is_none_or(|named| {
+            let room = (named.most as usize).saturating_sub(named.types.len());
+            let room = rooms.entry(tenant).or_insert(room);
+            let is_new = !named.types.contains(event_type);
+            let has_room = *room > 0;
+            *room -= usize::from(is_new && has_room);
+            !is_new || has_room
+        });
         let name = if is_named { event_type } else { OTHER_TYPE };
         *bucket.entry(field(tenant, name)).or_default() += events;
     }
@@ -76,6 +78,22 @@ impl DifferingBucket {
     /// Whether receipts are not counted in it.
     pub fn is_missing_counts(&self) -> bool {
         self.counts.iter().any(|one| one.counted < one.owed)
+    }
+
+    /// Whether as much is counted of each tenant as receipts say, some of it as other types: what was
+    /// counted before its type had a name.
+    pub fn is_named_otherwise(&self) -> bool {
+        let mut tenants: HashMap<&str, (i64, bool)> = HashMap::new();
+        for one in &self.counts {
+            let Some((tenant, event_type)) = split_field(&one.field) else {
+                return false;
+            };
+            let (missing, has_other) = tenants.entry(tenant).or_default();
+            *missing += one.owed - one.counted;
+            *has_other |= event_type == OTHER_TYPE;
+        }
+        let mut tenants = tenants.values();
+        !self.damaged && tenants.all(|(missing, has_other)| *missing == 0 && *has_other)
     }
 
     /// Whether more is counted in it than receipts say.
@@ -166,6 +184,7 @@ mod tests {
             ("full", "new", 2),
             ("full", "newer", 3),
             ("roomy", "new", 4),
+            ("roomy", "newer", 6),
             ("unheard", "new", 5),
         ]);
         let folded = fold(&owed, &table.into());
@@ -173,6 +192,7 @@ mod tests {
             (field("full", "known"), 1),
             (field("full", OTHER_TYPE), 5),
             (field("roomy", "new"), 4),
+            (field("roomy", OTHER_TYPE), 6),
             (field("unheard", "new"), 5),
         ];
         assert_eq!(folded, expected.into_iter().collect());
@@ -191,6 +211,19 @@ mod tests {
         assert_eq!(numbers, expected);
         let equal = found(&[("a", 3), ("b", 2)]);
         assert_eq!(compare(None, 0, &equal, &truth), None);
+    }
+
+    #[test]
+    fn what_was_counted_before_its_type_had_a_name_is_not_missing() {
+        let judge = |found: &[(&str, i64)], owed: &[(&str, i64)]| {
+            let owed = self::found(owed).counts;
+            let differing = compare(None, 0, &self::found(found), &owed).unwrap();
+            differing.is_named_otherwise()
+        };
+        let owed = [("a", 3), ("b", 2)];
+        assert!(judge(&[("a", 3), (OTHER_TYPE, 2)], &owed));
+        assert!(!judge(&[("a", 3), (OTHER_TYPE, 1)], &owed));
+        assert!(!judge(&[("a", 1), ("b", 4)], &owed));
     }
 
     #[test]
