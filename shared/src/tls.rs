@@ -38,7 +38,7 @@ pub struct TlsFiles {
 #[derive(Clone)]
 pub struct Pair {
     certified: Arc<CertifiedKey>,
-    /// When the first certificate of the chain ends, in Unix milliseconds.
+    /// The earliest end in the chain, in Unix milliseconds.
     pub(crate) ends_ms: u64,
     /// Of what the files held: the key itself is kept by rustls alone.
     pub(crate) digest: blake3::Hash,
@@ -73,6 +73,9 @@ pub enum PairError {
     /// The two do not belong together.
     #[error("names the key of another certificate: name the one that {CERT_FILE} was made with")]
     Mismatch,
+    /// It has ended, and what is shown has not.
+    #[error("names a certificate that has ended: name a renewed one")]
+    Ended,
 }
 
 impl PairError {
@@ -80,7 +83,7 @@ impl PairError {
     pub const fn key(&self) -> &'static str {
         match self {
             Self::Read { key, .. } => key,
-            Self::NoCertificate | Self::BadCertificate => CERT_FILE,
+            Self::NoCertificate | Self::BadCertificate | Self::Ended => CERT_FILE,
             Self::BadKey | Self::Mismatch => KEY_FILE,
         }
     }

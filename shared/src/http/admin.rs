@@ -10,7 +10,7 @@ use http_body_util::Full;
 use tokio::net::TcpListener;
 
 use super::problem::Problem;
-use super::server::{self, ServerLimits};
+use super::server::{self, RequestBody, ServerLimits};
 use crate::config::Secret;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
@@ -18,6 +18,10 @@ use crate::telemetry::Telemetry;
 
 /// Scrapers and probes are few; more is a mistake or an attack.
 const CONNECTIONS: usize = 64;
+/// Of one address: it leaves room for the scrapers and probes of others.
+const CONNECTIONS_PER_ADDRESS: usize = 16;
+/// Between two requests of who has not shown the token, where there is one.
+const STRANGER_IDLE: Duration = Duration::from_secs(5);
 
 /// Answers are made at once, so what is open when the order comes is idle.
 const GRACE: Duration = Duration::from_millis(500);
@@ -37,12 +41,17 @@ pub async fn serve(
 ) -> Result<(), Infallible> {
     let limits = ServerLimits {
         connections: CONNECTIONS,
+        connections_per_address: CONNECTIONS_PER_ADDRESS,
+        stranger_idle: STRANGER_IDLE,
         ..ServerLimits::named("admin")
     };
-    let service = move |request: Request<_>| {
+    let service = move |request: Request<RequestBody>| {
         let is_known = token
             .as_ref()
             .is_none_or(|token| shows(request.headers(), token));
+        if is_known {
+            request.body().connection().note_credential();
+        }
         let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
         std::future::ready(match request.uri().path() {
             "/livez" | "/readyz" | "/metrics" if !is_read => method_not_allowed(),

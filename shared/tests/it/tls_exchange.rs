@@ -93,6 +93,12 @@ async fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
         assert_eq!(shown(address, &authority).await, second, "{name}: {text}");
         renewed.write(folder.path()).unwrap();
     }
+    // One that has ended, as of an old copy.
+    authority.issue(0).write(folder.path()).unwrap();
+    refused(&telemetry).await;
+    // Between its two files it may have been refused for that.
+    refused(&telemetry).await;
+    assert_eq!(shown(address, &authority).await, second);
     std::fs::remove_file(&files.cert).unwrap();
     refused(&telemetry).await;
     assert_eq!(shown(address, &authority).await, second);

@@ -75,7 +75,11 @@ impl Exchange {
         if contents.digest() == self.pair.digest {
             return Ok(());
         }
-        self.pair = contents.pair()?;
+        let (pair, now_ms) = (contents.pair()?, self.clock.now_ms());
+        if pair.ends_ms <= now_ms && self.pair.ends_ms > now_ms {
+            return Err(PairError::Ended);
+        }
+        self.pair = pair;
         self.tls.show(&self.pair);
         tracing::info!(days_left = self.days_left(), "another certificate is shown");
         Ok(())

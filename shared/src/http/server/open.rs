@@ -85,6 +85,8 @@ impl Opening {
     }
 
     async fn shake_hands(&self, tls: &Tls, stream: TcpStream, from: &Place) -> io::Result<Opened> {
+        // Who says nothing takes no turn.
+        let _bytes = stream.peek(&mut [0]).await?;
         // First the turn of its address, or one that stalls would queue in front of all others.
         let _own = match &from.handshakes {
             Some(own) => Some(own.acquire().await.map_err(io::Error::other)?),
@@ -117,12 +119,16 @@ async fn read_ahead(stream: &mut TcpStream) -> io::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use futures::{join, poll};
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
 
     use super::super::addresses::Addresses;
     use super::*;
     use crate::http::client::TrustedProxies;
     use crate::testing::tls::Authority;
+
+    /// The first byte of a record of a handshake.
+    const TLS_HANDSHAKE: u8 = 22;
 
     #[tokio::test]
     async fn a_handshake_too_many_waits_for_its_turn() {
@@ -141,13 +147,19 @@ mod tests {
         let place = place.unwrap();
         let (mut clients, mut stalled) = (Vec::new(), Vec::new());
         for _ in 0..HANDSHAKES {
-            let (client, server) = connect().await;
+            let (mut client, server) = connect().await;
+            client.write_all(&[TLS_HANDSHAKE]).await.unwrap();
             let mut opened = Box::pin(opening.open(server, &place));
-            assert!(poll!(opened.as_mut()).is_pending());
+            while opening.handshakes.available_permits() == HANDSHAKES - stalled.len() {
+                assert!(poll!(opened.as_mut()).is_pending());
+                tokio::task::yield_now().await;
+            }
             clients.push(client);
             stalled.push(opened);
         }
-        assert_eq!(opening.handshakes.available_permits(), 0);
+        let (_silent, server) = connect().await;
+        let mut silent = Box::pin(opening.open(server, &place));
+        assert!(poll!(silent.as_mut()).is_pending());
         let (client, server) = connect().await;
         let mut late = Box::pin(opening.open(server, &place));
         assert!(poll!(late.as_mut()).is_pending());
