@@ -63,8 +63,8 @@ impl ProcessConfig {
             let fault = format!("is shorter than {TOKEN_BYTES_MIN} characters: write random ones");
             source.problem("admin.token", fault);
         }
-        let rights = (config.auth, token.is_some());
-        reach::admin(source, "admin.listen", config.admin, rights);
+        let needs = (token.is_some(), reach::ADMIN);
+        reach::check(source, "admin.listen", config.admin, config.auth, needs);
         config
     }
 }

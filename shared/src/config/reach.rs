@@ -26,66 +26,38 @@ crate::choices! {
     }
 }
 
-/// Refuses a public port that others can reach without being asked who they are, or where their keys
-/// would cross the network in plain text.
-pub(super) fn public(
-    source: &mut Source,
-    key: &str,
-    address: SocketAddr,
-    (auth, is_protected): (AuthMode, bool),
-) {
-    if !is_refused_in_open_mode(source, key, address, auth) && !is_protected {
-        refuse(
-            source,
-            key,
-            address,
-            "keys would cross the network in plain text: set server.tls.cert_file and \
-             server.tls.key_file, or server.plaintext = \"behind_proxy\" where a proxy in front \
-             speaks TLS",
-        );
-    }
-}
+/// What a public port needs, beside keys.
+pub(super) const PUBLIC: &str = "keys would cross the network in plain text: set \
+    server.tls.cert_file and server.tls.key_file, or server.plaintext = \"behind_proxy\" where a \
+    proxy in front speaks TLS";
+/// What an admin port needs, beside keys.
+pub(super) const ADMIN: &str = "it asks nobody who they are: set admin.token, or admin.token_file \
+    to a file that holds it";
+const OPEN: &str = "auth.mode = \"open\" asks nobody who they are: set auth.mode = \"keys\"";
 
-/// Refuses an admin port whose metrics anybody could read.
-pub(super) fn admin(
-    source: &mut Source,
-    key: &str,
-    address: SocketAddr,
-    (auth, has_token): (AuthMode, bool),
-) {
-    if !is_refused_in_open_mode(source, key, address, auth) && !has_token {
-        refuse(
-            source,
-            key,
-            address,
-            "it asks nobody who they are: set admin.token, or admin.token_file to a file that holds it",
-        );
-    }
-}
-
-fn is_refused_in_open_mode(
+/// Refuses an address that others can reach without being asked who they are, or while it is not
+/// protected as it `needs` to be.
+pub(super) fn check(
     source: &mut Source,
     key: &str,
     address: SocketAddr,
     auth: AuthMode,
-) -> bool {
-    let is_open = auth == AuthMode::Open && !address.ip().is_loopback();
-    if is_open {
-        let why = "auth.mode = \"open\" asks nobody who they are: set auth.mode = \"keys\"";
-        refuse(source, key, address, why);
+    (is_protected, needs): (bool, &str),
+) {
+    let why = match auth {
+        AuthMode::Open => OPEN,
+        AuthMode::Keys if is_protected => return,
+        AuthMode::Keys => needs,
+    };
+    if !address.ip().is_loopback() {
+        let port = address.port();
+        source.problem(
+            key,
+            format!(
+                "is {address}, which others can reach, while {why}, or listen on 127.0.0.1:{port}"
+            ),
+        );
     }
-    is_open
-}
-
-fn refuse(source: &mut Source, key: &str, address: SocketAddr, why: &str) {
-    if address.ip().is_loopback() {
-        return;
-    }
-    let port = address.port();
-    source.problem(
-        key,
-        format!("is {address}, which others can reach, while {why}, or listen on 127.0.0.1:{port}"),
-    );
 }
 
 #[cfg(test)]
@@ -93,9 +65,12 @@ mod tests {
     use super::*;
     use crate::config::{ProcessConfig, ServerConfig};
 
-    const OPEN: &str = "auth.mode = \"keys\"";
+    const KEYS: &str = "auth.mode = \"keys\"";
     const PLAIN: &str = "server.plaintext = \"behind_proxy\"";
     const TOKEN: &str = "admin.token";
+
+    /// Parts of a configuration, and what is said: of which key, with which fix.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
     /// What is said of a configuration, with the key it is said of.
     fn said(text: &str) -> Vec<(String, String)> {
@@ -110,54 +85,36 @@ mod tests {
 
     #[test]
     fn what_others_can_reach_is_refused_until_it_is_protected() {
+        let (open, keys) = ("[auth]\nmode = \"open\"\n", "[auth]\nmode = \"keys\"\n");
         let wide = "[server]\nlisten = \"0.0.0.0:80\"\n";
-        let admin = "listen = \"[::]:81\"\n";
-        let keys = "[auth]\nmode = \"keys\"\n";
-        let table = [
-            ("[auth]\nmode = \"open\"\n".to_owned(), vec![]),
+        let proxied = "plaintext = \"behind_proxy\"\n";
+        let named = "trusted_proxies = [\"10.0.0.0/8\"]\n";
+        let admin = "[admin]\nlisten = \"[::]:81\"\n";
+        let token = "token = \"0123456789abcdef\"\n";
+        let tls = "[server.tls]\ncert_file = \"/nowhere\"\n";
+        let key = "key_file = \"/none\"\n";
+        let (listen, cert) = ("server.listen", "server.tls.cert_file");
+        let (admin_listen, proxies) = ("admin.listen", "server.trusted_proxies");
+        let table: [Case<'_>; 13] = [
+            (&[open], &[]),
+            (&[open, wide], &[(listen, KEYS)]),
+            (&[open, wide, proxied, named], &[(listen, KEYS)]),
+            (&[open, admin, token], &[(admin_listen, KEYS)]),
+            (&[keys, wide], &[(listen, PLAIN)]),
+            (&[keys, wide, proxied], &[(proxies, "address or network")]),
+            (&[keys, wide, proxied, named], &[]),
+            (&[keys, admin], &[(admin_listen, TOKEN)]),
+            (&[keys, admin, token], &[]),
             (
-                format!("[auth]\nmode = \"open\"\n{wide}"),
-                vec![("server.listen", OPEN)],
+                &[keys, wide, admin],
+                &[(admin_listen, TOKEN), (listen, PLAIN)],
             ),
-            (
-                format!("[auth]\nmode = \"open\"\n{wide}plaintext = \"behind_proxy\"\n"),
-                vec![("server.listen", OPEN)],
-            ),
-            (
-                format!("[auth]\nmode = \"open\"\n[admin]\ntoken = \"0123456789abcdef\"\n{admin}"),
-                vec![("admin.listen", OPEN)],
-            ),
-            (format!("{keys}{wide}"), vec![("server.listen", PLAIN)]),
-            (
-                format!("{keys}{wide}plaintext = \"behind_proxy\"\n"),
-                vec![],
-            ),
-            (
-                format!("{keys}[admin]\n{admin}"),
-                vec![("admin.listen", TOKEN)],
-            ),
-            (
-                format!("{keys}[admin]\n{admin}token = \"0123456789abcdef\""),
-                vec![],
-            ),
-            (
-                format!("{keys}{wide}[admin]\n{admin}"),
-                vec![("admin.listen", TOKEN), ("server.listen", PLAIN)],
-            ),
-            (
-                format!("{keys}[server.tls]\ncert_file = \"/nowhere\""),
-                vec![("server.tls.cert_file", "server.tls.key_file")],
-            ),
-            (
-                format!("{keys}{wide}[server.tls]\ncert_file = \"/nowhere\"\nkey_file = \"/none\""),
-                vec![("server.tls.cert_file", "cannot be read")],
-            ),
-            (
-                "[admin]\ntoken = \"tiny\"".to_owned(),
-                vec![("admin.token", "16")],
-            ),
+            (&[keys, tls], &[(cert, "server.tls.key_file")]),
+            (&[keys, wide, tls, key], &[(cert, "cannot be read")]),
+            (&["[admin]\ntoken = \"tiny\""], &[("admin.token", "16")]),
         ];
-        for (text, expected) in table {
+        for (parts, expected) in table {
+            let text = parts.concat();
             let said = said(&text);
             let keys: Vec<&str> = said.iter().map(|(key, _)| key.as_str()).collect();
             let wanted: Vec<&str> = expected.iter().map(|(key, _)| *key).collect();

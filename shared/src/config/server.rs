@@ -24,7 +24,7 @@ crate::config_section! {
         connections_per_address: NonZeroU32 = "2500", "1"..="1000000";
         /// Proxies in front, as addresses or networks. The client of a request that they pass on is
         /// the last address of `X-Forwarded-For` that is none of them; of others that header counts
-        /// for nothing.
+        /// for nothing. With `server.plaintext = "behind_proxy"` they have to be named.
         trusted_proxies: Vec<IpNet> = "";
         /// Longest time from the first byte of a request to the end of its header; of the first
         /// request, from the opening of the connection. Lower cuts clients on bad networks; higher
@@ -78,7 +78,18 @@ impl ServerConfig {
         }
         let asks_tls = config.cert_file.is_some() || config.key_file.is_some();
         let is_protected = asks_tls || config.plaintext == Plaintext::BehindProxy;
-        reach::public(source, LISTEN, config.listen, (auth, is_protected));
+        let needs = (is_protected, reach::PUBLIC);
+        reach::check(source, LISTEN, config.listen, auth, needs);
+        if config.plaintext == Plaintext::BehindProxy
+            && !config.listen.ip().is_loopback()
+            && config.trusted_proxies.is_empty()
+        {
+            source.problem(
+                "server.trusted_proxies",
+                "is empty, so that all who come through the proxy count as one client: name the \
+                 proxy's address or network",
+            );
+        }
         config.tls = config.read_tls(source);
         config
     }

@@ -179,6 +179,10 @@ impl Source {
         self.taken.insert(file_key.clone());
         let path = self.leaves.get(&file_key)?.text.clone();
         match std::fs::read_to_string(&path) {
+            Ok(text) if text.trim().is_empty() => {
+                self.problem(&file_key, format!("names {path:?}, which is empty"));
+                None
+            }
             Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => {
                 self.problem(
