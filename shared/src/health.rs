@@ -77,7 +77,7 @@ impl Health {
         self.0.clock.clone()
     }
 
-    /// Creates the health of one service: ready as long as nothing is registered.
+    /// Creates the health of one service: ready once what it needs is registered, and good.
     pub fn new(clock: Clock) -> Self {
         let start = clock.now();
         Self(Arc::new(State {
@@ -231,6 +231,7 @@ mod tests {
     #[test]
     fn draining_is_a_reason_of_its_own() {
         let health = Health::new(Clock::manual(0));
+        health.condition("redis").ok();
         health.set_draining();
         let readiness = serde_json::to_string(&health.readiness()).unwrap();
         assert_eq!(

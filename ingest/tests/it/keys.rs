@@ -1,22 +1,17 @@
 //! Who may send events: `auth.mode = "keys"`.
 
-use std::cell::Cell;
-
-use evp_shared::access::rate::{Rate, RateLimits};
 use evp_shared::access::record::{Scope, TenantState};
 use evp_shared::access::token::{KeyKind, Token};
-use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
-use fred::interfaces::KeysInterface as _;
+use evp_shared::testing::{PATIENCE, TestRedis};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{TestIngest, answer_of, frames, ids_in, ids_of, list};
+use crate::support::{KEYS, TestIngest, answer_of, code, frames, ids_in, ids_of};
 use crate::told::Told;
 
-const KEYS: &str = "[auth]\nmode = \"keys\"";
 const EVENT: &str = r#"{"type":"a","eventId":"one"}"#;
 
 async fn post(ingest: &TestIngest, key: &str) -> (u16, Value) {
@@ -53,10 +48,6 @@ async fn a_connection_that_has_shown_no_key_is_closed_before_one_that_has() {
     assert_eq!(ended.expect("it is closed").unwrap(), 0);
     assert!(ask(&mut known, &key).await.contains(" 202 "));
     ingest.stop().await;
-}
-
-fn code(body: &Value) -> &str {
-    body["code"].as_str().unwrap_or_default()
 }
 
 #[tokio::test]
@@ -201,38 +192,6 @@ async fn until_it_is_known_who_may_come_in_nobody_is_told_that_their_key_is_bad(
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_and_stays_so_when_redis_forgets() {
-    let (redis, mut told) = (TestRedis::new().await, Told::default());
-    told.tenant("a", TenantState::Active);
-    let keys = [told.key("a", |_| ()), told.key("a", |_| ())];
-    told.say(&redis).await;
-    let ingest = TestIngest::ready(&redis, KEYS).await;
-    assert_eq!(post(&ingest, &keys[0]).await.0, 202);
-    told.records.keys[0].revoked_ms = Some(2);
-    told.say(&redis).await;
-    let is_refused = || async { code(&post(&ingest, &keys[0]).await.1) == "key_revoked" };
-    wait_for("it is refused", is_refused).await;
-
-    // An old version, then none.
-    told.records.keys[0].revoked_ms = None;
-    told.version = 0;
-    told.say(&redis).await;
-    let age = || {
-        let metrics = ingest.metrics();
-        let name = "evp_ingest_access_age_seconds ";
-        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-        line.map_or(0.0, |age| age.parse::<f64>().unwrap())
-    };
-    wait_for("it has been looked at", || async { age() > 1.0 }).await;
-    assert!(is_refused().await);
-    let _: u64 = redis.client().del(redis.keys().access()).await.unwrap();
-    wait_for("it has been looked at", || async { age() > 2.0 }).await;
-    assert!(is_refused().await);
-    assert_eq!(post(&ingest, &keys[1]).await.0, 202);
-    ingest.stop().await;
-}
-
-#[tokio::test]
 async fn a_key_sends_events_of_its_types_from_pages_of_its_origins() {
     let (redis, mut told) = (TestRedis::new().await, Told::default());
     told.tenant("a", TenantState::Active);
@@ -279,180 +238,4 @@ async fn a_key_sends_events_of_its_types_from_pages_of_its_origins() {
         assert_eq!(allowed.is_some(), is_allowed, "{origin}");
     }
     ingest.stop().await;
-}
-
-#[tokio::test]
-async fn who_sends_more_than_its_rate_is_told_when_to_come_back() {
-    let (redis, mut told) = (TestRedis::new().await, Told::default());
-    told.tenant("a", TenantState::Active);
-    // Nothing passes again while the test runs.
-    let rate = |burst| {
-        let per_second = 1;
-        Some(Rate { per_second, burst })
-    };
-    let limited = told.key("a", |key| key.limits.events = rate(5_000));
-    let by_bytes = told.key("a", |key| key.limits.bytes = rate(5_000));
-    let free = told.key("a", |_| ());
-    told.say(&redis).await;
-    let ingest = TestIngest::ready(&redis, KEYS).await;
-    let send = async |key: &str, events: usize| {
-        let body = list(events);
-        let sent = ingest
-            .request("?ids=none")
-            .bearer_auth(key)
-            .body(body)
-            .send();
-        sent.await.expect("an answer")
-    };
-    // What passes may overdraw it once.
-    assert_eq!(send(&limited, 5_000).await.status(), 202);
-    assert_eq!(send(&limited, 4_000).await.status(), 202);
-    assert_eq!(send(&by_bytes, 400).await.status(), 202);
-    for (key, limit) in [(&limited, "key-events"), (&by_bytes, "key-bytes")] {
-        let answer = send(key, 1).await;
-        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-        let wait: u64 = header("retry-after").parse().unwrap();
-        assert!(wait > 60, "{wait}");
-        assert_eq!(header("ratelimit"), format!("\"{limit}\";r=0;t={wait}"));
-        assert_eq!(
-            header("ratelimit-policy"),
-            format!("\"{limit}\";q=5000;w=5000")
-        );
-        let (status, body) = answer_of(answer).await;
-        assert_eq!(
-            (status, code(&body), &body["limit"]),
-            (429, "rate_limited", &json!(limit))
-        );
-    }
-    // What has passed is remembered when something else changes.
-    told.records.keys.pop();
-    told.say(&redis).await;
-    let is_gone = || async { send(&free, 1).await.status() == 401 };
-    wait_for("the change is in force", is_gone).await;
-    assert_eq!(send(&limited, 1).await.status(), 429);
-    // Those of a tenant hold for all its keys.
-    told.records.keys[0].limits = RateLimits::default();
-    told.records.tenants[0].limits.events = rate(10);
-    told.say(&redis).await;
-    let passes = || async { send(&limited, 11).await.status() == 202 };
-    wait_for("the change is in force", passes).await;
-    let (status, body) = answer_of(send(&limited, 1).await).await;
-    assert_eq!(
-        (status, &body["limit"]),
-        (429, &json!("tenant-events")),
-        "{body}"
-    );
-    ingest.stop().await;
-}
-
-#[tokio::test]
-async fn a_quota_of_a_day_is_held_over_all_instances() {
-    const QUOTA: u64 = 10_000;
-    const EVENTS: usize = 200;
-    let (redis, mut told) = (TestRedis::new().await, Told::default());
-    told.tenant("a", TenantState::Active);
-    told.tenant("b", TenantState::Active);
-    told.records.tenants[0].events_per_day = Some(QUOTA);
-    let (key, other) = (told.key("a", |_| ()), told.key("b", |_| ()));
-    told.say(&redis).await;
-    let ingests = [
-        TestIngest::ready(&redis, KEYS).await,
-        TestIngest::ready(&redis, KEYS).await,
-    ];
-    let send = async |ingest: &TestIngest, key: &str, events: usize| {
-        let sent = ingest.request("?ids=none").bearer_auth(key);
-        let answer = sent.body(list(events)).send().await.expect("an answer");
-        let wait = answer.headers().get("retry-after").cloned();
-        let wait = wait.map_or(0, |wait| wait.to_str().unwrap().parse::<u64>().unwrap());
-        let (status, body) = answer_of(answer).await;
-        (status, code(&body).to_owned(), wait)
-    };
-    let accepted = Cell::new(0);
-    for ingest in &ingests {
-        // A slice that is on its way is there within a second; what is spent, on the next day.
-        wait_for("it is spent", async || {
-            let (status, code, wait) = send(ingest, &key, EVENTS).await;
-            accepted.set(accepted.get() + u64::from(status == 202) * EVENTS as u64);
-            assert!(status == 202 || code == "quota_exceeded", "{status} {code}");
-            wait > 1
-        })
-        .await;
-    }
-    let accepted = accepted.get();
-    assert!(
-        (QUOTA - 2 * EVENTS as u64..=QUOTA).contains(&accepted),
-        "{accepted}"
-    );
-    assert_eq!(send(&ingests[0], &other, 1).await.0, 202);
-    for ingest in ingests {
-        ingest.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn who_has_more_than_its_share_is_refused_before_the_others() {
-    let (redis, mut told) = (TestRedis::new().await, Told::default());
-    let keys = ["large", "small"].map(|id| {
-        told.tenant(id, TenantState::Active);
-        told.key(id, |_| ())
-    });
-    told.say(&redis).await;
-    let toml = format!("{KEYS}\n[ingest.admission]\nbacklog_events = 10_000");
-    let ingest = TestIngest::ready(&redis, &toml).await;
-    let send = async |key: &str, events: usize| {
-        let sent = ingest.request("?ids=none").bearer_auth(key);
-        let answer = sent.body(list(events)).send().await.expect("an answer");
-        let (status, body) = answer_of(answer).await;
-        (status, code(&body).to_owned())
-    };
-    let [large, small] = &keys;
-    // Nobody stores them: the backlog stays.
-    assert_eq!(send(small, 10).await.0, 202);
-    assert_eq!(send(large, 8_000).await.0, 202);
-    wait_for("it is refused", || async { send(large, 1).await.0 == 503 }).await;
-    assert_eq!(send(large, 1).await.1, "overloaded");
-    assert_eq!(
-        send(small, 10).await.0,
-        202,
-        "the last quarter is for the others"
-    );
-    // Up to the bound, which holds for all.
-    assert_eq!(send(small, 2_500).await.0, 202);
-    wait_for("it is refused", || async { send(small, 1).await.0 == 503 }).await;
-    ingest.stop().await;
-}
-
-#[tokio::test]
-async fn what_became_of_a_tenants_events_is_told() {
-    let (redis, mut told) = (TestRedis::new().await, Told::default());
-    told.tenant("a", TenantState::Active);
-    let good = told.key("a", |_| ());
-    let revoked = told.key("a", |key| key.revoked_ms = Some(5));
-    told.say(&redis).await;
-    let ingest = TestIngest::ready(&redis, KEYS).await;
-    let body = r#"[{"type":"a"},{"type":"b"},{"type":1}]"#;
-    let sent = ingest.request("").bearer_auth(&good).body(body).send();
-    assert_eq!(sent.await.expect("an answer").status(), 202);
-    let sent = ingest.request("").bearer_auth(&good).body("[").send();
-    assert_eq!(sent.await.expect("an answer").status(), 400);
-    assert_eq!(post(&ingest, &revoked).await.0, 401);
-    // Told at the end too.
-    ingest.stop().await;
-    let stream = redis.stream(1);
-    let hour = evp_shared::clock::Clock::system().now_ms() / 3_600_000;
-    let usage = stream.usage("a", hour).await.unwrap();
-    let expected = [
-        ("accepted", 2),
-        ("key_revoked", 1),
-        ("malformed_json", 1),
-        ("wrong_type", 1),
-    ];
-    assert_eq!(
-        usage,
-        expected
-            .map(|(name, count)| (name.to_owned(), count))
-            .into()
-    );
-    let used = stream.used().await.unwrap();
-    assert_eq!(used.keys().collect::<Vec<_>>(), ["key_0"]);
 }

@@ -10,6 +10,7 @@ mod contract;
 mod durability;
 mod group_commit;
 mod keys;
+mod limits;
 mod outage;
 mod process;
 mod raw;

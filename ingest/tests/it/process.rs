@@ -4,17 +4,21 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use evp_devstack::{RedisOptions, RedisServer, free_port};
+use evp_shared::access::record::TenantState;
 use evp_shared::testing::tls::Authority;
 use evp_shared::testing::{TestRedis, wait_for};
+use fred::interfaces::KeysInterface as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{list, own_redis};
+use crate::support::{answer_of, code, list, own_redis};
+use crate::told::Told;
 
 const POST: &str = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 12\r\n\r\n{\"type\":\"a\"}";
+const LIVE: &str = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
 const DAYS_LEFT: &str = "evp_tls_certificate_days_left";
 
 const IN_FLIGHT: &str = "evp_ingest_in_flight_requests";
@@ -96,7 +100,7 @@ impl Running {
         let mut stream = TcpStream::connect(("127.0.0.1", self.public))
             .await
             .unwrap();
-        let status = ask(&mut stream, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let status = ask(&mut stream, LIVE).await;
         (stream, status)
     }
 
@@ -287,23 +291,67 @@ async fn with_tls_a_renewed_certificate_is_shown_and_no_request_fails() {
         .env("EVP__SERVER__TLS__CERT_FILE", &files.cert)
         .env("EVP__SERVER__TLS__KEY_FILE", &files.key);
     let ingest = Running::start_as(command, &redis);
-    let is_taken = |answer: &(String, Vec<u8>)| answer.0.starts_with("HTTP/1.1 202 ");
-    let post = || ingest.over_tls(&authority, POST);
-    wait_for("taken", || async {
-        post().await.is_some_and(|answer| is_taken(&answer))
-    })
-    .await;
-    ingest.reaches(DAYS_LEFT, 30.0).await;
-    let (_, first) = post().await.unwrap();
-
-    authority.issue(60).write(folder.path()).unwrap();
-    let is_another = || async {
-        let answer = post().await.expect("an answer");
-        assert!(is_taken(&answer), "{}", answer.0);
-        answer.1 != first
+    let takes = || async {
+        let answer = ingest.over_tls(&authority, POST).await;
+        answer.is_some_and(|(answer, _)| answer.starts_with("HTTP/1.1 202 "))
     };
-    wait_for("another certificate", is_another).await;
+    wait_for("taken", takes).await;
+    ingest.reaches(DAYS_LEFT, 30.0).await;
+    // What does not wait for Redis, which may be slow itself.
+    let ask = async || {
+        let answer = ingest.over_tls(&authority, LIVE).await;
+        let (answer, shown) = answer.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        shown
+    };
+    let first = ask().await;
+    authority.issue(60).write(folder.path()).unwrap();
+    wait_for("another certificate", async || ask().await != first).await;
     ingest.reaches(DAYS_LEFT, 60.0).await;
+    wait_for("taken", takes).await;
+}
+
+/// On the binary: how long ago it learned who may come in is a gauge of the process.
+#[tokio::test]
+async fn a_revoked_key_is_refused_and_stays_so_when_redis_forgets() {
+    const AGE: &str = "evp_ingest_access_age_seconds";
+    let (redis, mut told) = (TestRedis::new().await, Told::default());
+    told.tenant("a", TenantState::Active);
+    let keys = [told.key("a", |_| ()), told.key("a", |_| ())];
+    told.say(&redis).await;
+    let mut command = ingest();
+    command.env("EVP__AUTH__MODE", "keys");
+    let ingest = Running::start_as(command, &redis);
+    let http = reqwest::Client::new();
+    let code_of = async |key: &str| {
+        let request = http.post(ingest.events()).bearer_auth(key);
+        let answer = request.body(r#"{"type":"a"}"#).send().await.ok()?;
+        let (status, body) = answer_of(answer).await;
+        Some((status, code(&body).to_owned()))
+    };
+    let is_taken = async |key: &str| code_of(key).await.is_some_and(|answer| answer.0 == 202);
+    let is_refused = async || {
+        code_of(&keys[0])
+            .await
+            .is_some_and(|answer| answer.1 == "key_revoked")
+    };
+    wait_for("it is taken", async || is_taken(&keys[0]).await).await;
+    told.records.keys[0].revoked_ms = Some(2);
+    told.say(&redis).await;
+    wait_for("it is refused", is_refused).await;
+
+    // An old version, then none: each look leaves what was learned as old as it is.
+    told.records.keys[0].revoked_ms = None;
+    told.version = 0;
+    told.say(&redis).await;
+    let is_older = async |than: f64| ingest.metric(AGE).await > than;
+    wait_for("it has been looked at", async || is_older(1.0).await).await;
+    assert!(is_refused().await);
+    let _: u64 = redis.client().del(redis.keys().access()).await.unwrap();
+    let age = ingest.metric(AGE).await;
+    wait_for("it has been looked at", async || is_older(age + 1.0).await).await;
+    assert!(is_refused().await);
+    wait_for("the other is taken", async || is_taken(&keys[1]).await).await;
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ use crate::told::Told;
 /// For tests of what is so where nobody is asked who they are.
 pub(crate) const OPEN: &str = "[auth]\nmode = \"open\"\n";
 
+/// For tests that make their own keys.
+pub(crate) const KEYS: &str = "[auth]\nmode = \"keys\"";
+
 pub(crate) struct TestIngest {
     /// Shows a key of the tenant `default`, unless the test says `[auth]` and shows its own.
     pub(crate) http: Client,
@@ -194,6 +197,11 @@ pub(crate) async fn answer_of(answer: Response) -> (u16, Value) {
         serde_json::from_str(&text).expect("JSON")
     };
     (status, json)
+}
+
+/// The code of a problem.
+pub(crate) fn code(body: &Value) -> &str {
+    body["code"].as_str().unwrap_or_default()
 }
 
 /// A Redis of the test's own, to be killed, filled and emptied.

@@ -81,10 +81,16 @@ async fn readiness_says_what_is_missing() {
     with_admin(|address, health| async move {
         let answer = ask(address, "GET", "/readyz").await;
         assert!(
-            answer.ends_with(r#"{"ready":true,"reasons":[]}"#),
+            answer.contains(r#"{"name":"service","reason":"starting"}"#),
             "{answer}"
         );
         let redis = health.condition("redis");
+        redis.ok();
+        let answer = ask(address, "GET", "/readyz").await;
+        assert!(
+            answer.ends_with(r#"{"ready":true,"reasons":[]}"#),
+            "{answer}"
+        );
         redis.fail("not connected");
         let answer = ask(address, "GET", "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
