@@ -24,7 +24,7 @@ use crate::ceiling::{append, http, insert};
 use crate::console::print;
 use crate::header::Header;
 use crate::load::generator;
-use crate::reading::{queries, streams};
+use crate::reading::{metrics, queries, streams};
 use crate::refusal;
 use crate::results::Results;
 use crate::row;
@@ -64,6 +64,8 @@ enum Command {
     Queries(Queries),
     /// Measures clients of the live stream
     Streams(Streams),
+    /// Measures what reading counters costs Redis among a thousand tenants
+    Metrics(ServerArgs),
     /// Measures what refusals cost ingest, beside events that are accepted
     Refusals {
         /// Seconds of each
@@ -124,6 +126,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Queries(arguments) => {
             let environment = arguments.servers.environment()?;
             report(&environment, queries::run(&environment, arguments.plan()))
+        }
+        Command::Metrics(servers) => {
+            let environment = servers.environment()?;
+            report(&environment, metrics::run(&environment))
         }
         Command::Refusals { seconds, servers } => {
             let environment = servers.environment()?;

@@ -1,5 +1,7 @@
-//! What reading costs: queries over a large collection, and many clients of the live stream.
+//! What reading costs: queries over a large collection, many clients of the live stream, counters
+//! among many tenants.
 
+pub mod metrics;
 pub mod queries;
 pub mod streams;
 
@@ -24,8 +26,8 @@ async fn send(stack: &Stack, load: Load, measured: Duration) -> anyhow::Result<L
     let spec = GeneratorSpec {
         load,
         port: stack.ingest_port,
-        keys: Vec::new(),
-        authority: None,
+        keys: stack.keys.clone(),
+        authority: stack.authority_pem(),
         start_at_ms: Clock::system().now_ms() + millis(LEAD),
         warmup_ms: millis(WARMUP),
         measured_ms: millis(measured),

@@ -299,7 +299,7 @@ fn key_rows() -> [Row; 5] {
     let usual = Load::open(80_000.0, 100);
     let one = Load {
         connections: CONNECTIONS,
-        ..Load::open(30_000.0, 1)
+        ..Load::open(20_000.0, 1)
     };
     let many = Load {
         types: 20,

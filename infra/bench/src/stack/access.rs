@@ -2,20 +2,21 @@
 
 use evp_shared::access::projector::Projector;
 use evp_shared::access::rate::RateLimits;
-use evp_shared::access::record::{Scope, TenantId};
+use evp_shared::access::record::{Key, Scope, TenantId};
 use evp_shared::access::store::{AccessStore, Change, NewKey, NewTenant};
-use evp_shared::access::token::KeyKind;
+use evp_shared::access::token::{KeyHash, KeyKind};
 use evp_shared::clock::Clock;
 
 use super::{Layout, Servers};
 
 /// Makes tenants and their keys, and tells Redis, as an aggregator does; one key of each.
 pub(super) async fn keys(servers: &Servers, layout: Layout) -> anyhow::Result<Vec<String>> {
-    let mut keys = Vec::new();
+    let (mut keys, mut others) = (Vec::new(), Vec::new());
     if layout.tenants == 0 {
         return Ok(keys);
     }
-    let store = AccessStore::new(&servers.database().await?);
+    let database = servers.database().await?;
+    let store = AccessStore::new(&database);
     let now_ms = Clock::system().now_ms();
     // As many types as the load has: all tenants together may have 20,000.
     let types = Some(20);
@@ -42,11 +43,18 @@ pub(super) async fn keys(servers: &Servers, layout: Layout) -> anyhow::Result<Ve
             limits: RateLimits::default(),
             expires_ms: None,
         };
-        for _ in 1..layout.tenant_keys {
-            store.add_key(new.clone(), now_ms).await?;
-        }
-        let (_, token) = store.add_key(new, now_ms).await?;
+        let (key, token) = store.add_key(new, now_ms).await?;
         keys.push(token.expose().to_owned());
+        others.extend((1..layout.tenant_keys).map(|number| Key {
+            id: format!("{}_{number}", key.id),
+            hash: KeyHash::of(&format!("{} {number}", key.id)),
+            ..key.clone()
+        }));
+    }
+    if !others.is_empty() {
+        // The store reads all keys before it makes one.
+        let database = evp_shared::store::access(&database);
+        database.collection("keys").insert_many(others).await?;
     }
     Projector::new(store, servers.stream().await?)
         .project()
