@@ -6,13 +6,14 @@
 //!
 //! # Shape
 //! Collection `codes`: `{_id: hash of the attempt, email, code: hash of attempt and code, tries,
-//! createdMs, mailed, usedMs, ends}`. What was mailed stays for a day, which bounds mails over all
-//! instances: each counts itself with the others before it is sent.
+//! createdMs, mailed, sent, usedMs, ends}`. What was `mailed` stays for a day, which bounds mails over all
+//! instances: each counts itself with the others before it is sent. A code signs in once its mail was
+//! within the bounds (`sent`): one that nobody was sent could only be guessed.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bson::{DateTime, Document, doc};
+use bson::{Document, doc};
 use evp_shared::access::token::{self, KeyHash, Ticket, Token};
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
@@ -166,7 +167,11 @@ impl Codes {
             .return_document(ReturnDocument::After);
         let tried = answer(*limit, tried).await?;
         let tried = tried.ok_or(RejectReason::CodeExpired)?;
-        if tried.get_str("code").ok() != Some(hash_of(attempt, code.trim()).as_str()) {
+        // Not in the filter: another answer would tell members from others.
+        let is_sent = tried.get_bool("sent").unwrap_or(false);
+        let hash = hash_of(attempt, code.trim());
+        let is_right = tried.get_str("code").ok() == Some(hash.as_str());
+        if !(is_sent && is_right) {
             return Err(RejectReason::WrongCode.into());
         }
         let used = doc! { "$set": { "usedMs": at(now_ms) } };
@@ -228,9 +233,8 @@ impl Post {
         }
         let now_ms = self.attempts.clock.now_ms();
         // It counts itself before it counts: of two at once none is overlooked by both.
-        self.attempts
-            .mark(attempt, true, ends(now_ms, KEPT))
-            .await?;
+        let counted = doc! { "mailed": true, "ends": ends(now_ms, KEPT) };
+        self.attempts.mark(attempt, counted).await?;
         let mut bounds = vec![(TO_ALL, None)];
         bounds.extend(TO_ONE.map(|bound| (bound, Some(email))));
         for ((most, within), to) in bounds {
@@ -240,25 +244,20 @@ impl Post {
                     within_s = within.as_secs(),
                     "too many mails: one is not sent"
                 );
-                self.attempts
-                    .mark(attempt, false, ends(now_ms, GOOD))
-                    .await?;
+                let withheld = doc! { "mailed": false, "ends": ends(now_ms, GOOD) };
+                self.attempts.mark(attempt, withheld).await?;
                 return Ok(false);
             }
         }
+        self.attempts.mark(attempt, doc! { "sent": true }).await?;
         Ok(true)
     }
 }
 
 impl Attempts {
-    async fn mark(
-        &self,
-        attempt: &KeyHash,
-        mailed: bool,
-        ends: DateTime,
-    ) -> Result<(), QueryError> {
+    async fn mark(&self, attempt: &KeyHash, said: Document) -> Result<(), QueryError> {
         let one = doc! { "_id": attempt.to_string() };
-        let change = doc! { "$set": { "mailed": mailed, "ends": ends } };
+        let change = doc! { "$set": said };
         answer(self.limit, self.codes.update_one(one, change)).await?;
         Ok(())
     }

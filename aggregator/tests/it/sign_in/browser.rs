@@ -47,6 +47,11 @@ impl Browser {
         &self.session
     }
 
+    /// The text of its attempt to sign in by a code.
+    pub(crate) fn attempt(&self) -> &str {
+        &self.attempt
+    }
+
     /// The last cookie of a session, as it was sent.
     pub(crate) fn set_cookie(&self) -> &str {
         &self.set_cookie

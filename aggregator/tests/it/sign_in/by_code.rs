@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use evp_shared::access::record::Scope;
+use evp_shared::access::token::KeyHash;
 use evp_shared::clock::Clock;
 use evp_shared::testing::{PATIENCE, TestRedis, wait_for};
 use reqwest::Method;
@@ -227,6 +228,40 @@ async fn nobody_can_tell_a_member_from_anybody_else() {
     }
     let code = world.code(1).await;
     assert!(!code.is_empty());
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_that_was_not_mailed_signs_nobody_in() {
+    let world = World::new().await;
+    let joe = "joe@example.org";
+    let as_viewer = ["--tenant", "a", "--role", "viewer"];
+    world
+        .member(&[&["add", joe], &as_viewer[..]].concat())
+        .await;
+    let mut browsers = vec![Browser::default(); 4];
+    for browser in &mut browsers {
+        assert_eq!(world.ask(browser, JANE).await, 202);
+    }
+    // Looked at after the fourth of jane's, which is one too many.
+    world.ask(&mut Browser::default(), joe).await;
+    wait_for("joe's", || async { world.smtp.mails().len() == 4 }).await;
+    let attempts = world.service.mongo.access().collection::<Document>("codes");
+    for (number, browser) in browsers.iter_mut().enumerate() {
+        // As if it had been guessed.
+        let attempt = browser.attempt().to_owned();
+        let code = KeyHash::of(&format!("{attempt}:123456")).to_string();
+        let one = doc! { "_id": KeyHash::of(&attempt).to_string() };
+        let guessed = doc! { "$set": { "code": code } };
+        let changed = attempts.update_one(one, guessed).await.unwrap();
+        assert_eq!(changed.matched_count, 1);
+        let (status, answer) = world.confirm(browser, "123456").await;
+        if number < 3 {
+            assert_eq!(status, 200, "{answer}");
+        } else {
+            assert_eq!((status, answer), (401, json!("wrong_code")));
+        }
+    }
     world.service.stop().await;
 }
 
