@@ -24,7 +24,7 @@ use crate::error::QueryError;
 use crate::sign_in::SignIn;
 use crate::sign_in::cookie::SESSION;
 use crate::sign_in::role::Role;
-use crate::sign_in::sessions::Standing;
+use crate::sign_in::sessions::{Standing, hash_of};
 
 const DEFAULT_TENANT: &str = "default";
 /// How often an answer that lasts looks whether it may go on.
@@ -226,16 +226,21 @@ impl Lock {
         Ok(Arc::clone(principal))
     }
 
-    /// Who signed in with the session of a cookie. A client that shows too many that are none is not
-    /// looked up for a while.
+    /// Who signed in with the session of a cookie. Of a client that shows too many that are none, only
+    /// those are looked up for a while that were good here before: others come from its address too.
     async fn session(&self, client: IpAddr, text: &str) -> Result<Standing, QueryError> {
         let SignIn {
             sessions, unknown, ..
         } = &self.sign_in;
-        unknown.check(client).await.map_err(Problem::from)?;
-        let found = sessions.find(text).await;
-        if matches!(found, Err(QueryError::Refused(_))) {
-            unknown.note(client).await;
+        let hash = hash_of(text)?;
+        if sessions.was_good(&hash) {
+            return sessions.find(&hash).await;
+        }
+        let look = unknown.take(client).await?;
+        let found = sessions.find(&hash).await;
+        let refusal = found.as_ref().err().and_then(QueryError::refusal);
+        if refusal.is_none_or(|problem| problem.code() != RejectReason::SessionEnded.as_str()) {
+            look.give_back();
         }
         found
     }

@@ -11,6 +11,8 @@ use evp_shared::outcome::RejectReason;
 use evp_shared::stream::StreamError;
 use mongodb::error::Error as MongoError;
 
+use crate::tries::Limited;
+
 /// A dependency that went away is looked for again within this time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -46,6 +48,9 @@ pub enum QueryError {
     /// As many of them as one tenant may have are.
     #[error("too many requests of this kind by one tenant")]
     TenantBusy,
+    /// A client has tried as often as it may.
+    #[error(transparent)]
+    Limited(#[from] Limited),
 }
 
 impl From<Problem> for QueryError {
@@ -117,6 +122,14 @@ pub fn bad_cursor() -> Problem {
 }
 
 impl QueryError {
+    /// What the client has to change, where that is it.
+    pub fn refusal(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
     fn problem(self) -> Problem {
         let reason = match self {
             Self::Refused(problem) => return *problem,
@@ -124,6 +137,7 @@ impl QueryError {
             Self::Store { .. } => RejectReason::StoreUnavailable,
             Self::Counters { .. } => RejectReason::CountersUnavailable,
             Self::Busy => RejectReason::Busy,
+            Self::Limited(limited) => return limited.into(),
             Self::TenantBusy => {
                 let problem = Problem::from(RejectReason::Busy).detail(TENANT_BUSY);
                 return problem.retry_after(RETRY_AFTER);
@@ -139,6 +153,13 @@ impl IntoResponse for QueryError {
             // The probe reports a dependency that is away, once; a line per request would not help.
             tracing::debug!(error = &self as &dyn std::error::Error, "query failed");
         }
-        self.problem().into_response().map(Body::new)
+        let limited = match self {
+            Self::Limited(limited) => Some(limited),
+            _ => None,
+        };
+        let mut response = self.problem().into_response().map(Body::new);
+        let headers = limited.into_iter().flat_map(Limited::headers);
+        response.headers_mut().extend(headers);
+        response
     }
 }

@@ -12,7 +12,7 @@
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
 //! - [`error`] (what a client is told), [`params`], [`time`], `deadline` and `answer`, [`cache`], [`auth`]
-//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`counts`]
+//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`tries`] (how often a client may), [`counts`]
 //!   (adding up), [`event_json`] and [`schema`] (how events and problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
@@ -45,6 +45,7 @@ pub mod slots;
 pub mod start;
 mod state;
 pub mod time;
+pub mod tries;
 
 pub use config::AggregatorConfig;
 pub use start::run;

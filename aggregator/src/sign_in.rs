@@ -19,7 +19,6 @@ pub mod members;
 mod moment;
 pub mod role;
 pub mod sessions;
-pub mod tries;
 
 use bson::{Document, doc};
 use evp_shared::access::reader::Access;
@@ -35,10 +34,10 @@ use self::links::Links;
 use self::mail::Mailer;
 use self::members::Members;
 use self::sessions::{NewSession, Session, Sessions};
-use self::tries::Tries;
 use crate::config::AggregatorConfig;
 use crate::error::QueryError;
 use crate::metrics::SignInMetrics;
+use crate::tries::Tries;
 
 /// Sign-ins that one client may fail, within a minute.
 const FAILED_MAX: u32 = 30;

@@ -5,13 +5,12 @@ pub(crate) mod session;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use evp_shared::access::record::TenantId;
 use evp_shared::audit::Actor;
-use evp_shared::http::problem::Problem;
 use http::header::SET_COOKIE;
-use http::{Extensions, HeaderName, HeaderValue, Uri};
+use http::{Extensions, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,7 +24,6 @@ use crate::schema::problem::{Always, SigningIn};
 use crate::sign_in::cookie::SESSION;
 use crate::sign_in::role::Role;
 use crate::sign_in::sessions::{LONGEST, NewSession, Person};
-use crate::sign_in::tries::Limited;
 use crate::state::App;
 
 pub(super) fn routes() -> Router<App> {
@@ -153,20 +151,16 @@ async fn signed_in(
     judged: impl Future<Output = Result<NewSession, QueryError>>,
 ) -> Result<Response, QueryError> {
     let (sign_in, client) = (&lock.sign_in, client(extensions));
-    if let Err(limited) = sign_in.failed.check(client).await {
-        sign_in.metrics.limited.increment(1);
-        return Ok(refuse(limited));
+    let tried = sign_in.failed.take(client).await;
+    let tried = tried.inspect_err(|_| sign_in.metrics.limited.increment(1))?;
+    let judged = judged.await;
+    let refusal = judged.as_ref().err().and_then(QueryError::refusal);
+    if refusal.is_some_and(|problem| [401, 403].contains(&problem.status())) {
+        sign_in.metrics.refused.increment(1);
+    } else {
+        tried.give_back();
     }
-    let new = match judged.await {
-        Ok(new) => new,
-        Err(error) => {
-            if matches!(error, QueryError::Refused(_)) {
-                sign_in.failed.note(client).await;
-                sign_in.metrics.refused.increment(1);
-            }
-            return Err(error);
-        }
-    };
+    let new = judged?;
     let actor = Actor {
         who: new.name.clone(),
         from: client.to_string(),
@@ -178,15 +172,4 @@ async fn signed_in(
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
-}
-
-fn refuse(limited: Limited) -> Response {
-    let mut response = QueryError::from(Problem::from(limited)).into_response();
-    for (name, value) in limited.headers() {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            let name = HeaderName::from_static(name);
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
 }

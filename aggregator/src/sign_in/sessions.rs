@@ -10,6 +10,7 @@ use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
 use evp_shared::store::{access, durable};
 use futures::TryStreamExt as _;
+use moka::future::Cache;
 use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub const IDLE: Duration = Duration::from_secs(12 * 3_600);
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Sessions of one person; one more ends the oldest.
 const OF_PERSON_MAX: u64 = 20;
+/// Sessions that are remembered to have been good.
+const GOOD_MAX: u64 = 10_000;
 /// How exactly the last use of a session is known: it is written no more often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -174,6 +177,19 @@ pub struct Sessions {
     members: Members,
     clock: Clock,
     limit: Duration,
+    /// Those that were good when they were looked up last.
+    good: Cache<KeyHash, ()>,
+}
+
+/// What the session of a cookie is looked up by.
+///
+/// # Errors
+/// `session_ended`: that text is none of a session.
+pub fn hash_of(text: &str) -> Result<KeyHash, RejectReason> {
+    let is_one = token::is_ticket(text, Ticket::Session);
+    is_one
+        .then(|| KeyHash::of(text))
+        .ok_or(RejectReason::SessionEnded)
 }
 
 impl Sessions {
@@ -191,6 +207,7 @@ impl Sessions {
             members,
             clock,
             limit,
+            good: Cache::new(GOOD_MAX),
         }
     }
 
@@ -228,15 +245,17 @@ impl Sessions {
         Ok((token.expose().to_owned(), session))
     }
 
-    /// Who the text of a cookie is, at this moment; it is used by that.
+    /// Whether it was good when it was looked up last, as far as is remembered.
+    pub fn was_good(&self, hash: &KeyHash) -> bool {
+        self.good.contains_key(hash)
+    }
+
+    /// What a session lets somebody do at this moment; it is used by that.
     ///
     /// # Errors
     /// `session_ended`, or what is wrong with the key it began with; [`QueryError::Store`].
-    pub async fn find(&self, text: &str) -> Result<Standing, QueryError> {
-        if !token::is_ticket(text, Ticket::Session) {
-            return Err(RejectReason::SessionEnded.into());
-        }
-        let standing = self.standing(&KeyHash::of(text)).await?;
+    pub async fn find(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
+        let standing = self.standing(hash).await?;
         let (session, now_ms) = (&standing.session, self.clock.now_ms());
         if now_ms >= session.seen_ms.saturating_add(ms(SEEN_EVERY)) {
             let one = doc! { "_id": session.hash.to_string() };
@@ -251,6 +270,16 @@ impl Sessions {
     /// # Errors
     /// As [`find`](Self::find).
     pub async fn standing(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
+        let standing = self.look_up(hash).await;
+        match &standing {
+            Ok(_) => self.good.insert(*hash, ()).await,
+            Err(QueryError::Refused(_)) => self.good.invalidate(hash).await,
+            Err(_) => {}
+        }
+        standing
+    }
+
+    async fn look_up(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
         let one = doc! { "_id": hash.to_string() };
         let found = answer(self.limit, self.sessions.find_one(one)).await?;
         let found = found.ok_or(RejectReason::SessionEnded)?;

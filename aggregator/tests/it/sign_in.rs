@@ -1,5 +1,6 @@
 //! People sign in, with a key or a link, and are out when they should be.
 
+mod bounds;
 mod browser;
 mod by_code;
 mod by_link;

@@ -91,6 +91,11 @@ impl Problem {
         self.code
     }
 
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// What it says under `name`, of the standard members too; null for what it does not say.
     #[cfg(any(test, feature = "test-util"))]
     pub fn member(&self, name: &str) -> Value {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::session::SessionAnswer;
-use super::{refuse, signed_in};
+use super::signed_in;
 use crate::auth::client;
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
@@ -70,12 +70,8 @@ pub(crate) async fn ask(State(app): State<App>, request: Request) -> Result<Resp
     let sign_in = &app.door.sign_in()?.sign_in;
     let codes = sign_in.codes.as_ref();
     let codes = codes.ok_or(RejectReason::MailNotConfigured)?;
-    let client = client(&head.extensions);
-    if let Err(limited) = sign_in.asked.check(client).await {
-        sign_in.metrics.limited.increment(1);
-        return Ok(refuse(limited));
-    }
-    sign_in.asked.note(client).await;
+    let asked = sign_in.asked.take(client(&head.extensions)).await;
+    asked.inspect_err(|_| sign_in.metrics.limited.increment(1))?;
     let asked: EmailBody = read_json(&head.headers, body).await?;
     let email = asked.email.trim().parse::<Email>();
     let email = email.map_err(|error| bad_parameter("email", error.to_string()))?;

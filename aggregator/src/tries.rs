@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
+use http::{HeaderName, HeaderValue};
 use moka::future::Cache;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -34,32 +35,40 @@ impl Tries {
         }
     }
 
-    /// Whether `client` may try.
+    /// Counts a try of `client`, before it is made: of those at the same time none is overlooked.
     ///
     /// # Errors
     /// [`Limited`].
-    pub async fn check(&self, client: IpAddr) -> Result<(), Limited> {
-        let tried = self.counts.get(&network(client)).await;
-        if tried.is_some_and(|tried| tried.load(Ordering::Relaxed) >= self.most) {
-            return Err(Limited {
-                name: self.name,
-                most: self.most,
-            });
-        }
-        Ok(())
-    }
-
-    /// Notes that it has tried.
-    pub async fn note(&self, client: IpAddr) {
+    pub async fn take(&self, client: IpAddr) -> Result<Try, Limited> {
         let count = self
             .counts
             .get_with(network(client), async { Arc::default() });
-        count.await.fetch_add(1, Ordering::Relaxed);
+        let count = count.await;
+        let next = |tried| (tried < self.most).then_some(tried + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(_) => Ok(Try(count)),
+            Err(_) => Err(Limited {
+                name: self.name,
+                most: self.most,
+            }),
+        }
+    }
+}
+
+/// A try that was counted.
+#[derive(Debug)]
+pub struct Try(Arc<AtomicU32>);
+
+impl Try {
+    /// Counts it no more: it was none of those that are bounded.
+    pub fn give_back(self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Too many tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a client may try {name} {most} times in a minute")]
 pub struct Limited {
     name: &'static str,
     most: u32,
@@ -67,16 +76,20 @@ pub struct Limited {
 
 impl Limited {
     /// As headers of draft-ietf-httpapi-ratelimit-headers-10: what is left, and the policy.
-    pub fn headers(self) -> [(&'static str, String); 2] {
+    pub fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let Self { name, most } = self;
         let within_s = WITHIN.as_secs();
-        [
+        let headers = [
             ("ratelimit", format!("\"{name}\";r=0;t={within_s}")),
             (
                 "ratelimit-policy",
                 format!("\"{name}\";q={most};w={within_s}"),
             ),
-        ]
+        ];
+        headers.into_iter().filter_map(|(name, value)| {
+            let value = HeaderValue::try_from(value).ok()?;
+            Some((HeaderName::from_static(name), value))
+        })
     }
 }
 
@@ -106,12 +119,14 @@ mod tests {
         let tries = Tries::new("t", 2);
         let [one, neighbour, other]: [IpAddr; 3] =
             ["2001:db8::1", "2001:db8::2", "2001:db8:1::1"].map(|text| text.parse().unwrap());
-        for client in [one, neighbour] {
-            assert_eq!(tries.check(client).await, Ok(()));
-            tries.note(client).await;
-        }
-        assert!(tries.check(one).await.is_err());
-        assert_eq!(tries.check(other).await, Ok(()));
+        let first = tries.take(one).await.unwrap();
+        tries.take(neighbour).await.unwrap();
+        // Neither of them has ended.
+        assert!(tries.take(one).await.is_err());
+        assert!(tries.take(other).await.is_ok());
+        first.give_back();
+        assert!(tries.take(neighbour).await.is_ok());
+        assert!(tries.take(one).await.is_err());
         let [v4, mapped]: [IpAddr; 2] =
             ["192.0.2.1", "::ffff:192.0.2.1"].map(|text| text.parse().unwrap());
         assert_eq!(network(v4), network(mapped));
