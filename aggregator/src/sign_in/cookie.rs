@@ -36,8 +36,9 @@ impl Cookies {
     ) -> Result<Option<&'h str>, RejectReason> {
         let name = self.full_name(name);
         let sent = headers.get_all(COOKIE).into_iter();
-        let pairs = sent.filter_map(|value| value.to_str().ok());
-        let pairs = pairs.flat_map(|pairs| pairs.split(';'));
+        // One by one: those of neighbours of the host may be of any bytes.
+        let pairs = sent.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        let pairs = pairs.filter_map(|pair| str::from_utf8(pair).ok());
         let mut found = None;
         for (said, value) in pairs.filter_map(|pair| pair.trim().split_once('=')) {
             if said != name {
@@ -72,13 +73,19 @@ impl Cookies {
 mod tests {
     use super::*;
 
-    fn read(is_secure: bool, sent: &[&'static str]) -> Result<Option<String>, RejectReason> {
+    fn read(is_secure: bool, sent: &[&str]) -> Result<Option<String>, RejectReason> {
         let sent = sent
             .iter()
-            .map(|sent| (COOKIE, HeaderValue::from_static(sent)));
+            .map(|sent| (COOKIE, HeaderValue::from_bytes(&latin1(sent)).unwrap()));
         let headers = HeaderMap::from_iter(sent);
         let found = Cookies::new(is_secure).read(&headers, "evp_session");
         found.map(|found| found.map(str::to_owned))
+    }
+
+    /// A byte for each character.
+    fn latin1(text: &str) -> Vec<u8> {
+        let bytes = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap());
+        bytes.collect()
     }
 
     #[test]
@@ -88,6 +95,7 @@ mod tests {
         assert_eq!(read(false, &["x=1; evp_session=a; y=2"]), a);
         assert_eq!(read(false, &["x=1", "evp_session=a"]), a);
         assert_eq!(read(true, &["__Host-evp_session=a"]), a);
+        assert_eq!(read(false, &["town=Zürich; evp_session=a"]), a);
         assert_eq!(read(false, &["evp_session=a; evp_session=a"]), a);
         // What a neighbour of the host set, or somebody who changes plain HTTP.
         assert_eq!(read(true, &["evp_session=a"]), Ok(None));
