@@ -26,7 +26,9 @@ use evp_shared::stream::Stream;
 use mongodb::error::Error as MongoError;
 use tokio::time::timeout;
 
-use self::people::{LinkCommand, MemberCommand, change_member, make_link};
+use self::people::{
+    LinkCommand, MemberCommand, SessionCommand, change_member, change_sessions, make_link,
+};
 use crate::config::AggregatorConfig;
 use crate::sign_in::members::Members;
 
@@ -52,6 +54,9 @@ enum What {
     /// Members: people who may sign in by a code sent to them
     #[command(subcommand)]
     Member(MemberCommand),
+    /// Sessions of people who signed in
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Print a link that signs somebody in to the dashboard, once, within ten minutes
     Link(LinkCommand),
 }
@@ -209,13 +214,12 @@ async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done,
     let database = store::connect(&config.mongo, CONNECTIONS).await?;
     let store = AccessStore::new(&database);
     let now_ms = Clock::system().now_ms();
+    let members = Members::new(&database, Clock::system(), Duration::ZERO);
     let (mut text, is_change) = match &command.what {
         What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,
         What::Key(key) => change_key(&store, key, now_ms).await?,
-        What::Member(member) => {
-            let members = Members::new(&database, Clock::system(), Duration::ZERO);
-            (change_member(&members, &store, member).await?, false)
-        }
+        What::Member(member) => (change_member(&members, &store, member).await?, false),
+        What::Session(session) => (change_sessions(&members, session).await?, false),
         What::Link(link) => (make_link(config, &database, &store, link).await?, false),
     };
     if is_change {

@@ -39,6 +39,7 @@ use crate::error::QueryError;
 use crate::metrics::SignInMetrics;
 use crate::tries::Tries;
 
+const SESSIONS: &str = "sessions";
 /// Sign-ins that one client may fail, within a minute.
 const FAILED_MAX: u32 = 30;
 /// Codes that one client may ask for, within a minute.
@@ -138,7 +139,7 @@ pub async fn prepare(database: &Database) -> Result<(), MongoError> {
     let over = || doc! { "name": "ends", "key": { "ends": 1 }, "expireAfterSeconds": 0 };
     let of_person = doc! { "name": "person", "key": { "person": 1, "createdMs": -1 } };
     let wanted = [
-        (sessions::SESSIONS, vec![over(), of_person]),
+        (SESSIONS, vec![over(), of_person]),
         (links::LINKS, vec![over()]),
         (codes::CODES, vec![over()]),
     ];

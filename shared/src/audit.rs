@@ -64,6 +64,17 @@ pub struct Action {
     pub detail: Document,
 }
 
+impl Action {
+    /// `what` is done to what is `tenant`'s, or to nobody's in particular.
+    pub fn of(what: &'static str, tenant: Option<impl ToString>, detail: Document) -> Self {
+        Self {
+            what,
+            tenant: tenant.map(|tenant| tenant.to_string()),
+            detail,
+        }
+    }
+}
+
 crate::choices! {
     /// How an action stands.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +104,11 @@ impl Outcome {
     pub const fn done(detail: Document) -> Self {
         let state = State::Done;
         Self { state, detail }
+    }
+
+    /// It was done, and there is no more to say.
+    pub fn plain<T>(_: &T) -> Self {
+        Self::done(doc! {})
     }
 }
 

@@ -39,6 +39,15 @@ pub(super) enum MemberCommand {
     List,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// End all sessions of a person
+    End {
+        /// As the audit calls who signed in: link_0123456789ab, jane@example.org
+        person: String,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct LinkCommand {
     /// Whose data is seen
@@ -82,6 +91,14 @@ pub(super) async fn change_member(
     })
 }
 
+pub(super) async fn change_sessions(
+    members: &Members,
+    SessionCommand::End { person }: &SessionCommand,
+) -> Result<String, CommandError> {
+    let ended = members.end_sessions(&Actor::of_process(), person).await?;
+    Ok(format!("{ended} sessions of {person} ended"))
+}
+
 async fn must_exist(store: &AccessStore, tenant: &TenantId) -> Result<(), AccessError> {
     let tenants = store.tenants().await?;
     if tenants.iter().all(|one| one.id != *tenant) {
@@ -121,11 +138,8 @@ pub(super) async fn make_link(
     let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
     must_exist(store, &tenant).await?;
     let role = asked.role.unwrap_or(Role::Operator);
-    let action = Action {
-        what: "link.make",
-        tenant: asked.tenant.as_ref().map(ToString::to_string),
-        detail: doc! { "role": role.as_str() },
-    };
+    let said = doc! { "role": role.as_str() };
+    let action = Action::of("link.make", asked.tenant.as_ref(), said);
     let links = Links::new(database, Clock::system(), config.query.time_limit);
     let made = |(link, _): &(Link, Token)| Outcome::done(doc! { "link": &link.id });
     let audit = Audit::new(database);

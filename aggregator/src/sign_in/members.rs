@@ -18,6 +18,7 @@ use futures::TryStreamExt as _;
 use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
+use super::SESSIONS;
 use super::moment::at;
 use super::role::Role;
 
@@ -150,6 +151,7 @@ impl Member {
 #[derive(Debug, Clone)]
 pub struct Members {
     members: Collection<Document>,
+    sessions: Collection<Document>,
     audit: Audit,
     clock: Clock,
     limit: Duration,
@@ -160,6 +162,7 @@ impl Members {
     pub fn new(database: &Database, clock: Clock, limit: Duration) -> Self {
         Self {
             members: durable(&access(database), MEMBERS),
+            sessions: durable(&access(database), SESSIONS),
             audit: Audit::new(database),
             clock,
             limit,
@@ -201,8 +204,8 @@ impl Members {
             let field = "tenant";
             return Err(AccessError::Invalid { field, fault });
         }
-        let mut action = action("member.put", email, tenant);
-        action.detail.insert("role", role.as_str());
+        let said = doc! { "email": email.as_str(), "role": role.as_str() };
+        let action = Action::of("member.put", tenant, said);
         let put = async {
             if self.find(email).await?.is_none() {
                 self.room().await?;
@@ -212,12 +215,13 @@ impl Members {
             let change = doc! { "$set": { place(tenant): membership } };
             let one = doc! { "_id": email.as_str() };
             self.members.update_one(one, change).upsert(true).await?;
-            self.find(email).await?.ok_or_else(no_member)
+            self.find(email).await?.ok_or(AccessError::NoMember)
         };
-        self.audit.around(actor, action, put, nothing).await
+        self.audit.around(actor, action, put, Outcome::plain).await
     }
 
-    /// Takes that back; whether there was anything.
+    /// Takes that back, and ends the sessions that see that tenant, or all of an operator: the next
+    /// invitation brings none of them back.
     ///
     /// # Errors
     /// [`AccessError`]; repeating is harmless.
@@ -232,19 +236,43 @@ impl Members {
             let there = doc! { "_id": email.as_str(), &place: { "$exists": true } };
             let change = doc! { "$unset": { &place: "" } };
             let changed = self.members.update_one(there, change).await?;
-            if changed.matched_count == 0 {
-                return Err(no_member());
-            }
             let of_none = doc! {
                 "_id": email.as_str(),
                 "operator": { "$exists": false },
                 "tenants": { "$in": [Bson::Null, Bson::Document(doc! {})] },
             };
             self.members.delete_one(of_none).await?;
-            Ok(())
+            let mut seeing = doc! { "person": email.as_str() };
+            seeing.extend(tenant.map(|id| ("tenant".to_owned(), id.as_str().into())));
+            self.sessions.delete_many(seeing).await?;
+            // Only here: what died midway is finished by asking again.
+            match changed.matched_count {
+                0 => Err(AccessError::NoMember),
+                _ => Ok(()),
+            }
         };
-        let action = action("member.remove", email, tenant);
-        self.audit.around(actor, action, remove, nothing).await
+        let said = doc! { "email": email.as_str() };
+        let action = Action::of("member.remove", tenant, said);
+        self.audit
+            .around(actor, action, remove, Outcome::plain)
+            .await
+    }
+
+    /// Ends all sessions of `person`, as audits call whoever signed in; how many there were.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub async fn end_sessions(&self, actor: &Actor, person: &str) -> Result<u64, AccessError> {
+        let end = async {
+            let ended = self.sessions.delete_many(doc! { "person": person });
+            Ok(ended.await?.deleted_count)
+        };
+        let action = Action::of("session.end", None::<&str>, doc! { "person": person });
+        let counted = |ended: &u64| {
+            let ended = i64::try_from(*ended).unwrap_or(i64::MAX);
+            Outcome::done(doc! { "sessions": ended })
+        };
+        self.audit.around(actor, action, end, counted).await
     }
 
     /// Notes that a code signed somebody in.
@@ -277,22 +305,6 @@ impl Members {
 /// Where a membership stands in a member.
 fn place(tenant: Option<&TenantId>) -> String {
     tenant.map_or_else(|| OPERATOR.to_owned(), |id| format!("tenants.{id}"))
-}
-
-fn action(what: &'static str, email: &Email, tenant: Option<&TenantId>) -> Action {
-    Action {
-        what,
-        tenant: tenant.map(ToString::to_string),
-        detail: doc! { "email": email.as_str() },
-    }
-}
-
-fn nothing<T>(_: &T) -> Outcome {
-    Outcome::done(doc! {})
-}
-
-fn no_member() -> AccessError {
-    AccessError::NoMember
 }
 
 fn read(document: Document) -> Result<Member, AccessError> {

@@ -14,13 +14,13 @@ use moka::future::Cache;
 use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
 
+use super::SESSIONS;
 use super::members::{Email, Member, Members};
 use super::moment::{at, ends, ms};
 use super::role::Role;
 use crate::answer::answer;
 use crate::error::QueryError;
 
-pub(super) const SESSIONS: &str = "sessions";
 /// A session nobody uses for so long is over.
 pub const IDLE: Duration = Duration::from_secs(12 * 3_600);
 /// A session is over after this time, however it is used.

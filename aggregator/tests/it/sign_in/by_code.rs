@@ -169,6 +169,12 @@ async fn a_session_of_a_member_is_what_the_membership_says() {
     assert_eq!((status, &body["code"]), (401, &json!("session_ended")));
     let to_its_end = async { while stream.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(PATIENCE, to_its_end).await.unwrap();
+    // For good: another invitation does not bring it back.
+    world
+        .member(&["add", JANE, "--tenant", "b", "--role", "admin"])
+        .await;
+    let (status, body) = browser.get(service, "/session").await;
+    assert_eq!((status, &body["code"]), (401, &json!("session_ended")));
     world.service.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use evp_shared::access::record::Scope;
+use evp_shared::audit::Audit;
 use evp_shared::clock::Clock;
 use evp_shared::testing::TestRedis;
 use serde_json::{Value, json};
@@ -63,6 +64,27 @@ async fn a_link_signs_in_once_as_what_it_says() {
         let (is_done, text) = command.run(arguments).await;
         assert!(!is_done && text.contains(named), "{arguments:?}: {text}");
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_used_a_link_is_put_out_by_the_command() {
+    let service = TestAggregator::start_as(KEYS).await;
+    let link = link(&service, &["--operator"]).await;
+    let mut browser = Browser::default();
+    let (status, body) = browser.post(&service, "/sign-in/link", &link).await;
+    assert_eq!(status, 200, "{body}");
+    let audit = Audit::new(&service.mongo.database());
+    let entries = audit.page(None, None, 9, Duration::ZERO).await.unwrap();
+    let begun = entries.iter().find(|entry| entry.what == "session.begin");
+    let person = &begun.unwrap().who;
+    let command = CommandLine {
+        redis: &service.redis,
+        mongo: &service.mongo,
+    };
+    let ended = command.ok(&["session", "end", person]).await;
+    assert_eq!(ended.trim(), format!("1 sessions of {person} ended"));
+    assert_eq!(browser.get(&service, "/session").await.0, 401);
     service.stop().await;
 }
 
