@@ -20,7 +20,7 @@ mod moment;
 pub mod role;
 pub mod sessions;
 
-use bson::{Document, doc};
+use bson::doc;
 use evp_shared::access::reader::Access;
 use evp_shared::audit::{Action, Actor, Audit, Outcome};
 use evp_shared::clock::Clock;
@@ -33,7 +33,7 @@ use self::cookie::Cookies;
 use self::links::Links;
 use self::mail::Mailer;
 use self::members::Members;
-use self::sessions::{NewSession, Session, Sessions};
+use self::sessions::{NewSession, Session, Sessions, Standing};
 use crate::config::AggregatorConfig;
 use crate::error::QueryError;
 use crate::metrics::SignInMetrics;
@@ -109,25 +109,27 @@ impl SignIn {
         actor: &Actor,
         new: NewSession,
     ) -> Result<(String, Session), QueryError> {
-        let action = action(
-            "session.begin",
-            &new.tenant,
-            doc! { "via": new.who.via().as_str() },
-        );
+        let said = doc! { "via": new.who.via().as_str() };
+        let action = Action::of("session.begin", new.role.within(&new.tenant), said);
         let begun = self.sessions.begin(new);
-        let begun = self.audit.around(actor, action, begun, nothing).await?;
+        let begun = self.audit.around(actor, action, begun, Outcome::plain);
+        let begun = begun.await?;
         self.metrics.accepted.increment(1);
         Ok(begun)
     }
 
-    /// Ends `session`, which is written down.
+    /// Ends the session that somebody stands by, which is written down.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn end(&self, actor: &Actor, session: &Session) -> Result<(), QueryError> {
-        let action = action("session.end", &session.tenant, doc! {});
+    pub async fn end(&self, actor: &Actor, standing: &Standing) -> Result<(), QueryError> {
+        let session = &standing.session;
+        let tenant = standing.role.within(&session.tenant);
+        let action = Action::of("session.end", tenant, doc! {});
         let ended = self.sessions.end(&session.hash);
-        self.audit.around(actor, action, ended, nothing).await
+        self.audit
+            .around(actor, action, ended, Outcome::plain)
+            .await
     }
 }
 
@@ -148,20 +150,4 @@ pub async fn prepare(database: &Database) -> Result<(), MongoError> {
         access(database).run_command(create).await?;
     }
     Ok(())
-}
-
-fn action(
-    what: &'static str,
-    tenant: &evp_shared::access::record::TenantId,
-    detail: Document,
-) -> Action {
-    Action {
-        what,
-        tenant: Some(tenant.to_string()),
-        detail,
-    }
-}
-
-fn nothing<T>(_: &T) -> Outcome {
-    Outcome::done(doc! {})
 }

@@ -103,8 +103,8 @@ pub(crate) async fn by_key(
         let asked: KeyBody = read_json(&head.headers, body).await?;
         let principal = lock.principal(&asked.key)?;
         let key = &principal.key;
-        Role::of_key(key.scope, key.kind)?;
         Ok(NewSession {
+            role: Role::of_key(key.scope, key.kind)?,
             who: Person::Key { key: key.hash },
             name: named(&principal),
             tenant: key.tenant.clone().unwrap_or_else(TenantId::default_tenant),
@@ -135,6 +135,7 @@ pub(crate) async fn by_link(
         let asked: LinkBody = read_json(&head.headers, body).await?;
         let link = lock.sign_in.links.take(&asked.token).await?;
         Ok(NewSession {
+            role: link.role,
             who: Person::Link { role: link.role },
             name: link.id,
             tenant: link.tenant,

@@ -1,6 +1,6 @@
 //! What people may do. Pure.
 
-use evp_shared::access::record::Scope;
+use evp_shared::access::record::{Scope, TenantId};
 use evp_shared::access::token::KeyKind;
 use evp_shared::outcome::RejectReason;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,11 @@ evp_shared::choices! {
 }
 
 impl Role {
+    /// `tenant`, unless this is an operator, who belongs to none.
+    pub fn within(self, tenant: &TenantId) -> Option<&TenantId> {
+        (self != Self::Operator).then_some(tenant)
+    }
+
     /// What the holder of a key is.
     ///
     /// # Errors

@@ -87,6 +87,8 @@ pub struct NewSession {
     pub name: String,
     /// Whose data is seen first.
     pub tenant: TenantId,
+    /// As what.
+    pub role: Role,
 }
 
 /// A session, as it is stored.

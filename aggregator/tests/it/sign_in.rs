@@ -74,6 +74,7 @@ async fn a_session_is_its_key_in_a_cookie() {
         .find(|entry| entry.what == "session.begin")
         .unwrap();
     assert!(begun.who.contains(&id), "{begun:?}");
+    assert_eq!(begun.tenant.as_deref(), Some("a"), "{begun:?}");
     let shown = format!("{stored:?}");
     assert!(!shown.contains(token.expose()) && !shown.contains(browser.text()));
     service.stop().await;
@@ -275,6 +276,11 @@ async fn an_operator_sees_one_tenant_after_the_other() {
     let to_its_end = async { while stream.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(PATIENCE, to_its_end).await.unwrap();
     assert_eq!(browser.get(&service, "/admin/pipeline").await.0, 200);
+    // Of no tenant, whose admins read what is about it.
+    let stored = Audit::new(&service.mongo.database());
+    let stored = stored.page(None, None, 9, Duration::ZERO).await.unwrap();
+    let begun = stored.iter().find(|entry| entry.what == "session.begin");
+    assert_eq!(begun.unwrap().tenant, None, "{stored:?}");
     let (_, totals) = browser.get(&service, "/metrics?window=all").await;
     assert!(totals["totals"]["backlog"].is_i64(), "{totals}");
 

@@ -116,10 +116,12 @@ pub(crate) async fn confirm(
         let member = app.members.find(&email).await?;
         let member = member.ok_or(RejectReason::CodeExpired)?;
         app.members.note_sign_in(&email).await?;
+        let tenant = member.first_tenant();
         Ok(NewSession {
             name: email.to_string(),
             who: Person::Code { email },
-            tenant: member.first_tenant(),
+            role: member.role_in(&tenant).ok_or(RejectReason::CodeExpired)?,
+            tenant,
         })
     };
     signed_in(&app, lock, &head.extensions, judged).await

@@ -185,7 +185,7 @@ pub(crate) async fn end(
     let Caller::Session(standing, lock) = caller else {
         return Err(RejectReason::NoSession.into());
     };
-    lock.sign_in.end(&actor, &standing.session).await?;
+    lock.sign_in.end(&actor, &standing).await?;
     let mut response = (StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response();
     let gone = lock
         .sign_in
