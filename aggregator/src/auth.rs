@@ -217,10 +217,7 @@ impl Lock {
     /// What is wrong with it; `access_unknown` while nobody can say.
     pub(crate) fn principal(&self, key: &str) -> Result<Arc<Principal>, Problem> {
         let map = self.access.map();
-        let Some(map) = map.as_ref() else {
-            let unknown = Problem::from(RejectReason::AccessUnknown);
-            return Err(unknown.retry_after(LEARNED_WITHIN));
-        };
+        let map = map.as_ref().ok_or_else(access_unknown)?;
         let principal = map.find(key)?;
         principal.admit(self.clock.now_ms())?;
         Ok(Arc::clone(principal))
@@ -244,6 +241,11 @@ impl Lock {
         }
         found
     }
+}
+
+/// While nobody can say who may come in.
+pub(crate) fn access_unknown() -> Problem {
+    Problem::from(RejectReason::AccessUnknown).retry_after(LEARNED_WITHIN)
 }
 
 /// The address of the client: of the connection, or as a trusted proxy says.

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use evp_shared::access::record::TenantId;
+use evp_shared::access::record::{Tenant, TenantId};
 use evp_shared::audit::Actor;
 use http::header::SET_COOKIE;
 use http::{Extensions, Uri};
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use self::session::SessionAnswer;
 use super::body::read_json;
 use super::json;
-use crate::auth::{Door, Lock, client, named};
+use crate::auth::{Door, Lock, access_unknown, client, named};
 use crate::error::QueryError;
 use crate::params::Params;
 use crate::schema::problem::{Always, SigningIn};
@@ -103,14 +103,15 @@ pub(crate) async fn by_key(
         let asked: KeyBody = read_json(&head.headers, body).await?;
         let principal = lock.principal(&asked.key)?;
         let key = &principal.key;
-        Ok(NewSession {
+        let new = NewSession {
             role: Role::of_key(key.scope, key.kind)?,
             who: Person::Key { key: key.hash },
             name: named(&principal),
             tenant: key.tenant.clone().unwrap_or_else(TenantId::default_tenant),
-        })
+        };
+        Ok((new, app.keys.tenants().await?))
     };
-    signed_in(&app, lock, &head.extensions, judged).await
+    signed_in(lock, &head.extensions, judged).await
 }
 
 /// Sign in with a link
@@ -133,24 +134,31 @@ pub(crate) async fn by_link(
     let lock = app.door.sign_in()?;
     let judged = async {
         let asked: LinkBody = read_json(&head.headers, body).await?;
+        // A link signs in once: what else may fail comes first.
+        let tenants = app.keys.tenants().await?;
         let link = lock.sign_in.links.take(&asked.token).await?;
-        Ok(NewSession {
+        let new = NewSession {
             role: link.role,
             who: Person::Link { role: link.role },
             name: link.id,
             tenant: link.tenant,
-        })
+        };
+        Ok((new, tenants))
     };
-    signed_in(&app, lock, &head.extensions, judged).await
+    signed_in(lock, &head.extensions, judged).await
 }
 
-/// Begins the session of whoever was `judged` to be somebody, unless that client failed too often.
+/// Begins the session of whoever is `judged` to be somebody, unless that client failed too often; the
+/// tenants there are come with it.
 async fn signed_in(
-    app: &App,
     lock: &Lock,
     extensions: &Extensions,
-    judged: impl Future<Output = Result<NewSession, QueryError>>,
+    judged: impl Future<Output = Result<(NewSession, Vec<Tenant>), QueryError>>,
 ) -> Result<Response, QueryError> {
+    // Before a link or a code is used up for nothing.
+    if lock.access.map().is_none() {
+        return Err(access_unknown().into());
+    }
     let (sign_in, client) = (&lock.sign_in, client(extensions));
     let tried = sign_in.failed.take(client).await;
     let tried = tried.inspect_err(|_| sign_in.metrics.limited.increment(1))?;
@@ -161,14 +169,14 @@ async fn signed_in(
     } else {
         tried.give_back();
     }
-    let new = judged?;
+    let (new, tenants) = judged?;
     let actor = Actor {
         who: new.name.clone(),
         from: client.to_string(),
     };
     let (text, session) = sign_in.begin(&actor, new).await?;
     let standing = sign_in.sessions.standing(&session.hash).await?;
-    let mut response = json(&SessionAnswer::of_session(app, &standing).await?)?;
+    let mut response = json(&SessionAnswer::of_session(&tenants, &standing))?;
     if let Some(cookie) = sign_in.cookies.write(SESSION, &text, LONGEST) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

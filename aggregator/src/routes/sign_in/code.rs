@@ -111,18 +111,21 @@ pub(crate) async fn confirm(
         let asked: CodeBody = read_json(&head.headers, body).await?;
         let attempt = sign_in.cookies.read(&head.headers, ATTEMPT)?;
         let attempt = attempt.ok_or(RejectReason::CodeExpired)?;
+        // A code signs in once: what else may fail comes first.
+        let tenants = app.keys.tenants().await?;
         let email = codes.confirm(attempt, &asked.code).await?;
         // Who was a member when the code was sent may be none any more.
         let member = app.members.find(&email).await?;
         let member = member.ok_or(RejectReason::CodeExpired)?;
         app.members.note_sign_in(&email).await?;
         let tenant = member.first_tenant();
-        Ok(NewSession {
+        let new = NewSession {
             name: email.to_string(),
             who: Person::Code { email },
             role: member.role_in(&tenant).ok_or(RejectReason::CodeExpired)?,
             tenant,
-        })
+        };
+        Ok((new, tenants))
     };
-    signed_in(&app, lock, &head.extensions, judged).await
+    signed_in(lock, &head.extensions, judged).await
 }

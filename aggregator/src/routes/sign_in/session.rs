@@ -76,11 +76,11 @@ pub(crate) struct ChangeTenantBody {
 }
 
 impl SessionAnswer {
-    /// Of somebody who signed in.
-    pub(super) async fn of_session(app: &App, standing: &Standing) -> Result<Self, QueryError> {
+    /// Of somebody who signed in, among `all` tenants.
+    pub(super) fn of_session(all: &[Tenant], standing: &Standing) -> Self {
         let session = &standing.session;
         let answer = Self::of(
-            app,
+            all,
             session.who.via().as_str(),
             standing.role,
             (Some(&session.tenant), &standing.tenants),
@@ -89,21 +89,20 @@ impl SessionAnswer {
             Person::Code { email } => Some(email.to_string()),
             Person::Key { .. } | Person::Link { .. } => None,
         };
-        Ok(Self {
+        Self {
             email,
             idle_expires_at: Some(rfc3339(session.idle_ends_ms())),
             expires_at: Some(rfc3339(session.ends_ms())),
-            ..answer.await?
-        })
+            ..answer
+        }
     }
 
-    async fn of(
-        app: &App,
+    fn of(
+        all: &[Tenant],
         via: &'static str,
         role: Role,
         (tenant, own): (Option<&TenantId>, &[(TenantId, Role)]),
-    ) -> Result<Self, QueryError> {
-        let all = app.keys.tenants().await?;
+    ) -> Self {
         let seen = |one: &Tenant| match role {
             Role::Operator => Some(Role::Operator),
             Role::Viewer | Role::Admin => {
@@ -120,7 +119,7 @@ impl SessionAnswer {
             let found = all.iter().find(|one| one.id == *id);
             found.map_or_else(|| id.to_string(), |one| one.name.clone())
         };
-        Ok(Self {
+        Self {
             via,
             email: None,
             tenant: tenant.map(|id| TenantName {
@@ -131,7 +130,7 @@ impl SessionAnswer {
             tenants: tenants.collect(),
             idle_expires_at: None,
             expires_at: None,
-        })
+        }
     }
 }
 
@@ -151,19 +150,20 @@ pub(crate) async fn show(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
+    let all = app.keys.tenants().await?;
     let answer = match &caller {
         Caller::Anyone => {
             let default = TenantId::default_tenant();
             let own = [(default.clone(), Role::Operator)];
-            SessionAnswer::of(&app, "open", Role::Operator, (Some(&default), &own)).await?
+            SessionAnswer::of(&all, "open", Role::Operator, (Some(&default), &own))
         }
         Caller::Key(principal, _) => {
             let key = &principal.key;
             let role = Role::of_key(key.scope, key.kind)?;
             let own: Vec<_> = key.tenant.iter().map(|id| (id.clone(), role)).collect();
-            SessionAnswer::of(&app, "key", role, (key.tenant.as_ref(), &own)).await?
+            SessionAnswer::of(&all, "key", role, (key.tenant.as_ref(), &own))
         }
-        Caller::Session(standing, _) => SessionAnswer::of_session(&app, standing).await?,
+        Caller::Session(standing, _) => SessionAnswer::of_session(&all, standing),
     };
     json(&answer)
 }
@@ -221,13 +221,13 @@ pub(crate) async fn change_tenant(
     };
     let to = asked.tenant.parse::<TenantId>();
     let to = to.map_err(|error| bad_parameter("tenant", format!("{error}")))?;
-    let is_there = app.keys.tenants().await?.iter().any(|one| one.id == to);
+    let all = app.keys.tenants().await?;
     // Another's is as if it did not exist.
-    if !is_there || !standing.may_see(&to) {
+    if all.iter().all(|one| one.id != to) || !standing.may_see(&to) {
         return Err(bad_parameter("tenant", "send the id of one of your tenants").into());
     }
     let sessions = &lock.sign_in.sessions;
     sessions.change_tenant(&standing.session.hash, &to).await?;
     let standing = sessions.standing(&standing.session.hash).await?;
-    json(&SessionAnswer::of_session(&app, &standing).await?)
+    json(&SessionAnswer::of_session(&all, &standing))
 }

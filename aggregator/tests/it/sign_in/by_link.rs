@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use evp_shared::access::record::Scope;
+use bson::{Document, doc};
+use evp_aggregator::sign_in::links::Links;
+use evp_aggregator::sign_in::role::Role;
+use evp_shared::access::record::{Scope, TenantId};
 use evp_shared::audit::Audit;
 use evp_shared::clock::Clock;
 use evp_shared::testing::TestRedis;
@@ -64,6 +67,31 @@ async fn a_link_signs_in_once_as_what_it_says() {
         let (is_done, text) = command.run(arguments).await;
         assert!(!is_done && text.contains(named), "{arguments:?}: {text}");
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_sign_in_yet_is_not_used_up() {
+    let mongo = prepared().await;
+    let links = Links::new(&mongo.database(), Clock::system(), Duration::from_secs(20));
+    let made = links.make(TenantId::default_tenant(), Role::Operator).await;
+    let link = json!({ "token": made.unwrap().1.expose() });
+    // Nobody says who may come in.
+    let nowhere = [("REDIS_URL", "redis://127.0.0.1:1")];
+    let service = TestAggregator::start_on(TestRedis::new().await, mongo, KEYS, &nowhere).await;
+    let mut browser = Browser::default();
+    let (status, body) = browser.post(&service, "/sign-in/link", &link).await;
+    let found = (status, &body["code"]);
+    assert_eq!(found, (503, &json!("access_unknown")), "{body}");
+
+    let service = service.restart().await;
+    let tenants = service.mongo.access().collection::<Document>("tenants");
+    tenants.insert_one(doc! { "_id": "damaged" }).await.unwrap();
+    let (status, body) = browser.post(&service, "/sign-in/link", &link).await;
+    assert_eq!(status, 503, "{body}");
+    tenants.delete_one(doc! { "_id": "damaged" }).await.unwrap();
+    let (status, body) = browser.post(&service, "/sign-in/link", &link).await;
+    assert_eq!(status, 200, "{body}");
     service.stop().await;
 }
 
