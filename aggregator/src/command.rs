@@ -33,6 +33,8 @@ use crate::config::AggregatorConfig;
 use crate::sign_in::members::Members;
 
 const CONNECTIONS: u32 = 2;
+/// Longest time MongoDB may take to answer, the way there included.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Of how many seconds a burst is, where none is said.
 const BURST_S: u64 = 10;
 
@@ -214,7 +216,7 @@ async fn run(config: &AggregatorConfig, command: &AccessCommand) -> Result<Done,
     let database = store::connect(&config.mongo, CONNECTIONS).await?;
     let store = AccessStore::new(&database);
     let now_ms = Clock::system().now_ms();
-    let members = Members::new(&database, Clock::system(), Duration::ZERO);
+    let members = Members::new(&database, Clock::system(), ANSWER_MAX);
     let (mut text, is_change) = match &command.what {
         What::Tenant(tenant) => change_tenant(&store, tenant, now_ms).await?,
         What::Key(key) => change_key(&store, key, now_ms).await?,

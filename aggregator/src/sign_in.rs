@@ -20,6 +20,8 @@ mod moment;
 pub mod role;
 pub mod sessions;
 
+use std::time::Duration;
+
 use bson::doc;
 use evp_shared::access::reader::Access;
 use evp_shared::audit::{Action, Actor, Audit, Outcome};
@@ -34,6 +36,7 @@ use self::links::Links;
 use self::mail::Mailer;
 use self::members::Members;
 use self::sessions::{NewSession, Session, Sessions, Standing};
+use crate::answer::answer;
 use crate::config::AggregatorConfig;
 use crate::error::QueryError;
 use crate::metrics::SignInMetrics;
@@ -67,6 +70,7 @@ pub struct SignIn {
     /// What is counted.
     pub metrics: SignInMetrics,
     audit: Audit,
+    limit: Duration,
 }
 
 impl SignIn {
@@ -96,6 +100,7 @@ impl SignIn {
             unknown: Tries::new("session", UNKNOWN_MAX),
             metrics: SignInMetrics::resolve(),
             audit: Audit::new(database),
+            limit,
         };
         (sign_in, post)
     }
@@ -113,7 +118,8 @@ impl SignIn {
         let action = Action::of("session.begin", new.role.within(&new.tenant), said);
         let begun = self.sessions.begin(new);
         let begun = self.audit.around(actor, action, begun, Outcome::plain);
-        let begun = begun.await?;
+        // On the heap: it holds five commands of MongoDB.
+        let begun = answer(self.limit, Box::pin(begun)).await?;
         self.metrics.accepted.increment(1);
         Ok(begun)
     }
@@ -127,9 +133,8 @@ impl SignIn {
         let tenant = standing.role.within(&session.tenant);
         let action = Action::of("session.end", tenant, doc! {});
         let ended = self.sessions.end(&session.hash);
-        self.audit
-            .around(actor, action, ended, Outcome::plain)
-            .await
+        let ended = self.audit.around(actor, action, ended, Outcome::plain);
+        answer(self.limit, ended).await
     }
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::SESSIONS;
 use super::moment::at;
 use super::role::Role;
+use crate::answer::in_time;
 
 const MEMBERS: &str = "members";
 /// People who may be invited.
@@ -158,7 +159,7 @@ pub struct Members {
 }
 
 impl Members {
-    /// Those of `database`, which may work on an answer for `limit`; zero is no limit.
+    /// Those of `database`, which may take `limit` for an answer.
     pub fn new(database: &Database, clock: Clock, limit: Duration) -> Self {
         Self {
             members: durable(&access(database), MEMBERS),
@@ -175,7 +176,9 @@ impl Members {
     /// [`AccessError`].
     pub async fn all(&self) -> Result<Vec<Member>, AccessError> {
         let found = self.members.find(doc! {}).sort(doc! { "_id": 1 });
-        let found: Vec<Document> = found.max_time(self.limit).await?.try_collect().await?;
+        let found = found.max_time(self.limit);
+        let found = async { found.await?.try_collect::<Vec<_>>().await };
+        let found = in_time(self.limit, found).await?;
         found.into_iter().map(read).collect()
     }
 
@@ -185,7 +188,8 @@ impl Members {
     /// [`AccessError`].
     pub async fn find(&self, email: &Email) -> Result<Option<Member>, AccessError> {
         let one = doc! { "_id": email.as_str() };
-        let found = self.members.find_one(one).max_time(self.limit).await?;
+        let found = self.members.find_one(one).max_time(self.limit);
+        let found = in_time(self.limit, found.into_future()).await?;
         found.map(read).transpose()
     }
 
@@ -217,7 +221,8 @@ impl Members {
             self.members.update_one(one, change).upsert(true).await?;
             self.find(email).await?.ok_or(AccessError::NoMember)
         };
-        self.audit.around(actor, action, put, Outcome::plain).await
+        let put = self.audit.around(actor, action, put, Outcome::plain);
+        in_time(self.limit, put).await
     }
 
     /// Takes that back, and ends the sessions that see that tenant, or all of an operator: the next
@@ -253,9 +258,8 @@ impl Members {
         };
         let said = doc! { "email": email.as_str() };
         let action = Action::of("member.remove", tenant, said);
-        self.audit
-            .around(actor, action, remove, Outcome::plain)
-            .await
+        let remove = self.audit.around(actor, action, remove, Outcome::plain);
+        in_time(self.limit, remove).await
     }
 
     /// Ends all sessions of `person`, as audits call whoever signed in; how many there were.
@@ -272,7 +276,8 @@ impl Members {
             let ended = i64::try_from(*ended).unwrap_or(i64::MAX);
             Outcome::done(doc! { "sessions": ended })
         };
-        self.audit.around(actor, action, end, counted).await
+        let end = self.audit.around(actor, action, end, counted);
+        in_time(self.limit, end).await
     }
 
     /// Notes that a code signed somebody in.
@@ -283,7 +288,8 @@ impl Members {
         let now = at(self.clock.now_ms());
         let one = doc! { "_id": email.as_str() };
         let change = doc! { "$set": { "signedInMs": now } };
-        self.members.update_one(one, change).await?;
+        let noted = self.members.update_one(one, change);
+        in_time(self.limit, noted.into_future()).await?;
         Ok(())
     }
 

@@ -292,7 +292,7 @@ impl Sessions {
             return Err(RejectReason::SessionEnded.into());
         }
         let member = match &session.who {
-            Person::Code { email } => answer(self.limit, self.members.find(email)).await?,
+            Person::Code { email } => self.members.find(email).await?,
             Person::Key { .. } | Person::Link { .. } => None,
         };
         self.judge(session, member.as_ref(), now_ms)

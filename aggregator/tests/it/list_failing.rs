@@ -25,7 +25,7 @@ const CODES: [i32; 2] = [50, 43];
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A mongod that fails when it is told to.
-async fn mongod_that_fails() -> MongoServer {
+pub(crate) async fn mongod_that_fails() -> MongoServer {
     let extra = ["--setParameter", "enableTestCommands=1"];
     let options = MongoOptions {
         cache_gb: 0.25,

@@ -6,6 +6,7 @@ mod by_code;
 mod by_link;
 mod members;
 mod smtp;
+mod stalled;
 
 use evp_shared::access::record::Scope;
 use evp_shared::access::store::AccessStore;
