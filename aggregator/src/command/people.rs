@@ -111,16 +111,14 @@ fn list_members(members: &[Member]) -> String {
     let head = ["email", "tenant", "role", "made", "last sign-in"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(members.iter().flat_map(|member| {
-        let last = member
-            .signed_in_ms
-            .map_or_else(|| "-".to_owned(), show_time);
         member.memberships().map(move |(tenant, membership)| {
+            let last = membership.signed_in_ms;
             vec![
                 member.email.to_string(),
                 tenant.map_or("-", TenantId::as_str).to_owned(),
                 membership.role.to_string(),
                 show_time(membership.created_ms),
-                last.clone(),
+                last.map_or_else(|| "-".to_owned(), show_time),
             ]
         })
     }));

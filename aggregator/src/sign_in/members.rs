@@ -101,6 +101,10 @@ pub struct Membership {
     pub role: Role,
     /// When that was said, Unix ms.
     pub created_ms: u64,
+    /// When the person, by a code, came to see it last, Unix ms. Of a membership: no tenant learns
+    /// when its members see another.
+    #[serde(default)]
+    pub signed_in_ms: Option<u64>,
 }
 
 /// Somebody who was invited.
@@ -116,9 +120,6 @@ pub struct Member {
     /// To all of them.
     #[serde(default)]
     pub operator: Option<Membership>,
-    /// When a code signed the person in last, Unix ms.
-    #[serde(default)]
-    pub signed_in_ms: Option<u64>,
 }
 
 impl Member {
@@ -214,9 +215,11 @@ impl Members {
             if self.find(email).await?.is_none() {
                 self.room().await?;
             }
-            let now = at(self.clock.now_ms());
-            let membership = doc! { "role": role.as_str(), "createdMs": now };
-            let change = doc! { "$set": { place(tenant): membership } };
+            let (place, now) = (place(tenant), at(self.clock.now_ms()));
+            let change = doc! { "$set": {
+                format!("{place}.role"): role.as_str(),
+                format!("{place}.createdMs"): now,
+            } };
             let one = doc! { "_id": email.as_str() };
             self.members.update_one(one, change).upsert(true).await?;
             self.find(email).await?.ok_or(AccessError::NoMember)
@@ -280,14 +283,19 @@ impl Members {
         in_time(self.limit, end).await
     }
 
-    /// Notes that a code signed somebody in.
+    /// Notes that a member came to see `tenant`, or all of them, by a code.
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn note_sign_in(&self, email: &Email) -> Result<(), AccessError> {
-        let now = at(self.clock.now_ms());
-        let one = doc! { "_id": email.as_str() };
-        let change = doc! { "$set": { "signedInMs": now } };
+    pub async fn note_sign_in(
+        &self,
+        email: &Email,
+        tenant: Option<&TenantId>,
+    ) -> Result<(), AccessError> {
+        let (place, now) = (place(tenant), at(self.clock.now_ms()));
+        // A membership that is gone is not made again.
+        let one = doc! { "_id": email.as_str(), &place: { "$exists": true } };
+        let change = doc! { "$set": { format!("{place}.signedInMs"): now } };
         let noted = self.members.update_one(one, change);
         in_time(self.limit, noted.into_future()).await?;
         Ok(())
@@ -358,13 +366,13 @@ mod tests {
         let membership = |role| Membership {
             role,
             created_ms: 1,
+            signed_in_ms: None,
         };
         let tenant = |id: &str| id.parse::<TenantId>().unwrap();
         let mut member = Member {
             email: "jane@example.org".parse().unwrap(),
             tenants: BTreeMap::from([(tenant("a"), membership(Role::Viewer))]),
             operator: None,
-            signed_in_ms: None,
         };
         assert_eq!(member.role_in(&tenant("a")), Some(Role::Viewer));
         assert_eq!(member.role_in(&tenant("b")), None);

@@ -38,7 +38,7 @@ pub(crate) struct MemberItem {
     /// `viewer`, `admin` or `operator`.
     role: &'static str,
     created_at: String,
-    /// By a code; left out where that never was.
+    /// By a code, or by changing to the tenant after one; left out where that never was.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sign_in_at: Option<String>,
 }
@@ -78,7 +78,7 @@ impl MemberItem {
             tenant: tenant.map(ToString::to_string),
             role: membership.role.as_str(),
             created_at: rfc3339(membership.created_ms),
-            last_sign_in_at: member.signed_in_ms.map(rfc3339),
+            last_sign_in_at: membership.signed_in_ms.map(rfc3339),
         }
     }
 }

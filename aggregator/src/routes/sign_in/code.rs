@@ -117,12 +117,16 @@ pub(crate) async fn confirm(
         // Who was a member when the code was sent may be none any more.
         let member = app.members.find(&email).await?;
         let member = member.ok_or(RejectReason::CodeExpired)?;
-        app.members.note_sign_in(&email).await?;
         let tenant = member.first_tenant();
+        let role = member.role_in(&tenant);
+        let role = role.ok_or(RejectReason::CodeExpired)?;
+        app.members
+            .note_sign_in(&email, role.within(&tenant))
+            .await?;
         let new = NewSession {
             name: email.to_string(),
             who: Person::Code { email },
-            role: member.role_in(&tenant).ok_or(RejectReason::CodeExpired)?,
+            role,
             tenant,
         };
         Ok((new, tenants))

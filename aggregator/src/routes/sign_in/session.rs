@@ -228,6 +228,10 @@ pub(crate) async fn change_tenant(
     }
     let sessions = &lock.sign_in.sessions;
     sessions.change_tenant(&standing.session.hash, &to).await?;
+    if let Person::Code { email } = &standing.session.who {
+        let seen = standing.role.within(&to);
+        app.members.note_sign_in(email, seen).await?;
+    }
     let standing = sessions.standing(&standing.session.hash).await?;
     json(&SessionAnswer::of_session(&all, &standing))
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::smtp::SmtpServer;
-use crate::keys::{CommandLine, KEYS, known};
+use crate::keys::{CommandLine, KEYS, ask, known};
 use crate::service::{TestAggregator, key, now_s, prepared};
 
 const JANE: &str = "jane@example.org";
@@ -141,6 +141,14 @@ async fn a_session_of_a_member_is_what_the_membership_says() {
     world.ask(&mut browser, JANE).await;
     let code = world.code(1).await;
     assert_eq!(world.confirm(&mut browser, &code).await.0, 200);
+    // The other tenant does not learn that she came.
+    let admin = key(&service.mongo, Some("b"), Scope::Admin).await.1;
+    known(service, &admin).await;
+    let (_, text) = ask(service, "/admin/members", &admin).await;
+    assert!(
+        text.contains(JANE) && !text.contains("lastSignInAt"),
+        "{text}"
+    );
     // A viewer of one, an admin of the other.
     assert_eq!(browser.get(service, "/admin/members").await.0, 403);
     let to_b = json!({ "tenant": "b" });
