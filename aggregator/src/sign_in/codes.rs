@@ -6,7 +6,7 @@
 //!
 //! # Shape
 //! Collection `codes`: `{_id: hash of the attempt, email, code: hash of attempt and code, tries,
-//! createdMs, mailed, sent, usedMs, ends}`. What was `mailed` stays for a day, which bounds mails over all
+//! createdMs, mailed, tenant, sent, usedMs, ends}`. What was `mailed` stays for a day, which bounds mails over all
 //! instances: each counts itself with the others before it is sent. A code signs in once its mail was
 //! within the bounds (`sent`): one that nobody was sent could only be guessed.
 
@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bson::{Document, doc};
+use evp_shared::access::record::TenantId;
 use evp_shared::access::token::{self, KeyHash, Ticket, Token};
 use evp_shared::clock::Clock;
 use evp_shared::outcome::RejectReason;
@@ -43,6 +44,8 @@ const TO_ONE: [(u64, Duration); 2] = [
 ];
 /// Mails within a time, to everybody.
 const TO_ALL: (u64, Duration) = (100, Duration::from_secs(3_600));
+/// Mails within a time, to the members of one tenant: a quarter of those to everybody.
+const TO_TENANT: (u64, Duration) = (TO_ALL.0 / 4, TO_ALL.1);
 /// What counts no longer is deleted.
 const KEPT: Duration = TO_ONE[1].1;
 /// Attempts that wait to be looked up.
@@ -228,17 +231,19 @@ impl Post {
 
     /// Whether it is a member's, and not one mail too many.
     async fn may_send(&self, Asked { attempt, email, .. }: &Asked) -> Result<bool, QueryError> {
-        if self.members.find(email).await?.is_none() {
+        let Some(member) = self.members.find(email).await? else {
             return Ok(false);
-        }
+        };
         let now_ms = self.attempts.clock.now_ms();
         // It counts itself before it counts: of two at once none is overlooked by both.
-        let counted = doc! { "mailed": true, "ends": ends(now_ms, KEPT) };
+        let tenant = member.home().map(TenantId::as_str);
+        let counted = doc! { "mailed": true, "tenant": tenant, "ends": ends(now_ms, KEPT) };
         self.attempts.mark(attempt, counted).await?;
-        let mut bounds = vec![(TO_ALL, None)];
-        bounds.extend(TO_ONE.map(|bound| (bound, Some(email))));
-        for ((most, within), to) in bounds {
-            if self.attempts.mailed(to, before(now_ms, within)).await? > most {
+        let mut bounds = vec![(TO_ALL, doc! {})];
+        bounds.extend(tenant.map(|id| (TO_TENANT, doc! { "tenant": id })));
+        bounds.extend(TO_ONE.map(|bound| (bound, doc! { "email": email.as_str() })));
+        for ((most, within), of) in bounds {
+            if self.attempts.mailed(of, before(now_ms, within)).await? > most {
                 tracing::warn!(
                     most,
                     within_s = within.as_secs(),
@@ -262,12 +267,10 @@ impl Attempts {
         Ok(())
     }
 
-    /// How many were mailed since `since_ms`, to one or to all.
-    async fn mailed(&self, to: Option<&Email>, since_ms: u64) -> Result<u64, QueryError> {
+    /// How many of those were mailed since `since_ms`.
+    async fn mailed(&self, of: Document, since_ms: u64) -> Result<u64, QueryError> {
         let mut filter = doc! { "mailed": true, "createdMs": { "$gt": at(since_ms) } };
-        if let Some(email) = to {
-            filter.insert("email", email.as_str());
-        }
+        filter.extend(of);
         answer(self.limit, self.codes.count_documents(filter)).await
     }
 }

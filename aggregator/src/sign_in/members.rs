@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -17,6 +18,7 @@ use evp_shared::store::{access, durable};
 use futures::TryStreamExt as _;
 use mongodb::{Collection, Database};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use super::SESSIONS;
 use super::moment::at;
@@ -26,6 +28,8 @@ use crate::answer::in_time;
 const MEMBERS: &str = "members";
 /// People who may be invited.
 const MEMBERS_MAX: u64 = 1_000;
+/// Those of one tenant: a quarter of them all, as of what else all share.
+const OF_TENANT_MAX: u64 = MEMBERS_MAX / 4;
 /// Longest address of mail (RFC 5321, with what it leaves of a path).
 const EMAIL_BYTES_MAX: usize = 254;
 /// What an operator has in the place of a tenant.
@@ -138,6 +142,14 @@ impl Member {
         first.unwrap_or_else(TenantId::default_tenant)
     }
 
+    /// The tenant that mails to the person are counted with, unless it is an operator: whose invitation
+    /// is the oldest, so that no other tenant moves it.
+    pub fn home(&self) -> Option<&TenantId> {
+        let own = self.operator.is_none().then_some(&self.tenants);
+        let oldest = own?.iter().min_by_key(|(_, own)| own.created_ms);
+        oldest.map(|(id, _)| id)
+    }
+
     /// To which tenants, and to all of them with `None`.
     pub fn memberships(&self) -> impl Iterator<Item = (Option<&TenantId>, Membership)> {
         let all = self.operator.map(|membership| (None, membership));
@@ -154,6 +166,8 @@ impl Member {
 pub struct Members {
     members: Collection<Document>,
     sessions: Collection<Document>,
+    /// One invites after the other: several aggregators may pass a bound by one each.
+    turn: Arc<Mutex<()>>,
     audit: Audit,
     clock: Clock,
     limit: Duration,
@@ -165,6 +179,7 @@ impl Members {
         Self {
             members: durable(&access(database), MEMBERS),
             sessions: durable(&access(database), SESSIONS),
+            turn: Arc::default(),
             audit: Audit::new(database),
             clock,
             limit,
@@ -212,9 +227,8 @@ impl Members {
         let said = doc! { "email": email.as_str(), "role": role.as_str() };
         let action = Action::of("member.put", tenant, said);
         let put = async {
-            if self.find(email).await?.is_none() {
-                self.room().await?;
-            }
+            let _turn = self.turn.lock().await;
+            self.check_room(email, tenant).await?;
             let (place, now) = (place(tenant), at(self.clock.now_ms()));
             let change = doc! { "$set": {
                 format!("{place}.role"): role.as_str(),
@@ -301,19 +315,39 @@ impl Members {
         Ok(())
     }
 
-    async fn room(&self) -> Result<(), AccessError> {
-        let there = self
-            .members
-            .count_documents(doc! {})
-            .max_time(self.limit)
-            .await?;
-        if there >= MEMBERS_MAX {
-            let fault = format!("there may be {MEMBERS_MAX} members");
-            let field = "email";
-            return Err(AccessError::Invalid { field, fault });
-        }
-        Ok(())
+    /// Whether there is room for one more, where it would be one.
+    async fn check_room(
+        &self,
+        email: &Email,
+        tenant: Option<&TenantId>,
+    ) -> Result<(), AccessError> {
+        let there = self.find(email).await?;
+        let is_of = |id: &TenantId| {
+            there
+                .as_ref()
+                .is_some_and(|one| one.tenants.contains_key(id))
+        };
+        let fault = if there.is_none() && self.count(doc! {}).await? >= MEMBERS_MAX {
+            format!("there may be {MEMBERS_MAX} members")
+        } else if let Some(id) = tenant.filter(|id| !is_of(id))
+            && self.count(is_in(id)).await? >= OF_TENANT_MAX
+        {
+            format!("a tenant may have {OF_TENANT_MAX} members, a quarter of all there may be")
+        } else {
+            return Ok(());
+        };
+        let field = "email";
+        Err(AccessError::Invalid { field, fault })
     }
+
+    async fn count(&self, filter: Document) -> Result<u64, AccessError> {
+        let counted = self.members.count_documents(filter).max_time(self.limit);
+        Ok(counted.await?)
+    }
+}
+
+fn is_in(tenant: &TenantId) -> Document {
+    doc! { place(Some(tenant)): { "$exists": true } }
 }
 
 /// Where a membership stands in a member.
@@ -376,8 +410,10 @@ mod tests {
         };
         assert_eq!(member.role_in(&tenant("a")), Some(Role::Viewer));
         assert_eq!(member.role_in(&tenant("b")), None);
+        assert_eq!(member.home(), Some(&tenant("a")));
         member.operator = Some(membership(Role::Operator));
         assert_eq!(member.role_in(&tenant("b")), Some(Role::Operator));
+        assert_eq!(member.home(), None);
         let stored = bson::serialize_to_document(&member).unwrap();
         assert_eq!(read(stored).unwrap(), member);
         assert_eq!(OPERATOR, Role::Operator.as_str());

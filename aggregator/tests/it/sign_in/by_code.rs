@@ -336,6 +336,28 @@ async fn mails_to_one_address_and_to_all_are_bounded_over_all_instances() {
 }
 
 #[tokio::test]
+async fn one_tenant_leaves_mails_to_the_others() {
+    let world = World::new().await;
+    let joe = "joe@example.org";
+    world
+        .member(&["add", joe, "--tenant", "b", "--role", "viewer"])
+        .await;
+    // Jane is of both, and was invited to `a` first.
+    let attempts = world.service.mongo.access().collection::<Document>("codes");
+    let now = i64::try_from(world.clock.now_ms()).unwrap();
+    let others = (0..25).map(|number| {
+        doc! { "_id": format!("x{number}"), "email": "x@y", "mailed": true, "tenant": "a", "createdMs": now }
+    });
+    attempts.insert_many(others).await.unwrap();
+    for email in [JANE, joe] {
+        assert_eq!(world.ask(&mut Browser::default(), email).await, 202);
+    }
+    world.code(1).await;
+    assert!(world.smtp.mails()[0].to[0].contains(joe));
+    world.service.stop().await;
+}
+
+#[tokio::test]
 async fn without_mail_nobody_asks_for_a_code() {
     let service = TestAggregator::start_as(KEYS).await;
     let mut browser = Browser::default();

@@ -1,7 +1,9 @@
 //! Who is invited, and who says so.
 
+use bson::{Document, doc};
 use evp_shared::access::record::Scope;
 use evp_shared::access::token::Token;
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -94,6 +96,40 @@ async fn an_admin_invites_to_its_own_tenant_and_an_operator_to_all() {
     assert_eq!(world.delete(operator, &op).await, 204);
     assert_eq!(world.delete(operator, &of_b_too).await, 204);
     assert_eq!(world.listed(operator).await, json!([]));
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn one_tenant_leaves_places_to_the_others() {
+    let world = World::new().await;
+    let by = &world;
+    let members = world.service.mongo.access();
+    let members = members.collection::<Document>("members");
+    let of_a = (0..249).map(|number| {
+        let membership = doc! { "role": "viewer", "createdMs": 1_i64 };
+        doc! { "_id": format!("x{number}@example.org"), "tenants": { "a": membership } }
+    });
+    members.insert_many(of_a).await.unwrap();
+    let invite = |number| async move {
+        let email = format!("new{number}@example.org");
+        let body = json!({ "email": email, "role": "viewer" });
+        by.put(&by.admin, &body).await
+    };
+    // All at once: there is one place.
+    let answers = join_all((0..8).map(invite)).await;
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(status, _)| *status == 200);
+    assert_eq!((taken.len(), refused.len()), (1, 7));
+    for (status, answer) in refused {
+        assert_eq!((status, &answer["parameter"]), (400, &json!("email")));
+        let detail = answer["detail"].as_str().unwrap();
+        assert!(detail.contains("250"), "{detail}");
+    }
+    // Who is there may be another thing there, and others have room.
+    let known = json!({ "email": "x1@example.org", "role": "admin" });
+    assert_eq!(world.put(&world.admin, &known).await.0, 200);
+    let of_b = json!({ "email": "jane@example.org", "role": "viewer", "tenant": "b" });
+    assert_eq!(world.put(&world.operator, &of_b).await.0, 200);
     world.service.stop().await;
 }
 
