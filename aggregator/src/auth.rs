@@ -105,7 +105,7 @@ impl Validity {
             }
             Caller::Session(shown, lock) => {
                 let tenant = &shown.session.tenant;
-                match lock.sign_in.sessions.standing(&shown.session.hash).await {
+                match lock.sign_in.sessions.lasting(&shown.session.hash).await {
                     Ok(standing) => standing.reads().ok() != Some(tenant),
                     Err(error) => matches!(error, QueryError::Refused(_)),
                 }

@@ -29,6 +29,9 @@ pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 const OF_PERSON_MAX: u64 = 20;
 /// Sessions that are remembered to have been good.
 const GOOD_MAX: u64 = 10_000;
+/// For how long what open streams and exports read is good: with the half second in which they look,
+/// a session that ended is out within two.
+const RECENT: Duration = Duration::from_secs(1);
 /// How exactly the last use of a session is known: it is written no more often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -181,7 +184,12 @@ pub struct Sessions {
     limit: Duration,
     /// Those that were good when they were looked up last.
     good: Cache<KeyHash, ()>,
+    /// What open streams and exports read of theirs.
+    recent: Cache<KeyHash, Kept>,
 }
+
+/// A session as it is stored, with the member whose it is.
+type Kept = (Session, Option<Member>);
 
 /// What the session of a cookie is looked up by.
 ///
@@ -203,6 +211,7 @@ impl Sessions {
         clock: Clock,
         limit: Duration,
     ) -> Self {
+        let recent = Cache::builder().max_capacity(GOOD_MAX);
         Self {
             sessions: durable(&access(database), SESSIONS),
             access: held,
@@ -210,6 +219,7 @@ impl Sessions {
             clock,
             limit,
             good: Cache::new(GOOD_MAX),
+            recent: recent.time_to_live(RECENT).build(),
         }
     }
 
@@ -272,7 +282,8 @@ impl Sessions {
     /// # Errors
     /// As [`find`](Self::find).
     pub async fn standing(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
-        let standing = self.look_up(hash).await;
+        let kept = self.read(hash).await;
+        let standing = kept.and_then(|kept| self.judge(kept));
         match &standing {
             Ok(_) => self.good.insert(*hash, ()).await,
             Err(QueryError::Refused(_)) => self.good.invalidate(hash).await,
@@ -281,29 +292,34 @@ impl Sessions {
         standing
     }
 
-    async fn look_up(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
+    /// As [`standing`](Self::standing), by what was read up to a second ago: thousands of open streams
+    /// look, and take no reads from queries.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub async fn lasting(&self, hash: &KeyHash) -> Result<Standing, QueryError> {
+        let kept = self.recent.try_get_with(*hash, self.read(hash)).await;
+        self.judge(kept.map_err(|error| QueryError::clone(&error))?)
+    }
+
+    async fn read(&self, hash: &KeyHash) -> Result<Kept, QueryError> {
         let one = doc! { "_id": hash.to_string() };
         let found = answer(self.limit, self.sessions.find_one(one)).await?;
         let found = found.ok_or(RejectReason::SessionEnded)?;
         let session = bson::deserialize_from_bson::<Session>(Bson::Document(found));
         let session = session.map_err(|_| damaged())?;
-        let now_ms = self.clock.now_ms();
-        if session.is_over(now_ms) {
-            return Err(RejectReason::SessionEnded.into());
-        }
         let member = match &session.who {
             Person::Code { email } => self.members.find(email).await?,
             Person::Key { .. } | Person::Link { .. } => None,
         };
-        self.judge(session, member.as_ref(), now_ms)
+        Ok((session, member))
     }
 
-    fn judge(
-        &self,
-        session: Session,
-        member: Option<&Member>,
-        now_ms: u64,
-    ) -> Result<Standing, QueryError> {
+    fn judge(&self, (session, member): Kept) -> Result<Standing, QueryError> {
+        let now_ms = self.clock.now_ms();
+        if session.is_over(now_ms) {
+            return Err(RejectReason::SessionEnded.into());
+        }
         let map = self.access.map();
         let map = map.as_ref().ok_or(RejectReason::AccessUnknown)?;
         let role = match &session.who {
@@ -314,7 +330,9 @@ impl Sessions {
             }
             Person::Link { role } => *role,
             Person::Code { .. } => {
-                let role = member.and_then(|member| member.role_in(&session.tenant));
+                let role = member
+                    .as_ref()
+                    .and_then(|member| member.role_in(&session.tenant));
                 role.ok_or(RejectReason::SessionEnded)?
             }
         };
@@ -322,9 +340,8 @@ impl Sessions {
             Role::Operator => Vec::new(),
             Role::Viewer | Role::Admin => match member {
                 Some(member) => {
-                    let own = member.tenants.iter();
-                    own.map(|(id, membership)| (id.clone(), membership.role))
-                        .collect()
+                    let own = member.tenants.into_iter();
+                    own.map(|(id, membership)| (id, membership.role)).collect()
                 }
                 None => vec![(session.tenant.clone(), role)],
             },

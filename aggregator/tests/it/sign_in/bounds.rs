@@ -1,7 +1,10 @@
 //! Nobody guesses on and on, and nobody is kept out by those who do.
 
+use bson::{Document, doc};
 use evp_shared::access::record::Scope;
 use evp_shared::access::token::{Ticket, Token};
+use evp_shared::testing::wait_for;
+use futures::TryStreamExt as _;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -33,6 +36,35 @@ async fn of_sign_ins_at_the_same_time_thirty_may_fail() {
     let answers = join_all(guesses).await;
     let count = |wanted: u16| answers.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(401), count(429)), (30, 70), "{answers:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn streams_of_a_session_share_what_is_read_of_it() {
+    let (service, browser, _) = signed_in(Scope::Read).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let stream = browser.request(&service, Method::GET, "/stream");
+        let mut stream = stream.send().await.unwrap();
+        stream.chunk().await.unwrap();
+        streams.push(stream);
+    }
+    let access = service.mongo.access();
+    access.run_command(doc! { "profile": 2 }).await.unwrap();
+    let profile = access.collection::<Document>("system.profile");
+    let reads = doc! { "op": "query", "ns": format!("{}.sessions", access.name()) };
+    let counted = || async { profile.count_documents(reads.clone()).await.unwrap() >= 4 };
+    wait_for("reads of the session", counted).await;
+    access.run_command(doc! { "profile": 0 }).await.unwrap();
+    let reads = profile.find(reads).sort(doc! { "ts": 1 });
+    let reads: Vec<Document> = reads.await.unwrap().try_collect().await.unwrap();
+    let times = reads.iter().map(|read| read.get_datetime("ts").unwrap());
+    let times: Vec<i64> = times.map(|at| at.timestamp_millis()).collect();
+    // What was read is good for a second, however slow the machine is.
+    for pair in times.windows(2) {
+        assert!(pair[1] - pair[0] > 900, "{times:?}");
+    }
+    drop(streams);
     service.stop().await;
 }
 
