@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    ByteSize, MongoConfig, ProcessConfig, RedisConfig, ServerConfig, Source, Value, identity,
+    AuthMode, ByteSize, MongoConfig, Plaintext, ProcessConfig, RedisConfig, ServerConfig, Source,
+    Value, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -28,7 +29,8 @@ evp_shared::config_section! {
         hosts: Vec<String> = "";
         /// Where browsers reach the aggregator, such as `https://evp.example` of a proxy in front of
         /// it. Links that sign in lead there, its host needs no place in `aggregator.hosts`, and where
-        /// it is https, sessions travel by https alone.
+        /// it is https, sessions travel by https alone. To be set with `auth.mode = "keys"` and
+        /// `server.plaintext = "behind_proxy"`: nothing else says how browsers come.
         public_url: Option<PublicUrl> = "";
     } with {
         /// How codes that sign in are sent.
@@ -149,6 +151,16 @@ impl ServiceConfig for AggregatorConfig {
                 ),
             );
         }
+        if config.process.auth == AuthMode::Keys
+            && config.server.plaintext == Plaintext::BehindProxy
+            && config.public_url.is_none()
+        {
+            source.problem(
+                "aggregator.public_url",
+                "is not set, while server.plaintext = \"behind_proxy\": set it to where browsers come, \
+                 such as https://evp.example, or sessions would travel in plain text too",
+            );
+        }
         // So that a path can be put behind it.
         config.ingest_url = config.ingest_url.trim_end_matches('/').to_owned();
         config
@@ -255,6 +267,21 @@ mod tests {
         ] {
             assert!(PublicUrl::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn behind_a_proxy_browsers_are_known_to_come_by_https() {
+        let read = |text: &str| {
+            let mut source = Source::from_text(text, &[]).unwrap();
+            let config = AggregatorConfig::read(&mut source);
+            source.finish(config)
+        };
+        let proxied = "[server]\nplaintext = \"behind_proxy\"\n";
+        let problems = read(proxied).unwrap_err();
+        assert_eq!(problems.problems()[0].key, "aggregator.public_url");
+        let url = "[aggregator]\npublic_url = \"https://evp.example\"\n";
+        assert!(read(&format!("{proxied}{url}")).unwrap().is_https());
+        read(&format!("{proxied}[auth]\nmode = \"open\"")).unwrap();
     }
 
     #[test]
