@@ -23,6 +23,7 @@ use evp_shared::stream::Stream;
 use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use mongodb::Database;
+use mongodb::error::Error as MongoError;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
@@ -58,7 +59,7 @@ pub enum RunError {
     Redis(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection string of MongoDB cannot be used.
     #[error("mongo.uri cannot be used")]
-    Mongo(#[source] mongodb::error::Error),
+    Mongo(#[source] MongoError),
     /// The service was started without its public port.
     #[error("there is no public listener")]
     Listener,
@@ -227,8 +228,7 @@ fn access(
 /// Makes the indexes of what the aggregator writes, once MongoDB answers.
 async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallible> {
     let audit = Audit::new(&database);
-    let prepare = async || {
-        sign_in::prepare(&database).await?;
+    let of_audit = || async {
         match audit.prepare(&database).await {
             Err(error) if store::code_of(&error) == Some(UNAUTHORIZED) => {
                 tracing::info!("whoever made the users of MongoDB makes the indexes of audit");
@@ -237,15 +237,28 @@ async fn indexes(database: Database, shutdown: Shutdown) -> Result<(), Infallibl
             other => other,
         }
     };
-    let made = async {
-        while let Err(error) = prepare().await {
-            tracing::debug!(error = %Chain(&error), "indexes are not made yet");
-            tokio::time::sleep(INDEXES_EVERY).await;
-        }
-    };
+    let of_sign_in = || sign_in::prepare(&database);
+    // Apart: what is refused to one keeps the other from nothing.
+    let made = async { tokio::join!(make("audit", of_audit), make("sign-in", of_sign_in)) };
     tokio::select! {
-        () = made => Ok(()),
+        _ = made => Ok(()),
         () = shutdown.triggered() => Ok(()),
+    }
+}
+
+/// Makes the indexes of `what` as soon as it can.
+async fn make<F>(what: &str, prepare: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), MongoError>>,
+{
+    let mut is_told = false;
+    while let Err(error) = prepare().await {
+        // A MongoDB that is away is told of by the probe.
+        if store::code_of(&error).is_some() && !is_told {
+            is_told = true;
+            tracing::warn!(what, error = %Chain(&error), "mongodb refuses indexes: what is over stays");
+        }
+        tokio::time::sleep(INDEXES_EVERY).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What still answers when Redis or MongoDB does not.
 
+use bson::{Document, doc};
+use evp_shared::store::AUDIT;
 use evp_shared::testing::{TestRedis, wait_for};
 
 use crate::service::{OPEN, TestAggregator, now_s, prepared};
@@ -63,6 +65,24 @@ async fn without_mongodb_counters_are_answered_and_events_are_refused() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn refused_indexes_keep_no_others_from_being_made() {
+    let mongo = prepared().await;
+    let access = mongo.access();
+    // As the aggregator names one, but for something else.
+    let other = doc! { "name": "ends", "key": { "other": 1 } };
+    let create = doc! { "createIndexes": "sessions", "indexes": [other] };
+    access.run_command(create).await.unwrap();
+    let aggregator = TestAggregator::start_on(TestRedis::new().await, mongo, OPEN, &[]).await;
+    let audit = access.collection::<Document>(AUDIT);
+    let is_made = || async {
+        let names = audit.list_index_names().await.unwrap_or_default();
+        names.iter().any(|name| name == "kept")
+    };
+    wait_for("audit's index", is_made).await;
+    aggregator.stop().await;
 }
 
 #[tokio::test]
