@@ -25,7 +25,8 @@ pub use self::extract::{Operator, Tenant};
 use crate::error::QueryError;
 use crate::sign_in::SignIn;
 use crate::sign_in::cookie::SESSION;
-use crate::sign_in::sessions::{Standing, hash_of};
+use crate::sign_in::session::Standing;
+use crate::sign_in::sessions::hash_of;
 
 /// How often an answer that lasts looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -9,15 +9,17 @@
 //! | `sessions` | hash of its text | a [`Session`] |
 //! | `links` | hash of its text | a [`Link`](links::Link), until it is used |
 //! | `codes` | hash of the attempt | who asked for a code ([`codes`]) |
-//! | `members` | address of mail | a [`Member`](members::Member) |
+//! | `members` | address of mail | a [`Member`](member::Member) |
 
 pub mod codes;
 pub mod cookie;
 pub mod links;
 pub mod mail;
+pub mod member;
 pub mod members;
 mod moment;
 pub mod role;
+pub mod session;
 pub mod sessions;
 
 use std::time::Duration;
@@ -35,7 +37,8 @@ use self::cookie::Cookies;
 use self::links::Links;
 use self::mail::Mailer;
 use self::members::Members;
-use self::sessions::{NewSession, Session, Sessions, Standing};
+use self::session::{NewSession, Session, Standing};
+use self::sessions::Sessions;
 use crate::answer::answer;
 use crate::config::AggregatorConfig;
 use crate::error::QueryError;

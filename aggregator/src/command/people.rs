@@ -14,7 +14,8 @@ use mongodb::Database;
 use super::CommandError;
 use crate::config::AggregatorConfig;
 use crate::sign_in::links::{Link, Links};
-use crate::sign_in::members::{Email, Member, Members};
+use crate::sign_in::member::{Email, Member};
+use crate::sign_in::members::Members;
 use crate::sign_in::role::Role;
 
 #[derive(Debug, Subcommand)]

@@ -23,7 +23,7 @@ use crate::params::Params;
 use crate::schema::problem::{Always, SigningIn};
 use crate::sign_in::cookie::SESSION;
 use crate::sign_in::role::Role;
-use crate::sign_in::sessions::{LONGEST, NewSession, Person};
+use crate::sign_in::session::{LONGEST, NewSession, Person};
 use crate::state::App;
 
 pub(super) fn routes() -> Router<App> {

@@ -26,7 +26,8 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 
 use super::mail::Mailer;
-use super::members::{Email, Members};
+use super::member::Email;
+use super::members::Members;
 use super::moment::{at, ends, ms};
 use crate::answer::answer;
 use crate::error::QueryError;

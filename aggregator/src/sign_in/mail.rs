@@ -7,7 +7,7 @@ use lettre::message::header::ContentType;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
-use super::members::Email;
+use super::member::Email;
 use crate::config::mail::MailConfig;
 
 /// Longest time in which a server takes a mail.

@@ -19,7 +19,7 @@ use crate::params::Params;
 use crate::routes::body::read_json;
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
-use crate::sign_in::members::{Email, Member, Membership};
+use crate::sign_in::member::{Email, Member, Membership};
 use crate::sign_in::role::Role;
 use crate::state::App;
 use crate::time::rfc3339;

@@ -20,8 +20,8 @@ use crate::routes::json;
 use crate::schema::problem::SigningIn;
 use crate::sign_in::codes::GOOD;
 use crate::sign_in::cookie::ATTEMPT;
-use crate::sign_in::members::Email;
-use crate::sign_in::sessions::{NewSession, Person};
+use crate::sign_in::member::Email;
+use crate::sign_in::session::{NewSession, Person};
 use crate::state::App;
 
 pub(super) fn routes() -> Router<App> {

@@ -19,7 +19,7 @@ use crate::routes::json;
 use crate::schema::problem::{Reading, WithBody};
 use crate::sign_in::cookie::SESSION;
 use crate::sign_in::role::Role;
-use crate::sign_in::sessions::{Person, Standing};
+use crate::sign_in::session::{Person, Standing};
 use crate::state::App;
 use crate::time::rfc3339;
 
