@@ -23,6 +23,9 @@ pub const KEYS_OF_TENANT_MAX: usize = 1_000;
 pub const TYPES_MAX: usize = 100;
 /// Origins a key may be held to.
 pub const ORIGINS_MAX: usize = 20;
+/// Bytes of types and origins that all keys of a tenant may be held to together, or the operators':
+/// every service holds all of them, and they are compared every second.
+pub const LISTS_BYTES_MAX: usize = 256 * 1024;
 /// Characters of a name that people give.
 pub const NAME_CHARS_MAX: usize = 100;
 

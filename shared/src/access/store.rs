@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 pub use self::counted::NewTenant;
 use super::rate::{Rate, RateLimits};
 use super::record::{
-    KEYS_MAX, KEYS_OF_TENANT_MAX, Key, NAME_CHARS_MAX, ORIGINS_MAX, Records, Scope, TENANTS_MAX,
-    TYPES_MAX, Tenant, TenantId, TenantState,
+    KEYS_MAX, KEYS_OF_TENANT_MAX, Key, LISTS_BYTES_MAX, NAME_CHARS_MAX, ORIGINS_MAX, Records,
+    Scope, TENANTS_MAX, TYPES_MAX, Tenant, TenantId, TenantState,
 };
 use super::token::{KeyHash, KeyKind, Token};
 use crate::audit::Audit;
@@ -429,13 +429,14 @@ impl NewKey {
         if self.expires_ms.is_some_and(|ms| i64::try_from(ms).is_err()) {
             return invalid("expires", "lies too far ahead");
         }
-        let own = records.keys.iter().filter(|key| key.tenant == self.tenant);
+        let own = || records.keys.iter().filter(|key| key.tenant == self.tenant);
         at_most(
             "name",
             "keys of a tenant",
-            own.count() + 1,
+            own().count() + 1,
             KEYS_OF_TENANT_MAX,
         )?;
+        self.check_bytes(own())?;
         at_most("name", "keys", records.keys.len() + 1, KEYS_MAX)?;
         if self.kind == KeyKind::Public && self.scope != Scope::Write {
             return invalid(
@@ -479,6 +480,25 @@ impl NewKey {
                 fault: format!("{odd:?}: write scheme, host and port, as https://app.example"),
             })
         })
+    }
+}
+
+impl NewKey {
+    /// Judges whether its lists have room beside those of its tenant's `own` keys.
+    fn check_bytes<'k>(&self, own: impl Iterator<Item = &'k Key>) -> Result<(), AccessError> {
+        let bytes = |list: &[String]| list.iter().map(String::len).sum::<usize>();
+        let (types, origins) = (bytes(&self.types), bytes(&self.origins));
+        let taken: usize = own.map(|key| bytes(&key.types) + bytes(&key.origins)).sum();
+        let left = LISTS_BYTES_MAX.saturating_sub(taken);
+        if types + origins <= left {
+            return Ok(());
+        }
+        let field = if types < origins { "origins" } else { "types" };
+        let fault = format!(
+            "all keys of a tenant together, ended ones for 90 days too, may name {LISTS_BYTES_MAX} bytes of \
+             types and origins, of which {left} are left: name fewer"
+        );
+        Err(AccessError::Invalid { field, fault })
     }
 }
 

@@ -397,6 +397,42 @@ async fn what_is_not_allowed_names_its_field() {
 }
 
 #[tokio::test]
+async fn what_the_keys_of_a_tenant_name_together_has_an_end() {
+    let world = World::new().await;
+    let acme: TenantId = "acme".parse().unwrap();
+    let tenant = NewTenant::named(acme.clone(), "Acme");
+    world.store.add_tenant(tenant, NOW_MS).await.unwrap();
+    let origin = format!("https://{}", "x".repeat(247));
+    let with = |types: usize, origins: usize| NewKey {
+        types: vec!["x".repeat(100); types],
+        origins: vec![origin.clone(); origins],
+        ..new_key(Scope::Write)
+    };
+    let add = async |new: NewKey| world.store.add_key(new, NOW_MS).await;
+    let field = |made: Result<_, AccessError>| match made {
+        Err(AccessError::Invalid { field, fault }) if fault.contains("5444 are left") => field,
+        other => panic!("{other:?}"),
+    };
+    let mut first = None;
+    for _ in 0..17 {
+        let (key, _) = add(with(100, 20)).await.unwrap();
+        first.get_or_insert(key.id);
+    }
+    assert_eq!(field(add(with(55, 0)).await), "types");
+    assert_eq!(field(add(with(20, 20)).await), "origins");
+    let first = first.unwrap();
+    let rotated = world.store.rotate_key(&first, Duration::ZERO, NOW_MS).await;
+    assert_eq!(field(rotated), "types");
+    let of_another = NewKey {
+        tenant: Some(acme),
+        ..with(100, 20)
+    };
+    for has_room in [of_another, with(54, 0), with(0, 0)] {
+        add(has_room).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_types_of_all_tenants_together_have_an_end() {
     let world = World::new().await;
     let of = |id: &str, types: Option<u32>| NewTenant {
