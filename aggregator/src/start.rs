@@ -111,8 +111,14 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
             door
         }
     };
-    let indexes = indexes(database.clone(), shutdown());
-    let keys = AccessKeys::new(store, projector, stream.clone(), service.clock.clone());
+    tasks.spawn("indexes", indexes(database.clone(), shutdown()));
+    let keys = AccessKeys::new(
+        store,
+        projector,
+        stream.clone(),
+        service.clock.clone(),
+        config.query.time_limit,
+    );
     let app = app(
         &config,
         (door, keys),
@@ -121,7 +127,6 @@ pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, Run
         shutdown(),
     );
     tasks.spawn("probe", probe.run(shutdown()));
-    tasks.spawn("indexes", indexes);
     let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
     tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
     // Not out of the cache: what lives as long as a tick would be seen twice.

@@ -14,6 +14,7 @@ use evp_shared::outcome::RejectReason;
 use evp_shared::service::Chain;
 use evp_shared::stream::{Stream, UsageCounts};
 
+use crate::answer::answer;
 use crate::error::{QueryError, bad_parameter};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -29,6 +30,7 @@ pub struct Keys {
     stream: Stream,
     projector: Projector,
     clock: Clock,
+    limit: Duration,
 }
 
 /// What became of a tenant's events.
@@ -41,13 +43,20 @@ pub struct Usage {
 }
 
 impl Keys {
-    /// Those of `store`, which `projector` has said through `stream`.
-    pub fn new(store: AccessStore, projector: Projector, stream: Stream, clock: Clock) -> Self {
+    /// Those of `store`, which answers within `limit`, and which `projector` has said through `stream`.
+    pub fn new(
+        store: AccessStore,
+        projector: Projector,
+        stream: Stream,
+        clock: Clock,
+        limit: Duration,
+    ) -> Self {
         Self {
             store,
             stream,
             projector,
             clock,
+            limit,
         }
     }
 
@@ -56,7 +65,7 @@ impl Keys {
     /// # Errors
     /// [`QueryError`].
     pub async fn records(&self) -> Result<Records, QueryError> {
-        Ok(self.store.records().await?)
+        self.answer(self.store.records()).await
     }
 
     /// All tenants.
@@ -64,7 +73,7 @@ impl Keys {
     /// # Errors
     /// [`QueryError`].
     pub async fn tenants(&self) -> Result<Vec<Tenant>, QueryError> {
-        Ok(self.store.tenants().await?)
+        self.answer(self.store.tenants()).await
     }
 
     /// The key of this id.
@@ -72,7 +81,7 @@ impl Keys {
     /// # Errors
     /// [`QueryError`]: among others there is none.
     pub async fn key(&self, id: &str) -> Result<Key, QueryError> {
-        Ok(self.store.key(id).await?)
+        self.answer(self.store.key(id)).await
     }
 
     /// Makes a tenant.
@@ -81,7 +90,7 @@ impl Keys {
     /// [`QueryError`]; `not_in_force` when it is kept and Redis has not said it yet.
     pub async fn add_tenant(&self, actor: Actor, new: NewTenant) -> Result<Tenant, QueryError> {
         let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
-        let made = changes.add_tenant(new, now_ms).await?;
+        let made = self.answer(changes.add_tenant(new, now_ms)).await?;
         self.in_force(made).await
     }
 
@@ -95,7 +104,8 @@ impl Keys {
         id: &TenantId,
         change: &Change,
     ) -> Result<Tenant, QueryError> {
-        self.store.by(actor).change(id, change).await?;
+        let changes = self.store.by(actor);
+        self.answer(changes.change(id, change)).await?;
         let tenants = self.records().await?.tenants;
         let changed = tenants.into_iter().find(|tenant| tenant.id == *id);
         self.in_force(changed.ok_or(RejectReason::TenantNotFound)?)
@@ -108,7 +118,7 @@ impl Keys {
     /// As [`add_tenant`](Self::add_tenant); its text is lost then.
     pub async fn add_key(&self, actor: Actor, new: NewKey) -> Result<(Key, Token), QueryError> {
         let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
-        let made = changes.add_key(new, now_ms).await?;
+        let made = self.answer(changes.add_key(new, now_ms)).await?;
         self.in_force(made).await
     }
 
@@ -123,7 +133,8 @@ impl Keys {
         overlap: Duration,
     ) -> Result<(Key, Token), QueryError> {
         let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
-        let made = changes.rotate_key(old, overlap, now_ms).await?;
+        let made = changes.rotate_key(old, overlap, now_ms);
+        let made = self.answer(made).await?;
         self.in_force(made).await
     }
 
@@ -133,7 +144,7 @@ impl Keys {
     /// As [`add_tenant`](Self::add_tenant).
     pub async fn revoke_key(&self, actor: Actor, key: &Key) -> Result<Key, QueryError> {
         let (changes, now_ms) = (self.store.by(actor), self.clock.now_ms());
-        changes.revoke_key(key, now_ms).await?;
+        self.answer(changes.revoke_key(key, now_ms)).await?;
         let revoked = self.key(&key.id).await?;
         self.in_force(revoked).await
     }
@@ -145,7 +156,7 @@ impl Keys {
     /// [`QueryError`].
     pub async fn usage(&self, tenant: &str, now_ms: u64) -> Result<Usage, QueryError> {
         let counts = self.stream.usage(tenant, now_ms / HOUR_MS).await?;
-        let quota = match self.store.quota_of(tenant).await? {
+        let quota = match self.answer(self.store.quota_of(tenant)).await? {
             Some(per_day) => {
                 let given = self.stream.quota_given(tenant, now_ms / DAY_MS).await?;
                 Some((per_day, given))
@@ -161,6 +172,14 @@ impl Keys {
     /// [`QueryError`].
     pub async fn used(&self) -> Result<HashMap<String, u64>, QueryError> {
         Ok(self.stream.used().await?)
+    }
+
+    /// Waits for what the store answers, or did: no longer than for any answer of MongoDB.
+    async fn answer<T>(
+        &self,
+        command: impl Future<Output = Result<T, AccessError>>,
+    ) -> Result<T, QueryError> {
+        answer(self.limit, command).await
     }
 
     async fn in_force<T>(&self, done: T) -> Result<T, QueryError> {

@@ -15,6 +15,7 @@ mod events;
 mod events_back;
 mod guard;
 mod keys;
+mod keys_failing;
 mod list_failing;
 mod list_moving;
 mod list_spans;
