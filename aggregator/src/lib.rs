@@ -12,8 +12,9 @@
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
 //! - [`error`] (what a client is told), [`params`], [`time`], `deadline` and `answer`, [`cache`], [`auth`]
-//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`tries`] (how often a client may), [`counts`]
-//!   (adding up), [`event_json`] and [`schema`] (how events and problems are written and described), [`metrics`], [`config`].
+//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`tries`] (how often
+//!   a client may), [`changes`] (what outlives whoever asked for it), [`counts`] (adding up), [`event_json`]
+//!   and [`schema`] (how events and problems are written and described), [`metrics`], [`config`].
 //!
 //! Counters never come from MongoDB and events never from Redis: a slow store does not slow
 //! `/metrics`, and `/events` works while Redis is away.
@@ -23,6 +24,7 @@ pub mod analytics;
 mod answer;
 pub mod auth;
 pub mod cache;
+pub mod changes;
 pub mod command;
 pub mod config;
 pub mod counters;

@@ -30,6 +30,7 @@ use crate::admin::Admin;
 use crate::admin::keys::Keys as AccessKeys;
 use crate::analytics::Analytics;
 use crate::auth::{Door, Lock, Tenant};
+use crate::changes::{CHANGES_AT_ONCE, Changes};
 use crate::config::AggregatorConfig;
 use crate::counters::{Counters, SERIES_AT_ONCE};
 use crate::events::Events;
@@ -176,6 +177,7 @@ fn app(
         keys: Arc::new(keys),
         members: Members::new(&database, clock.clone(), query.time_limit),
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
+        changes: Changes::new(slots(CHANGES_AT_ONCE), query.time_limit),
         exports: slots(EXPORTS_AT_ONCE),
         shutdown,
         site: Arc::new(site(config)),
@@ -270,7 +272,8 @@ where
 /// Serves until the shutdown, then lets requests end, and what they began for clients that have
 /// left.
 async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: Duration) -> Left {
-    let (admin, shutdown) = (Arc::clone(&app.admin), app.shutdown.clone());
+    let (admin, changes) = (Arc::clone(&app.admin), app.changes.clone());
+    let shutdown = app.shutdown.clone();
     let limits = ServerLimits::public(&config.server, config.process.auth);
     let clock = app.clock.clone();
     let router = routes::router(app);
@@ -292,6 +295,7 @@ async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: D
     let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
     let (cut, began) = tokio::join!(serving, began);
     let rest = grace.saturating_sub(clock.now() - began);
-    // Replays and purges that are cut are in their audit entries.
-    Left(cut + admin.operations.drain(rest).await)
+    // What is cut has no end in the audit.
+    let (operations, changes) = tokio::join!(admin.operations.drain(rest), changes.drain(rest));
+    Left(cut + operations + changes)
 }

@@ -11,6 +11,7 @@ use crate::admin::Admin;
 use crate::admin::keys::Keys;
 use crate::analytics::Analytics;
 use crate::auth::Door;
+use crate::changes::Changes;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::feed::Feed;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) admin: Arc<Admin>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) members: Members,
+    pub(crate) changes: Changes,
     pub(crate) exports: Slots,
     pub(crate) shutdown: Shutdown,
     pub(crate) identity: Arc<Identity>,

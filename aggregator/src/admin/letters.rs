@@ -16,6 +16,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
+use crate::changes::finish;
 use crate::error::QueryError;
 use crate::event_json::EventJson;
 use crate::schema::Event;
@@ -176,7 +177,6 @@ impl Admin {
             limit: LIMIT,
             matched,
         };
-        let slot = self.operations.try_slot().ok_or(QueryError::Busy)?;
         let this = Arc::clone(self);
         let audited = async move {
             let done = this.letters.operate(&request).await?.done;
@@ -192,15 +192,7 @@ impl Admin {
                 ..untouched
             })
         };
-        match slot.spawn(audited).await {
-            Ok(Some(done)) => done,
-            // Cut at the end of the service.
-            Ok(None) => Err(QueryError::Busy),
-            Err(died) => match died.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => Err(QueryError::Busy),
-            },
-        }
+        finish(self.operations.try_slot(), audited).await
     }
 }
 

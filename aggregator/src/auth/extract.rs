@@ -98,6 +98,12 @@ impl Manager {
         self.tenant.as_ref().map(ToString::to_string)
     }
 
+    /// Of whose part of what is shared out it takes; an operator takes of nobody's.
+    pub(crate) fn part(&self) -> Option<Tenant> {
+        let tenant = self.tenant.as_ref();
+        tenant.map(|tenant| Tenant(tenant.shared()))
+    }
+
     /// Whether it may see and end `key`.
     pub(crate) fn manages(&self, key: &Key) -> bool {
         self.tenant.is_none() || self.tenant == key.tenant

@@ -1,12 +1,18 @@
 //! Keys and tenants on a MongoDB that does not answer, or late.
 
+use std::time::Duration;
+
 use bson::{Document, doc};
 use evp_devstack::MongoServer;
 use evp_shared::access::record::Scope;
+use evp_shared::access::store::AccessStore;
 use evp_shared::access::token::Token;
-use evp_shared::testing::{PATIENCE, TestMongo, TestRedis};
+use evp_shared::audit::{Audit, State};
+use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::keys::{KEYS, known, send};
@@ -66,4 +72,39 @@ async fn what_a_mongodb_does_not_answer_is_not_waited_for() {
             "{path}: {body}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_rotation_whose_client_leaves_comes_to_its_end() {
+    let world = World::new("1m").await;
+    let service = &world.service;
+    let (old, _) = key(&service.mongo, Some("a"), Scope::Read).await;
+    let store = AccessStore::new(&service.mongo.database());
+    world
+        .set("hangDuringBatchUpdate", "alwaysOn", doc! {})
+        .await;
+
+    let mut client = TcpStream::connect(service.address()).await.unwrap();
+    let request = format!(
+        "POST /admin/keys/{old}/rotate HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}",
+        world.operator.expose()
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let is_made = || async { store.records().await.unwrap().keys.len() == 3 };
+    wait_for("the new key", is_made).await;
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    // At its end the server has seen that the client left, and dropped the request.
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"");
+
+    world.set("hangDuringBatchUpdate", "off", doc! {}).await;
+    let audit = Audit::new(&service.mongo.database());
+    wait_for("the end of the rotation", || async {
+        let page = audit.page(None, None, 1, Duration::ZERO).await.unwrap();
+        page[0].what == "key.rotate" && page[0].state == State::Done
+    })
+    .await;
+    assert!(store.key(&old).await.unwrap().revoked_ms.is_some());
 }

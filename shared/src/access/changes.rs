@@ -11,24 +11,24 @@ use crate::audit::{Action, Actor, Audit, Outcome};
 
 /// Changes that somebody asks for.
 #[derive(Debug, Clone)]
-pub struct Changes<'s> {
-    store: &'s AccessStore,
+pub struct Changes {
+    store: AccessStore,
     audit: Audit,
     actor: Actor,
 }
 
 impl AccessStore {
     /// Changes that `actor` asks for, which are written down.
-    pub fn by(&self, actor: Actor) -> Changes<'_> {
+    pub fn by(&self, actor: Actor) -> Changes {
         Changes {
             audit: self.audit(),
-            store: self,
+            store: self.clone(),
             actor,
         }
     }
 }
 
-impl Changes<'_> {
+impl Changes {
     /// As [`AccessStore::add_tenant`].
     ///
     /// # Errors

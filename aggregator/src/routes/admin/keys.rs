@@ -157,7 +157,9 @@ pub(crate) async fn add_key(
     let (head, body) = request.into_parts();
     let asked: NewKeyBody = read_json(&head.headers, body).await?;
     let new = asked.read(&manager, app.clock.now_ms())?;
-    made(app.keys.add_key(actor, new).await?)
+    let keys = app.keys;
+    let work = async move { keys.add_key(actor, new).await };
+    made(app.changes.finish(manager.part(), work).await?)
 }
 
 /// Replace a key
@@ -189,7 +191,9 @@ pub(crate) async fn rotate_key(
     let (head, body) = request.into_parts();
     let asked: RotateBody = read_json(&head.headers, body).await?;
     let overlap = Duration::from_secs(asked.overlap_seconds.unwrap_or(OVERLAP_DEFAULT_S));
-    made(app.keys.rotate_key(actor, &old, overlap).await?)
+    let keys = app.keys;
+    let work = async move { keys.rotate_key(actor, &old, overlap).await };
+    made(app.changes.finish(manager.part(), work).await?)
 }
 
 /// Have a key refused from now on
@@ -215,7 +219,9 @@ pub(crate) async fn revoke_key(
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let key = managed(&app, &manager, id).await?;
-    let revoked = app.keys.revoke_key(actor, &key).await?;
+    let keys = app.keys;
+    let work = async move { keys.revoke_key(actor, &key).await };
+    let revoked = app.changes.finish(manager.part(), work).await?;
     json(&KeyItem::from(revoked))
 }
 

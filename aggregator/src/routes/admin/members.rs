@@ -146,10 +146,9 @@ pub(crate) async fn put(
     {
         return Err(bad_parameter("tenant", "send the id of a tenant").into());
     }
-    let member = app
-        .members
-        .put(&actor, &email, (tenant.as_ref(), role))
-        .await?;
+    let (members, of) = (app.members, tenant.clone());
+    let work = async move { Ok(members.put(&actor, &email, (of.as_ref(), role)).await?) };
+    let member = app.changes.finish(manager.part(), work).await?;
     let membership = member.memberships().find(|(of, _)| *of == tenant.as_ref());
     let (of, membership) = membership.ok_or(RejectReason::MemberNotFound)?;
     json(&MemberItem::of(&member, of, membership))
@@ -183,7 +182,9 @@ pub(crate) async fn remove(
     let email = email(&asked.email)?;
     let is_operator = manager.tenant().is_none() && asked.tenant.is_none();
     let tenant = tenant_of(&manager, asked.tenant.as_deref(), is_operator)?;
-    app.members.remove(&actor, &email, tenant.as_ref()).await?;
+    let members = app.members;
+    let work = async move { Ok(members.remove(&actor, &email, tenant.as_ref()).await?) };
+    app.changes.finish(manager.part(), work).await?;
     Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
 }
 

@@ -147,7 +147,9 @@ pub(crate) async fn add_tenant(
         types: asked.types,
         analytics: asked.analytics,
     };
-    let tenant = app.keys.add_tenant(actor, new).await?;
+    let keys = app.keys;
+    let work = async move { keys.add_tenant(actor, new).await };
+    let tenant = app.changes.finish(None, work).await?;
     json(&TenantItem::from(tenant))
 }
 
@@ -189,7 +191,9 @@ pub(crate) async fn change_tenant(
         types: asked.types,
         analytics: asked.analytics,
     };
-    let changed = app.keys.change(actor, &id, &change).await?;
+    let keys = app.keys;
+    let work = async move { keys.change(actor, &id, &change).await };
+    let changed = app.changes.finish(None, work).await?;
     json(&TenantItem::from(changed))
 }
 
