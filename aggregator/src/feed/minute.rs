@@ -23,6 +23,10 @@ const NAMED_TYPES_MAX: usize = 50;
 /// types takes Redis 0.64 ms, so that all of a round are 4 % of its time.
 const TENANTS_A_ROUND: usize = 64;
 
+/// Tenants whose last minute cannot be read before a round ends: so many are mostly all, and each may
+/// take a time limit.
+const FAILURES_MAX: usize = 2;
+
 /// What clients of each tenant are told of the last minute, as JSON.
 #[derive(Debug, Default)]
 pub struct Minute(HashMap<Tenant, Bytes>);
@@ -81,17 +85,7 @@ pub async fn run<E>(
             () = shutdown.triggered() => break,
             _ = somebody => {}
         }
-        let mut minute = Minute::default();
-        for tenant in turn(feed.places.tenants(), &mut turns) {
-            // One that fails is mostly all that fail.
-            let Ok(reading) = read(&tenant).await else {
-                break;
-            };
-            let frame = MinuteFrame::from(reading);
-            // Numbers and texts always serialise.
-            let text = serde_json::to_vec(&frame).unwrap_or_default();
-            minute.0.insert(tenant, text.into());
-        }
+        let minute = round(turn(feed.places.tenants(), &mut turns), &read).await;
         if !minute.0.is_empty() {
             feed.minute.send_replace(Some(Arc::new(minute)));
         }
@@ -99,26 +93,87 @@ pub async fn run<E>(
     Ok(())
 }
 
-/// Whose turn it is among those who watch.
+/// What clients of `tenants` are told, as far as it can be read.
+async fn round<E>(
+    tenants: Vec<Tenant>,
+    read: &impl AsyncFn(&Tenant) -> Result<Reading<LastMinute>, E>,
+) -> Minute {
+    let (mut minute, mut failures) = (Minute::default(), 0);
+    for tenant in tenants {
+        let Ok(reading) = read(&tenant).await else {
+            failures += 1;
+            if failures == FAILURES_MAX {
+                break;
+            }
+            continue;
+        };
+        let frame = MinuteFrame::from(reading);
+        // Numbers and texts always serialise.
+        let text = serde_json::to_vec(&frame).unwrap_or_default();
+        minute.0.insert(tenant, text.into());
+    }
+    minute
+}
+
+/// Whose turn it is among those who watch. Where it is everybody's, somebody else is first each time:
+/// who comes after two that fail has a turn too.
 fn turn(mut watching: Vec<Tenant>, turns: &mut usize) -> Vec<Tenant> {
-    let from = turns.checked_rem(watching.len()).unwrap_or(0);
+    let all = watching.len();
+    let from = turns.checked_rem(all).unwrap_or(0);
     watching.rotate_left(from);
     watching.truncate(TENANTS_A_ROUND);
-    *turns = from + watching.len();
+    let is_all = watching.len() == all;
+    *turns = from + if is_all { 1 } else { watching.len() };
     watching
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeSet;
 
     use super::*;
 
+    /// So many tenants, in the order of their names.
+    fn tenants(all: usize) -> Vec<Tenant> {
+        let named = |number| Tenant::named(&format!("t{number:03}"));
+        (0..all).map(named).collect()
+    }
+
+    /// Who is told something where the last minute of `broken` cannot be read, and how many were asked.
+    async fn told(turn: &[Tenant], broken: &[Tenant]) -> (BTreeSet<String>, usize) {
+        let asked = Cell::new(0);
+        let read = async |tenant: &Tenant| {
+            asked.set(asked.get() + 1);
+            let reading = Reading {
+                as_of_ms: 0,
+                value: LastMinute::default(),
+            };
+            (!broken.contains(tenant)).then_some(reading).ok_or(())
+        };
+        let told = round(turn.to_vec(), &read).await.0.into_keys();
+        let told = told.map(|tenant| tenant.as_str().to_owned()).collect();
+        (told, asked.get())
+    }
+
+    #[tokio::test]
+    async fn one_tenant_that_cannot_be_read_silences_nobody_else() {
+        let all = tenants(5);
+        let (heard, _) = told(&all, &all[..1]).await;
+        assert_eq!(heard.len(), 4);
+        // Where nobody can be, not everybody is waited for.
+        assert_eq!(told(&all, &all).await, (BTreeSet::new(), 2));
+        // Where two cannot be, all others are told in turn.
+        let (mut turns, mut heard) = (0, BTreeSet::new());
+        for _ in 0..all.len() {
+            heard.extend(told(&turn(all.clone(), &mut turns), &all[..2]).await.0);
+        }
+        assert_eq!(heard.len(), 3);
+    }
+
     #[test]
     fn every_tenant_that_watches_comes_to_its_turn() {
-        let all: Vec<Tenant> = (0..150)
-            .map(|n| Tenant::named(&format!("t{n:03}")))
-            .collect();
+        let all = tenants(150);
         let (mut turns, mut seen) = (0, BTreeSet::new());
         for _ in 0..3 {
             let now = turn(all.clone(), &mut turns);
