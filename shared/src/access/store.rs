@@ -3,9 +3,13 @@
 //!
 //! A tenant is never deleted: its id is hashed into its events. A key that has ended is told from an
 //! unknown one for 90 days.
+//!
+//! What there may be so many of is looked at and then added to, by one at a time of a process. Several
+//! processes that do so at the same moment may pass such a bound by one each.
 
 mod counted;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -17,6 +21,7 @@ use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 
 pub use self::counted::NewTenant;
 use super::rate::{Rate, RateLimits};
@@ -125,6 +130,8 @@ pub struct Change {
 pub struct AccessStore {
     database: Database,
     audit: Audit,
+    /// Whose it is among those of all clones that look at a bound and add to what it bounds.
+    turn: Arc<Mutex<()>>,
 }
 
 impl AccessStore {
@@ -133,6 +140,7 @@ impl AccessStore {
         Self {
             database: access(database),
             audit: Audit::new(database),
+            turn: Arc::default(),
         }
     }
 
@@ -172,6 +180,7 @@ impl AccessStore {
     pub async fn add_tenant(&self, new: NewTenant, now_ms: u64) -> Result<Tenant, AccessError> {
         let name = checked_name(&new.name)?;
         let id = new.id;
+        let _turn = self.turn.lock().await;
         let records = self.records().await?;
         if records.tenants.iter().any(|tenant| tenant.id == id) {
             let fault = format!("there is a tenant {id} already, and ids are never given again");
@@ -214,6 +223,7 @@ impl AccessStore {
             let none = (per_day == 0).then_some(Bson::Null);
             set.insert("eventsPerDay", none.unwrap_or(Bson::Int64(per_day)));
         }
+        let _turn = self.turn.lock().await;
         self.set_counted(id, change, &mut set).await?;
         // The tenant `default` has a record only once something is set of it.
         let is_default = *id == TenantId::default_tenant();
@@ -252,6 +262,7 @@ impl AccessStore {
     /// [`AccessError`].
     pub async fn add_key(&self, new: NewKey, now_ms: u64) -> Result<(Key, Token), AccessError> {
         self.forget_ended(now_ms).await?;
+        let _turn = self.turn.lock().await;
         let records = self.records().await?;
         new.check(&records)?;
         let token = Token::generate(new.kind);

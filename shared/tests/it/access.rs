@@ -16,6 +16,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{AccessHead, Said, Stream};
 use evp_shared::testing::{TestMongo, TestRedis};
 use fred::interfaces::{HashesInterface as _, KeysInterface as _};
+use futures::future::join_all;
 
 const NOW_MS: u64 = 1_795_957_200_000;
 
@@ -430,6 +431,32 @@ async fn what_the_keys_of_a_tenant_name_together_has_an_end() {
     for has_room in [of_another, with(54, 0), with(0, 0)] {
         add(has_room).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn bounds_are_not_passed_by_those_who_ask_at_once() {
+    let world = World::new().await;
+    let tenants = (0..10).map(|number| {
+        let new = NewTenant {
+            types: Some(5_000),
+            ..NewTenant::named(format!("t{number}").parse().unwrap(), "one")
+        };
+        let store = world.store.clone();
+        async move { store.add_tenant(new, NOW_MS).await.is_ok() }
+    });
+    let made = join_all(tenants).await.into_iter().filter(|made| *made);
+    // The tenant `default` has 1,000 of 20,000.
+    assert_eq!(made.count(), 3);
+    let keys = (0..30).map(|_| {
+        let new = NewKey {
+            types: vec!["x".repeat(100); 100],
+            ..new_key(Scope::Write)
+        };
+        let store = world.store.clone();
+        async move { store.add_key(new, NOW_MS).await.is_ok() }
+    });
+    let made = join_all(keys).await.into_iter().filter(|made| *made);
+    assert_eq!(made.count(), 26);
 }
 
 #[tokio::test]
