@@ -193,6 +193,28 @@ describe("Keys", () => {
     expect((field as HTMLTextAreaElement).value).toBe("app");
   });
 
+  it("whose end or overlap is refused say so at that field", async () => {
+    const refused = (parameter: string) => () =>
+      problem(400, { code: "invalid_parameter", detail: "lies too far ahead", parameter });
+    served({
+      "/admin/keys": either(() => fixture.keys(NOW), refused("expiresInSeconds")),
+      "/admin/keys/key_Zk3fP0aQ/rotate": refused("overlapSeconds"),
+    });
+    show(<Access />, signedIn("admin"));
+    await screen.findByRole("row", { name: /shop, server/ });
+    press("Make a key");
+    enter("Name", "page");
+    press("Make the key");
+    await screen.findByRole("alert");
+    expect(screen.getByLabelText("Ends after, in days").getAttribute("aria-invalid")).toBe("true");
+    press("Cancel");
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    press("Rotate shop, server");
+    press("Rotate the key");
+    await screen.findByRole("alert");
+    expect(screen.getByLabelText("Overlap").getAttribute("aria-invalid")).toBe("true");
+  });
+
   it("that are kept and not in force say that their text is lost", async () => {
     served({
       "/admin/keys": either(

@@ -194,11 +194,20 @@ impl Keys {
     }
 }
 
+/// What bodies call `field`: they say how long something lasts in seconds.
+fn in_body(field: &'static str) -> &'static str {
+    match field {
+        "expires" => "expiresInSeconds",
+        "overlap" => "overlapSeconds",
+        same => same,
+    }
+}
+
 impl From<AccessError> for QueryError {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Mongo(error) => error.into(),
-            AccessError::Invalid { field, fault } => bad_parameter(field, fault).into(),
+            AccessError::Invalid { field, fault } => bad_parameter(in_body(field), fault).into(),
             AccessError::NoTenant { .. } => RejectReason::TenantNotFound.into(),
             AccessError::NoMember => RejectReason::MemberNotFound.into(),
             AccessError::NoKey { .. } => RejectReason::KeyNotFound.into(),

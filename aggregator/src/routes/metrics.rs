@@ -35,7 +35,8 @@ pub(crate) struct MetricsAnswer {
 pub(crate) struct TotalsAnswer {
     events: i64,
     by_type: Vec<TypeCount>,
-    /// Of all tenants together, as the three after it; only with `auth.mode = "open"`.
+    /// Of all tenants together, as the three after it; only for an operator who signed in, and with
+    /// `auth.mode = "open"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicates: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

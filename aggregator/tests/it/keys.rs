@@ -463,6 +463,36 @@ async fn what_is_wrong_with_a_change_is_named() {
     world.service.stop().await;
 }
 
+#[tokio::test]
+async fn a_fault_of_a_key_has_the_name_that_the_body_has() {
+    let world = Managers::new().await;
+    let key = |member: &str, value: Value| {
+        let mut key = json!({ "name": "x", "scope": "read" });
+        key[member] = value;
+        key
+    };
+    let path = "/admin/keys";
+    let (_, made) = world
+        .post(path, &world.admin, key("types", json!([])))
+        .await;
+    let rotate = path_of(&made, "rotate");
+    let long = json!({ "overlapSeconds": 31 * 86_400 });
+    for (path, body, parameter) in [
+        (path, key("public", json!(true)), "public"),
+        (
+            path,
+            key("expiresInSeconds", json!(u64::MAX)),
+            "expiresInSeconds",
+        ),
+        (&rotate, long, "overlapSeconds"),
+    ] {
+        let (status, answer) = world.post(path, &world.admin, body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(answer["parameter"], parameter, "{answer}");
+    }
+    world.service.stop().await;
+}
+
 fn status_of(answer: &(u16, String)) -> u16 {
     answer.0
 }
@@ -644,9 +674,9 @@ async fn the_first_key_is_made_by_the_command() {
         (&["key", "create", "x", "--scope", "all"], "operator"),
         (
             &["key", "create", "x", "--scope", "read", "--public"],
-            "kind",
+            "public:",
         ),
-        (&["key", "rotate", id, "--overlap", "31d"], "overlap"),
+        (&["key", "rotate", id, "--overlap", "31d"], "overlap:"),
         (&["key", "revoke", "key_none"], "key_none"),
     ] {
         let (is_done, text) = command.run(arguments).await;

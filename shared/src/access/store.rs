@@ -451,8 +451,8 @@ impl NewKey {
         at_most("name", "keys", records.keys.len() + 1, KEYS_MAX)?;
         if self.kind == KeyKind::Public && self.scope != Scope::Write {
             return invalid(
-                "kind",
-                "a key of kind pub can be read by others: it only writes",
+                "public",
+                "a public key can be read by others: it only writes",
             );
         }
         if !self.types.is_empty() && self.scope != Scope::Write {

@@ -365,7 +365,7 @@ async fn what_is_not_allowed_names_its_field() {
                 new.kind = KeyKind::Public;
                 new.scope = Scope::Read;
             }),
-            "kind",
+            "public",
         ),
         (
             with(|new| {

@@ -56,7 +56,7 @@ function KeyForm({ error, isPending, onSubmit, close }: KeyFormProps) {
     <Form
       label="Make a key"
       error={error}
-      fields={["name", "scope", "kind", "types", "origins", "limits", "expires"]}
+      fields={["name", "scope", "public", "types", "origins", "limits", "expiresInSeconds"]}
       onSubmit={submit}
     >
       <Field
@@ -82,7 +82,7 @@ function KeyForm({ error, isPending, onSubmit, close }: KeyFormProps) {
       </Choice>
       {scope === "write" && <WriteFields />}
       <Field
-        name="expires"
+        name="expiresInSeconds"
         label="Ends after, in days"
         hint="Empty: it does not end by itself"
         type="number"
@@ -116,7 +116,7 @@ function WriteFields() {
         <input type="checkbox" name="public" />
         Public: it may stand in a web page, where everybody can read it
       </label>
-      <Fault name="kind" />
+      <Fault name="public" />
       <Lines
         name="origins"
         label="Origins whose pages may use it"
@@ -134,7 +134,7 @@ function WriteFields() {
 
 /** The body that makes a key out of what was entered. */
 export function newKey(entered: Entered, scope: Scope, tenant: string): NewKey {
-  const days = entered.number("expires");
+  const days = entered.number("expiresInSeconds");
   const key: NewKey = { name: entered.text("name"), scope };
   if (scope !== "operator") key.tenant = tenant;
   if (days !== undefined) key.expiresInSeconds = days * DAY_S;
@@ -168,14 +168,14 @@ export function RotateKey({ old, onClose }: { old: Key; onClose: () => void }) {
           <Form
             label={`Rotate ${old.name}`}
             error={making.error}
-            fields={["overlap"]}
-            onSubmit={(entered) => making.mutate(Number(entered.text("overlap")))}
+            fields={["overlapSeconds"]}
+            onSubmit={(entered) => making.mutate(Number(entered.text("overlapSeconds")))}
           >
             <p>
               The new key may do what the old one may. Both are good for the overlap, in which you
               put the new one where the old one is.
             </p>
-            <Choice name="overlap" label="Overlap" defaultValue={DAY_S}>
+            <Choice name="overlapSeconds" label="Overlap" defaultValue={DAY_S}>
               {OVERLAPS.map(({ seconds, text }) => (
                 <option key={seconds} value={seconds}>
                   {text}
