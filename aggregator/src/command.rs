@@ -255,7 +255,12 @@ async fn change_tenant(
     command: &TenantCommand,
     now_ms: u64,
 ) -> Result<(String, bool), CommandError> {
-    Ok(match command {
+    let changes = store.by(Actor::of_process());
+    let state = |state| Change {
+        state: Some(state),
+        ..Change::default()
+    };
+    let (id, change) = match command {
         TenantCommand::Add { id, name, counted } => {
             let new = NewTenant {
                 name: name.clone().unwrap_or_else(|| id.to_string()),
@@ -263,29 +268,12 @@ async fn change_tenant(
                 types: counted.types,
                 analytics: counted.analytics,
             };
-            let changes = store.by(Actor::of_process());
             let tenant = changes.add_tenant(new, now_ms).await?;
-            (format!("tenant {} made", tenant.id), true)
+            return Ok((format!("tenant {} made", tenant.id), true));
         }
-        TenantCommand::List => (list_tenants(&store.records().await?.tenants), false),
-        TenantCommand::Enable { id } => {
-            let state = Some(TenantState::Active);
-            let change = Change {
-                state,
-                ..Change::default()
-            };
-            store.by(Actor::of_process()).change(id, &change).await?;
-            (format!("tenant {id} is active"), true)
-        }
-        TenantCommand::Disable { id } => {
-            let state = Some(TenantState::Disabled);
-            let change = Change {
-                state,
-                ..Change::default()
-            };
-            store.by(Actor::of_process()).change(id, &change).await?;
-            (format!("tenant {id} is disabled"), true)
-        }
+        TenantCommand::List => return Ok((list_tenants(&store.tenants().await?), false)),
+        TenantCommand::Enable { id } => (id, state(TenantState::Active)),
+        TenantCommand::Disable { id } => (id, state(TenantState::Disabled)),
         TenantCommand::Limit {
             id,
             limits,
@@ -296,8 +284,7 @@ async fn change_tenant(
                 events_per_day: Some(events_per_day.unwrap_or(0)),
                 ..Change::default()
             };
-            store.by(Actor::of_process()).change(id, &change).await?;
-            (format!("the limits of tenant {id} are set"), true)
+            (id, change)
         }
         TenantCommand::Count { id, counted } => {
             let change = Change {
@@ -305,10 +292,11 @@ async fn change_tenant(
                 analytics: counted.analytics,
                 ..Change::default()
             };
-            store.by(Actor::of_process()).change(id, &change).await?;
-            (format!("what is counted of tenant {id} is set"), true)
+            (id, change)
         }
-    })
+    };
+    changes.change(id, &change).await?;
+    Ok((format!("tenant {id} is changed"), true))
 }
 
 async fn change_key(
