@@ -163,6 +163,17 @@ impl Door {
         }
     }
 
+    /// How many events `tenant` may send in a UTC day, if it has such a quota.
+    pub(crate) fn events_per_day(&self, tenant: &Tenant) -> Option<u64> {
+        match self {
+            Self::Open => None,
+            Self::Keys(lock) => {
+                let map = lock.access.map();
+                map.as_ref()?.events_per_day(tenant.as_str())
+            }
+        }
+    }
+
     /// What signing in takes.
     ///
     /// # Errors

@@ -106,8 +106,11 @@ impl Keys {
     ) -> Result<Tenant, QueryError> {
         let changes = self.store.by(actor);
         self.answer(changes.change(id, change)).await?;
-        let tenants = self.records().await?.tenants;
-        let changed = tenants.into_iter().find(|tenant| tenant.id == *id);
+        let changed = self
+            .tenants()
+            .await?
+            .into_iter()
+            .find(|tenant| tenant.id == *id);
         self.in_force(changed.ok_or(RejectReason::TenantNotFound)?)
             .await
     }
@@ -150,13 +153,18 @@ impl Keys {
     }
 
     /// What became of the events of `tenant` in the 24 hours up to `now_ms`, and what was given out of
-    /// its quota.
+    /// its quota, where it has one of `per_day`.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn usage(&self, tenant: &str, now_ms: u64) -> Result<Usage, QueryError> {
+    pub async fn usage(
+        &self,
+        tenant: &str,
+        per_day: Option<u64>,
+        now_ms: u64,
+    ) -> Result<Usage, QueryError> {
         let counts = self.stream.usage(tenant, now_ms / HOUR_MS).await?;
-        let quota = match self.answer(self.store.quota_of(tenant)).await? {
+        let quota = match per_day {
             Some(per_day) => {
                 let given = self.stream.quota_given(tenant, now_ms / DAY_MS).await?;
                 Some((per_day, given))

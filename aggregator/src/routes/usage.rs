@@ -62,7 +62,8 @@ pub(crate) async fn usage(
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let now_ms = app.clock.now_ms();
-    let mut usage = app.keys.usage(tenant.as_str(), now_ms).await?;
+    let per_day = app.door.events_per_day(&tenant);
+    let mut usage = app.keys.usage(tenant.as_str(), per_day, now_ms).await?;
     let accepted = usage.counts.remove(ACCEPTED).unwrap_or(0);
     let refused = usage.counts.into_iter();
     let mut refused: Vec<_> = refused

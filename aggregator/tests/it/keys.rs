@@ -348,6 +348,8 @@ async fn a_tenant_sees_what_became_of_its_events() {
         .add_usage("b", now_ms / 3_600_000, &counts)
         .await
         .unwrap();
+    let has_quota = || async { ask(service, "/usage", admin).await.1.contains("\"left\"") };
+    wait_for("the quota is known", has_quota).await;
     let (_, usage) = ask(service, "/usage", admin).await;
     let mut usage: Value = serde_json::from_str(&usage).unwrap();
     usage["asOf"].take();

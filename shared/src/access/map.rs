@@ -142,6 +142,12 @@ impl AccessMap {
         shared.is_some_and(|shared| shared.has_analytics)
     }
 
+    /// How many events `tenant` may send in a UTC day, if it has such a quota.
+    pub fn events_per_day(&self, tenant: &str) -> Option<u64> {
+        let quota = self.tenants.get(tenant)?.quota.as_ref()?;
+        Some(quota.per_day())
+    }
+
     /// What is held of the days of tenants that have a quota.
     pub fn quotas(&self) -> impl Iterator<Item = (&TenantId, &DayQuota)> {
         let tenants = self.tenants.iter();

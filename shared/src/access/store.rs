@@ -243,19 +243,6 @@ impl AccessStore {
         Ok(())
     }
 
-    /// The events that a tenant may send in a UTC day, if it has such a quota.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub async fn quota_of(&self, id: &str) -> Result<Option<u64>, AccessError> {
-        let found = self
-            .collection(TENANTS)
-            .find_one(doc! { "_id": id })
-            .await?;
-        let Some(found) = found else { return Ok(None) };
-        Ok(read::<Tenant>(TENANTS, found)?.events_per_day)
-    }
-
     /// Makes a key, and hands out its text, which is kept nowhere.
     ///
     /// # Errors

@@ -41,13 +41,15 @@ impl Stream {
     /// # Errors
     /// [`StreamError`]; repeating is harmless.
     pub async fn usage(&self, tenant: &str, hour: u64) -> Result<UsageCounts, StreamError> {
-        let mut sum = UsageCounts::new();
+        let pipeline = self.client.pipeline();
         for ago in 0..USAGE_HOURS {
             let key = self.keys.usage(tenant, hour.saturating_sub(ago));
-            let counts: UsageCounts = answered(self.client.hgetall(key)).await?;
-            for (name, count) in counts {
-                *sum.entry(name).or_default() += count;
-            }
+            let () = pipeline.hgetall(key).await?;
+        }
+        let hours: Vec<UsageCounts> = answered(pipeline.all()).await?;
+        let mut sum = UsageCounts::new();
+        for (name, count) in hours.into_iter().flatten() {
+            *sum.entry(name).or_default() += count;
         }
         Ok(sum)
     }
