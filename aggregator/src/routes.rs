@@ -10,10 +10,12 @@ pub(crate) mod sign_in;
 pub(crate) mod stream;
 pub(crate) mod usage;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -81,6 +83,15 @@ async fn unframed(mut response: Response) -> Response {
     let policy = response.headers_mut().entry(CONTENT_SECURITY_POLICY);
     policy.or_insert(HeaderValue::from_static("frame-ancestors 'none'"));
     response
+}
+
+/// What a path names; what nothing can be named by is `missing`.
+fn named<T: FromStr>(
+    path: Result<Path<String>, PathRejection>,
+    missing: RejectReason,
+) -> Result<T, RejectReason> {
+    let name = path.ok().and_then(|Path(name)| name.parse().ok());
+    name.ok_or(missing)
 }
 
 /// An answer that nobody may keep: the next one may differ.

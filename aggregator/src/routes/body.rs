@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use evp_shared::http::body::{self, BodyError, BodyLimits};
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
@@ -14,7 +15,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::error::bad_parameter;
+use crate::error::{QueryError, bad_parameter};
+use crate::params::Params;
 
 /// Room for a thousand ids, and slow clients.
 const BODY: BodyLimits = BodyLimits {
@@ -22,6 +24,20 @@ const BODY: BodyLimits = BodyLimits {
     idle: Duration::from_secs(10),
     total: Duration::from_secs(30),
 };
+
+/// What the body of a request without parameters asks for.
+#[derive(Debug)]
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+    type Rejection = QueryError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, QueryError> {
+        Params::parse(request.uri(), &[])?;
+        let (head, body) = request.into_parts();
+        Ok(Self(read_json(&head.headers, body).await?))
+    }
+}
 
 /// Reads JSON, and only what says that it is: a form of another page's cannot say so.
 ///

@@ -1,7 +1,7 @@
 //! `/admin/dead-letters`.
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,8 +19,8 @@ use crate::admin::letters::{Done, LetterHead, LetterWhole};
 use crate::auth::{Asker, Manager};
 use crate::error::{QueryError, bad_cursor, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::{object_or_null, read_json};
-use crate::routes::json;
+use crate::routes::body::{Asked, object_or_null};
+use crate::routes::{json, named};
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
 use crate::time::{INSTANT_HINT, parse_instant};
@@ -147,8 +147,7 @@ pub(crate) async fn one(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
-    let id = id.ok().and_then(|Path(id)| id.parse().ok());
-    let id: LetterId = id.ok_or(RejectReason::DeadLetterNotFound)?;
+    let id: LetterId = named(id, RejectReason::DeadLetterNotFound)?;
     json(&app.admin.letter(id, manager.tenant()).await?)
 }
 
@@ -167,9 +166,9 @@ pub(crate) async fn replay(
     State(app): State<App>,
     manager: Manager,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<OperationBody>,
 ) -> Result<Response, QueryError> {
-    operate(app.admin.replay(), &app, (manager, actor), request).await
+    operate(app.admin.replay(), &app, (manager, actor), asked).await
 }
 
 /// Delete dead letters for good
@@ -187,20 +186,17 @@ pub(crate) async fn purge(
     State(app): State<App>,
     manager: Manager,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<OperationBody>,
 ) -> Result<Response, QueryError> {
-    operate(Operation::Purge, &app, (manager, actor), request).await
+    operate(Operation::Purge, &app, (manager, actor), asked).await
 }
 
 async fn operate(
     operation: Operation,
     app: &App,
     (manager, actor): (Manager, Actor),
-    request: Request,
+    asked: OperationBody,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: OperationBody = read_json(&head.headers, body).await?;
     let dry_run = asked.dry_run.unwrap_or(true);
     let filter = Filter {
         tenant: manager.tenant(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use evp_shared::access::record::{Key, Scope};
@@ -20,8 +20,8 @@ use super::tenants::{Limits, tenant_id};
 use crate::auth::{Asker, Manager};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::{object, read_json};
-use crate::routes::json;
+use crate::routes::body::{Asked, object};
+use crate::routes::{json, named};
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
 use crate::time::rfc3339;
@@ -151,11 +151,8 @@ pub(crate) async fn add_key(
     State(app): State<App>,
     manager: Manager,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<NewKeyBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: NewKeyBody = read_json(&head.headers, body).await?;
     let new = asked.read(&manager, app.clock.now_ms())?;
     let keys = app.keys;
     let work = async move { keys.add_key(actor, new).await };
@@ -184,12 +181,9 @@ pub(crate) async fn rotate_key(
     manager: Manager,
     Asker(actor): Asker,
     id: Result<Path<String>, PathRejection>,
-    request: Request,
+    Asked(asked): Asked<RotateBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
     let old = managed(&app, &manager, id).await?;
-    let (head, body) = request.into_parts();
-    let asked: RotateBody = read_json(&head.headers, body).await?;
     let overlap = Duration::from_secs(asked.overlap_seconds.unwrap_or(OVERLAP_DEFAULT_S));
     let keys = app.keys;
     let work = async move { keys.rotate_key(actor, &old, overlap).await };
@@ -231,7 +225,7 @@ async fn managed(
     manager: &Manager,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Key, QueryError> {
-    let Path(id) = id.map_err(|_| RejectReason::KeyNotFound)?;
+    let id: String = named(id, RejectReason::KeyNotFound)?;
     let key = app.keys.key(&id).await?;
     if manager.manages(&key) {
         Ok(key)

@@ -1,7 +1,7 @@
 //! `/admin/members`.
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use evp_shared::access::record::TenantId;
@@ -16,7 +16,7 @@ use super::tenants::tenant_id;
 use crate::auth::{Asker, Manager};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::read_json;
+use crate::routes::body::Asked;
 use crate::routes::json;
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::sign_in::member::{Email, Member, Membership};
@@ -127,11 +127,8 @@ pub(crate) async fn put(
     State(app): State<App>,
     manager: Manager,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<MemberBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: MemberBody = read_json(&head.headers, body).await?;
     let email = email(&asked.email)?;
     let role = Role::named(&asked.role)
         .ok_or_else(|| bad_parameter("role", "send viewer, admin or operator"))?;
@@ -174,11 +171,8 @@ pub(crate) async fn remove(
     State(app): State<App>,
     manager: Manager,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<NoMemberBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: NoMemberBody = read_json(&head.headers, body).await?;
     let email = email(&asked.email)?;
     let is_operator = manager.tenant().is_none() && asked.tenant.is_none();
     let tenant = tenant_of(&manager, asked.tenant.as_deref(), is_operator)?;

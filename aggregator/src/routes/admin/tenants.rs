@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, patch};
 use evp_shared::access::rate::{Rate, RateLimits};
@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 use crate::auth::{Asker, Operator};
 use crate::error::{QueryError, bad_parameter};
 use crate::params::Params;
-use crate::routes::body::{object_or_null, read_json};
-use crate::routes::json;
+use crate::routes::body::{Asked, object_or_null};
+use crate::routes::{json, named};
 use crate::schema::problem::{ProblemSchema, Reading, WithBody};
 use crate::state::App;
 
@@ -135,11 +135,8 @@ pub(crate) async fn add_tenant(
     State(app): State<App>,
     _: Operator,
     Asker(actor): Asker,
-    request: Request,
+    Asked(asked): Asked<NewTenantBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let (head, body) = request.into_parts();
-    let asked: NewTenantBody = read_json(&head.headers, body).await?;
     let id = tenant_id("id", &asked.id)?;
     let new = NewTenant {
         id,
@@ -173,13 +170,9 @@ pub(crate) async fn change_tenant(
     _: Operator,
     Asker(actor): Asker,
     id: Result<Path<String>, PathRejection>,
-    request: Request,
+    Asked(asked): Asked<TenantBody>,
 ) -> Result<Response, QueryError> {
-    Params::parse(request.uri(), &[])?;
-    let id = id.ok().and_then(|Path(id)| id.parse::<TenantId>().ok());
-    let id = id.ok_or(RejectReason::TenantNotFound)?;
-    let (head, body) = request.into_parts();
-    let asked: TenantBody = read_json(&head.headers, body).await?;
+    let id: TenantId = named(id, RejectReason::TenantNotFound)?;
     let state = asked.state.map(|state| {
         let state = TenantState::named(&state);
         state.ok_or_else(|| bad_parameter("state", "send active or disabled"))
