@@ -46,10 +46,7 @@ impl Changes {
         // It is large, and every future around it would hold it.
         let work = Box::pin(work);
         async move {
-            let slot = match tenant {
-                Some(tenant) => Some(self.slots.take(&tenant, self.patience).await?),
-                None => None,
-            };
+            let slot = self.slots.part(tenant, self.patience).await?;
             let work = async move {
                 let _slot = slot;
                 work.await

@@ -75,6 +75,24 @@ impl Slots {
         Ok(slot)
     }
 
+    /// As [`take`](Self::take), for a tenant; an operator, who is of none, needs none.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn part(
+        &self,
+        tenant: Option<Tenant>,
+        patience: Duration,
+    ) -> Result<Option<Slot>, QueryError> {
+        match tenant {
+            Some(tenant) => self.take(&tenant, patience).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Who has or waits for one, in order.
     pub fn tenants(&self) -> Vec<Tenant> {
         let mut tenants: Vec<Tenant> = self.0.tenants.lock().keys().cloned().collect();

@@ -168,7 +168,8 @@ fn app(
     );
     let events = Events::new(&database, identity, clock.clone(), query.time_limit);
     let connections = usize::try_from(query.connections.get()).unwrap_or(usize::MAX);
-    let events = events.among(slots(connections));
+    let connections = slots(connections);
+    let events = events.among(connections.clone());
     App {
         analytics: Analytics::new(stream.clone(), clock.clone()),
         feed: Arc::new(feed),
@@ -179,6 +180,8 @@ fn app(
         admin: Arc::new(Admin::new(stream, database, clock.clone(), config)),
         changes: Changes::new(slots(CHANGES_AT_ONCE), query.time_limit),
         exports: slots(EXPORTS_AT_ONCE),
+        connections,
+        patience: query.time_limit,
         shutdown,
         site: Arc::new(site(config)),
         description: openapi::render(&config.ingest_url).into(),

@@ -8,14 +8,16 @@ use evp_shared::access::record::Scope;
 use evp_shared::access::store::AccessStore;
 use evp_shared::access::token::Token;
 use evp_shared::audit::{Audit, State};
+use evp_shared::store::access;
 use evp_shared::testing::{PATIENCE, TestMongo, TestRedis, wait_for};
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::keys::{KEYS, known, send};
+use crate::keys::{KEYS, ask, known, send};
 use crate::list_failing::mongod_that_fails;
 use crate::service::{TestAggregator, key, prepare_all};
 
@@ -27,10 +29,11 @@ struct World {
 }
 
 impl World {
-    async fn new(time_limit: &str) -> Self {
+    /// `query` is how queries are answered.
+    async fn new(query: &str) -> Self {
         let mongod = mongod_that_fails().await;
         let mongo = prepare_all(TestMongo::at(mongod.url()).await).await;
-        let config = format!("{KEYS}\ntime_limit = \"{time_limit}\"");
+        let config = format!("{KEYS}\n{query}");
         let service = TestAggregator::start_on(TestRedis::new().await, mongo, &config, &[]).await;
         let service = service.ready().await;
         let operator = key(&service.mongo, None, Scope::Operator).await.1;
@@ -51,7 +54,7 @@ impl World {
 
 #[tokio::test]
 async fn what_a_mongodb_does_not_answer_is_not_waited_for() {
-    let world = World::new("100ms").await;
+    let world = World::new("time_limit = \"100ms\"").await;
     let never = doc! {
         "failCommands": ["find"], "blockConnection": true, "blockTimeMS": 600_000,
     };
@@ -75,8 +78,31 @@ async fn what_a_mongodb_does_not_answer_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn what_an_admin_lists_takes_no_more_than_the_tenants_part() {
+    let world = World::new("time_limit = \"2s\"\nconnections = 4").await;
+    let service = &world.service;
+    let one = key(&service.mongo, Some("a"), Scope::Admin).await.1;
+    let other = key(&service.mongo, Some("b"), Scope::Admin).await.1;
+    known(service, &other).await;
+    let database = access(&service.mongo.database());
+    let never = doc! {
+        "failCommands": ["find"], "namespace": format!("{}.keys", database.name()),
+        "blockConnection": true, "blockTimeMS": 600_000,
+    };
+    world.set("failCommand", "alwaysOn", never).await;
+    // A quarter of four is one.
+    let lists = (0..3).map(|_| ask(service, "/admin/keys", &one));
+    let answers = join_all(lists).await;
+    let are_refused = answers.iter().all(|(status, _)| *status == 503);
+    let has_waited = answers.iter().any(|(_, text)| text.contains("one tenant"));
+    assert!(are_refused && has_waited, "{answers:?}");
+    let (status, text) = ask(service, "/admin/dead-letters", &other).await;
+    assert_eq!(status, 200, "{text}");
+}
+
+#[tokio::test]
 async fn a_rotation_whose_client_leaves_comes_to_its_end() {
-    let world = World::new("1m").await;
+    let world = World::new("time_limit = \"1m\"").await;
     let service = &world.service;
     let (old, _) = key(&service.mongo, Some("a"), Scope::Read).await;
     let store = AccessStore::new(&service.mongo.database());

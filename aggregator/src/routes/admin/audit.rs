@@ -53,6 +53,7 @@ pub(crate) async fn audit(
     let limit = params.number("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
     let before = params.single("cursor")?;
     let before = before.map(|cursor| ObjectId::parse_str(cursor).map_err(|_| bad_cursor()));
+    let _connection = app.connection(manager.part()).await?;
     let tenant = manager.tenant();
     let page = app
         .admin

@@ -119,6 +119,7 @@ pub(crate) async fn list(
             (filter, Some(after))
         }
     };
+    let _connection = app.connection(manager.part()).await?;
     let (items, next) = app.admin.letters(&filter, after.as_ref(), limit).await?;
     json(&LettersAnswer {
         items,
@@ -148,6 +149,7 @@ pub(crate) async fn one(
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
     let id: LetterId = named(id, RejectReason::DeadLetterNotFound)?;
+    let _connection = app.connection(manager.part()).await?;
     json(&app.admin.letter(id, manager.tenant()).await?)
 }
 
@@ -197,6 +199,7 @@ async fn operate(
     (manager, actor): (Manager, Actor),
     asked: OperationBody,
 ) -> Result<Response, QueryError> {
+    let _connection = app.connection(manager.part()).await?;
     let dry_run = asked.dry_run.unwrap_or(true);
     let filter = Filter {
         tenant: manager.tenant(),

@@ -121,6 +121,7 @@ pub(crate) async fn keys(
     uri: Uri,
 ) -> Result<Response, QueryError> {
     Params::parse(&uri, &[])?;
+    let _connection = app.connection(manager.part()).await?;
     let keys = app.keys.records().await?.keys;
     let used = app.keys.used().await?;
     let own = keys.into_iter().filter(|key| manager.manages(key));

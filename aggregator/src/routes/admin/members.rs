@@ -102,6 +102,7 @@ pub(crate) async fn members(
     let own = manager.tenant();
     let is_seen =
         |tenant: Option<&TenantId>| own.is_none() || own.as_deref() == tenant.map(TenantId::as_str);
+    let _connection = app.connection(manager.part()).await?;
     let all = app.members.all().await?;
     let members = all.iter().flat_map(|member| {
         let seen = member.memberships().filter(|(tenant, _)| is_seen(*tenant));
