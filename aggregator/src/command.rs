@@ -1,6 +1,8 @@
 //! `evp-aggregator access`: tenants, keys and links, straight in MongoDB. It is how the first of them are
 //! made.
 
+mod limits;
+mod list;
 mod people;
 
 use std::error::Error;
@@ -10,14 +12,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use evp_shared::access::projector::{COMPARE_MAX, Projector};
-use evp_shared::access::rate::{Rate, RateLimits};
-use evp_shared::access::record::{Key, Scope, Tenant, TenantId, TenantState};
+use evp_shared::access::record::{Key, Scope, TenantId, TenantState};
 use evp_shared::access::store::{AccessError, AccessStore, Change, NewKey, NewTenant};
 use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::audit::Actor;
 use evp_shared::choice::Choice as _;
 use evp_shared::clock::Clock;
-use evp_shared::command::{Done, FAILED, run_to_end, show_time, table};
+use evp_shared::command::{Done, FAILED, run_to_end};
 use evp_shared::config::Value as _;
 use evp_shared::keys::Keys;
 use evp_shared::redis::{connect, connected};
@@ -26,6 +27,8 @@ use evp_shared::stream::Stream;
 use mongodb::error::Error as MongoError;
 use tokio::time::timeout;
 
+use self::limits::Limits;
+use self::list::{list_keys, list_tenants};
 use self::people::{
     LinkCommand, MemberCommand, SessionCommand, change_member, change_sessions, make_link,
 };
@@ -35,8 +38,6 @@ use crate::sign_in::members::Members;
 const CONNECTIONS: u32 = 2;
 /// Longest time MongoDB may take to answer, the way there included.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// Of how many seconds a burst is, where none is said.
-const BURST_S: u64 = 10;
 
 /// The subcommand `access`.
 #[derive(Debug, Args)]
@@ -128,37 +129,6 @@ enum KeyCommand {
     },
     /// Refuse this key from now on
     Revoke { id: String },
-}
-
-/// Rates, which each ingest holds to for itself.
-#[derive(Debug, Args)]
-struct Limits {
-    /// Events a second
-    #[arg(long, value_name = "N")]
-    events_per_second: Option<u64>,
-    /// Events at once [default: those of ten seconds]
-    #[arg(long, value_name = "N", requires = "events_per_second")]
-    events_burst: Option<u64>,
-    /// Bytes a second, decompressed
-    #[arg(long, value_name = "N")]
-    bytes_per_second: Option<u64>,
-    /// Bytes at once [default: those of ten seconds]
-    #[arg(long, value_name = "N", requires = "bytes_per_second")]
-    bytes_burst: Option<u64>,
-}
-
-impl Limits {
-    fn read(&self) -> RateLimits {
-        let rate = |per_second: Option<u64>, burst: Option<u64>| {
-            let per_second = per_second?;
-            let burst = burst.unwrap_or_else(|| per_second.saturating_mul(BURST_S));
-            Some(Rate { per_second, burst })
-        };
-        RateLimits {
-            events: rate(self.events_per_second, self.events_burst),
-            bytes: rate(self.bytes_per_second, self.bytes_burst),
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -361,54 +331,4 @@ impl Create {
                 .map(|after| now_ms.saturating_add(after_ms(after))),
         }
     }
-}
-
-fn list_tenants(tenants: &[Tenant]) -> String {
-    let head = [
-        "id",
-        "name",
-        "state",
-        "events/s",
-        "bytes/s",
-        "events/day",
-        "types",
-        "analytics",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
-    let rate = |rate: Option<Rate>| shown(rate.map(|rate| rate.per_second));
-    rows.extend(tenants.iter().map(|tenant| {
-        vec![
-            tenant.id.to_string(),
-            tenant.name.clone(),
-            tenant.state.to_string(),
-            rate(tenant.limits.events),
-            rate(tenant.limits.bytes),
-            shown(tenant.events_per_day),
-            tenant.types_max().to_string(),
-            tenant.has_analytics().to_string(),
-        ]
-    }));
-    table(&rows)
-}
-
-fn list_keys<'k>(keys: impl Iterator<Item = &'k Key>) -> String {
-    let head = [
-        "id", "name", "tenant", "scope", "kind", "made", "ends", "revoked",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let time = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), show_time);
-    rows.extend(keys.map(|key| {
-        vec![
-            key.id.clone(),
-            key.name.clone(),
-            key.tenant.as_ref().map_or("-", TenantId::as_str).to_owned(),
-            key.scope.to_string(),
-            key.kind.to_string(),
-            show_time(key.created_ms),
-            time(key.expires_ms),
-            time(key.revoked_ms),
-        ]
-    }));
-    table(&rows)
 }
