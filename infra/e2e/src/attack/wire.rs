@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use evp_devstack::ScratchDir;
 use evp_shared::testing::tls::Authority;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::Gate;
@@ -20,6 +21,13 @@ const USAGE: i32 = 64;
 /// From where the attack comes; others come from 127.0.0.1.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const REFUSED: &str = "evp_tls_certificates_refused_total";
+const OPEN: &str = "evp_http_open_connections";
+/// Connections of ours that are open besides, at most.
+const OF_OURS: f64 = 16.0;
+/// Handshakes that a listener has under way at once, as it is built.
+const HANDSHAKES: u32 = 128;
+/// Clients whose connections outlive a certificate.
+const KEPT: usize = 4;
 /// The record of a hello of TLS 1.1: nothing newer, two of its suites, signatures that fit ours.
 /// Source: RFC 4346, 7.4.1.2.
 const HELLO_1_1: [u8; 9] = [0x16, 3, 1, 0, 0x39, 1, 0, 0, 0x35];
@@ -42,40 +50,60 @@ pub(super) async fn certificates(_: Size) -> Result<String> {
     )?;
     node.await_ready().await?;
     let port = node.port();
-    let first = shown(&authority, port).await?;
     let (is_over, served) = (Cell::new(false), Cell::new(0_u64));
-    let clients = async {
+    let kept = async |_: usize| {
+        let mut stream = opened(&authority, port).await?;
         while !is_over.get() {
-            served.set(served.get() + send_over(&authority, port, &key).await?);
+            send_over(&mut stream, &key).await?;
+            served.set(served.get() + 1);
+        }
+        anyhow::Ok(())
+    };
+    let anew = async {
+        while !is_over.get() {
+            send_over(&mut opened(&authority, port).await?, &key).await?;
+            served.set(served.get() + 1);
         }
         anyhow::Ok(())
     };
     let exchange = async {
-        authority.issue(20).write(files.path())?;
-        until("the new certificate is shown", async || {
-            shown(&authority, port).await.is_ok_and(|now| now != first)
-        })
-        .await?;
-        let second = shown(&authority, port).await?;
-        // The key of another one.
-        std::fs::write(files.path().join("key.pem"), authority.issue(30).key)?;
-        until("the broken pair is refused", async || {
-            node.metric(REFUSED).await.is_ok_and(|count| count > 0.0)
-        })
-        .await?;
-        ensure!(
-            shown(&authority, port).await? == second,
-            "a broken pair is shown"
-        );
+        exchanged(&authority, files.path(), &node).await?;
         is_over.set(true);
-        anyhow::Ok(())
+        Ok(())
     };
-    tokio::try_join!(clients, exchange)?;
+    let all_along = futures::future::try_join_all((0..KEPT).map(kept));
+    tokio::try_join!(all_along, anew, exchange)?;
     speaks_no_1_1(port).await?;
     gate.held(format!(
-        "{} requests over new connections: all served; the broken pair refused, TLS 1.1 too",
+        "{} requests over {KEPT} connections that lasted, and over new ones: all served; the broken pair \
+         refused, TLS 1.1 too",
         served.get()
     ))
+}
+
+/// Exchanges the certificate, then puts a pair in its place that is none.
+async fn exchanged(authority: &Authority, files: &Path, node: &Node) -> Result<()> {
+    let port = node.port();
+    let first = shown(authority, port).await?;
+    authority.issue(20).write(files)?;
+    until("the new certificate is shown", async || {
+        shown(authority, port).await.is_ok_and(|now| now != first)
+    })
+    .await?;
+    let second = shown(authority, port).await?;
+    let refused = node.metric(REFUSED).await?;
+    // The key of another one.
+    std::fs::write(files.join("key.pem"), authority.issue(30).key)?;
+    until("the broken pair is refused", async || {
+        let now = node.metric(REFUSED).await;
+        now.is_ok_and(|now| now > refused)
+    })
+    .await?;
+    ensure!(
+        shown(authority, port).await? == second,
+        "a broken pair is shown"
+    );
+    Ok(())
 }
 
 /// The certificate that is shown.
@@ -87,24 +115,28 @@ async fn shown(authority: &Authority, port: u16) -> Result<Vec<u8>> {
     Ok(first.context("no certificate")?.to_vec())
 }
 
-/// Sends two events over a connection of its own; how many requests were served.
-async fn send_over(authority: &Authority, port: u16, key: &str) -> Result<u64> {
-    let body = r#"{"type":"tls"}"#;
+async fn opened(
+    authority: &Authority,
+    port: u16,
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    Ok(authority.connect(stream, &["http/1.1"]).await?)
+}
+
+/// Sends an event over a connection, which is taken.
+async fn send_over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), key: &str) -> Result<()> {
+    let body = r#"{"type":"wire"}"#;
     let request = format!(
         "POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let mut stream = authority.connect(stream, &["http/1.1"]).await?;
-    for _ in 0..2 {
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = vec![0; 4_096];
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await??;
-        let answer = String::from_utf8_lossy(&answer[..read]);
-        ensure!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    }
-    Ok(2)
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = vec![0; 4_096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await??;
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    ensure!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    Ok(())
 }
 
 async fn speaks_no_1_1(port: u16) -> Result<()> {
@@ -124,8 +156,9 @@ async fn speaks_no_1_1(port: u16) -> Result<()> {
 }
 
 pub(super) async fn idle(size: Size) -> Result<String> {
-    let (idle, stalled) = size.of((600, 100), (12_000, 2_000), (12_000, 2_000));
-    let (all, of_one) = size.of(("500", "100"), ("10000", "2500"), ("10000", "2500"));
+    // More handshakes than may be under way at once.
+    let (idle, stalled) = size.of((600, 150), (12_000, 2_000), (12_000, 2_000));
+    let (all, of_one) = size.of((500, 200), (10_000, 2_500), (10_000, 2_500));
     let gate = Gate::start(&[]).await?;
     gate.tenant("a").await?;
     let key = gate.key("a", "write").await?.key;
@@ -133,8 +166,8 @@ pub(super) async fn idle(size: Size) -> Result<String> {
     authority.issue(10).write(files.path())?;
     let file = |name: &str| files.path().join(name).display().to_string();
     let bounds = [
-        ("EVP__SERVER__CONNECTIONS", all),
-        ("EVP__SERVER__CONNECTIONS_PER_ADDRESS", of_one),
+        ("EVP__SERVER__CONNECTIONS", &*all.to_string()),
+        ("EVP__SERVER__CONNECTIONS_PER_ADDRESS", &*of_one.to_string()),
     ];
     let mut plain = gate.another("ingest", &bounds)?;
     let tls = [
@@ -142,35 +175,47 @@ pub(super) async fn idle(size: Size) -> Result<String> {
         ("EVP__SERVER__TLS__KEY_FILE", &*file("key.pem")),
     ];
     let mut secured = gate.another("ingest", &[bounds, tls].concat())?;
-    let mut held = Vec::new();
-    for (node, count) in [(&mut plain, idle), (&mut secured, stalled)] {
-        node.await_ready().await?;
-        for _ in 0..count {
-            // One that is refused is closed again, and costs nothing.
-            held.push(from_attacker(node).await?);
-        }
-    }
-    let served = send_over(&authority, secured.port(), &key).await?;
-    let url = format!("{}/events", plain.url());
-    let typed = gate
-        .http
-        .post(url)
-        .bearer_auth(&key)
-        .header("content-type", "application/json");
-    let status = typed.body(r#"{"type":"a"}"#).send().await?.status();
-    ensure!(status.as_u16() == 202, "{status}");
+    plain.await_ready().await?;
+    secured.await_ready().await?;
+
+    let held = from_attacker(&plain, idle).await?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, plain.port())).await?;
+    send_over(&mut stream, &key).await?;
+    // Before those that are idle are closed for that; on the admin port are a few of ours.
+    let open = plain.metric(OPEN).await?;
+    let most = f64::from(of_one) + OF_OURS;
+    ensure!(
+        (f64::from(of_one) / 2.0..=most).contains(&open),
+        "{open} of {idle} connections are open, {of_one} of one address may be"
+    );
+    drop(held);
+
+    let held = from_attacker(&secured, stalled).await?;
+    let mut stream = opened(&authority, secured.port()).await?;
+    send_over(&mut stream, &key).await?;
+    // Had it waited until theirs were over, these would be gone.
+    let stalling = secured.metric(OPEN).await?;
+    ensure!(
+        stalling > f64::from(HANDSHAKES),
+        "{stalling} of {stalled} handshakes are under way"
+    );
     drop(held);
     gate.held(format!(
-        "{idle} idle connections and {stalled} stalled handshakes of one address; another's {} requests served",
-        served + 1
+        "{idle} idle connections, {open} of them open, and {stalled} stalled handshakes, {stalling} of them \
+         open, of one address: another is served"
     ))
 }
 
-async fn from_attacker(node: &Node) -> Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((ATTACKER, 0).into())?;
-    let connecting = socket.connect((Ipv4Addr::LOCALHOST, node.port()).into());
-    Ok(tokio::time::timeout(PATIENCE, connecting).await??)
+/// Opens connections over which nothing is said. One that is refused is closed again, and costs nothing.
+async fn from_attacker(node: &Node, count: usize) -> Result<Vec<TcpStream>> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((ATTACKER, 0).into())?;
+        let connecting = socket.connect((Ipv4Addr::LOCALHOST, node.port()).into());
+        held.push(tokio::time::timeout(PATIENCE, connecting).await??);
+    }
+    Ok(held)
 }
 
 /// A service, what it is told, and the key that its refusal names.
