@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Gate;
 use super::gate::answer;
@@ -45,9 +46,10 @@ pub(super) async fn one_id(size: Size) -> Result<String> {
     for first in (0..types).step_by(TYPES_AT_ONCE as usize) {
         let numbers = first..types.min(first + TYPES_AT_ONCE);
         let events: Vec<Value> = numbers
-            .map(|number| json!({ "type": format!("t{number}") }))
+            .map(|number| json!({ "type": format!("t{number}"), "eventId": Uuid::now_v7() }))
             .collect();
         let body = serde_json::to_string(&events)?;
+        // Again with the same ids: one that was not confirmed counts once.
         until("they are taken", async || {
             let answer = gate.post(0, &a.1.key, &body).await;
             answer.is_ok_and(|(status, _)| status == StatusCode::ACCEPTED)
