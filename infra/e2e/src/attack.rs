@@ -11,12 +11,16 @@ mod gate;
 mod keys;
 mod limits;
 mod mail;
+mod outages;
 mod rest;
 mod rights;
+mod routes;
 mod secrets;
 mod sessions;
 mod table;
 mod tenants;
+mod unknown;
+mod usage;
 mod wire;
 
 use anyhow::Result;

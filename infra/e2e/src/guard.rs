@@ -10,7 +10,7 @@ use serde::Deserialize;
 const USERS: &str = include_str!("../../redis/users.acl");
 const ROLES: &str = include_str!("../../mongo/roles.js");
 /// Of everybody: the servers are gone with the scenario.
-const PASSWORD: &str = "a-password";
+pub(crate) const PASSWORD: &str = "a-password-of-a-user";
 /// Who may do everything, on both servers.
 pub(crate) const OPERATOR: &str = "operator";
 

@@ -84,6 +84,12 @@ impl Node {
         format!("http://127.0.0.1:{}", self.public)
     }
 
+    /// Start of the URLs of its admin port.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     pub async fn kill(&mut self) {
         self.service.kill().await;
@@ -144,7 +150,7 @@ impl Node {
 
     /// What `/readyz` answers; `None` without an answer.
     pub async fn readiness(&self) -> Option<Readiness> {
-        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
+        let url = format!("{}/readyz", self.admin_url());
         let asked = self.http.get(url).timeout(PROBE_TIMEOUT).send().await;
         asked.ok()?.json().await.ok()
     }
@@ -177,7 +183,7 @@ impl Node {
     /// # Errors
     /// No answer.
     pub async fn metrics_text(&self) -> Result<String> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let url = format!("{}/metrics", self.admin_url());
         let asked = self.http.get(url).timeout(PROBE_TIMEOUT).send().await?;
         Ok(asked.text().await?)
     }

@@ -1,47 +1,89 @@
 //! Routes without a credential, and with another tenant's.
 
 use anyhow::{Context as _, Result, ensure};
+use bson::doc;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use reqwest::{Method, StatusCode};
+use reqwest::header::COOKIE;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Gate;
 use super::gate::answer;
+use super::routes::{MARK, Owned, Route, routes};
+use super::sessions::signed_in;
+use crate::guard::OPERATOR;
 use crate::scenario::Size;
+use crate::{PATIENCE, until};
 
-/// What stands in every event, key and name of the tenant that is attacked.
-const MARK: &str = "marked-by-the-first-tenant";
 const MADE_UP: usize = 200;
-const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+/// Where it has something to see, which must not be seen by another.
+const SHOWING: [&str; 9] = [
+    "/admin/audit",
+    "/admin/dead-letters",
+    "/admin/dead-letters/{id}",
+    "/admin/keys",
+    "/admin/members",
+    "/events",
+    "/events/{id}",
+    "/metrics",
+    "/session",
+];
 
-/// What everybody may ask for, and the ways to sign in.
-const PUBLIC: [&str; 4] = ["/", "/livez", "/docs", "/openapi.json"];
-
-/// A route of `/openapi.json`.
-struct Route {
-    method: Method,
-    path: String,
-    is_public: bool,
+/// What the other tenant shows.
+enum Shown {
+    Key(String),
+    Session(String),
 }
 
 pub(super) async fn every_route(_: Size) -> Result<String> {
     let gate = Gate::start(&[]).await?;
-    for tenant in ["first", "second"] {
+    for tenant in [MARK, "second"] {
         gate.tenant(tenant).await?;
     }
     let owned = belongings(&gate).await?;
     let routes = routes(&gate, &owned).await?;
-    let closed: Vec<&Route> = routes.iter().filter(|route| !route.is_public).collect();
-    for route in &closed {
-        let request = gate.ask(0, route.method.clone(), &route.path);
-        let (status, text) = answer(request).await?;
-        let Route { method, path, .. } = route;
+    unasked(&gate, &routes).await?;
+    let showing = shown_to_its_own(&gate, &owned, &routes).await?;
+    let before = kept(&gate, &owned).await?;
+    let [read, admin] = [
+        gate.key("second", "read").await?,
+        gate.key("second", "admin").await?,
+    ];
+    let session = signed_in(&gate, &admin.key).await?;
+    let credentials = [
+        Shown::Key(read.key.clone()),
+        Shown::Key(admin.key),
+        Shown::Session(session),
+    ];
+    for shown in &credentials {
+        for route in &routes {
+            another_asks(&gate, shown, route, &owned).await?;
+        }
+    }
+    listened(&gate, &owned, &read.key).await?;
+    let after = kept(&gate, &owned).await?;
+    ensure!(after == before, "changed by another: {before} {after}");
+    gate.held(format!(
+        "{} routes and {MADE_UP} made-up paths: 401; {showing} show the first tenant what it has, none the \
+         second, which changed nothing",
+        routes.len()
+    ))
+}
+
+/// Nobody is let in without a credential, known path or not.
+async fn unasked(gate: &Gate, routes: &[Route]) -> Result<()> {
+    for route in routes {
+        let (status, text) = answer(route.request(gate)).await?;
         ensure!(
             status == StatusCode::UNAUTHORIZED,
-            "{method} {path}: {status} {text}"
+            "{route}: {status} {text}"
         );
+    }
+    for ingest in &gate.ingests {
+        let request = gate.http.post(format!("{}/events", ingest.url()));
+        let (status, text) = answer(request.body(r#"{"type":"a"}"#)).await?;
+        ensure!(status == StatusCode::UNAUTHORIZED, "{status} {text}");
     }
     for _ in 0..MADE_UP {
         let path: String = rand::rng()
@@ -52,71 +94,160 @@ pub(super) async fn every_route(_: Size) -> Result<String> {
         let (status, _) = answer(gate.ask(1, Method::GET, &format!("/{path}"))).await?;
         ensure!(status == StatusCode::UNAUTHORIZED, "/{path}: {status}");
     }
-    for scope in ["read", "admin"] {
-        let other = gate.key("second", scope).await?;
-        for route in &closed {
-            let request = gate.ask(0, route.method.clone(), &route.path);
-            // What streams does not end by itself.
-            if route.path == "/stream" {
-                continue;
-            }
-            let request = request.bearer_auth(&other.key).json(&json!({}));
-            let (status, text) = answer(request).await?;
-            let Route { method, path, .. } = route;
-            let shown = text.replace(path, "");
-            ensure!(
-                !owned.iter().any(|one| shown.contains(one)) && !text.contains(MARK),
-                "{method} {path} with another tenant's key: {status} {text}"
-            );
-        }
-    }
-    gate.held(format!(
-        "{} routes and {MADE_UP} made-up paths: 401; nothing of the first tenant in any answer to the second",
-        closed.len()
-    ))
+    Ok(())
 }
 
-/// Makes what the first tenant has; the texts that tell it.
-async fn belongings(gate: &Gate) -> Result<Vec<String>> {
-    let [write, read] = [
-        gate.key("first", "write").await?,
-        gate.key("first", "read").await?,
+/// The first tenant's own admin sees what the second must not; at how many routes.
+async fn shown_to_its_own(gate: &Gate, owned: &Owned, routes: &[Route]) -> Result<usize> {
+    let mut showing = Vec::new();
+    for route in routes.iter().filter(|route| route.ends_with_its_answer()) {
+        let request = route.request(gate).bearer_auth(&owned.admin.key);
+        let (status, text) = answer(request).await?;
+        if status == StatusCode::OK && text.contains(MARK) {
+            showing.push(&*route.template);
+        }
+    }
+    for expected in SHOWING {
+        ensure!(showing.contains(&expected), "{expected} shows nothing");
+    }
+    Ok(showing.len())
+}
+
+/// Asks for what is the first tenant's with what another one has.
+async fn another_asks(gate: &Gate, shown: &Shown, route: &Route, owned: &Owned) -> Result<()> {
+    let is_signing_out = matches!(shown, Shown::Session(_)) && route.is_signing_out();
+    if is_signing_out || route.template == "/stream" {
+        return Ok(());
+    }
+    let mut request = shown.with(route.request(gate));
+    if route.method != Method::GET {
+        request = request.json(&route.body(owned));
+    }
+    let (status, text) = answer(request).await?;
+    ensure!(
+        route.refusals().contains(&status.as_u16()),
+        "{route} with another tenant's credential: {status} {text}"
+    );
+    // What was asked for may be said again.
+    let said = text.replace(&route.path, "");
+    let is_told = owned.texts().any(|one| said.contains(one));
+    ensure!(
+        !is_told,
+        "{route} with another tenant's credential: {status} {text}"
+    );
+    Ok(())
+}
+
+impl Shown {
+    fn with(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Key(key) => request.bearer_auth(key),
+            Self::Session(cookie) => request.header(COOKIE, cookie),
+        }
+    }
+}
+
+/// Both listen to what comes: the first hears its own event, the second only what is the second's.
+async fn listened(gate: &Gate, owned: &Owned, read: &str) -> Result<()> {
+    let listen = async |key: &str| {
+        let live = gate.ask(0, Method::GET, "/stream").bearer_auth(key);
+        live.send().await
+    };
+    let (mut own, mut other) = (listen(&owned.admin.key).await?, listen(read).await?);
+    let write = gate.key("second", "write").await?;
+    let event = json!({ "type": MARK, "userId": MARK });
+    gate.accepted(1, &owned.write.key, &event.to_string())
+        .await?;
+    heard(&mut own, MARK).await?;
+    gate.accepted(1, &write.key, r#"{"type":"heard-by-the-second"}"#)
+        .await?;
+    let text = heard(&mut other, "heard-by-the-second").await?;
+    ensure!(!text.contains(MARK), "heard by another tenant: {text}");
+    Ok(())
+}
+
+/// Reads what streams until `text` comes; all that came.
+async fn heard(live: &mut Response, text: &str) -> Result<String> {
+    let mut came = String::new();
+    let listening = async {
+        while !came.contains(text) {
+            let chunk = live.chunk().await?.context("the stream has ended")?;
+            came.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        Ok(())
+    };
+    let listened = tokio::time::timeout(PATIENCE, listening).await;
+    listened
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("not heard: {text}")))
+        .map(|()| came)
+}
+
+/// Makes what the first tenant has.
+async fn belongings(gate: &Gate) -> Result<Owned> {
+    let [write, admin] = [
+        gate.key(MARK, "write").await?,
+        gate.key(MARK, "admin").await?,
     ];
-    let event = json!({ "type": MARK, "userId": MARK, "sessionId": MARK, "eventId": MARK });
-    let body = gate.accepted(0, &write.key, &event.to_string()).await?;
-    let id = body["ids"][0].as_str().context("no id")?.to_owned();
-    gate.stored(&read.key, &id).await?;
-    Ok(vec![id, write.id, read.id])
+    let member =
+        json!({ "email": format!("{MARK}@example.org"), "role": "viewer", "tenant": MARK });
+    gate.manage(Method::PUT, "/admin/members", member).await?;
+    let mut event = String::new();
+    for number in 0..2 {
+        let sent = json!({ "type": MARK, "userId": MARK, "eventId": format!("{MARK}-{number}") });
+        let body = gate.accepted(0, &write.key, &sent.to_string()).await?;
+        body["ids"][0]
+            .as_str()
+            .context("no id")?
+            .clone_into(&mut event);
+        gate.stored(&admin.key, &event).await?;
+    }
+    let (_, page) = gate.get(0, "/events?limit=1", &admin.key).await?;
+    let page: Value = serde_json::from_str(&page)?;
+    let cursor = page["nextCursor"].as_str().context("no cursor")?.to_owned();
+    let letter = dead_letter(gate, &write.key, &admin.key).await?;
+    Ok(Owned {
+        write,
+        admin,
+        event,
+        letter,
+        cursor,
+    })
 }
 
-/// The routes there are, with what is the first tenant's in their places.
-async fn routes(gate: &Gate, owned: &[String]) -> Result<Vec<Route>> {
-    let (_, text) = answer(gate.ask(0, Method::GET, "/openapi.json")).await?;
-    let described: Value = serde_json::from_str(&text)?;
-    let paths = described["paths"].as_object().context("no paths")?;
-    let mut routes = Vec::new();
-    for (path, operations) in paths {
-        for method in METHODS {
-            if operations.get(method).is_none() {
-                continue;
-            }
-            let id = match path.as_str() {
-                path if path.starts_with("/admin/keys/") => owned[1].clone(),
-                path if path.starts_with("/events/") => owned[0].clone(),
-                _ => Uuid::new_v4().to_string(),
-            };
-            let mut filled = path.clone();
-            while let (Some(from), Some(to)) = (filled.find('{'), filled.find('}')) {
-                filled.replace_range(from..=to, &id);
-            }
-            let is_public = path.starts_with("/sign-in") || PUBLIC.contains(&path.as_str());
-            routes.push(Route {
-                method: method.to_uppercase().parse()?,
-                path: filled,
-                is_public,
-            });
-        }
+/// Has MongoDB refuse an event; the id of what was kept of it.
+async fn dead_letter(gate: &Gate, write: &str, admin: &str) -> Result<String> {
+    let database = gate.fort.database(OPERATOR).await?;
+    let names = database.list_collection_names().await?;
+    let spans = names.iter().filter(|name| name.starts_with("events_"));
+    for span in spans {
+        let order = doc! { "collMod": span, "validator": { "eventType": { "$ne": format!("{MARK}.dead") } } };
+        database.run_command(order).await?;
     }
-    ensure!(routes.iter().any(|route| !route.is_public), "{text}");
-    Ok(routes)
+    let event = json!({ "type": format!("{MARK}.dead") });
+    gate.accepted(0, write, &event.to_string()).await?;
+    let letter = async || {
+        let (_, text) = gate.get(0, "/admin/dead-letters", admin).await.ok()?;
+        let letters: Value = serde_json::from_str(&text).ok()?;
+        Some(letters["items"][0]["id"].as_str()?.to_owned())
+    };
+    until("it is a dead letter", async || letter().await.is_some()).await?;
+    letter().await.context("no dead letter")
+}
+
+/// What the first tenant's admin sees of what could have been changed.
+async fn kept(gate: &Gate, owned: &Owned) -> Result<Value> {
+    let mut all = Vec::new();
+    for path in ["/admin/keys", "/admin/members", "/admin/dead-letters"] {
+        let (status, text) = gate.get(0, path, &owned.admin.key).await?;
+        ensure!(status == StatusCode::OK, "{path}: {status} {text}");
+        let mut seen: Value = serde_json::from_str(&text)?;
+        let items = seen.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
+            // It is told some seconds late.
+            item.as_object_mut()
+                .and_then(|item| item.remove("lastUsedAt"));
+        }
+        all.push(seen);
+    }
+    Ok(all.into())
 }

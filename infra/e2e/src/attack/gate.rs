@@ -35,6 +35,17 @@ pub(super) struct Made {
     pub(super) key: String,
 }
 
+impl Made {
+    /// Reads it from the answer.
+    pub(super) fn read(answer: &Value) -> Result<Self> {
+        let text = |name: &str| answer[name].as_str().map(str::to_owned).context("no key");
+        Ok(Self {
+            id: text("id")?,
+            key: text("key")?,
+        })
+    }
+}
+
 impl Gate {
     /// Starts everything; `env` is set for every service.
     pub(super) async fn start(env: &[(&str, &str)]) -> Result<Self> {
@@ -132,13 +143,8 @@ impl Gate {
 
     /// Makes a key of `tenant`, which is in force.
     pub(super) async fn key(&self, tenant: &str, scope: &str) -> Result<Made> {
-        let body = json!({ "name": "attacked", "tenant": tenant, "scope": scope });
-        let made = self.manage(Method::POST, "/admin/keys", body).await?;
-        let text = |name: &str| made[name].as_str().map(str::to_owned).context("no key");
-        let made = Made {
-            id: text("id")?,
-            key: text("key")?,
-        };
+        let body = json!({ "name": format!("of {tenant}"), "tenant": tenant, "scope": scope });
+        let made = Made::read(&self.manage(Method::POST, "/admin/keys", body).await?)?;
         match scope {
             "write" => self.sends(&made.key).await?,
             "read" => self.in_force(&made.key, "/events").await?,
@@ -148,7 +154,7 @@ impl Gate {
     }
 
     /// Waits until every ingest takes events of `key`.
-    async fn sends(&self, key: &str) -> Result<()> {
+    pub(super) async fn sends(&self, key: &str) -> Result<()> {
         for index in 0..self.ingests.len() {
             // No event of its own: an empty list is refused behind the door.
             until("the key may send", async || {

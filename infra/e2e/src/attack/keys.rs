@@ -1,185 +1,160 @@
 //! Keys that have ended.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use evp_shared::clock::Clock;
-use fred::interfaces::ClientLike as _;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::Gate;
-use super::gate::{Made, refuses};
-use crate::guard::OPERATOR;
+use super::gate::{Answer, Made, refuses};
 use crate::scenario::Size;
-use crate::servers::cut_append_only_file;
-use crate::until;
+use crate::{PATIENCE, until};
 
-const EVENT: &str = r#"{"type":"a"}"#;
-/// How long a key that was revoked may be taken.
-const REFUSED_WITHIN_MS: u128 = 2_000;
+pub(super) const EVENT: &str = r#"{"type":"a"}"#;
+/// How long a key that was rotated or revoked may be taken.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+/// Events of an export, and their bytes: together more than two pages of 8 MiB, one that is sent and one
+/// that waits, and what lies in the sockets between here and there.
+const EXPORTED: (usize, usize) = (200, 200_000);
+const AT_ONCE: usize = 10;
+/// A few segments of loopback: with less it stalls.
+const RECEIVE_BYTES: u32 = 512 * 1024;
 
 pub(super) async fn revoked(size: Size) -> Result<String> {
-    let gate = Gate::start(&[]).await?;
+    let (gate, clock) = (Gate::start(&[]).await?, Clock::system());
     gate.tenant("a").await?;
-    let [write, read] = [gate.key("a", "write").await?, gate.key("a", "read").await?];
-    gate.accepted(0, &write.key, EVENT).await?;
-    gate.accepted(1, &write.key, EVENT).await?;
-
-    // Rotated without an overlap: the old one has ended, the new one works.
-    let path = format!("/admin/keys/{}/rotate", write.id);
-    let made = gate
-        .manage(Method::POST, &path, json!({ "overlapSeconds": 0 }))
-        .await?;
-    let new = Made {
-        id: made["id"].as_str().unwrap_or_default().to_owned(),
-        key: made["key"].as_str().unwrap_or_default().to_owned(),
-    };
-    refused(&gate, &write.key, "key_revoked").await?;
-    until("the new key works at both", async || {
-        let answers = [
-            gate.post(0, &new.key, EVENT).await,
-            gate.post(1, &new.key, EVENT).await,
-        ];
-        answers.iter().all(|one| {
-            one.as_ref()
-                .is_ok_and(|(status, _)| *status == StatusCode::ACCEPTED)
-        })
-    })
-    .await?;
-
-    let mut live = gate
-        .ask(1, Method::GET, "/stream")
-        .bearer_auth(&read.key)
-        .send()
-        .await?;
-    ensure!(live.status() == StatusCode::OK, "{}", live.status());
-    let clock = Clock::system();
-    let since = clock.now();
-    for key in [&new, &read] {
-        revoke(&gate, key).await?;
+    let mut longest = Duration::ZERO;
+    // Rotated without an overlap: the old ones have ended, the new ones work.
+    let mut new = Vec::new();
+    for old in [gate.key("a", "write").await?, gate.key("a", "read").await?] {
+        let since = clock.now();
+        let path = format!("/admin/keys/{}/rotate", old.id);
+        let body = json!({ "overlapSeconds": 0 });
+        new.push(Made::read(&gate.manage(Method::POST, &path, body).await?)?);
+        refused_by_all(&gate, &old.key).await?;
+        longest = longest.max(clock.now() - since);
     }
-    refused(&gate, &new.key, "key_revoked").await?;
-    until("both aggregators refuse it", async || {
-        let answers = [
-            gate.get(0, "/events", &read.key).await,
-            gate.get(1, "/events", &read.key).await,
-        ];
-        answers.iter().all(|one| {
-            one.as_ref()
-                .is_ok_and(|one| refuses(one, StatusCode::UNAUTHORIZED, "key_revoked").is_ok())
-        })
-    })
-    .await?;
-    let took = (clock.now() - since).as_millis();
-    let to_its_end = async { while let Ok(Some(_)) = live.chunk().await {} };
-    tokio::time::timeout(crate::PATIENCE, to_its_end).await?;
+    let [write, read] = &new[..] else {
+        unreachable!("there are two")
+    };
+    work(&gate, write, read).await?;
+
+    fill(&gate, write, read).await?;
+    let stream = gate.ask(1, Method::GET, "/stream").bearer_auth(&read.key);
+    let (stream, mut export) = (stream.send().await?, exporting(&gate, read).await?);
+    ensure!(stream.status() == StatusCode::OK, "{}", stream.status());
+    let since = clock.now();
+    revoke(&gate, read).await?;
+    let refusing = refused_by_all(&gate, &read.key);
+    tokio::try_join!(refusing, heard_to_its_end(stream))?;
+    longest = longest.max(clock.now() - since);
+    broken_off(&mut export).await?;
+    let since = clock.now();
+    revoke(&gate, write).await?;
+    refused_by_all(&gate, &write.key).await?;
+    longest = longest.max(clock.now() - since);
     ensure!(
-        size == Size::Test || took <= REFUSED_WITHIN_MS,
-        "refused by all four after {took} ms"
+        size == Size::Test || longest <= REFUSED_WITHIN,
+        "refused by all four, and the stream ended, after {longest:?}"
     );
     gate.held(format!(
-        "refused by two ingests and two aggregators after {took} ms, its stream ended"
+        "two rotated and two revoked: refused by two ingests and two aggregators, a stream ended, after at \
+         most {} ms; an export broken off",
+        longest.as_millis()
     ))
 }
 
-async fn revoke(gate: &Gate, key: &Made) -> Result<Value> {
+/// Waits until the new keys work everywhere.
+async fn work(gate: &Gate, write: &Made, read: &Made) -> Result<()> {
+    for index in 0..gate.ingests.len() {
+        until("the new key writes", async || {
+            let answer = gate.post(index, &write.key, EVENT).await;
+            answer.is_ok_and(|(status, _)| status == StatusCode::ACCEPTED)
+        })
+        .await?;
+    }
+    gate.in_force(&read.key, "/events").await
+}
+
+pub(super) async fn revoke(gate: &Gate, key: &Made) -> Result<Value> {
     let path = format!("/admin/keys/{}/revoke", key.id);
     gate.manage(Method::POST, &path, json!({})).await
 }
 
-/// Waits until both ingests refuse `key` for `reason`.
-async fn refused(gate: &Gate, key: &str, reason: &str) -> Result<()> {
-    for index in 0..gate.ingests.len() {
+/// Waits until both ingests and both aggregators refuse `key` as one that has ended, whatever else it
+/// may not.
+pub(super) async fn refused_by_all(gate: &Gate, key: &str) -> Result<()> {
+    let is_refused = |answer: Result<Answer>| {
+        answer.is_ok_and(|one| refuses(&one, StatusCode::UNAUTHORIZED, "key_revoked").is_ok())
+    };
+    let each = [0, 1].map(async |index: usize| {
         until("the ingest refuses it", async || {
-            let answer = gate.post(index, key, EVENT).await;
-            answer.is_ok_and(|one| refuses(&one, StatusCode::UNAUTHORIZED, reason).is_ok())
+            is_refused(gate.post(index, key, EVENT).await)
         })
         .await?;
+        until("the aggregator refuses it", async || {
+            is_refused(gate.get(index, "/events", key).await)
+        })
+        .await
+    });
+    futures::future::try_join_all(each).await.map(drop)
+}
+
+/// Stores what an export takes long for.
+async fn fill(gate: &Gate, write: &Made, read: &Made) -> Result<()> {
+    let (events, bytes) = EXPORTED;
+    let event = json!({ "type": "exported", "payload": { "text": "x".repeat(bytes) } });
+    let body = Value::from(vec![event; AT_ONCE]).to_string();
+    for _ in 0..events / AT_ONCE {
+        let taken = gate.accepted(0, &write.key, &body).await?;
+        let last = taken["ids"][AT_ONCE - 1].as_str().context("no id")?;
+        gate.stored(&read.key, last).await?;
     }
     Ok(())
 }
 
-pub(super) async fn forgotten(size: Size) -> Result<String> {
-    let mut gate = Gate::start(&[
-        ("EVP__REDIS__COMMAND_TIMEOUT", "1s"),
-        ("EVP__INGEST__APPEND__DEADLINE", "2s"),
-    ])
-    .await?;
-    gate.tenant("a").await?;
-    let good = [gate.key("a", "write").await?, gate.key("a", "read").await?];
-    let ended = [gate.key("a", "write").await?, gate.key("a", "read").await?];
-    for key in &ended {
-        revoke(&gate, key).await?;
-    }
-    refused(&gate, &ended[0].key, "key_revoked").await?;
-    until("the aggregators refuse it", async || {
-        let answers = [
-            gate.get(0, "/events", &ended[1].key).await,
-            gate.get(1, "/events", &ended[1].key).await,
-        ];
-        answers.iter().all(|one| {
-            one.as_ref()
-                .is_ok_and(|one| one.0 == StatusCode::UNAUTHORIZED)
-        })
-    })
-    .await?;
-    let rounds = size.of(3, 20, 20);
-    let mut asked = 0;
-    let redis = gate.fort.redis_as(OPERATOR).await;
-    redis.client().flushall::<()>(false).await?;
-    asked += watched(&gate, rounds, &good, &ended).await?;
-    gate.fort.redis.kill().await;
-    asked += watched(&gate, rounds, &good, &ended).await?;
-    cut_append_only_file(gate.fort.redis.dir(), 4_096)?;
-    gate.fort.redis.restart().await?;
-    asked += watched(&gate, rounds, &good, &ended).await?;
-    gate.fort.mongo.pause();
-    asked += watched(&gate, rounds, &good, &ended).await?;
-    gate.fort.redis.pause();
-    asked += watched(&gate, rounds.div_ceil(5), &good, &ended).await?;
-    gate.fort.redis.resume();
-    gate.fort.mongo.resume();
-    asked += watched(&gate, rounds, &good, &ended).await?;
-    gate.accepted(0, &good[0].key, EVENT).await.or_else(later)?;
-    gate.held(format!(
-        "{asked} requests: no revoked key was taken, no good one answered 401"
-    ))
+/// Begins an export of which only the beginning is read.
+async fn exporting(gate: &Gate, read: &Made) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVE_BYTES)?;
+    let address = ([127, 0, 0, 1], gate.aggregators[0].port()).into();
+    let mut export = socket.connect(address).await?;
+    let request = format!(
+        "GET /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept: application/x-ndjson\r\n\
+         authorization: Bearer {}\r\n\r\n",
+        read.key
+    );
+    export.write_all(request.as_bytes()).await?;
+    let mut beginning = [0; 12];
+    export.read_exact(&mut beginning).await?;
+    ensure!(beginning == *b"HTTP/1.1 200", "{beginning:?}");
+    Ok(export)
 }
 
-/// An ingest that has just got its Redis back may ask to come again.
-fn later(error: anyhow::Error) -> Result<Value> {
-    match error.to_string().contains("503") {
-        true => Ok(Value::Null),
-        false => Err(error),
-    }
+/// That an answer of chunks ends before its end.
+async fn broken_off(export: &mut TcpStream) -> Result<()> {
+    let mut rest = Vec::new();
+    // Whether it is closed or reset says nothing.
+    let read = tokio::time::timeout(PATIENCE, export.read_to_end(&mut rest)).await;
+    let read = read.context("the export has no end")?;
+    let is_whole = rest.ends_with(b"0\r\n\r\n") || rest.len() >= EXPORTED.0 * EXPORTED.1;
+    ensure!(
+        !is_whole,
+        "the export of a revoked key goes on: {} bytes, {read:?}",
+        rest.len()
+    );
+    Ok(())
 }
 
-/// Asks all services `rounds` times: the good keys (writes, reads) are never answered 401, the ended
-/// ones never otherwise. Without an answer nobody was let in.
-async fn watched(gate: &Gate, rounds: u32, good: &[Made; 2], ended: &[Made; 2]) -> Result<u32> {
-    let mut asked = 0;
-    for _ in 0..rounds {
-        let all = [
-            (0, good, true),
-            (0, ended, false),
-            (1, good, true),
-            (1, ended, false),
-        ];
-        let all = all.map(async |(index, keys, is_good): (usize, &[Made; 2], bool)| {
-            let answers = tokio::join!(
-                gate.post(index, &keys[0].key, EVENT),
-                gate.get(index, "/session", &keys[1].key),
-            );
-            for (status, text) in [&answers.0, &answers.1].into_iter().flatten() {
-                let is_refused = *status == StatusCode::UNAUTHORIZED;
-                ensure!(is_refused != is_good, "is good: {is_good}, {status} {text}");
-            }
-            Ok(u32::from(answers.0.is_ok()) + u32::from(answers.1.is_ok()))
-        });
-        asked += futures::future::try_join_all(all)
-            .await?
-            .iter()
-            .sum::<u32>();
-    }
-    ensure!(asked > 0, "nobody answered");
-    Ok(asked)
+async fn heard_to_its_end(mut stream: Response) -> Result<()> {
+    let to_its_end = async {
+        while stream.chunk().await?.is_some() {}
+        Ok(())
+    };
+    let ended = tokio::time::timeout(PATIENCE, to_its_end).await;
+    ended.context("the stream does not end")?
 }

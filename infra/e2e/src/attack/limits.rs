@@ -4,29 +4,22 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::clock::Clock;
-use evp_shared::testing::TestRedis;
-use fred::interfaces::ClientLike as _;
-use fred::types::InfoKind;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::Gate;
-use super::gate::{answer, code};
+use super::gate::{Answer, code};
 use crate::PATIENCE;
-use crate::guard::OPERATOR;
 use crate::scenario::Size;
 
 const STORED: &str = "evp_processor_events_total";
 const FLOODERS: usize = 16;
-const FLOOD_EVENTS: usize = 500;
+const FLOOD_EVENTS: u16 = 500;
+/// So many times as long a machine may take to fill what may wait.
+const LONGER: u32 = 5;
 /// Of the small tenant.
 const EVERY: Duration = Duration::from_millis(100);
-/// Requests on their way at once on one connection.
-const PIPELINED: usize = 50;
 
 pub(super) async fn flood(size: Size) -> Result<String> {
     // Little drains. A quarter of what may wait is more than comes within a second, which is how often
@@ -44,94 +37,134 @@ pub(super) async fn flood(size: Size) -> Result<String> {
         gate.key("large", "write").await?,
         gate.key("small", "write").await?,
     ];
-    let requests = size.of(200, 300, 600);
-    // Both from the beginning: one that is alone may fill all there is.
+    let requests = size.of(100, 200, 400);
+    // Both from the beginning: one that is alone may fill all there is, and who comes then waits until what
+    // is beyond the bound has drained.
     let beside = flooded(&gate, &large.key, requests, Some(&small.key)).await?;
-    let alone = flooded(&gate, &large.key, requests, None).await?;
-    // A machine that is slow does not fill it in these seconds.
     ensure!(
-        size == Size::Test || beside.refused > 0,
-        "more drains than comes"
-    );
-    ensure!(
-        beside.taken * 100 >= requests * 99,
-        "{} of {requests} of the small one's requests were taken: {}",
+        beside.taken * 100 >= beside.asked * 99 && beside.asked * 2 > requests,
+        "{} of {} of the small one's requests were taken beside {:.0} events/s: {}",
         beside.taken,
+        beside.asked,
+        beside.sent,
         beside.last
     );
-    let share = beside.rate / alone.rate;
-    ensure!(
-        size == Size::Test || share >= 0.9,
-        "the large one gets {share:.2} of what it had alone"
-    );
+    // A machine is not as fast from one minute to the next: before and after count alike.
+    let mut rates = vec![beside.rate];
+    if size != Size::Test {
+        for small in [None, Some(&*small.key)] {
+            rates.push(flooded(&gate, &large.key, requests, small).await?.rate);
+        }
+        ensure!(
+            rates[0] + rates[2] >= 2.0 * 0.9 * rates[1],
+            "events/s of the large one that are drained, beside, alone, beside: {rates:.0?}"
+        );
+    }
     gate.held(format!(
-        "{} of {requests} requests of the small one taken; the large one {:.0} events/s, {share:.2} of what it \
-         has alone, {} of its requests refused",
-        beside.taken, beside.rate, beside.refused
+        "{} of {} requests of the small one taken beside {:.0} events/s of the large one, of whose requests {} \
+         were refused; drained were {rates:.0?} events/s (beside, alone, beside)",
+        beside.taken, beside.asked, beside.sent, beside.refused
     ))
 }
 
 struct Flooded {
-    /// Requests of the small tenant that were taken.
+    /// Requests of the small tenant that were taken, or refused because of the load.
+    asked: u32,
+    /// Those that were taken.
     taken: u32,
     /// What the last of the others was told.
     last: String,
     /// Events per second that are stored, nearly all of them the large one's, in the second half: what
     /// came before has filled the backlog.
     rate: f64,
+    /// Events per second that the large one sends, taken or not.
+    sent: f64,
     /// Requests of the large one that were not.
     refused: u64,
 }
 
-/// Sends as much as can be as `large`, while `small` sends `requests` events, one every 100 ms.
+/// Sends as much as can be as `large`, while `small` sends `requests` events, one every 100 ms; or more,
+/// until more has come than drains.
 async fn flooded(gate: &Gate, large: &str, requests: u32, small: Option<&str>) -> Result<Flooded> {
     let clock = Clock::system();
-    let (half, is_over) = (Cell::new(None), Cell::new(false));
+    let (began, half) = (clock.now(), Cell::new(None));
+    let (is_over, is_refused) = (Cell::new(false), Cell::new(false));
     let few = async {
-        let (mut taken, mut last) = (0, String::new());
+        let mut few = Few::default();
         let mut beat = tokio::time::interval(EVERY);
-        for number in 0..requests {
+        for number in 0_u32.. {
             beat.tick().await;
+            let is_full = is_refused.get() || number == LONGER * requests;
+            if number >= requests && is_full {
+                break;
+            }
             if number == requests / 2 {
                 half.set(Some((clock.now(), gate.processor.metric(STORED).await?)));
             }
-            let Some(small) = small else { continue };
-            let few = r#"{"type":"few"}"#;
-            let (status, text) = gate.post(number as usize % 2, small, few).await?;
-            match status {
-                StatusCode::ACCEPTED => taken += 1,
-                _ => last = text,
+            if let Some(small) = small {
+                few.note(
+                    gate.post(number as usize % 2, small, r#"{"type":"few"}"#)
+                        .await?,
+                );
             }
         }
         is_over.set(true);
-        anyhow::Ok((taken, last))
+        anyhow::Ok(few)
     };
-    let events: Vec<Value> = (0..FLOOD_EVENTS)
-        .map(|_| json!({ "type": "many" }))
-        .collect();
-    let body = serde_json::to_string(&events)?;
+    let event = json!({ "type": "many" });
+    let body = Value::from(vec![event; FLOOD_EVENTS.into()]).to_string();
     let flooder = async |index: usize| {
-        let mut refused = 0_u64;
+        let (mut sent, mut refused) = (0_u32, 0_u64);
         while !is_over.get() {
+            sent += 1;
             match gate.post(index % 2, large, &body).await?.0 {
                 StatusCode::ACCEPTED => {}
-                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => refused += 1,
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    refused += 1;
+                    is_refused.set(true);
+                }
                 status => bail!("{status}"),
             }
         }
-        Ok(refused)
+        Ok((sent, refused))
     };
     let flooders = futures::future::try_join_all((0..FLOODERS).map(flooder));
-    let ((taken, last), refused) = tokio::try_join!(few, flooders)?;
+    let (few, counts) = tokio::try_join!(few, flooders)?;
     let (since, stored) = half.get().context("it was over before its half")?;
-    let rate =
-        (gate.processor.metric(STORED).await? - stored) / (clock.now() - since).as_secs_f64();
+    let stored = gate.processor.metric(STORED).await? - stored;
+    let (in_half, in_all) = (clock.now() - since, clock.now() - began);
+    let sent: u32 = counts.iter().map(|(sent, _)| sent).sum();
+    ensure!(is_refused.get(), "more drains than comes");
     Ok(Flooded {
-        taken,
-        last,
-        rate,
-        refused: refused.iter().sum(),
+        asked: few.asked,
+        taken: few.taken,
+        last: few.last,
+        rate: stored / in_half.as_secs_f64(),
+        sent: f64::from(sent) * f64::from(FLOOD_EVENTS) / in_all.as_secs_f64(),
+        refused: counts.iter().map(|(_, refused)| refused).sum(),
     })
+}
+
+/// What became of the small one's requests.
+#[derive(Default)]
+struct Few {
+    asked: u32,
+    taken: u32,
+    last: String,
+}
+
+impl Few {
+    /// A Redis that stands still is unfair to nobody.
+    fn note(&mut self, (status, text): Answer) {
+        let is_taken = status == StatusCode::ACCEPTED;
+        if is_taken || code(&text) == "overloaded" {
+            self.asked += 1;
+            self.taken += u32::from(is_taken);
+        }
+        if !is_taken {
+            self.last = text;
+        }
+    }
 }
 
 pub(super) async fn quota(size: Size) -> Result<String> {
@@ -151,22 +184,16 @@ pub(super) async fn quota(size: Size) -> Result<String> {
         (least..=most).contains(&accepted),
         "{accepted} of {most} accepted"
     );
-    let url = format!("{}/events", gate.ingests[0].url());
-    let response = gate
-        .http
-        .post(url)
-        .bearer_auth(&write.key)
-        .body(body.clone())
-        .send()
-        .await?;
-    let has = |name: &str| response.headers().contains_key(name);
-    ensure!(
-        response.status() == StatusCode::TOO_MANY_REQUESTS
-            && ["retry-after", "ratelimit", "ratelimit-policy"]
-                .into_iter()
-                .all(has),
-        "{response:?}"
-    );
+    let last = async || {
+        let url = format!("{}/events", gate.ingests[0].url());
+        let request = gate.http.post(url).bearer_auth(&write.key);
+        request.body(body.clone()).send().await
+    };
+    let mut response = last().await?;
+    while response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response = last().await?;
+    }
+    says_when(&response)?;
     gate.held(format!(
         "{accepted} of {most} accepted, then 429, one of two ingests killed"
     ))
@@ -199,97 +226,23 @@ async fn spend(
                     let usage: Value = serde_json::from_str(&usage)?;
                     is_given_out = usage["quota"]["left"] == 0;
                 }
+                // A server that stands still; not confirmed, it may have taken of the quota.
+                StatusCode::SERVICE_UNAVAILABLE => {}
                 _ => bail!("{status} {text}"),
             }
         }
     }
 }
 
-pub(super) async fn unknown_keys(size: Size) -> Result<String> {
-    const MIB: u64 = 1 << 20;
-    let gate = Gate::start(&[]).await?;
-    let count: usize = size.of(20_000, 200_000, 1_000_000);
-    let pid = gate.ingests[0].pid().context("the ingest has ended")?;
-    // What a connection takes is there before.
-    refused_all(gate.ingests[0].port(), count / 10).await?;
-    let redis = gate.fort.redis_as(OPERATOR).await;
-    let (memory, before) = (resident(pid)?, commands(&redis).await?);
-    refused_all(gate.ingests[0].port(), count).await?;
-    let grown = resident(pid)?.saturating_sub(memory);
-    let commands = commands(&redis).await? - before;
-    ensure!(grown <= 4 * MIB, "{} KiB more", grown >> 10);
-    // What the services ask for by themselves, some hundred a second in all.
+/// That a request was too much, and its answer says when to come back, and after which rule.
+pub(super) fn says_when(response: &Response) -> Result<()> {
+    let has = |name: &str| response.headers().contains_key(name);
     ensure!(
-        commands * 10 <= count as u64,
-        "{commands} commands of {count} requests"
+        response.status() == StatusCode::TOO_MANY_REQUESTS
+            && ["retry-after", "ratelimit", "ratelimit-policy"]
+                .into_iter()
+                .all(has),
+        "{response:?}"
     );
-    let (status, text) = answer(gate.ask(0, Method::GET, "/livez")).await?;
-    ensure!(status == StatusCode::OK, "{status} {text}");
-    gate.held(format!(
-        "{count} refused, {} KiB more memory, {commands} Redis commands meanwhile",
-        grown >> 10
-    ))
-}
-
-/// Sends `count` keys that do not exist, each of which is answered 401.
-async fn refused_all(port: u16, count: usize) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let mut left = count;
-    let mut inbox = vec![0; 256 * 1024];
-    while left > 0 {
-        let now = left.min(PIPELINED);
-        let requests: String = (0..now)
-            .map(|_| {
-                let key = Token::generate(KeyKind::Secret);
-                format!(
-                    "POST /events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: 0\r\n\r\n",
-                    key.expose()
-                )
-            })
-            .collect();
-        stream.write_all(requests.as_bytes()).await?;
-        let mut answers = Vec::new();
-        let of_all = |bytes: &[u8], what: &str| {
-            bytes
-                .windows(what.len())
-                .filter(|some| *some == what.as_bytes())
-                .count()
-        };
-        while of_all(&answers, "unknown_key") < now {
-            let read = tokio::time::timeout(PATIENCE, stream.read(&mut inbox)).await??;
-            ensure!(
-                read > 0,
-                "closed after {}",
-                String::from_utf8_lossy(&answers)
-            );
-            answers.extend_from_slice(&inbox[..read]);
-        }
-        ensure!(
-            of_all(&answers, "HTTP/1.1 401") == now,
-            "{}",
-            String::from_utf8_lossy(&answers)
-        );
-        left -= now;
-    }
     Ok(())
-}
-
-/// Resident memory of a process, bytes.
-fn resident(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line
-        .context("no VmRSS")?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()?;
-    Ok(kib << 10)
-}
-
-/// Commands Redis has processed.
-async fn commands(redis: &TestRedis) -> Result<u64> {
-    let info: String = redis.client().info(Some(InfoKind::Stats)).await?;
-    let name = "total_commands_processed:";
-    let line = info.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.context("no such line")?.trim().parse()?)
 }

@@ -1,100 +1,107 @@
 //! Codes by mail, over a mail server of npm's.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use evp_devstack::{Output, ScratchDir, Service, ServiceSpec};
+use evp_devstack::{Output, ScratchDir, Service, ServiceSpec, find};
 use reqwest::header::{COOKIE, SET_COOKIE};
-use reqwest::{Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::Gate;
-use super::gate::Answer;
+use super::gate::{Answer, refuses};
 use super::sessions::session_of;
 use crate::scenario::Size;
 use crate::{Node, until};
 
 const SERVER: &str = include_str!("mail.js");
-const PACKAGE: &str = "smtp-server@3.21.6";
 const INVITED: &str = "ann@example.org";
+/// Of the aggregator, at the mail server.
+pub(super) const SMTP_PASSWORD: &str = "a-password-of-mail";
 /// After so many wrong ones a code is of no use.
 const TRIES: usize = 5;
 
 pub(super) async fn codes(_: Size) -> Result<String> {
-    let mail = MailServer::start().await?;
     let gate = Gate::start(&[]).await?;
-    gate.tenant("a").await?;
-    let member = json!({ "email": INVITED, "role": "viewer", "tenant": "a" });
-    gate.manage(Method::PUT, "/admin/members", member).await?;
-    let (url, from) = (format!("smtp://127.0.0.1:{}", mail.port), "evp@example.org");
-    let env = [("EVP__MAIL__SMTP_URL", &*url), ("EVP__MAIL__FROM", from)];
-    let mut node = gate.another("aggregator", &env)?;
-    node.await_ready().await?;
-    let door = Asked { gate: &gate, node };
+    let door = Asked::start(&gate, &[]).await?;
+    let (attempt, code) = one_answer(&door).await?;
+    // Another browser of the same person, and none.
+    let (other, others) = door.asked().await?;
+    for (cookie, code) in [(&*other, &code), (&*attempt, &others), ("", &code)] {
+        door.refuses(cookie, code, "in another browser").await?;
+    }
+    session_of(&door.confirm(&attempt, &code).await?)?;
+    door.refuses(&attempt, &code, "a code twice").await?;
 
-    // Nobody that was invited, and what is no address: no mail, and one answer for all.
-    let stranger = door.ask("eve@example.org").await?;
-    ensure!(stranger.1.0 == StatusCode::ACCEPTED, "{:?}", stranger.1);
-    let two = door.ask("ann@example.org\r\nBcc: eve@example.org").await?;
-    ensure!(two.1.0 != StatusCode::INTERNAL_SERVER_ERROR, "{:?}", two.1);
-    let (attempt, said) = door.ask(INVITED).await?;
-    ensure!(
-        said == stranger.1,
-        "answers differ: {said:?} {:?}",
-        stranger.1
-    );
-    let code = mail.code().await?;
-
-    let (other, _) = door.ask("eve@example.org").await?;
-    let elsewhere = door.confirm(&other, &code).await?;
-    ensure!(
-        elsewhere.status() == StatusCode::UNAUTHORIZED,
-        "in another browser"
-    );
-    let first = door.confirm(&attempt, &code).await?;
-    session_of(&first)?;
-    let again = door.confirm(&attempt, &code).await?;
-    ensure!(
-        again.status() == StatusCode::UNAUTHORIZED,
-        "a code twice: {}",
-        again.status()
-    );
-
-    let (attempt, _) = door.ask(INVITED).await?;
-    let code = mail.code().await?;
+    let (attempt, code) = door.asked().await?;
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for _ in 0..TRIES {
-        let tried = door.confirm(&attempt, wrong).await?;
-        ensure!(
-            tried.status() == StatusCode::UNAUTHORIZED,
-            "{}",
-            tried.status()
-        );
+        door.refuses(&attempt, wrong, "a wrong code").await?;
     }
-    let sixth = door.confirm(&attempt, &code).await?;
-    ensure!(sixth.status() != StatusCode::OK, "the sixth try");
-    let mails = mail.mails()?;
+    door.refuses(&attempt, &code, "the sixth try").await?;
+    let mails = door.mail.mails()?;
     let is_to_ann = |mail: &Value| mail["to"] == json!([INVITED]);
-    ensure!(mails.len() == 2 && mails.iter().all(is_to_ann), "{mails:?}");
+    ensure!(mails.len() == 3 && mails.iter().all(is_to_ann), "{mails:?}");
     gate.held(
-        "one mail a code, which works once; the sixth try, another browser, an unknown address and CR LF: \
-         refused, no mail"
+        "one mail a code, which works once; the sixth try, another browser of the same person, none, an \
+         unknown address and CR LF: refused, no mail"
             .to_owned(),
     )
 }
 
-/// An aggregator that sends mail.
-struct Asked<'a> {
-    gate: &'a Gate,
-    node: Node,
+/// Who was not invited is answered as who was, and gets no mail; what is no address is refused. The code of
+/// who was, with what its browser holds.
+async fn one_answer(door: &Asked) -> Result<(String, String)> {
+    let (_, stranger) = door.ask("eve@example.org").await?;
+    ensure!(stranger.0 == StatusCode::ACCEPTED, "{stranger:?}");
+    for two in [
+        "ann@example.org\r\nBcc: eve@example.org",
+        "ann@example.org\nx",
+    ] {
+        let (cookie, answer) = door.ask(two).await?;
+        refuses(&answer, StatusCode::BAD_REQUEST, "invalid_parameter")?;
+        ensure!(cookie.is_empty(), "{cookie}");
+    }
+    let (attempt, said) = door.ask(INVITED).await?;
+    ensure!(said == stranger, "answers differ: {said:?} {stranger:?}");
+    Ok((attempt, door.mail.code().await?))
 }
 
-impl Asked<'_> {
+/// An aggregator that sends mail to one member.
+pub(super) struct Asked {
+    pub(super) node: Node,
+    mail: MailServer,
+    http: Client,
+}
+
+impl Asked {
+    /// Starts it, and invites the member; `env` is set besides.
+    pub(super) async fn start(gate: &Gate, env: &[(&str, &str)]) -> Result<Self> {
+        let mail = MailServer::start().await?;
+        gate.tenant("mailed").await?;
+        let member = json!({ "email": INVITED, "role": "viewer", "tenant": "mailed" });
+        gate.manage(Method::PUT, "/admin/members", member).await?;
+        let url = format!("smtp://evp:{SMTP_PASSWORD}@127.0.0.1:{}", mail.port);
+        let of_mail = [
+            ("EVP__MAIL__SMTP_URL", &*url),
+            ("EVP__MAIL__FROM", "evp@example.org"),
+        ];
+        let mut node = gate.another("aggregator", &[&of_mail, env].concat())?;
+        node.await_ready().await?;
+        let http = gate.http.clone();
+        Ok(Self { node, mail, http })
+    }
+
+    /// Asks for a code and waits for it; with what binds the browser.
+    pub(super) async fn asked(&self) -> Result<(String, String)> {
+        let (attempt, _) = self.ask(INVITED).await?;
+        Ok((attempt, self.mail.code().await?))
+    }
+
     /// Asks for a code; the cookie that binds the browser, and the answer.
     async fn ask(&self, email: &str) -> Result<(String, Answer)> {
         let url = format!("{}/sign-in/code", self.node.url());
-        let request = self.gate.http.post(url).json(&json!({ "email": email }));
+        let request = self.http.post(url).json(&json!({ "email": email }));
         let response = request.send().await?;
         let set = response.headers().get(SET_COOKIE);
         let set = set.map_or(Ok(""), |value| value.to_str())?.to_owned();
@@ -102,10 +109,19 @@ impl Asked<'_> {
         Ok((cookie, (response.status(), response.text().await?)))
     }
 
-    async fn confirm(&self, cookie: &str, code: &str) -> Result<reqwest::Response> {
+    pub(super) async fn confirm(&self, cookie: &str, code: &str) -> Result<Response> {
         let url = format!("{}/sign-in/code/confirm", self.node.url());
-        let request = self.gate.http.post(url).header(COOKIE, cookie);
+        let mut request = self.http.post(url);
+        if !cookie.is_empty() {
+            request = request.header(COOKIE, cookie);
+        }
         Ok(request.json(&json!({ "code": code })).send().await?)
+    }
+
+    async fn refuses(&self, cookie: &str, code: &str, what: &str) -> Result<()> {
+        let status = self.confirm(cookie, code).await?.status();
+        ensure!(status == StatusCode::UNAUTHORIZED, "{what}: {status}");
+        Ok(())
     }
 }
 
@@ -120,21 +136,15 @@ struct MailServer {
 
 impl MailServer {
     async fn start() -> Result<Self> {
-        let folder = ScratchDir::new()?;
-        let install = tokio::process::Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--prefix"])
-            .arg(folder.path())
-            .arg(PACKAGE)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("npm")?;
-        let said = String::from_utf8_lossy(&install.stderr);
-        ensure!(install.status.success(), "{PACKAGE}: {said}");
+        let (modules, folder) = (find::smtp_server().await?, ScratchDir::new()?);
         std::fs::write(folder.path().join("mail.js"), SERVER)?;
         let output = folder.path().join("mails");
         let spec = ServiceSpec::new("mail", "node")
             .args([folder.path().join("mail.js").display().to_string()])
+            .env(
+                "NODE_PATH",
+                modules.join("node_modules").display().to_string(),
+            )
             .output(Output::File(output.clone()));
         let mut server = Self {
             port: 0,

@@ -2,63 +2,87 @@
 
 use anyhow::{Context as _, Result, ensure};
 use evp_devstack::ScratchDir;
+use evp_shared::access::token::{KeyKind, Token};
 use evp_shared::testing::tls::Authority;
 use reqwest::header::COOKIE;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::Gate;
-use super::gate::{answer, code};
-use super::sessions::session_of;
+use super::gate::answer;
+use super::limits::says_when;
+use super::sessions::{link, session_of};
+use super::usage::refusals_are_told;
 use crate::scenario::Size;
 use crate::{PATIENCE, until};
 
-/// Of the tenant whose refusals are counted.
-const OVER_RATE: u64 = 7;
+/// What a viewer may not: method, path, body.
+const OF_ADMINS: [(&str, &str, &str); 11] = [
+    ("GET", "/admin/keys", "{}"),
+    ("POST", "/admin/keys", r#"{"name":"mine","scope":"admin"}"#),
+    ("POST", "/admin/keys/{key}/rotate", "{}"),
+    ("POST", "/admin/keys/{key}/revoke", "{}"),
+    ("GET", "/admin/members", "{}"),
+    (
+        "PUT",
+        "/admin/members",
+        r#"{"email":"eve@example.org","role":"admin"}"#,
+    ),
+    ("GET", "/admin/audit", "{}"),
+    ("GET", "/admin/dead-letters", "{}"),
+    (
+        "POST",
+        "/admin/dead-letters/purge",
+        r#"{"filter":{},"dryRun":false}"#,
+    ),
+    ("POST", "/admin/tenants", r#"{"id":"mine"}"#),
+    ("GET", "/admin/pipeline", "{}"),
+];
+/// Of one address within a minute; the next one waits.
+const FAILURES: u32 = 30;
+/// Addresses of nobody. Source: RFC 5737.
+const FORGED: &str = "198.51.100.";
 
 pub(super) async fn odds(_: Size) -> Result<String> {
     let gate = Gate::start(&[]).await?;
     gate.tenant("a").await?;
     viewer(&gate).await?;
     types(&gate).await?;
-    usage(&gate).await?;
+    refusals_are_told(&gate).await?;
     hsts(&gate).await?;
-    gate.held(
-        "a viewer made no key; a type outside the list refused that event alone; the refusals sent stand in \
-         /usage, each with its headers; HSTS under TLS"
-            .to_owned(),
-    )
+    forged(&gate).await?;
+    gate.held(format!(
+        "a viewer had none of {} things an admin may do; a type outside the list refused that event alone; what \
+         two ingests refused, by reason, stands in /usage; RateLimit headers on each 429; HSTS under TLS; a \
+         forged X-Forwarded-For changed nothing",
+        OF_ADMINS.len()
+    ))
 }
 
 /// A viewer does what an admin may.
 async fn viewer(gate: &Gate) -> Result<()> {
     // By then every service knows the tenant.
-    gate.key("a", "read").await?;
-    let made = gate
-        .access(&["link", "--tenant", "a", "--role", "viewer"])
-        .await?;
-    let token = made.split("#sign-in=").nth(1).context("no link")?;
-    let token: String = token
-        .chars()
-        .take_while(|one| !one.is_whitespace())
-        .collect();
-    let signing = gate.ask(0, Method::POST, "/sign-in/link");
-    let response = signing.json(&json!({ "token": token })).send().await?;
-    let cookie = session_of(&response)?;
-    let again = gate.ask(0, Method::POST, "/sign-in/link");
-    let (status, text) = answer(again.json(&json!({ "token": token }))).await?;
-    ensure!(
-        status == StatusCode::UNAUTHORIZED,
-        "a link twice: {status} {text}"
-    );
-    let body = json!({ "name": "mine", "scope": "admin" });
-    let asking = gate
-        .ask(0, Method::POST, "/admin/keys")
-        .header(COOKIE, &cookie);
-    let (status, text) = answer(asking.json(&body)).await?;
-    ensure!(status == StatusCode::FORBIDDEN, "{status} {text}");
+    let key = gate.key("a", "read").await?;
+    let token = link(gate, "a").await?;
+    let signing = async || {
+        let request = gate.ask(0, Method::POST, "/sign-in/link");
+        request.json(&json!({ "token": token })).send().await
+    };
+    let cookie = session_of(&signing().await?)?;
+    let again = signing().await?.status();
+    ensure!(again == StatusCode::UNAUTHORIZED, "a link twice: {again}");
+    for (method, path, body) in OF_ADMINS {
+        let path = path.replace("{key}", &key.id);
+        let asking = gate.ask(0, method.parse()?, &path).header(COOKIE, &cookie);
+        let body: Value = serde_json::from_str(body)?;
+        let (status, text) = answer(asking.json(&body)).await?;
+        ensure!(
+            status == StatusCode::FORBIDDEN,
+            "{method} {path}: {status} {text}"
+        );
+    }
     let listing = gate.ask(0, Method::GET, "/events").header(COOKIE, &cookie);
     let (status, text) = answer(listing).await?;
     ensure!(status == StatusCode::OK, "{status} {text}");
@@ -77,50 +101,6 @@ async fn types(gate: &Gate) -> Result<()> {
             let said: Value = serde_json::from_str(&text).unwrap_or_default();
             status == StatusCode::ACCEPTED && said["accepted"] == 2 && said["rejectedCount"] == 1
         })
-    })
-    .await
-}
-
-/// Requests over a rate: each says when to come back, and `/usage` how many there were.
-async fn usage(gate: &Gate) -> Result<()> {
-    gate.tenant("b").await?;
-    let limits = json!({ "limits": { "events": { "perSecond": 1, "burst": 1 } } });
-    gate.manage(Method::PATCH, "/admin/tenants/b", limits)
-        .await?;
-    let [write, read] = [gate.key("b", "write").await?, gate.key("b", "read").await?];
-    // An hour's debt at once; nothing passes after it.
-    let events: Vec<Value> = (0..3_600).map(|_| json!({ "type": "b" })).collect();
-    let url = format!("{}/events", gate.ingests[0].url());
-    let send = async |events: &[Value]| -> Result<Response> {
-        let request = gate.http.post(&url).bearer_auth(&write.key);
-        Ok(request.json(events).send().await?)
-    };
-    ensure!(
-        send(&events).await?.status() == StatusCode::ACCEPTED,
-        "not taken"
-    );
-    for _ in 0..OVER_RATE {
-        let response = send(&events[..1]).await?;
-        let has = |name: &str| response.headers().contains_key(name);
-        ensure!(
-            response.status() == StatusCode::TOO_MANY_REQUESTS
-                && ["retry-after", "ratelimit", "ratelimit-policy"]
-                    .into_iter()
-                    .all(has),
-            "{response:?}"
-        );
-        let text = response.text().await?;
-        ensure!(code(&text) == "rate_limited", "{text}");
-    }
-    until("usage tells the refusals", async || {
-        let Ok((_, text)) = gate.get(0, "/usage", &read.key).await else {
-            return false;
-        };
-        let said: Value = serde_json::from_str(&text).unwrap_or_default();
-        let refused = said["refused"].as_array().into_iter().flatten();
-        refused
-            .filter(|one| one["code"] == "rate_limited")
-            .any(|one| one["count"] == OVER_RATE)
     })
     .await
 }
@@ -150,4 +130,27 @@ async fn hsts(gate: &Gate) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Somebody who is no proxy says to ask for others, which changes nothing: the tries of one address are
+/// counted together, and the audit says from where they came.
+async fn forged(gate: &Gate) -> Result<()> {
+    let sign_in = async |key: &str, number: u32| {
+        let request = gate.ask(1, Method::POST, "/sign-in/key");
+        let request = request.header("x-forwarded-for", format!("{FORGED}{number}"));
+        request.json(&json!({ "key": key })).send().await
+    };
+    let admin = gate.key("a", "admin").await?;
+    session_of(&sign_in(&admin.key, 0).await?)?;
+    let (_, audit) = gate.get(1, "/admin/audit", &admin.key).await?;
+    ensure!(
+        audit.contains("127.0.0.1") && !audit.contains(FORGED),
+        "{audit}"
+    );
+    for number in 0..FAILURES {
+        let unknown = Token::generate(KeyKind::Secret);
+        let status = sign_in(unknown.expose(), number).await?.status();
+        ensure!(status == StatusCode::UNAUTHORIZED, "try {number}: {status}");
+    }
+    says_when(&sign_in(&admin.key, FAILURES).await?)
 }

@@ -8,7 +8,14 @@ use serde_json::json;
 
 use super::Gate;
 use super::gate::answer;
+use super::keys::revoke;
+use super::mail::{Asked, SMTP_PASSWORD};
+use super::sessions::{link, session_of, signed_in};
+use crate::guard::PASSWORD;
 use crate::scenario::Size;
+
+/// Of the admin port of one aggregator.
+const ADMIN_TOKEN: &str = "a-token-of-the-admin-port-of-an-aggregator";
 
 pub(super) async fn searched(_: Size) -> Result<String> {
     let mut gate = Gate::start(&[]).await?;
@@ -16,24 +23,26 @@ pub(super) async fn searched(_: Size) -> Result<String> {
     let [write, read] = [gate.key("a", "write").await?, gate.key("a", "read").await?];
     let broken = format!("{}x", read.key);
     used(&gate, &write.key, &[&read.key, &broken]).await?;
-    let path = format!("/admin/keys/{}/revoke", write.id);
-    gate.manage(Method::POST, &path, json!({})).await?;
-    let secrets = [
-        write.key.clone(),
-        read.key.clone(),
-        broken,
-        gate.operator.clone(),
-    ];
+    revoke(&gate, &write).await?;
+    let mut secrets = [write.key, read.key.clone(), broken, gate.operator.clone()].to_vec();
+    secrets.extend([PASSWORD, SMTP_PASSWORD, ADMIN_TOKEN].map(str::to_owned));
+    let door = Asked::start(&gate, &[("EVP__ADMIN__TOKEN", ADMIN_TOKEN)]).await?;
+    secrets.extend(people(&gate, &door, &read.key).await?);
 
     let mut searched = 0;
-    for path in ["/admin/keys", "/admin/tenants", "/admin/audit", "/usage"] {
-        let (_, text) = gate.get(0, path, &gate.operator).await?;
+    for path in ["keys", "tenants", "members", "audit", "dead-letters"] {
+        let (status, text) = gate
+            .get(0, &format!("/admin/{path}"), &gate.operator)
+            .await?;
+        ensure!(status == StatusCode::OK, "{path}: {status} {text}");
         searched += without(&secrets, path, text.as_bytes())?;
     }
     for node in gate.nodes() {
         let text = node.metrics_text().await?;
         searched += without(&secrets, node.name(), text.as_bytes())?;
     }
+    let text = measured(&gate, &door).await?;
+    searched += without(&secrets, "the other's metrics", text.as_bytes())?;
     // All of it is in their files when they have ended.
     gate.fort.redis.stop().await;
     gate.fort.mongo.stop().await;
@@ -51,7 +60,8 @@ pub(super) async fn searched(_: Size) -> Result<String> {
         "what is there is not found: the search is of no use"
     );
     gate.held(format!(
-        "{} secrets, {files} files and {} KiB searched: none",
+        "{} secrets (keys, a session, a link, an attempt, its code, passwords, a token), {files} files and {} \
+         KiB searched: none",
         secrets.len(),
         searched >> 10
     ))
@@ -78,10 +88,53 @@ async fn used(gate: &Gate, write: &str, others: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Signs in by a key, a link and a code, and with each a second time; what must not be found of it.
+async fn people(gate: &Gate, door: &Asked, key: &str) -> Result<Vec<String>> {
+    let by_key = signed_in(gate, key).await?;
+    let token = link(gate, "a").await?;
+    let mut cookies = vec![by_key];
+    for _ in 0..2 {
+        let request = gate.ask(0, Method::POST, "/sign-in/link");
+        let response = request.json(&json!({ "token": token })).send().await?;
+        cookies.extend(session_of(&response).ok());
+    }
+    let (attempt, code) = door.asked().await?;
+    for _ in 0..2 {
+        cookies.extend(session_of(&door.confirm(&attempt, &code).await?).ok());
+    }
+    ensure!(cookies.len() == 3, "{} signed in", cookies.len());
+    cookies.push(attempt);
+    let values = cookies
+        .iter()
+        .filter_map(|cookie| Some(cookie.split_once('=')?.1.to_owned()));
+    // Six digits alone stand everywhere: as a text of JSON, of BSON, and in the mail's sentence.
+    let written = [
+        format!("\"{code}\""),
+        format!("\x07\0\0\0{code}\0"),
+        format!("{code} is"),
+    ];
+    Ok(values.chain([token]).chain(written).collect())
+}
+
+/// The metrics of an admin port that asks for a token, which is also sent where it is wrong.
+async fn measured(gate: &Gate, door: &Asked) -> Result<String> {
+    let url = door.node.admin_url();
+    let asking = |token: &str| {
+        let request = gate.http.get(format!("{url}/metrics"));
+        answer(request.bearer_auth(token))
+    };
+    let wrong = asking(&format!("{ADMIN_TOKEN}x")).await?;
+    ensure!(wrong.0 == StatusCode::UNAUTHORIZED, "{wrong:?}");
+    let (status, text) = asking(ADMIN_TOKEN).await?;
+    ensure!(status == StatusCode::OK, "{status} {text}");
+    Ok(text)
+}
+
 /// That none of `secrets` stands in `bytes`; how many these are.
 fn without(secrets: &[String], place: &str, bytes: &[u8]) -> Result<usize> {
-    if secrets.iter().any(|secret| find(bytes, secret.as_bytes())) {
-        bail!("a secret stands in {place}");
+    if let Some(secret) = secrets.iter().find(|secret| find(bytes, secret.as_bytes())) {
+        // Its beginning says which it is.
+        bail!("a secret ({:.12}...) stands in {place}", secret);
     }
     Ok(bytes.len())
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Gate;
 use super::gate::{Answer, answer};
+use super::keys::revoke;
 use crate::scenario::Size;
 use crate::until;
 
@@ -44,15 +45,17 @@ pub(super) async fn cookie(_: Size) -> Result<String> {
 
     let (status, text) = with(&gate, &cookie, Method::DELETE, "/session", None).await?;
     ensure!(status == StatusCode::NO_CONTENT, "{status} {text}");
-    let (status, text) = with(&gate, &cookie, Method::GET, "/usage", None).await?;
-    ensure!(
-        status == StatusCode::UNAUTHORIZED,
-        "after signing out: {status} {text}"
-    );
+    for index in 0..gate.aggregators.len() {
+        let asked = gate.ask(index, Method::GET, "/usage");
+        let (status, text) = answer(asked.header(COOKIE, &cookie)).await?;
+        ensure!(
+            status == StatusCode::UNAUTHORIZED,
+            "after signing out: {status} {text}"
+        );
+    }
     // One that ends with its key.
     let cookie = signed_in(&gate, &admin.key).await?;
-    let path = format!("/admin/keys/{}/revoke", admin.id);
-    gate.manage(Method::POST, &path, json!({})).await?;
+    revoke(&gate, &admin).await?;
     until("the session ends with its key", async || {
         let answer = with(&gate, &cookie, Method::GET, "/usage", None).await;
         answer.is_ok_and(|(status, _)| status == StatusCode::UNAUTHORIZED)
@@ -65,9 +68,19 @@ pub(super) async fn cookie(_: Size) -> Result<String> {
 }
 
 /// Signs in with `key`; the cookie as it is sent.
-async fn signed_in(gate: &Gate, key: &str) -> Result<String> {
+pub(super) async fn signed_in(gate: &Gate, key: &str) -> Result<String> {
     let request = gate.ask(0, Method::POST, "/sign-in/key");
     session_of(&request.json(&json!({ "key": key })).send().await?)
+}
+
+/// Makes a link that signs a viewer of `tenant` in; its token.
+pub(super) async fn link(gate: &Gate, tenant: &str) -> Result<String> {
+    let said = gate
+        .access(&["link", "--tenant", tenant, "--role", "viewer"])
+        .await?;
+    let token = said.split("#sign-in=").nth(1).context("no link")?;
+    let token = token.split_whitespace().next();
+    Ok(token.context("no token")?.to_owned())
 }
 
 /// The cookie that an answer to a sign-in sets, as it is sent.
