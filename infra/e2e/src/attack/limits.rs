@@ -26,7 +26,8 @@ pub(super) async fn flood(size: Size) -> Result<String> {
     // ingest asks.
     let gate = Gate::start(&[
         ("EVP__INGEST__ADMISSION__BACKLOG_EVENTS", "2000000"),
-        ("EVP__PROCESSOR__BULK_EVENTS", "200"),
+        // Room for several of its frames: a bulk for each event of the small one would be what is measured.
+        ("EVP__PROCESSOR__BULK_EVENTS", "2000"),
         ("EVP__PROCESSOR__BULKS_IN_FLIGHT", "1"),
     ])
     .await?;
