@@ -1,10 +1,11 @@
 //! How often a client has tried: what cannot be guessed is not to keep anybody busy either.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use evp_shared::http::client::network;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use http::{HeaderName, HeaderValue};
@@ -96,17 +97,6 @@ impl Limited {
 impl From<Limited> for Problem {
     fn from(_: Limited) -> Self {
         Self::from(RejectReason::RateLimited).retry_after(WITHIN)
-    }
-}
-
-/// Who has one address of IPv6 has its whole /64.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            Ipv6Addr::from_bits(network).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which address a request comes from. Pure.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -46,6 +46,14 @@ impl TrustedProxies {
             client = before;
         }
         ClientAddr(client)
+    }
+}
+
+/// What stands for all addresses of one client: of IPv6 a /64, which is the least that anybody gets.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

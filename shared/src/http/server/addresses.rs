@@ -1,14 +1,14 @@
 //! How much of a listener one address takes. The lock is taken when a connection comes and goes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::http::client::{ClientAddr, TrustedProxies};
+use crate::http::client::{ClientAddr, TrustedProxies, network};
 
 /// Handshakes under way at once of one address: a quarter of all, so that who stalls its own leaves
 /// room for others.
@@ -63,7 +63,7 @@ impl Addresses {
 
     fn count(&self, peer: IpAddr) -> Option<Arc<Semaphore>> {
         let mut open = self.open.lock();
-        let taken = open.entry(of_one(peer)).or_insert_with(|| Taken {
+        let taken = open.entry(network(peer)).or_insert_with(|| Taken {
             connections: 0,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
         });
@@ -118,21 +118,13 @@ impl Drop for Place {
             return;
         }
         let mut open = self.addresses.open.lock();
-        let address = of_one(self.peer);
+        let address = network(self.peer);
         if let Some(taken) = open.get_mut(&address) {
             taken.connections -= 1;
             if taken.connections == 0 {
                 open.remove(&address);
             }
         }
-    }
-}
-
-/// What stands for all addresses of one client: of IPv6 a /64, which is the least that anybody gets.
-fn of_one(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
