@@ -12,7 +12,8 @@ use mongodb::error::Error as MongoError;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::keys::{KEYS, ask, known, send};
+use crate::keys::{KEYS, ask, known};
+use crate::managing::send;
 use crate::service::{TestAggregator, key};
 
 fn parsed(text: &str) -> Value {

@@ -17,8 +17,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::keys::{KEYS, ask, known, send};
+use crate::keys::{KEYS_UNTIMED, ask, known};
 use crate::list_failing::mongod_that_fails;
+use crate::managing::send;
 use crate::service::{TestAggregator, key, prepare_all};
 
 /// A service on a mongod of its own, and the key of an operator.
@@ -33,7 +34,7 @@ impl World {
     async fn new(query: &str) -> Self {
         let mongod = mongod_that_fails().await;
         let mongo = prepare_all(TestMongo::at(mongod.url()).await).await;
-        let config = format!("{KEYS}\n{query}");
+        let config = format!("{KEYS_UNTIMED}\n{query}");
         let service = TestAggregator::start_on(TestRedis::new().await, mongo, &config, &[]).await;
         let service = service.ready().await;
         let operator = key(&service.mongo, None, Scope::Operator).await.1;

@@ -19,6 +19,7 @@ mod keys_failing;
 mod list_failing;
 mod list_moving;
 mod list_spans;
+mod managing;
 mod metrics;
 mod openapi;
 mod outage;

@@ -15,7 +15,8 @@ use evp_shared::testing::wait_for;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::keys::{KEYS, Managers, ask, known, send};
+use crate::keys::{KEYS, ask, known};
+use crate::managing::{Managers, send};
 use crate::plans::everything;
 use crate::service::{TestAggregator, event, id as id_of, key, now_s, prepared};
 use crate::sse::SseClient;

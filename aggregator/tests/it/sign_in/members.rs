@@ -7,7 +7,8 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::keys::{CommandLine, KEYS, ask, known, send};
+use crate::keys::{CommandLine, KEYS, ask, known};
+use crate::managing::send;
 use crate::service::{TestAggregator, key};
 
 const PATH: &str = "/admin/members";

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::browser::Browser;
 use super::smtp::SmtpServer;
-use crate::keys::{CommandLine, KEYS, ask, known, send};
+use crate::keys::{CommandLine, KEYS_UNTIMED, ask, known};
 use crate::list_failing::mongod_that_fails;
+use crate::managing::send;
 use crate::service::{TestAggregator, key, prepare_all};
 
 const JANE: &str = "jane@example.org";
@@ -34,7 +35,7 @@ async fn what_a_sign_in_asks_of_mongodb_ends() {
     let mongod = mongod_that_fails().await;
     let mongo = prepare_all(TestMongo::at(mongod.url()).await).await;
     let smtp = SmtpServer::start().await;
-    let (keys, url) = (KEYS, smtp.url());
+    let (keys, url) = (KEYS_UNTIMED, smtp.url());
     let config = format!(
         "{keys}\ntime_limit = \"500ms\"\n[mail]\nsmtp_url = \"{url}\"\nfrom = \"evp@example.org\""
     );
