@@ -28,6 +28,9 @@ const SHORT_DAYS: u64 = 5;
 /// Of so many moments the first one comes while old events are being sent.
 const EARLY: u64 = 8;
 
+/// More than all clients together have under way.
+const UNDER_WAY_MAX: u64 = 1_500;
+
 /// A database that is 40 days old, whose spans end within seconds.
 fn hurried(scenario: &'static str) -> Builder {
     System::of(scenario)
@@ -226,7 +229,7 @@ pub(super) async fn keep_lowered_and_raised(size: Size) -> Result<Outcome> {
     // Nobody takes what the stopped processor holds, however slow the machine is.
     let builder = hurried("keep_lowered_and_raised").claims_after("10m", "4s");
     let mut system = builder.start().await?;
-    let (old, recent) = size.of((6_000, 6_000), (20_000, 20_000), (100_000, 100_000));
+    let (old, recent) = size.of((18_000, 6_000), (60_000, 20_000), (300_000, 100_000));
     old_then_recent(&mut system, old);
     let journal = under_load(
         &mut system,
@@ -238,7 +241,17 @@ pub(super) async fn keep_lowered_and_raised(size: Size) -> Result<Outcome> {
             }
             // One holds entries of old events, the other one keeps house.
             system.pause_at_work(1, progress).await?;
+            let sent = progress.acknowledged();
+            ensure!(
+                sent + UNDER_WAY_MAX < u64::from(old),
+                "what waits may be recent: {sent} events were sent before it was caught"
+            );
             progress.reached(u64::from(old) + 2_000).await?;
+            until("old events have spans", async || {
+                let there = spans_before(system, gone_ms(), |_| true).await;
+                there.is_ok_and(|there| there > 0)
+            })
+            .await?;
             for value in [SHORT, LONG, SHORT, LONG] {
                 system.processors[0].restart_with(KEEP, value).await?;
                 system.processors[0].await_ready().await?;
