@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::Gate;
 use super::gate::answer;
 use super::limits::says_when;
-use super::sessions::{link, session_of};
+use super::sessions::{grown_old, link, session_of};
 use super::usage::refusals_are_told;
 use crate::scenario::Size;
 use crate::{PATIENCE, until};
@@ -49,12 +49,13 @@ pub(super) async fn odds(_: Size) -> Result<String> {
     let gate = Gate::start(&[]).await?;
     gate.tenant("a").await?;
     viewer(&gate).await?;
+    grown_old(&gate).await?;
     types(&gate).await?;
     refusals_are_told(&gate).await?;
     hsts(&gate).await?;
     forged(&gate).await?;
     gate.held(format!(
-        "a viewer had none of {} things an admin may do; a type outside the list refused that event alone; what \
+        "a viewer had none of {} things an admin may do; sessions past 12 idle hours and past 7 days were over; a type outside the list refused that event alone; what \
          two ingests refused, by reason, stands in /usage; RateLimit headers on each 429; HSTS under TLS; a \
          forged X-Forwarded-For changed nothing",
         OF_ADMINS.len()

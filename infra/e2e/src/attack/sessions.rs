@@ -1,6 +1,8 @@
 //! What a browser holds of somebody who signed in.
 
 use anyhow::{Context as _, Result, ensure};
+use bson::{Document, doc};
+use evp_shared::store::access;
 use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
@@ -8,8 +10,15 @@ use serde_json::json;
 use super::Gate;
 use super::gate::{Answer, answer};
 use super::keys::revoke;
+use crate::guard::OPERATOR;
 use crate::scenario::Size;
 use crate::until;
+
+/// What ends a session nobody uses, and every session. Source: docs/adr/0010-sessions.md.
+const ENDS: [(&str, i64); 2] = [("seenMs", 12 * HOUR_MS), ("createdMs", 7 * 24 * HOUR_MS)];
+const HOUR_MS: i64 = 3_600_000;
+/// By how much a session that is nearly over is younger: longer than any run takes.
+const SPARED_MS: i64 = HOUR_MS / 2;
 
 pub(super) async fn cookie(_: Size) -> Result<String> {
     let gate = Gate::start(&[]).await?;
@@ -65,6 +74,33 @@ pub(super) async fn cookie(_: Size) -> Result<String> {
         "refused from three other origins, at ingest, after signing out, and with its key revoked"
             .to_owned(),
     )
+}
+
+/// Sessions whose clock has gone on: those past their idle and their longest life are over, and one that is
+/// not yet is none. What MongoDB holds of them is set back, as an aggregator's clock cannot be set forward.
+pub(super) async fn grown_old(gate: &Gate) -> Result<()> {
+    let events = gate.fort.database(OPERATOR).await?;
+    let sessions = access(&events).collection::<Document>("sessions");
+    let admin = gate.key("a", "admin").await?;
+    for (moment, life) in ENDS {
+        for (age, good) in [(life - SPARED_MS, true), (life, false)] {
+            let cookie = signed_in(gate, &admin.key).await?;
+            let newest = sessions.find_one(doc! {}).sort(doc! { "createdMs": -1 });
+            let newest = newest.await?.context("no session")?;
+            let one = doc! { "_id": newest.get_str("_id")? };
+            let older = doc! { "$inc": { moment: -age } };
+            let changed = sessions.update_one(one, older).await?.modified_count;
+            ensure!(changed == 1, "no session was set back");
+            let (status, text) = with(gate, &cookie, Method::GET, "/usage", None).await?;
+            let wanted = if good {
+                StatusCode::OK
+            } else {
+                StatusCode::UNAUTHORIZED
+            };
+            ensure!(status == wanted, "{moment} {age} ms ago: {status} {text}");
+        }
+    }
+    Ok(())
 }
 
 /// Signs in with `key`; the cookie as it is sent.

@@ -37,7 +37,7 @@ attacks! {
     14 "least_privilege" "evp:access as another service's user; audit, tenants, keys, sessions and members as any"
         rights::least;
     15 "opened_before" "what open mode stored, after switching to keys (the whole system in `opened.rs`)" tenants::opened_before;
-    16 "odds" "a viewer as an admin, a link twice, foreign types, refusals in /usage, headers, forged ones"
+    16 "odds" "a viewer as an admin, a link twice, a session past its lives, foreign types, refusals in /usage, headers, forged ones"
         rest::odds;
 }
 
