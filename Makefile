@@ -7,6 +7,9 @@ SERVICES := --workspace $(foreach name,ingest processor aggregator devstack,--bi
 # Without link-time optimisation, which a first build would wait for; figures in docs/ are of `release`.
 PROFILE := release-fast
 
+# What `--version` and evp_build_info say of the commit; other builds say nothing, and are not made anew for it.
+services: export EVP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+
 # The dashboard, and what it is built from.
 DASHBOARD := aggregator/dashboard
 DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts fixture) -type f) \

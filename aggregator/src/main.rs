@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use evp_aggregator::command::{self, AccessCommand};
 use evp_shared::service::{self, Launch};
+use evp_shared::version;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Answers queries over the events and their counters.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version = version::full())]
 struct Arguments {
     /// Configuration file, in TOML.
     #[arg(long, value_name = "FILE", global = true)]
@@ -37,7 +38,6 @@ fn main() -> ExitCode {
     }
     let launch = Launch {
         name: "evp-aggregator",
-        version: env!("CARGO_PKG_VERSION"),
         config_file: arguments.config,
         check_config: arguments.check_config,
     };

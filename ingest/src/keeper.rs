@@ -220,6 +220,7 @@ impl Keeper {
         let used = u128::from(memory.used) * 1_000;
         let permille = used.checked_div(u128::from(memory.limit)).unwrap_or(0);
         let permille = u32::try_from(permille).unwrap_or(u32::MAX);
+        self.appender.target.metrics.memory.set(memory.share());
         self.appender.target.load.set_memory_permille(permille);
         if permille < FULL_UNTIL_PERMILLE {
             let partitions = &self.appender.partitions;

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use evp_shared::service::{self, Launch};
+use evp_shared::version;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes events over HTTP and appends them to the stream.
 #[derive(Debug, Parser)]
-#[command(name = "evp-ingest", version)]
+#[command(name = "evp-ingest", version = version::full())]
 struct Arguments {
     /// Configuration file (TOML); the environment (EVP__SECTION__KEY) overrides it.
     #[arg(long, value_name = "FILE")]
@@ -25,7 +26,6 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let launch = Launch {
         name: "evp-ingest",
-        version: env!("CARGO_PKG_VERSION"),
         config_file: arguments.config,
         check_config: arguments.check_config,
     };

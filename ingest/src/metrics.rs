@@ -42,6 +42,8 @@ metric_table! {
             "Events of a backlog that was found missing." [] backlog_lost;
         gauge "evp_ingest_access_age_seconds"
             "Time since Redis said last what is held of who may come in." [] access_age;
+        gauge "evp_ingest_redis_memory_ratio" "Share of Redis' memory that is used; 0 without a limit."
+            [] memory;
         gauge "evp_ingest_backlog_events" "Events appended and not yet committed."
             [] backlog_events;
     }

@@ -11,13 +11,14 @@ use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::storage::{self, Storage};
 use evp_processor::command::verify::{self, Verify};
 use evp_shared::service::{self, Launch};
+use evp_shared::version;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Stores the events of the stream exactly once and counts them exactly.
 #[derive(Debug, Parser)]
-#[command(name = "evp-processor", version)]
+#[command(name = "evp-processor", version = version::full())]
 struct Arguments {
     /// Configuration file (TOML); the environment overrides it
     #[arg(long, value_name = "FILE", global = true)]
@@ -58,7 +59,6 @@ fn main() -> ExitCode {
         None => service::main(
             &Launch {
                 name: "evp-processor",
-                version: env!("CARGO_PKG_VERSION"),
                 config_file: arguments.config,
                 check_config: arguments.check_config,
             },

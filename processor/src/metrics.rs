@@ -4,7 +4,7 @@ use evp_shared::dead_letters::Size;
 use evp_shared::metric_table;
 use evp_shared::outcome::DeadReason;
 use evp_shared::store::State;
-use evp_shared::stream::Committed;
+use evp_shared::stream::{Committed, Totals};
 use evp_shared::telemetry::as_f64;
 
 metric_table! {
@@ -20,6 +20,12 @@ metric_table! {
             [stage] insert, receipt, commit;
         counter "evp_processor_dead_letters_total" "Dead letters by reason."
             [reason in DeadReason::ALL] dead_letters;
+        weighted "evp_processor_stored_seconds"
+            "Time from an event's arrival at ingest until MongoDB has it and its receipt." [] stored_after;
+        weighted "evp_processor_counted_seconds"
+            "Time from an event's arrival at ingest until it is counted." [] counted_after;
+        gauge "evp_processor_breaker_open"
+            "1 while reading is paused, because MongoDB or Redis fails." [] breaker_open;
         gauge "evp_processor_dead_letter_events" "Dead letters that are kept."
             [] dead_letter_events;
         gauge "evp_processor_dead_letter_bytes" "Bytes of the dead letters that are kept."
@@ -66,8 +72,38 @@ metric_table! {
             [partition in 0..partitions] backlog_bytes;
         gauge "evp_processor_pending_entries" "Entries delivered and not acknowledged."
             [partition in 0..partitions] pending_entries;
+        gauge "evp_processor_oldest_pending_seconds"
+            "Age of the oldest entry that was delivered and not acknowledged; 0 for none."
+            [partition in 0..partitions] oldest_pending;
         gauge "evp_processor_delay_seconds" "Age of the oldest event that is not committed."
             [partition in 0..partitions] delay;
+    }
+}
+
+metric_table! {
+    /// What became of all events, by Redis' totals: exact, whoever settled them.
+    pub struct Books(partitions: u16) {
+        total "evp_processor_pipeline_events_total"
+            "Events of all processors together, by what became of them, as Redis has counted."
+            [partition in 0..partitions, outcome]
+            appended, stored, duplicate, dead_lettered, expired, lost;
+    }
+}
+
+impl Books {
+    /// Shows the totals of a partition.
+    pub fn show(&self, partition: u16, totals: &Totals) {
+        let at = usize::from(partition);
+        for (shown, count) in [
+            (&self.appended, totals.appended_events),
+            (&self.stored, totals.counted_events),
+            (&self.duplicate, totals.duplicate_events),
+            (&self.dead_lettered, totals.dead_lettered_events),
+            (&self.expired, totals.expired_events),
+            (&self.lost, totals.lost_events),
+        ] {
+            shown[at].set(as_f64(count));
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::deliver::lives::Lives;
 use crate::deliver::member::MemberLoop;
 use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Level};
-use crate::metrics::Metrics;
+use crate::metrics::{Books, Metrics};
 use crate::store::breaker::Breaker;
 use crate::store::events::{COMMANDS_AT_ONCE, Events};
 use crate::store::insert::Inserter;
@@ -174,9 +174,8 @@ impl Parts {
 /// # Errors
 /// [`RunError`].
 pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunError> {
-    let redis = service.health.condition("redis");
-    let mongo = service.health.condition("mongo");
-    let identity = service.health.condition("identity");
+    let [redis, mongo, identity] =
+        ["redis", "mongo", "identity"].map(|name| service.health.condition(name));
     let shutdown = service.shutdown.clone();
     let Some(parts) = prepare(&config, &service).await? else {
         return Ok(Left::NOTHING);
@@ -216,6 +215,7 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
     let ticker = TickLoop {
         consumer: consumer.clone(),
         committer: pipeline.committer.clone(),
+        books: Books::resolve(consumer.stream.partitions()),
         durability: config.redis.durability,
         redis,
         identity,

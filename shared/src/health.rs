@@ -39,6 +39,15 @@ struct ConditionState {
     fault: Mutex<Option<String>>,
 }
 
+impl LoopState {
+    fn fault(&self, now_ms: u64) -> Option<String> {
+        let beaten_ms = self.beaten_ms.load(Ordering::Relaxed);
+        let (age, longest) = (now_ms.saturating_sub(beaten_ms), self.max_age);
+        let age = Duration::from_millis(age);
+        (age > longest).then(|| format!("no progress for {age:?}, at most {longest:?} expected"))
+    }
+}
+
 /// A loop's sign of life.
 #[derive(Debug)]
 pub struct Beat {
@@ -118,35 +127,43 @@ impl Health {
 
     /// Judges the service as of now.
     pub fn readiness(&self) -> Readiness {
-        let mut reasons = Vec::new();
-        let mut add = |name, reason| reasons.push(Reason { name, reason });
-        if self.0.draining.load(Ordering::SeqCst) {
-            add("shutdown", "draining".to_owned());
-        }
-        let conditions = self.0.conditions.lock();
-        // The admin port answers before the service has said what it depends on.
-        if conditions.is_empty() && self.0.loops.lock().is_empty() {
-            add("service", "starting".to_owned());
-        }
-        for condition in conditions.iter() {
-            if let Some(fault) = &*condition.fault.lock() {
-                add(condition.name, fault.clone());
-            }
-        }
-        let now_ms = self.elapsed_ms();
-        for one in self.0.loops.lock().iter() {
-            let beaten_ms = one.beaten_ms.load(Ordering::Relaxed);
-            let age = Duration::from_millis(now_ms.saturating_sub(beaten_ms));
-            if age > one.max_age {
-                let expected = one.max_age;
-                let reason = format!("no progress for {age:?}, at most {expected:?} expected");
-                add(one.name, reason);
-            }
-        }
+        let reason = |(name, fault): (_, Option<String>)| {
+            Some(Reason {
+                name,
+                reason: fault?,
+            })
+        };
+        let reasons: Vec<Reason> = self.judge().into_iter().filter_map(reason).collect();
         Readiness {
             ready: reasons.is_empty(),
             reasons,
         }
+    }
+
+    /// Shows as metrics what is good and what is not, as of now.
+    pub fn show(&self) {
+        for (name, fault) in self.judge() {
+            let is_good = u8::from(fault.is_none());
+            metrics::gauge!("evp_ready", "condition" => name).set(is_good);
+        }
+    }
+
+    /// Everything that has to be good, and what is wrong with it.
+    fn judge(&self) -> Vec<(&'static str, Option<String>)> {
+        let said = |is: bool, fault: &str| is.then(|| fault.to_owned());
+        let (conditions, loops) = (self.0.conditions.lock(), self.0.loops.lock());
+        let is_draining = self.0.draining.load(Ordering::SeqCst);
+        // The admin port answers before the service has said what it depends on.
+        let is_starting = conditions.is_empty() && loops.is_empty();
+        let mut judged = vec![
+            ("shutdown", said(is_draining, "draining")),
+            ("service", said(is_starting, "starting")),
+        ];
+        let now_ms = self.elapsed_ms();
+        let of_condition = |one: &Arc<ConditionState>| (one.name, one.fault.lock().clone());
+        judged.extend(conditions.iter().map(of_condition));
+        judged.extend(loops.iter().map(|one| (one.name, one.fault(now_ms))));
+        judged
     }
 
     fn elapsed_ms(&self) -> u64 {

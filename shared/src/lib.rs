@@ -41,3 +41,4 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 pub mod tls;
+pub mod version;

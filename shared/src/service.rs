@@ -42,7 +42,6 @@
 //! fn main() -> std::process::ExitCode {
 //!     let launch = Launch {
 //!         name: "evp-ingest",
-//!         version: env!("CARGO_PKG_VERSION"),
 //!         config_file: None,
 //!         check_config: false,
 //!     };
@@ -71,6 +70,7 @@ use crate::shutdown::Shutdown;
 use crate::tasks::TaskSet;
 use crate::telemetry::{self, Telemetry, TelemetryError};
 use crate::tls::Tls;
+use crate::version;
 
 mod bind;
 mod descriptors;
@@ -86,8 +86,6 @@ pub use ending::Chain;
 pub struct Launch {
     /// Name of the binary.
     pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
     /// `--config FILE`.
     pub config_file: Option<PathBuf>,
     /// `--check-config`: judge the configuration and exit.
@@ -192,7 +190,7 @@ where
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
-    let Launch { name, version, .. } = *launch;
+    let name = launch.name;
     let mut source = Source::load(launch.config_file.as_deref())?;
     let config = C::read(&mut source);
     let mut config = source.finish(config)?;
@@ -201,10 +199,15 @@ where
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init_tracing(&config.process().log);
-    tracing::info!(service = name, version, "starting");
+    tracing::info!(
+        service = name,
+        version = version::NUMBER,
+        commit = version::COMMIT,
+        "starting"
+    );
     tracing::info!(target: "evp_shared::config", ?config, "configuration");
     descriptors::share(config.server().map(|server| &mut server.connections));
-    let telemetry = Telemetry::install(version)?;
+    let telemetry = Telemetry::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.process().worker_threads)
         .enable_all()

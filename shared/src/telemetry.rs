@@ -1,6 +1,7 @@
 //! Logs on standard output, metrics as Prometheus text.
 
 mod table;
+mod weighted;
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
@@ -12,8 +13,11 @@ use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 pub use self::table::as_f64;
+pub use self::weighted::Weighted;
 use crate::config::{LogConfig, LogFormat};
+use crate::metric_table;
 use crate::shutdown::Shutdown;
+use crate::version;
 
 /// Buckets of `*_seconds` histograms: 0.5 ms to 10 s. The lower end resolves an append to a Redis
 /// on the same machine, the upper one is the insert deadline.
@@ -33,6 +37,18 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
+/// The counters that are kept as gauges, because they are set, or have fractions.
+static TOTALS: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+
+metric_table! {
+    /// What every process has, besides what `metrics-process` reads.
+    struct Process {
+        gauge "evp_runtime_workers" "Threads that run tasks." [] workers;
+        total "evp_runtime_busy_seconds_total" "Time those threads were busy, together." [] busy;
+        gauge "evp_runtime_queue_tasks" "Tasks that wait for any of them." [] queue;
+    }
+}
+
 /// The recorder of metrics cannot be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics recorder cannot be installed")]
@@ -42,7 +58,8 @@ pub struct TelemetryError(#[from] BuildError);
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     handle: PrometheusHandle,
-    process: metrics_process::Collector,
+    collector: metrics_process::Collector,
+    process: Process,
 }
 
 /// Sends `tracing` events to standard output as `log` asks.
@@ -67,21 +84,42 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`TelemetryError`].
-    pub fn install(version: &'static str) -> Result<Self, TelemetryError> {
-        let telemetry = Self {
-            handle: recorder()?,
-            process: metrics_process::Collector::default(),
-        };
-        telemetry.process.describe();
-        metrics::describe_gauge!("evp_build_info", "Always 1; the label names the version.");
-        gauge!("evp_build_info", "version" => version).set(1.0);
-        Ok(telemetry)
+    pub fn install() -> Result<Self, TelemetryError> {
+        let handle = recorder()?;
+        let collector = metrics_process::Collector::default();
+        collector.describe();
+        counts_elsewhere("process_cpu_seconds_total");
+        metrics::describe_gauge!(
+            "evp_build_info",
+            "Always 1; the labels name what was built."
+        );
+        let labels = [("version", version::NUMBER), ("commit", version::COMMIT)];
+        gauge!("evp_build_info", &labels).set(1.0);
+        Ok(Self {
+            handle,
+            collector,
+            process: Process::resolve(),
+        })
     }
 
     /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
-        self.process.collect();
-        self.handle.render()
+        self.collector.collect();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (runtime, process) = (runtime.metrics(), &self.process);
+            let workers = runtime.num_workers();
+            let busy = (0..workers).map(|worker| runtime.worker_total_busy_duration(worker));
+            process.workers.set(as_f64(workers));
+            process.busy.set(busy.sum::<Duration>());
+            process.queue.set(as_f64(runtime.global_queue_depth()));
+        }
+        let mut text = self.handle.render();
+        for name in TOTALS.lock().iter() {
+            let kind = |kind| format!("# TYPE {name} {kind}\n");
+            text = text.replacen(&kind("gauge"), &kind("counter"), 1);
+        }
+        weighted::render(&mut text);
+        text
     }
 
     /// Keeps the recorder's memory bounded until the shutdown; belongs into the `TaskSet`.
@@ -96,6 +134,14 @@ impl Telemetry {
                 () = shutdown.triggered() => return Ok(()),
             }
         }
+    }
+}
+
+/// Has the gauge `name` shown as a counter; for [`metric_table!`].
+pub fn counts_elsewhere(name: &'static str) {
+    let mut totals = TOTALS.lock();
+    if !totals.contains(&name) {
+        totals.push(name);
     }
 }
 
@@ -122,23 +168,36 @@ mod tests {
 
     #[test]
     fn installing_twice_shares_one_recorder() {
-        let first = Telemetry::install("1.2.3").unwrap();
-        let second = Telemetry::install("1.2.3").unwrap();
+        let first = Telemetry::install().unwrap();
+        let second = Telemetry::install().unwrap();
         gauge!("evp_test_twice").set(5.0);
         for telemetry in [first, second] {
             let text = telemetry.render();
             assert!(text.contains("evp_test_twice 5"), "{text}");
-            assert!(
-                text.contains(r#"evp_build_info{version="1.2.3"} 1"#),
-                "{text}"
-            );
+            let (version, commit) = (version::NUMBER, version::COMMIT);
+            let build = format!(r#"evp_build_info{{version="{version}",commit="{commit}"}} 1"#);
+            assert!(text.contains(&build), "{text}");
             assert!(text.contains("process_resident_memory_bytes"), "{text}");
         }
     }
 
     #[test]
+    fn what_is_counted_elsewhere_is_a_counter_and_has_fractions() {
+        counts_elsewhere("evp_test_elsewhere_total");
+        gauge!("evp_test_elsewhere_total").set(2.5);
+        let text = Telemetry::install().unwrap().render();
+        for line in [
+            "# TYPE evp_test_elsewhere_total counter",
+            "# TYPE process_cpu_seconds_total counter",
+            "# TYPE evp_runtime_busy_seconds_total counter",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
+        }
+    }
+
+    #[test]
     fn histograms_have_the_buckets_of_their_unit() {
-        let telemetry = Telemetry::install("1.2.3").unwrap();
+        let telemetry = Telemetry::install().unwrap();
         histogram!("evp_test_wait_seconds").record(0.0004);
         histogram!("evp_test_frame_events").record(9_999.0);
         let text = telemetry.render();

@@ -153,7 +153,7 @@ impl TestAggregator {
         let service = Service {
             listener: Some(listener.into()),
             health: health.clone(),
-            telemetry: Telemetry::install("test").unwrap(),
+            telemetry: Telemetry::install().unwrap(),
             clock: clock.clone(),
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),

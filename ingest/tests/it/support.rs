@@ -103,7 +103,7 @@ impl TestIngest {
         let address = listener.local_addr().expect("bound").to_string();
         let clock = Clock::system();
         let (health, shutdown) = (Health::new(clock.clone()), Shutdown::new());
-        let telemetry = Telemetry::install("test").expect("a recorder");
+        let telemetry = Telemetry::install().expect("a recorder");
         let service = Service {
             listener: Some(listener.into()),
             health: health.clone(),

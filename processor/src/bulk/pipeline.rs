@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::FrameId;
 use evp_shared::service::Chain;
 use evp_shared::stream::EntryId;
-use evp_shared::telemetry::as_f64;
+use evp_shared::telemetry::{Weighted, as_f64};
 use tracing::{error, warn};
 
 use crate::bulk::classify::{Classified, DeadEvent, classify, is_clean, to_look_up};
@@ -79,7 +80,7 @@ impl Pipeline {
     pub async fn process(&self, deliveries: Vec<Delivery>) -> Result<Processed, BulkFailure> {
         let opened = open_all(deliveries, self.fingerprint);
         let mut batch = Batch::default();
-        let fresh = self.take_settled(opened.frames, &mut batch).await?;
+        let (fresh, settled) = self.take_settled(opened.frames, &mut batch).await?;
         let mut letters: Vec<DeadLetter> = opened.poison.iter().map(poison_letter).collect();
 
         let started = self.clock.now();
@@ -109,6 +110,8 @@ impl Pipeline {
         let receipts = self.inserter.write_receipts(receipts, now_ms).await?;
         let written = self.clock.now();
         self.metrics.receipt.record(written - stored);
+        let stored = done.iter().map(|(entry, _)| *entry);
+        took(&self.metrics.stored_after, stored, now_ms);
         for ((entry, _), receipt) in done.iter().zip(receipts) {
             batch.add(entry.pending, Some(receipt));
         }
@@ -121,6 +124,8 @@ impl Pipeline {
         let since = self.clock.now();
         self.committer.commit(&batch).await?;
         self.metrics.commit.record(self.clock.now() - since);
+        let counted = done.iter().map(|(entry, _)| *entry).chain(&settled);
+        took(&self.metrics.counted_after, counted, self.clock.now_ms());
         Ok(processed)
     }
 
@@ -143,24 +148,27 @@ impl Pipeline {
     }
 
     /// Adds the redelivered frames whose receipt exists to `batch`: their documents were safe before
-    /// it was written, so they go straight to commit. Returns the others.
+    /// it was written, so they go straight to commit. Returns the others, and those.
     async fn take_settled(
         &self,
         frames: Vec<OpenEntry>,
         batch: &mut Batch,
-    ) -> Result<Vec<OpenEntry>, StoreFailure> {
+    ) -> Result<(Vec<OpenEntry>, Vec<OpenEntry>), StoreFailure> {
         let redelivered = frames.iter().filter(|entry| entry.redelivered);
         let redelivered: Vec<FrameId> = redelivered.map(|entry| entry.frame.header.id).collect();
         let found = self.inserter.find_receipts(&redelivered).await?;
-        let mut fresh = Vec::with_capacity(frames.len());
+        let (mut fresh, mut settled) = (Vec::with_capacity(frames.len()), Vec::new());
         for entry in frames {
             let receipt = found.get(&entry.frame.header.id);
             match receipt.filter(|_| entry.redelivered) {
-                Some(receipt) => batch.add(entry.pending, Some(receipt.clone())),
+                Some(receipt) => {
+                    batch.add(entry.pending, Some(receipt.clone()));
+                    settled.push(entry);
+                }
                 None => fresh.push(entry),
             }
         }
-        Ok(fresh)
+        Ok((fresh, settled))
     }
 
     /// Inserts every document of `entries`, and decides what became of each frame; `None` where that
@@ -266,6 +274,14 @@ impl Pipeline {
             error!(entries, "pending entries were deleted");
         }
         gone.into_iter().for_each(|entry| batch.add(entry, None));
+    }
+}
+
+/// Notes how long the events of `entries` took until now.
+fn took<'a>(times: &Weighted, entries: impl Iterator<Item = &'a OpenEntry>, now_ms: u64) {
+    for OpenEntry { frame, .. } in entries {
+        let took_ms = now_ms.saturating_sub(frame.header.received_at_ms);
+        times.record(Duration::from_millis(took_ms), u64::from(frame.events));
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::bulk::commit::Committer;
 use crate::deliver::consumer::Consumer;
+use crate::metrics::Books;
 use crate::upkeep::renewal::Renewal;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -44,6 +45,8 @@ pub struct TickLoop {
     pub consumer: Arc<Consumer>,
     /// What is told when memory is short.
     pub committer: Arc<Committer>,
+    /// Where the totals are shown.
+    pub books: Books,
     /// What Redis is declared to keep.
     pub durability: Durability,
     /// Whether Redis answers, and keeps what is declared.
@@ -90,6 +93,8 @@ impl TickLoop {
                     promise.checked = None;
                 }
             }
+            let is_open = u8::from(self.consumer.breaker.is_open());
+            self.consumer.metrics.breaker_open.set(is_open);
             self.beat.beat();
         }
         Ok(())
@@ -185,15 +190,21 @@ impl TickLoop {
         for failure in &done.failures {
             error!(partition, failure, "tick could not write");
         }
+        let totals = consumer.stream.totals(partition).await?;
+        self.books.show(partition, &totals);
         let pending = consumer.stream.pending(partition).await?;
         let now_ms = consumer.clock.now_ms();
         let oldest = consumer.stream.oldest_uncommitted(partition).await?;
         let received = oldest.map_or(now_ms, |oldest| oldest.received_at_ms);
+        let delay = Duration::from_millis(now_ms.saturating_sub(received));
+        // The oldest uncommitted entry is a pending one where there is any.
+        let of_pending = (pending.entries > 0).then_some(delay);
         let at = usize::from(partition);
         metrics.backlog_events[at].set(as_f64(done.backlog_events));
         metrics.backlog_bytes[at].set(as_f64(done.backlog_bytes));
         metrics.pending_entries[at].set(as_f64(pending.entries));
-        metrics.delay[at].set(Duration::from_millis(now_ms.saturating_sub(received)));
+        metrics.oldest_pending[at].set(of_pending.unwrap_or_default());
+        metrics.delay[at].set(delay);
         Ok(pending.entries)
     }
 }

@@ -106,7 +106,7 @@ impl World {
         let service = Service {
             listener: None,
             health: health.clone(),
-            telemetry: Telemetry::install("test").unwrap(),
+            telemetry: Telemetry::install().unwrap(),
             clock,
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(10),

@@ -120,7 +120,7 @@ async fn what_lies_below_the_mark_expires_and_is_never_stored() {
     assert_eq!(receipt.get_i64("e").unwrap(), 1);
     let oldest = receipt.get_datetime("o").unwrap();
     assert_eq!(oldest.timestamp_millis(), DAY_MS.cast_signed());
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     wait_for("the metric tells", async || {
         let metrics = telemetry.render();
         let mut lines = metrics.lines();

@@ -60,6 +60,7 @@ pub async fn serve(
             "/metrics" if !is_known => no_token(),
             "/metrics" => {
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
+                health.show();
                 body(StatusCode::OK, kind, telemetry.render().into())
             }
             _ => not_found(),

@@ -7,6 +7,8 @@
 /// field's name as value, `label = value` that one; `label in values` makes a field a list with a
 /// handle for each value in their order, so that those of an enum's `ALL` are found by its values
 /// `as usize`. What values are made of can be given to `resolve`: `struct Metrics(count: u16)`.
+/// Besides the recorder's kinds there are `total`, a counter that is set to what was counted
+/// elsewhere, and [`weighted`](crate::telemetry::Weighted).
 ///
 /// ```
 /// evp_shared::metric_table! {
@@ -15,6 +17,7 @@
 ///         gauge "evp_test_subscribers" "Clients of the live stream." [] subscribers;
 ///         counter "evp_test_events_total" "Events by what became of them." [outcome] sent, dropped;
 ///         counter "evp_test_reads_total" "Reads." [reader in 0..readers, result in ["ok"]] reads;
+///         weighted "evp_test_sent_seconds" "Time until an event was sent." [] sent_after;
 ///     }
 /// }
 /// let metrics = FeedMetrics::resolve(3);
@@ -26,6 +29,8 @@ macro_rules! metric_table {
     (@type counter []) => { ::metrics::Counter };
     (@type gauge []) => { ::metrics::Gauge };
     (@type histogram []) => { ::metrics::Histogram };
+    (@type total []) => { ::metrics::Gauge };
+    (@type weighted []) => { $crate::telemetry::Weighted };
     (@type $kind:ident [$label:ident in $values:expr $(, $($more:tt)*)?]) => {
         Vec<$crate::metric_table!(@type $kind [$($($more)*)?])>
     };
@@ -37,6 +42,18 @@ macro_rules! metric_table {
     (@describe gauge $name:literal $help:literal) => { ::metrics::describe_gauge!($name, $help) };
     (@describe histogram $name:literal $help:literal) => { ::metrics::describe_histogram!($name, $help) };
 
+    (@describe total $name:literal $help:literal) => {{
+        $crate::telemetry::counts_elsewhere($name);
+        ::metrics::describe_gauge!($name, $help)
+    }};
+    (@describe weighted $name:literal $help:literal) => {
+        drop($crate::telemetry::Weighted::named($name, $help))
+    };
+
+    (@resolve weighted $name:literal $field:ident [] $($known:expr),*) => {
+        $crate::telemetry::Weighted::named($name, "")
+    };
+    (@resolve total $($rest:tt)*) => { $crate::metric_table!(@resolve gauge $($rest)*) };
     (@resolve $kind:ident $name:literal $field:ident [] $($known:expr),*) => {
         ::metrics::$kind!($name, Vec::<::metrics::Label>::from([$($known),*]))
     };

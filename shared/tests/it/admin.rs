@@ -23,7 +23,7 @@ async fn with_token<T: Future<Output = ()>>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let health = Health::new(Clock::system());
-    let telemetry = Telemetry::install("0.0.0-test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let shutdown = Shutdown::new();
     let serving = admin::serve(listener, token, health.clone(), telemetry, shutdown.clone());
     let testing = async {
@@ -62,10 +62,7 @@ async fn the_process_lives_and_tells_its_metrics() {
             answer.contains("content-type: text/plain; version=0.0.4"),
             "{answer}"
         );
-        assert!(
-            answer.contains("evp_build_info{version=\"0.0.0-test\"} 1"),
-            "{answer}"
-        );
+        assert!(answer.contains("evp_build_info{version="), "{answer}");
         // Ours is one of them; an earlier one may be about to close.
         let open = answer
             .lines()

@@ -359,7 +359,7 @@ async fn who_closes_his_side_after_a_request_is_answered_where_that_is_wanted() 
 
 #[tokio::test]
 async fn a_panic_closes_its_connection_and_is_counted() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let limits = ServerLimits {
         name: "panicking",
         http2: true,

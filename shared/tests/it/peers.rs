@@ -42,7 +42,7 @@ fn refused_of(telemetry: &Telemetry, listener: &str) -> u32 {
 
 #[tokio::test]
 async fn an_address_with_too_many_connections_is_told_so_and_others_are_served() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let limits = ServerLimits {
         name: "crowded",
         connections_per_address: 3,
@@ -79,7 +79,7 @@ async fn an_address_with_too_many_connections_is_told_so_and_others_are_served()
 
 #[tokio::test]
 async fn one_address_that_stalls_its_handshakes_does_not_keep_others_from_theirs() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let files = authority.issue(1).write(folder.path()).unwrap();
     let tls = Tls::new(&files.load().unwrap());

@@ -109,7 +109,7 @@ async fn http2_is_spoken_with_who_asks_for_it_in_the_handshake() {
 
 #[tokio::test]
 async fn a_handshake_that_stalls_or_is_none_is_closed() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let secure = Secure::start(named("stalled")).await;
     let half_a_hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 100]].concat();
     let table: [&[u8]; 4] = [b"", b"\x16", &half_a_hello, GET.as_bytes()];
@@ -154,7 +154,7 @@ async fn tls_1_1_is_refused() {
 
 #[tokio::test]
 async fn the_first_request_is_due_from_the_opening_on_and_idle_ones_are_closed() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let idle = ServerLimits {
         keep_alive_idle: Duration::from_millis(200),
         ..named("secure idle")
@@ -173,7 +173,7 @@ async fn the_first_request_is_due_from_the_opening_on_and_idle_ones_are_closed()
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_loses_its_connection() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let limits = ServerLimits {
         write_idle: Duration::from_millis(200),
         ..named("secure slow")
@@ -194,7 +194,7 @@ async fn a_client_that_takes_nothing_loses_its_connection() {
 
 #[tokio::test]
 async fn who_ends_his_side_is_answered_and_who_is_gone_has_ended() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let limits = ServerLimits {
         half_close: true,
         ..named("secure half")
@@ -239,7 +239,7 @@ async fn a_refused_body_does_not_cost_the_client_its_answer() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_closed_and_the_others_go_on() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let limits = ServerLimits {
         connections: 1,
         ..named("secure full")

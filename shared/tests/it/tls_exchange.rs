@@ -50,7 +50,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_and_a_broken_one_is_not() {
-    let telemetry = Telemetry::install("test").unwrap();
+    let telemetry = Telemetry::install().unwrap();
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let files = authority.issue(30).write(folder.path()).unwrap();
     let (server, shutdown, mut tasks) = exchanging(&files).await;

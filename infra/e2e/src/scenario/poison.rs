@@ -217,7 +217,7 @@ fn takes_long(event_id: &str) -> Document {
 }
 
 /// Sets the validator of `span`, whether or not it is made yet.
-async fn validate(system: &System, span: &str, validator: Document) -> Result<()> {
+pub(super) async fn validate(system: &System, span: &str, validator: Document) -> Result<()> {
     let database = system.mongo.database();
     // It may be there.
     database.create_collection(span).await.ok();

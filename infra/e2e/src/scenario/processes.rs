@@ -21,6 +21,19 @@ pub(super) async fn no_fault(size: Size) -> Result<Outcome> {
     let events = size.of(20_000, 200_000, 1_000_000);
     let journal = under_load(&mut system, load(events), 0, async |_, _, _| Ok(())).await?;
     let faults = "no fault, 4 partitions";
+    // Each event took its time once.
+    for name in ["stored", "counted"] {
+        let name = format!("evp_processor_{name}_seconds_count");
+        let timed = async || {
+            let nodes = system.processors.iter().map(|one| one.metric(&name));
+            let counts = futures::future::try_join_all(nodes).await?;
+            anyhow::Ok(counts.iter().sum::<f64>())
+        };
+        until(&name, async || {
+            timed().await.is_ok_and(|timed| timed == f64::from(events))
+        })
+        .await?;
+    }
     system.balance(&journal, &Expected::default(), faults).await
 }
 
@@ -223,7 +236,7 @@ pub(super) async fn drain(size: Size) -> Result<Outcome> {
 }
 
 /// Sends events to the ingest `index`, which must acknowledge them.
-async fn post(
+pub(super) async fn post(
     system: &System,
     index: usize,
     journal: &mut Journal,
@@ -310,7 +323,7 @@ pub(super) async fn soak(size: Size) -> Result<Outcome> {
 }
 
 /// Kills a process and starts it again.
-async fn start_anew(node: Option<&mut Node>) -> Result<()> {
+pub(super) async fn start_anew(node: Option<&mut Node>) -> Result<()> {
     let node = node.context("no such process")?;
     node.kill().await;
     node.restart().await?;

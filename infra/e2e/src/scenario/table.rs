@@ -1,5 +1,5 @@
 use super::{
-    Scenario, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
+    Scenario, books, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
     recovery, redis, replicas, retention, spans, time,
 };
 
@@ -75,6 +75,7 @@ scenarios! {
     26 "old_redis_newer_mongodb" "Redis restored from before the drop" retention::old_redis;
     27 "old_mongodb_newer_redis" "MongoDB restored from before the drop" retention::old_mongo;
     0 "recovery_at_speed" "10,000 frames pending under a killed processor" recovery::at_speed;
+    0 "books" "SIGKILL of processors, events sent twice, refused documents" books::balance;
     0 "overload" "processors stopped, 1.5 times the capacity" overload::processors_stopped;
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::read;
 
 /// Where metrics are named; each name stands there and nowhere else.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "ingest/src/metrics.rs",
     "processor/src/metrics.rs",
     "aggregator/src/metrics.rs",
+    "shared/src/health.rs",
     "shared/src/http/server/metrics.rs",
     "shared/src/tasks/pool.rs",
     "shared/src/telemetry.rs",
