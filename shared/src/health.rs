@@ -142,6 +142,10 @@ impl Health {
 
     /// Shows as metrics what is good and what is not, as of now.
     pub fn show(&self) {
+        metrics::describe_gauge!(
+            "evp_ready",
+            "1 while the condition holds, 0 while it does not."
+        );
         for (name, fault) in self.judge() {
             let is_good = u8::from(fault.is_none());
             metrics::gauge!("evp_ready", "condition" => name).set(is_good);

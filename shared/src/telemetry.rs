@@ -1,5 +1,6 @@
 //! Logs on standard output, metrics as Prometheus text.
 
+mod request;
 mod table;
 mod weighted;
 
@@ -10,8 +11,13 @@ use std::time::Duration;
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::{self, MakeWriter};
 
+use self::request::Lines;
+pub use self::request::{REQUEST_ID, RequestId};
 pub use self::table::as_f64;
 pub use self::weighted::Weighted;
 use crate::config::{LogConfig, LogFormat};
@@ -66,16 +72,32 @@ pub struct Telemetry {
 ///
 /// A second call in one process is ignored, so tests may call it freely.
 pub fn init_tracing(log: &LogConfig) {
-    let filter = EnvFilter::new(log.level.as_str());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stdout().is_terminal());
-    let installed = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Pretty => builder.try_init(),
-    };
-    if installed.is_err() {
+    let subscriber = subscriber(log.level.as_str(), log.format, std::io::stdout);
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::debug!("tracing is installed already");
+    }
+}
+
+/// What writes the events of `level` into `to`.
+fn subscriber<W>(level: &str, format: LogFormat, to: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(std::io::stdout().is_terminal())
+        .with_writer(to);
+    match format {
+        LogFormat::Json => {
+            let lines = Lines(fmt::format().json().flatten_event(true));
+            Box::new(
+                builder
+                    .fmt_fields(JsonFields::new())
+                    .event_format(lines)
+                    .finish(),
+            )
+        }
+        LogFormat::Pretty => Box::new(builder.event_format(Lines(fmt::format())).finish()),
     }
 }
 

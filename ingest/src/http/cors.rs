@@ -16,10 +16,12 @@ use crate::http::response::Answer;
 
 const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, x-api-key, content-type, content-encoding, idempotency-key",
+    "authorization, x-api-key, content-type, content-encoding, idempotency-key, x-request-id, \
+     traceparent",
 );
-const ANSWER_HEADERS: HeaderValue =
-    HeaderValue::from_static("evp-durability, retry-after, ratelimit, ratelimit-policy");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "evp-durability, retry-after, ratelimit, ratelimit-policy, x-request-id",
+);
 /// How long browsers may remember a preflight, in seconds.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::Either;
 use metrics::{Counter, counter, describe_counter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::panic_message;
+use crate::telemetry::RequestId;
 
 const PANICS: &str = "evp_task_panics_total";
 
@@ -97,7 +99,7 @@ impl TaskPool {
 }
 
 impl Slot {
-    /// Starts the task; the slot is free again when it ends.
+    /// Starts the task, as part of the request that asks for it; the slot is free again when it ends.
     ///
     /// The handle gives its result; dropping the handle leaves the task running and tracked.
     /// `None` is the result of a task that was cut by [`TaskPool::drain`].
@@ -109,6 +111,10 @@ impl Slot {
         // Every future around it would hold it twice, as it was given and as it is polled: a
         // connection of 1.6 KB became a task of 13 KB.
         let task = Box::pin(task);
+        let task = match RequestId::current() {
+            Some(request) => Either::Left(request.scope(task)),
+            None => Either::Right(task),
+        };
         spawner.start(async move {
             let result = task.await;
             drop(permit);

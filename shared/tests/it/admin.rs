@@ -95,7 +95,17 @@ async fn readiness_says_what_is_missing() {
             answer.contains(r#"{"name":"redis","reason":"not connected"}"#),
             "{answer}"
         );
+        let answer = ask(address, "GET", "/metrics").await;
+        assert!(
+            answer.contains("evp_ready{condition=\"redis\"} 0\n"),
+            "{answer}"
+        );
         redis.ok();
+        let answer = ask(address, "GET", "/metrics").await;
+        assert!(
+            answer.contains("evp_ready{condition=\"redis\"} 1\n"),
+            "{answer}"
+        );
         health.set_draining();
         let answer = ask(address, "GET", "/readyz").await;
         assert!(

@@ -187,6 +187,29 @@ async fn a_connection_carries_one_request_after_the_other() {
 }
 
 #[tokio::test]
+async fn an_answer_names_its_request() {
+    let server = start(limits(), GRACE).await;
+    let ask = async |lines: &str| {
+        let mut stream = server.connect().await;
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        let name = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("x-request-id: "));
+        name.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    assert_eq!(ask("X-Request-Id: order-17.a\r\n").await, "order-17.a");
+    let made = ask("").await;
+    let replaced = ask("x-request-id: two words\r\n").await;
+    assert!(
+        made.len() > 16 && replaced.len() > 16 && made != replaced,
+        "{made} {replaced}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let server = start(limits(), GRACE).await;
     let mut stream = server.connect().await;

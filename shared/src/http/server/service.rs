@@ -16,6 +16,7 @@ use hyper::service::{HttpService, service_fn};
 use super::deadline::{Activity, InFlight};
 use super::{Handler, RequestBody};
 use crate::http::problem::Problem;
+use crate::telemetry::{REQUEST_ID, RequestId};
 
 /// What may stand in a host beside letters and digits (RFC 3986, section 3.2.2), and the port.
 const HOST_MARKS: &[u8] = b"-._~!$&'()*+,;=:[]%";
@@ -38,10 +39,11 @@ pub(super) fn service<H: Handler>(
         let in_flight = activity.begin();
         let is_clear = activity.is_http2 || has_one_host(request.version(), request.headers());
         let awaits_go_ahead = request.headers().contains_key(EXPECT);
+        let id = RequestId::of(request.headers());
         let request = request.map(|body| RequestBody::new(body, &activity, awaits_go_ahead));
-        let answer = is_clear.then(|| handler.answer(request));
-        let activity = Arc::clone(&activity);
-        async move {
+        let answer = id.during(|| is_clear.then(|| handler.answer(request)));
+        let (activity, name) = (Arc::clone(&activity), id.clone());
+        id.scope(async move {
             let mut response = match answer {
                 Some(answer) => answer.await.map(Either::Left),
                 None => no_host().map(Either::Right),
@@ -57,8 +59,14 @@ pub(super) fn service<H: Handler>(
                 let headers = response.headers_mut();
                 headers.insert(STRICT_TRANSPORT_SECURITY, TLS_ALWAYS);
             }
-            Ok(response.map(|body| AnswerBody { body, in_flight }))
-        }
+            response.headers_mut().insert(REQUEST_ID, name.header());
+            tracing::debug!(status = response.status().as_u16(), "answered");
+            Ok(response.map(|body| AnswerBody {
+                body,
+                in_flight,
+                name,
+            }))
+        })
     })
 }
 
@@ -92,6 +100,7 @@ fn no_host() -> Response<Full<Bytes>> {
 struct AnswerBody<B> {
     body: B,
     in_flight: InFlight,
+    name: RequestId,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
@@ -104,7 +113,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         // hyper asks again when it is rid of the frame before, for which it may need the client.
         self.in_flight.settle();
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let this = &mut *self;
+        let poll = || Pin::new(&mut this.body).poll_frame(cx);
+        let frame = ready!(this.name.during(poll));
         if frame.is_some() {
             self.in_flight.owe();
         }

@@ -1,0 +1,237 @@
+//! Which request an answer and a log line are about.
+//!
+//! By a task-local and not a span of `tracing`: a span is written out when it begins, for every
+//! request, where almost none of them logs anything.
+
+use std::fmt;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::task::futures::TaskLocalFuture;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Where clients say how they call a request, and are told how it is called.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Source: W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const LENGTH_MAX: usize = 64;
+
+tokio::task_local! { static CURRENT: RequestId; }
+
+/// What a request is called, in its answer and in the log.
+#[derive(Debug, Clone)]
+pub struct RequestId {
+    id: HeaderValue,
+    traceparent: Option<HeaderValue>,
+}
+
+impl RequestId {
+    /// As `headers` call it, if by 1 to 64 of `A-Za-z0-9._-`; else by a new name.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let id = headers.get(REQUEST_ID).filter(|id| is_valid(id.as_bytes()));
+        Self {
+            id: id.cloned().unwrap_or_else(made),
+            traceparent: headers.get(TRACEPARENT).cloned(),
+        }
+    }
+
+    /// That of the request this task answers.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
+    /// As the answer says it.
+    pub fn header(&self) -> HeaderValue {
+        self.id.clone()
+    }
+
+    /// Has `work` log as part of this request.
+    pub fn scope<F: Future>(self, work: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, work)
+    }
+
+    /// The same for work that does not wait.
+    pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), work)
+    }
+
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// The trace it belongs to; `None` where the client named none, or not as it should.
+    fn trace_id(&self) -> Option<&str> {
+        let text = self.traceparent.as_ref()?.to_str().ok()?;
+        let is_hex = |text: &str| {
+            text.bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let (version, rest) = text.split_once('-')?;
+        let (trace, _) = rest.split_once('-')?;
+        let is_known = version.len() == 2 && is_hex(version) && version != "ff";
+        let is_trace = trace.len() == 32 && is_hex(trace) && trace.bytes().any(|byte| byte != b'0');
+        (is_known && is_trace).then_some(trace)
+    }
+}
+
+fn is_valid(id: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=LENGTH_MAX).contains(&id.len()) && id.iter().all(is_part)
+}
+
+/// A name no other request has, of this process or another.
+fn made() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(rand::random);
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let (process, number) = (*PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
+    let id = Bytes::from(format!("{process:016x}-{number}"));
+    HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Lines of `F`, which say also which request they are part of.
+#[derive(Debug)]
+pub(super) struct Lines<F>(pub(super) F);
+
+impl<S, N, F> FormatEvent<S, N> for Lines<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(request) = RequestId::current() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        let names = [
+            ("request_id", Some(request.id())),
+            ("trace_id", request.trace_id()),
+        ];
+        let names = names
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        // What may stand in them needs no escapes.
+        if let Some(rest) = line.strip_prefix('{') {
+            writer.write_char('{')?;
+            for (name, value) in names {
+                write!(writer, r#""{name}":"{value}","#)?;
+            }
+            return writer.write_str(rest);
+        }
+        writer.write_str(line.trim_end_matches('\n'))?;
+        for (name, value) in names {
+            write!(writer, " {name}={value}")?;
+        }
+        writer.write_char('\n')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::config::LogFormat;
+    use crate::telemetry::subscriber;
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn asked(id: &str, traceparent: &str) -> RequestId {
+        let headers = [(REQUEST_ID, id), (TRACEPARENT, traceparent)];
+        let headers = headers.map(|(name, value)| (name, HeaderValue::from_str(value).unwrap()));
+        RequestId::of(&HeaderMap::from_iter(headers))
+    }
+
+    fn logged(format: LogFormat, request: &RequestId) -> String {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = subscriber("info", format, move || to.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            request.during(|| tracing::info!(found = 3, "looked"));
+            tracing::info!("by itself");
+        });
+        let log = log.0.lock();
+        String::from_utf8(log.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_taken_if_it_can_stand_anywhere_and_made_otherwise() {
+        for good in ["a", "0.A-z_9", &"x".repeat(64)] {
+            assert_eq!(asked(good, "").id(), good);
+        }
+        let made = ["", "a b", "a\"b", "a\u{e9}", "a/b", &"x".repeat(65)].map(|bad| {
+            let made = asked(bad, "");
+            assert_ne!(made.id(), bad);
+            assert!(is_valid(made.id().as_bytes()), "{made:?}");
+            made.id().to_owned()
+        });
+        assert_ne!(made[0], made[1]);
+    }
+
+    #[test]
+    fn a_trace_is_told_as_it_should_be() {
+        let trace = |text| asked("a", text).trace_id().map(str::to_owned);
+        assert_eq!(
+            trace(TRACE).as_deref(),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
+        for bad in [
+            "",
+            "00-4bf9-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(trace(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_in_a_request_say_which() {
+        let log = logged(LogFormat::Json, &asked("r-1", TRACE));
+        let lines: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines[0]["request_id"], "r-1");
+        assert_eq!(lines[0]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(
+            (&lines[0]["message"], &lines[0]["found"]),
+            (&"looked".into(), &3.into())
+        );
+        assert!(lines[1].get("request_id").is_none());
+
+        let log = logged(LogFormat::Pretty, &asked("r-2", ""));
+        let lines: Vec<&str> = log.lines().collect();
+        assert!(lines[0].ends_with("looked found=3 request_id=r-2"), "{log}");
+        assert!(lines[1].ends_with("by itself"), "{log}");
+    }
+}
