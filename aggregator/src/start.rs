@@ -81,7 +81,10 @@ impl RunFailure for RunError {
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn run(config: AggregatorConfig, service: Service) -> Result<Left, RunError> {
+pub async fn run(
+    config: AggregatorConfig,
+    service: Service<AggregatorConfig>,
+) -> Result<Left, RunError> {
     let listener = service.listener.ok_or(RunError::Listener)?;
     let redis = connect(&config.redis).map_err(|error| RunError::Redis(error.into()))?;
     let keys = Keys::new(config.redis.key_prefix.as_str());

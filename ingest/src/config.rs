@@ -31,7 +31,7 @@ evp_shared::config_section! {
         http2: Http2Mode = "false";
         /// Origins whose pages may send events from a browser, as `https://app.example`; none by
         /// default. A request of any other page is refused, one without an `Origin` is not.
-        cors_origins["ingest.cors.origins"]: Vec<String> = "";
+        cors_origins["ingest.cors.origins"]: Vec<String> = "" => reloads;
     } with {
         /// What a body may cost on the wire.
         wire: WireLimits = wire(source);
@@ -134,15 +134,15 @@ evp_shared::config_section! {
         /// requests are answered 503. Bodies that are not complete hold half of it at most. At
         /// least `ingest.body.bytes` and `ingest.body.decoded_bytes` together: a compressed body
         /// takes both.
-        in_flight_bytes: usize as ByteSize = "64MiB", "1MiB"..="16GiB";
+        in_flight_bytes: usize as ByteSize = "64MiB", "1MiB"..="16GiB" => reloads;
         /// Events appended and not yet stored, over all partitions; beyond it requests are answered
         /// 503.
-        backlog_events: u64 = "20000000", "1"..="100000000000";
+        backlog_events: u64 = "20000000", "1"..="100000000000" => reloads;
         /// Their bytes, uncompressed; beyond it requests are answered 503.
-        backlog_bytes: u64 as ByteSize = "8GiB", "1MiB"..="1024GiB";
+        backlog_bytes: u64 as ByteSize = "8GiB", "1MiB"..="1024GiB" => reloads;
         /// Used share of Redis' memory limit from which on requests are answered 503, before Redis
         /// itself refuses.
-        memory_permille["ingest.admission.memory_share"]: u32 as Share = "0.9", "0.1"..="1";
+        memory_permille["ingest.admission.memory_share"]: u32 as Share = "0.9", "0.1"..="1" => reloads;
     } with {
         append_wait: Duration = append_deadline / APPEND_WAIT_SHARE;
     }

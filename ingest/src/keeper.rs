@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use evp_shared::health::{Beat, Condition, Health};
 use evp_shared::redis::{Memory, connected};
 use evp_shared::shutdown::Shutdown;
@@ -12,11 +13,12 @@ use evp_shared::stream::Totals;
 use evp_shared::telemetry::as_f64;
 use tokio::time::timeout;
 
-use crate::admission::{AdmissionLimits, RedisState, overload};
+use crate::admission::{RedisState, overload};
 use crate::append::appender::Appender;
 use crate::append::greeting::{Fault, Target};
 use crate::append::partition::Partition;
 use crate::error::RunError;
+use crate::http::context::InForce;
 
 /// Pace of probes while Redis is away.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
@@ -38,7 +40,7 @@ const FULL_UNTIL_PERMILLE: u32 = 980;
 #[derive(Debug)]
 pub(crate) struct Keeper {
     appender: Arc<Appender>,
-    limits: AdmissionLimits,
+    in_force: Arc<ArcSwap<InForce>>,
     condition: Condition,
     overload: Condition,
     is_overloaded: bool,
@@ -52,11 +54,15 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(appender: Arc<Appender>, limits: AdmissionLimits, health: &Health) -> Self {
+    pub(crate) fn new(
+        appender: Arc<Appender>,
+        in_force: Arc<ArcSwap<InForce>>,
+        health: &Health,
+    ) -> Self {
         Self {
             totals: vec![Totals::default(); appender.partitions.len()],
             appender,
-            limits,
+            in_force,
             condition: health.condition("redis"),
             overload: health.condition("load"),
             is_overloaded: false,
@@ -161,7 +167,7 @@ impl Keeper {
     fn report_overload(&mut self) {
         let Appender { target, clock, .. } = &*self.appender;
         let load = target.load.snapshot(clock.now_ms());
-        let reason = overload(&load, &self.limits, self.is_overloaded);
+        let reason = overload(&load, &self.in_force.load().admission, self.is_overloaded);
         // Without Redis nothing is known of the load, so it is what it was.
         if reason.is_some() || load.redis == RedisState::Ready {
             self.is_overloaded = reason.is_some();
@@ -266,13 +272,14 @@ mod tests {
     use evp_shared::stream::Stream;
 
     use super::*;
-    use crate::admission::Load;
+    use crate::admission::{AdmissionLimits, Load};
     use crate::append::frames::HeldLimits;
+    use crate::http::cors::Cors;
     use crate::metrics::Metrics;
 
     /// A keeper of one partition, of a Redis that is not there.
     fn keeper(appender: &Arc<Appender>) -> Keeper {
-        let limits = AdmissionLimits {
+        let admission = AdmissionLimits {
             in_flight_bytes: 1,
             backlog_events: 1,
             backlog_bytes: 1,
@@ -280,7 +287,11 @@ mod tests {
             append_wait: Duration::from_secs(1),
         };
         let health = Health::new(Clock::system());
-        Keeper::new(Arc::clone(appender), limits, &health)
+        let in_force = ArcSwap::from_pointee(InForce {
+            admission,
+            cors: Cors::new(&[]),
+        });
+        Keeper::new(Arc::clone(appender), Arc::new(in_force), &health)
     }
 
     fn appender() -> Arc<Appender> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use evp_shared::access::reader::Access;
 use evp_shared::access::teller::Teller;
 use evp_shared::clock::Clock;
@@ -25,8 +26,7 @@ use crate::append::batcher::{Batcher, BatcherConfig};
 use crate::append::greeting::Target;
 use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
-use crate::http::context::Context;
-use crate::http::cors::Cors;
+use crate::http::context::{Context, InForce};
 use crate::http::door::Door;
 use crate::http::route;
 use crate::keeper::Keeper;
@@ -47,7 +47,7 @@ const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunError> {
+pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result<Left, RunError> {
     let listener = service.listener.ok_or(RunError::Listener)?;
     let clock = service.clock;
     let load = Load::default();
@@ -70,7 +70,16 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         }
     };
     let appender = Arc::new(Appender::new(target, clock.clone()));
-    let keeper = Keeper::new(Arc::clone(&appender), config.admission, &service.health);
+    let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(&config)));
+    let reloaded = Arc::clone(&in_force);
+    service.reloads.on(move |config| {
+        reloaded.rcu(|now| now.taking_over(config));
+    });
+    let keeper = Keeper::new(
+        Arc::clone(&appender),
+        Arc::clone(&in_force),
+        &service.health,
+    );
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher = Batcher::new(batching(&config), queue, appender);
     let app = Arc::new(Context {
@@ -79,7 +88,7 @@ pub async fn run(config: IngestConfig, service: Service) -> Result<Left, RunErro
         load: load.clone(),
         submissions,
         metrics,
-        cors: Cors::new(&config.cors_origins),
+        in_force,
         wants_quota,
         durability: HeaderValue::from_static(config.redis.durability.as_str()),
         started: clock.now(),

@@ -82,9 +82,9 @@ evp_shared::config_section! {
         /// Dead letters that are kept at most. At the cap reading pauses and what cannot be stored
         /// stays pending until there is room: nothing is thrown away. Higher costs disk space in
         /// MongoDB.
-        events["dead_letters.max_events"]: u64 as NonZeroU64 = "1000000";
+        events["dead_letters.max_events"]: u64 as NonZeroU64 = "1000000" => reloads;
         /// Bytes of dead letters that are kept at most, uncompressed; see `dead_letters.max_events`.
-        bytes["dead_letters.max_bytes"]: u64 as ByteSize = "1GiB", "1KiB"..="1024GiB";
+        bytes["dead_letters.max_bytes"]: u64 as ByteSize = "1GiB", "1KiB"..="1024GiB" => reloads;
     }
 }
 

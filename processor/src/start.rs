@@ -173,7 +173,10 @@ impl Parts {
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunError> {
+pub async fn run(
+    config: ProcessorConfig,
+    service: Service<ProcessorConfig>,
+) -> Result<Left, RunError> {
     let [redis, mongo, identity] =
         ["redis", "mongo", "identity"].map(|name| service.health.condition(name));
     let shutdown = service.shutdown.clone();
@@ -181,6 +184,10 @@ pub async fn run(config: ProcessorConfig, service: Service) -> Result<Left, RunE
         return Ok(Left::NOTHING);
     };
     let Parts { consumer, pipeline } = &parts;
+    let room = pipeline.room.clone();
+    service
+        .reloads
+        .on(move |config| room.bound(config.dead_letters));
     let tenants = TenantLoop::begin(pipeline.clone()).await;
     mongo.ok();
     info!(consumer = consumer.name, "processing");
@@ -252,7 +259,10 @@ fn housekeeper(config: &ProcessorConfig, parts: &Parts, health: &Health) -> Hous
 }
 
 /// Connects and asks until Redis and MongoDB are there; `None` when the shutdown comes first.
-async fn prepare(config: &ProcessorConfig, service: &Service) -> Result<Option<Parts>, RunError> {
+async fn prepare(
+    config: &ProcessorConfig,
+    service: &Service<ProcessorConfig>,
+) -> Result<Option<Parts>, RunError> {
     let client = connect(&config.redis)?;
     let keys = Keys::new(config.redis.key_prefix.as_str());
     let partitions = config.redis.partitions.get();

@@ -24,7 +24,7 @@ mod source;
 mod value;
 
 pub use identity::identity;
-pub use key::{Key, KeyRow};
+pub use key::{Key, KeyRow, Setting};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use mongo::MongoConfig;
 pub use problem::{ConfigProblem, ConfigProblems, EXIT_CODE};

@@ -30,6 +30,7 @@ pub mod http;
 pub mod keys;
 pub mod outcome;
 pub mod redis;
+pub mod request;
 pub mod service;
 pub mod shutdown;
 pub mod sketch;

@@ -34,7 +34,7 @@
 //!     }
 //! }
 //!
-//! async fn run(config: Config, service: Service) -> Result<Left, RunError> {
+//! async fn run(config: Config, service: Service<Config>) -> Result<Left, RunError> {
 //!     service.shutdown.triggered().await;
 //!     Ok(Left::NOTHING)
 //! }
@@ -58,6 +58,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::clock::Clock;
 use crate::config::{
     ConfigProblems, EXIT_CODE, ProcessConfig, ServerConfig, ShutdownConfig, Source,
@@ -75,11 +77,15 @@ use crate::version;
 mod bind;
 mod descriptors;
 mod ending;
+mod reload;
 
 use bind::{BindErrors, bind_all};
 use ending::{report, watch};
 
+use reload::{Read, Reloader};
+
 pub use ending::Chain;
+pub use reload::Reloads;
 
 /// What the command line asked for.
 #[derive(Debug, Clone)]
@@ -107,7 +113,7 @@ pub trait ServiceConfig: Debug + Send + Sync + 'static {
 
 /// What a service is given to run with.
 #[derive(Debug)]
-pub struct Service {
+pub struct Service<C> {
     /// The public listener, bound, where [`ServiceConfig::server`] asks for one.
     pub listener: Option<Listener>,
     /// Where loops and conditions are registered; `/readyz` shows it.
@@ -121,6 +127,8 @@ pub struct Service {
     pub shutdown: Shutdown,
     /// How long draining may take; who exceeds it is cut.
     pub grace: Duration,
+    /// Where what can be taken over from a changed configuration is.
+    pub reloads: Reloads<C>,
 }
 
 /// What a service could not finish: requests cut, frames not appended, bulks not committed.
@@ -160,7 +168,7 @@ pub fn install_tls() {
 
 /// Runs a service and returns its exit code: 0 when all was finished, 1 when something failed or
 /// was left, 64 when it cannot run as configured ([`RunFailure::is_for_operator`]).
-pub fn main<C, R, E>(launch: &Launch, run: impl FnOnce(C, Service) -> R) -> ExitCode
+pub fn main<C, R, E>(launch: &Launch, run: impl FnOnce(C, Service<C>) -> R) -> ExitCode
 where
     C: ServiceConfig,
     R: Future<Output = Result<Left, E>>,
@@ -183,7 +191,7 @@ where
 
 fn start<C, R, E>(
     launch: &Launch,
-    run: impl FnOnce(C, Service) -> R,
+    run: impl FnOnce(C, Service<C>) -> R,
 ) -> Result<ExitCode, StartError>
 where
     C: ServiceConfig,
@@ -191,9 +199,10 @@ where
     E: RunFailure,
 {
     let name = launch.name;
-    let mut source = Source::load(launch.config_file.as_deref())?;
-    let config = C::read(&mut source);
-    let mut config = source.finish(config)?;
+    let Read {
+        mut config,
+        settings,
+    } = reload::read::<C>(launch.config_file.as_deref())?;
     if launch.check_config {
         writeln!(std::io::stdout(), "{name}: the configuration is good")?;
         return Ok(ExitCode::SUCCESS);
@@ -212,7 +221,12 @@ where
         .worker_threads(config.process().worker_threads)
         .enable_all()
         .build()?;
-    let code = runtime.block_on(serve(config, telemetry, run))?;
+    let reloader = Reloader {
+        file: launch.config_file.clone(),
+        settings,
+        reloads: Reloads::default(),
+    };
+    let code = runtime.block_on(serve(config, telemetry, reloader, run))?;
     // A blocking call that hangs (name resolution) must not hold the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(code)
@@ -221,13 +235,15 @@ where
 async fn serve<C, R, E>(
     mut config: C,
     telemetry: Telemetry,
-    run: impl FnOnce(C, Service) -> R,
+    reloader: Reloader<C>,
+    run: impl FnOnce(C, Service<C>) -> R,
 ) -> Result<ExitCode, StartError>
 where
     C: ServiceConfig,
     R: Future<Output = Result<Left, E>>,
     E: RunFailure,
 {
+    let hangups = signal(SignalKind::hangup())?;
     let admin = config.process().admin;
     let (admin_listener, listener) = bind_all(admin, config.server().as_deref()).await?;
     let clock = Clock::system();
@@ -269,7 +285,9 @@ where
         clock,
         shutdown: drain.clone(),
         grace,
+        reloads: reloader.reloads.clone(),
     };
+    tasks.spawn("reloader", reloader.run(hangups, closing.clone()));
     let ending = watch(run(config, service), &mut tasks, &drain, grace).await;
     health.set_draining();
     drain.trigger();

@@ -1,6 +1,6 @@
 //! Logs on standard output, metrics as Prometheus text.
 
-mod request;
+mod lines;
 mod table;
 mod weighted;
 
@@ -12,15 +12,14 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::{EnvFilter, reload};
 
-use self::request::Lines;
-pub use self::request::{REQUEST_ID, RequestId};
+use self::lines::Lines;
 pub use self::table::as_f64;
 pub use self::weighted::Weighted;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::metric_table;
 use crate::shutdown::Shutdown;
 use crate::version;
@@ -40,6 +39,11 @@ const EVENTS_BUCKETS: [f64; 15] = [
 /// How often histograms are emptied into their buckets: the memory between two scrapes is bounded
 /// by it, also when nobody scrapes.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Has another filter judge events from now on.
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static SET_FILTER: Mutex<Option<SetFilter>> = Mutex::new(None);
 
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
@@ -72,33 +76,56 @@ pub struct Telemetry {
 ///
 /// A second call in one process is ignored, so tests may call it freely.
 pub fn init_tracing(log: &LogConfig) {
-    let subscriber = subscriber(log.level.as_str(), log.format, std::io::stdout);
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
+    let (subscriber, set_filter) = subscriber(&log.level, log.format, std::io::stdout);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        *SET_FILTER.lock() = Some(set_filter);
+    } else {
         tracing::debug!("tracing is installed already");
     }
 }
 
-/// What writes the events of `level` into `to`.
-fn subscriber<W>(level: &str, format: LogFormat, to: W) -> Box<dyn Subscriber + Send + Sync>
+/// Sends `tracing` events of `level` from now on.
+pub fn set_level(level: &LogLevel) {
+    if let Some(set_filter) = &*SET_FILTER.lock() {
+        set_filter(EnvFilter::new(level.as_str()));
+    }
+}
+
+/// What writes the events of `level` into `to`, and how that level is changed.
+fn subscriber<W>(
+    level: &LogLevel,
+    format: LogFormat,
+    to: W,
+) -> (Box<dyn Subscriber + Send + Sync>, SetFilter)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
+        .with_env_filter(EnvFilter::new(level.as_str()))
         .with_ansi(std::io::stdout().is_terminal())
         .with_writer(to);
     match format {
         LogFormat::Json => {
             let lines = Lines(fmt::format().json().flatten_event(true));
-            Box::new(
-                builder
-                    .fmt_fields(JsonFields::new())
-                    .event_format(lines)
-                    .finish(),
-            )
+            let builder = builder.fmt_fields(JsonFields::new()).event_format(lines);
+            let builder = builder.with_filter_reloading();
+            let filter = builder.reload_handle();
+            (Box::new(builder.finish()), setter(filter))
         }
-        LogFormat::Pretty => Box::new(builder.event_format(Lines(fmt::format())).finish()),
+        LogFormat::Pretty => {
+            let builder = builder.event_format(Lines(fmt::format()));
+            let builder = builder.with_filter_reloading();
+            let filter = builder.reload_handle();
+            (Box::new(builder.finish()), setter(filter))
+        }
     }
+}
+
+fn setter<S: 'static>(filter: reload::Handle<EnvFilter, S>) -> SetFilter {
+    Box::new(move |new| {
+        // It fails only once the subscriber is gone.
+        drop(filter.reload(new));
+    })
 }
 
 impl Telemetry {

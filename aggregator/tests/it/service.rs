@@ -15,7 +15,7 @@ use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::span::SpanUnit;
 use evp_shared::frame::{FrameId, ProducerId};
 use evp_shared::health::Health;
-use evp_shared::service::{Left, Service, ServiceConfig};
+use evp_shared::service::{Left, Reloads, Service, ServiceConfig};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{Index, prepare};
 use evp_shared::stream::{Commit, KeptWindow, Life, Settle};
@@ -157,6 +157,7 @@ impl TestAggregator {
             clock: clock.clone(),
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),
+            reloads: Reloads::default(),
         };
         let mut running = JoinSet::new();
         running.spawn(async { evp_aggregator::run(config, service).await.unwrap() });

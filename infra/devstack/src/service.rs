@@ -179,6 +179,11 @@ impl Service {
         self.signal(Signal::CONT);
     }
 
+    /// Has the process read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Sends SIGTERM without waiting.
     pub(crate) fn ask_to_end(&self) {
         if let Some(group) = &self.group {

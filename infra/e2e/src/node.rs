@@ -170,6 +170,11 @@ impl Node {
         until(&what, async || self.blames(server).await).await
     }
 
+    /// Has it read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        self.service.hang_up();
+    }
+
     /// The sum of a metric over its labels, as its admin port has it; zero when it has none.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod poison;
 mod processes;
 mod recovery;
 mod redis;
+mod reload;
 mod replicas;
 mod retention;
 mod spans;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use evp_shared::clock::Clock;
 use evp_shared::event::id::Identity;
 use http::HeaderValue;
 use tokio::sync::{Notify, mpsc};
 
-use crate::admission::Load;
+use crate::admission::{AdmissionLimits, Load};
 use crate::append::submission::Submission;
 use crate::config::IngestConfig;
 use crate::http::cors::Cors;
@@ -24,7 +25,7 @@ pub(crate) struct Context {
     pub(crate) load: Load,
     pub(crate) submissions: mpsc::Sender<Submission>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) cors: Cors,
+    pub(crate) in_force: Arc<ArcSwap<InForce>>,
     /// Wakes who takes slices of quotas.
     pub(crate) wants_quota: Arc<Notify>,
     pub(crate) durability: HeaderValue,
@@ -33,7 +34,36 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
 }
 
+/// What is taken over from a changed configuration while ingest runs.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) admission: AdmissionLimits,
+    pub(crate) cors: Cors,
+}
+
+impl InForce {
+    pub(crate) fn of(config: &IngestConfig) -> Self {
+        Self {
+            admission: config.admission,
+            cors: Cors::new(&config.cors_origins),
+        }
+    }
+
+    /// What stands in `config` where it reloads: the wait follows from the deadline of appends, which
+    /// does not.
+    pub(crate) fn taking_over(&self, config: &IngestConfig) -> Self {
+        let mut new = Self::of(config);
+        new.admission.append_wait = self.admission.append_wait;
+        new
+    }
+}
+
 impl Context {
+    /// From where on requests are refused.
+    pub(crate) fn limits(&self) -> AdmissionLimits {
+        self.in_force.load().admission
+    }
+
     /// The time that rates are measured by.
     pub(crate) fn now_ns(&self) -> u64 {
         let since = self.clock.now().saturating_duration_since(self.started);

@@ -62,18 +62,22 @@ fn livez(method: &Method) -> Answer {
 }
 
 async fn events(app: &Context, request: Request<RequestBody>) -> Answer {
-    let origin = app.door.origin(request.headers(), &app.cors);
+    let origin = app
+        .door
+        .origin(request.headers(), &app.in_force.load().cors);
     let method = request.method();
     let mut answer = if method == Method::POST {
         let answer = post(app, request).await;
         answer.unwrap_or_else(Problem::into_response)
     } else if method == Method::OPTIONS {
-        app.cors
+        app.in_force
+            .load()
+            .cors
             .preflight(response::empty(StatusCode::NO_CONTENT), origin.is_some())
     } else {
         response::method_not_allowed("POST, OPTIONS")
     };
-    app.cors.mark(answer.headers_mut(), origin);
+    app.in_force.load().cors.mark(answer.headers_mut(), origin);
     answer
 }
 
@@ -106,7 +110,7 @@ fn limited(app: &Context, sender: &Sender, over: &Exceeded) -> Answer {
 async fn post(app: &Context, request: Request<RequestBody>) -> Result<Answer, Problem> {
     let now_ms = app.clock.now_ms();
     let (parts, body) = request.into_parts();
-    let sender = app.door.enter(&parts, &app.cors, now_ms)?;
+    let sender = app.door.enter(&parts, &app.in_force.load().cors, now_ms)?;
     body.connection().note_credential();
     sender.sends(1, now_ms);
     if let Err(over) = sender.passes((app.now_ns(), now_ms)) {
@@ -131,7 +135,7 @@ async fn receive(
 ) -> Result<Answer, Problem> {
     let head = Head::parse(parts)?;
     let load = app.load.snapshot(now_ms);
-    admission::decide(&load, &app.config.admission).map_err(|reason| shed(app, reason))?;
+    admission::decide(&load, &app.limits()).map_err(|reason| shed(app, reason))?;
     check_share(app, sender, &load, now_ms)?;
     let mut reserved = app.load.reserve_of(sender.share().cloned());
     let wire = read_body(app, body, &mut reserved).await?;
@@ -141,7 +145,7 @@ async fn receive(
         Some(encoding) => {
             let plain = decompress::inflate(&wire, encoding, app.config.body.decoded_bytes_max)?;
             reserved
-                .grow(plain.len(), app.config.admission.in_flight_bytes)
+                .grow(plain.len(), app.limits().in_flight_bytes)
                 .map_err(|reason| shed(app, reason))?;
             drop(wire);
             Bytes::from(plain)
@@ -204,7 +208,7 @@ fn check_share(
     load: &LoadSnapshot,
     now_ms: u64,
 ) -> Result<(), Problem> {
-    let decided = admission::decide_over_share(load, &app.config.admission);
+    let decided = admission::decide_over_share(load, &app.limits());
     let (Err(reason), Some(share)) = (decided, sender.share()) else {
         return Ok(());
     };
@@ -220,7 +224,7 @@ async fn read_body(
     body: RequestBody,
     reserved: &mut Reservation,
 ) -> Result<Bytes, Problem> {
-    let limit = app.config.admission.in_flight_bytes;
+    let limit = app.limits().in_flight_bytes;
     let metered = MeteredBody::new(body, reserved, limit);
     let read = body::read(metered, &app.config.wire, || app.load.is_crowded(limit)).await;
     reserved.arrived();

@@ -13,7 +13,7 @@ use evp_shared::document::ID_OFFSET;
 use evp_shared::event::id::CanonicalId;
 use evp_shared::frame::OpenFrame;
 use evp_shared::health::Health;
-use evp_shared::service::{Left, Service, ServiceConfig as _};
+use evp_shared::service::{Left, Reloads, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::GroupReader;
 use evp_shared::telemetry::Telemetry;
@@ -111,6 +111,7 @@ impl TestIngest {
             clock,
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(10),
+            reloads: Reloads::default(),
         };
         let mut running = JoinSet::new();
         running.spawn(run(config, service));

@@ -17,7 +17,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What is left of the bound, as last measured.
 #[derive(Debug)]
 pub struct Room {
-    limits: DeadLetterLimits,
+    limits: Mutex<DeadLetterLimits>,
     measured: Mutex<Option<(Instant, Size)>>,
 }
 
@@ -25,9 +25,14 @@ impl Room {
     /// Nothing is measured yet.
     pub fn new(limits: DeadLetterLimits) -> Self {
         Self {
-            limits,
+            limits: Mutex::new(limits),
             measured: Mutex::new(None),
         }
+    }
+
+    /// Bounds it by `limits` from now on.
+    pub fn bound(&self, limits: DeadLetterLimits) {
+        *self.limits.lock() = limits;
     }
 
     /// Whether there is room beside `size`.
@@ -36,7 +41,7 @@ impl Room {
             events: 1,
             bytes: 0,
         };
-        self.limits.admit(size, one)
+        self.limits.lock().admit(size, one)
     }
 
     /// Measures the collection, as seen at `now`.
@@ -73,7 +78,7 @@ impl Room {
             Some((at, size)) if now.saturating_duration_since(at) < FRESH => size,
             _ => self.measure(inserter, now).await?,
         };
-        if !self.limits.admit(size, more) {
+        if !self.limits.lock().admit(size, more) {
             return Err(StoreFailure::DeadLettersFull {
                 events: size.events,
                 bytes: size.bytes,

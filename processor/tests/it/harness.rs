@@ -12,7 +12,7 @@ use evp_shared::config::Source;
 use evp_shared::event::span::{SPANS, SpanUnit};
 use evp_shared::frame::{Frame, ProducerId};
 use evp_shared::health::Health;
-use evp_shared::service::{Left, Service, ServiceConfig as _};
+use evp_shared::service::{Left, Reloads, Service, ServiceConfig as _};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store::{AUDIT, DEAD_LETTERS, Index, RECEIPTS, Row, prepare, spans};
 use evp_shared::stream::{Life, Stream};
@@ -110,6 +110,7 @@ impl World {
             clock,
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(10),
+            reloads: Reloads::default(),
         };
         let task = tokio::spawn(async move { run(config, service).await.unwrap() });
         Running {

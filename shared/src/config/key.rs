@@ -13,6 +13,8 @@ pub struct Key<T> {
     pub doc: &'static str,
     /// Smallest and largest value, both allowed, as one would write them.
     pub range: Option<(&'static str, &'static str)>,
+    /// Whether it is taken over while the service runs.
+    pub reloads: bool,
     /// Whether the first of two values is at most the second, where there is a range.
     at_most: Option<fn(&T, &T) -> bool>,
 }
@@ -25,8 +27,17 @@ impl<T> Key<T> {
             default,
             doc,
             range: None,
+            reloads: false,
             at_most: None,
         }
+    }
+
+    /// Has it taken over while the service runs; who uses it registers with
+    /// [`Reloads`](crate::service::Reloads).
+    #[must_use]
+    pub const fn reloads(mut self) -> Self {
+        self.reloads = true;
+        self
     }
 
     /// Bounds an ordered value: numbers, durations, sizes.
@@ -73,6 +84,19 @@ pub struct KeyRow {
     pub kind: String,
     /// See [`Key::doc`].
     pub doc: &'static str,
+    /// See [`Key::reloads`].
+    pub reloads: bool,
+}
+
+/// What a key was made of, to tell whether it has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// See [`Key::name`].
+    pub name: &'static str,
+    /// See [`Key::reloads`].
+    pub reloads: bool,
+    /// Of its text: it may be a secret.
+    pub(super) hash: blake3::Hash,
 }
 
 impl KeyRow {
@@ -92,6 +116,7 @@ impl<T: Value> From<&Key<T>> for KeyRow {
             default: key.default,
             kind: T::kind() + &range,
             doc: key.doc.trim(),
+            reloads: key.reloads,
         }
     }
 }

@@ -11,7 +11,7 @@ crate::config_section! {
         format: LogFormat = "json";
         /// Level, or levels by module: `info,evp_ingest=debug`. From `debug` on there is a line per
         /// batch, which costs CPU; below `warn` degraded states go unseen.
-        level: LogLevel = "info";
+        level: LogLevel = "info" => reloads;
     }
 }
 

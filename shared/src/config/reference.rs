@@ -17,11 +17,12 @@ fn row(key: &KeyRow) -> String {
     let KeyRow {
         name, kind, doc, ..
     } = key;
+    let mark = if key.reloads { " *Reloads.*" } else { "" };
     let default = match key.default {
         "" => "-".to_owned(),
         default => format!("`{default}`"),
     };
-    format!("| `{name}` | {kind} | {default} | {doc} |\n")
+    format!("| `{name}` | {kind} | {default} | {doc}{mark} |\n")
 }
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ mod tests {
 
     const SPAN: Key<Duration> = Key::new("ingest.span", "1s", "Spans.");
     const WAIT: Key<Duration> = Key::new("ingest.wait", "250ms", "Waits.").range("1ms", "1m");
-    const CA: Key<Option<String>> = Key::new("redis.ca", "", "Trusts.");
+    const CA: Key<Option<String>> = Key::new("redis.ca", "", "Trusts.").reloads();
 
     #[test]
     fn keys_are_listed_by_section() {
@@ -42,7 +43,7 @@ mod tests {
 
 | key | value | default | what it does |
 |---|---|---|---|
-| `redis.ca` | text, optional | - | Trusts. |
+| `redis.ca` | text, optional | - | Trusts. *Reloads.* |
 
 ### `[ingest]`
 

@@ -3,7 +3,8 @@
 /// Makes a section out of rows that name, type, default, bound and explain each key once.
 ///
 /// # Shape
-/// `field: Type = "default", "lowest"..="highest";`, where the bounds may be left out. The comment
+/// `field: Type = "default", "lowest"..="highest" => reloads;`, where the bounds may be left out, and what
+/// is behind them: it marks a key that is taken over while the service runs. The comment
 /// above a row is what `docs/CONFIGURATION.md` says of the key: purpose, unit, and what gets worse
 /// when it is raised or lowered. The key is the section's name and the field's, or what stands in
 /// brackets behind the field. `Type as Value` reads a [`Value`](crate::config::Value) and keeps
@@ -44,7 +45,7 @@ macro_rules! config_section {
         $(
             $(#[doc = $help:literal])+
             $field:ident $([$name:literal])?: $type:ty $(as $Value:ty)?
-                = $default:expr $(, $lowest:literal..=$highest:literal)?;
+                = $default:expr $(, $lowest:literal..=$highest:literal)? $(=> $reloads:ident)?;
         )*
     } $(with { $($(#[$meta:meta])* $part:ident: $Part:ty = $value:expr;)* })?) => {{
         $(
@@ -52,7 +53,7 @@ macro_rules! config_section {
                 $crate::config_section!(@name $section $field $($name)?),
                 $default,
                 concat!($($help),+),
-            )$(.range($lowest, $highest))?;
+            )$(.range($lowest, $highest))?$(.$reloads())?;
             let $field = <$type>::from($source.get(&key));
         )*
         $($(let $part: $Part = $value;)*)?
@@ -63,7 +64,7 @@ macro_rules! config_section {
         $(
             $(#[doc = $help:literal])+
             $field:ident $([$name:literal])?: $type:ty $(as $Value:ty)?
-                = $default:expr $(, $lowest:literal..=$highest:literal)?;
+                = $default:expr $(, $lowest:literal..=$highest:literal)? $(=> $reloads:ident)?;
         )*
     } $(with { $($(#[$part_meta:meta])* $part:ident: $Part:ty = $value:expr;)* })?) => {
         $(#[$meta])*

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::ConfigError;
 
-use super::key::{self, Key, KeyRow};
+use super::key::{self, Key, KeyRow, Setting};
 use super::problem::{ConfigProblem, ConfigProblems};
 use super::value::Value;
 use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
@@ -46,6 +46,7 @@ pub struct Source {
     port: Option<String>,
     taken: BTreeSet<String>,
     keys: Vec<KeyRow>,
+    settings: Vec<Setting>,
     problems: Vec<ConfigProblem>,
 }
 
@@ -92,6 +93,13 @@ impl Source {
         };
         self.taken.insert(key.name.to_owned());
         self.keys.push(key.into());
+        let leaf = self.leaves.get(key.name).map(|leaf| leaf.text.as_str());
+        let text = leaf.or(file_value.as_deref()).unwrap_or(key.default);
+        self.settings.push(Setting {
+            name: key.name,
+            reloads: key.reloads,
+            hash: blake3::hash(text.as_bytes()),
+        });
         let parsed = match (self.leaves.get(key.name), file_value) {
             (Some(_), Some(_)) => Err(format!("is set twice: remove it or {}", file_key(key.name))),
             (Some(leaf), None) if leaf.is_list && !T::LIST => {
@@ -121,6 +129,11 @@ impl Source {
     /// The keys that were read, in the order in which they were.
     pub fn keys(&self) -> &[KeyRow] {
         &self.keys
+    }
+
+    /// What the keys that were read were made of, in the order in which they were.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     /// Returns the value built from what was read, if nothing was wrong with any of it.

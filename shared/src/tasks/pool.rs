@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::panic_message;
-use crate::telemetry::RequestId;
+use crate::request::RequestId;
 
 const PANICS: &str = "evp_task_panics_total";
 

@@ -1,6 +1,6 @@
 use super::{
     Scenario, books, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
-    recovery, redis, replicas, retention, spans, time,
+    recovery, redis, reload, replicas, retention, spans, time,
 };
 
 macro_rules! scenarios {
@@ -76,6 +76,7 @@ scenarios! {
     27 "old_mongodb_newer_redis" "MongoDB restored from before the drop" retention::old_mongo;
     0 "recovery_at_speed" "10,000 frames pending under a killed processor" recovery::at_speed;
     0 "books" "SIGKILL of processors, events sent twice, refused documents" books::balance;
+    0 "reloaded" "SIGHUP, every second with a broken file" reload::reloaded;
     0 "overload" "processors stopped, 1.5 times the capacity" overload::processors_stopped;
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
 }

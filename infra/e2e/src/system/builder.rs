@@ -42,6 +42,7 @@ pub struct Builder {
     mongo: Option<MongoOptions>,
     born_ms: Option<u64>,
     links: Vec<Link>,
+    config: Option<PathBuf>,
     env: Vec<(String, String)>,
     env_of: Vec<(String, String, String)>,
 }
@@ -62,6 +63,7 @@ impl Builder {
             mongo: None,
             born_ms: None,
             links: Vec::new(),
+            config: None,
             env: COMMON_ENV.map(owned).to_vec(),
             env_of: Vec::new(),
         }
@@ -170,6 +172,13 @@ impl Builder {
     pub fn soon_without_redis(self) -> Self {
         self.env("EVP__REDIS__COMMAND_TIMEOUT", "1s")
             .env("EVP__INGEST__APPEND__DEADLINE", "2s")
+    }
+
+    /// Has every service read `file`, beside its variables.
+    #[must_use]
+    pub fn config(mut self, file: PathBuf) -> Self {
+        self.config = Some(file);
+        self
     }
 
     /// Sets a variable of every service; the last value counts.
@@ -322,6 +331,9 @@ impl Builder {
             spec = spec
                 .env("MONGO_URI", self.url_for(service, system.url_of(to_mongo)?))
                 .env("EVP__MONGO__DATABASE", system.mongo.database_name());
+        }
+        if let Some(file) = &self.config {
+            spec = spec.args([String::from("--config"), file.display().to_string()]);
         }
         for (variable, value) in &self.env {
             spec = spec.env(variable, value);

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use crate::read;
 
 /// Where metrics are named; each name stands there and nowhere else.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "ingest/src/metrics.rs",
     "processor/src/metrics.rs",
     "aggregator/src/metrics.rs",
     "shared/src/health.rs",
     "shared/src/http/server/metrics.rs",
+    "shared/src/service/reload.rs",
     "shared/src/tasks/pool.rs",
     "shared/src/telemetry.rs",
 ];

@@ -22,6 +22,7 @@ macro_rules! promises {
 
 promises! {
     everything_is_stored_and_counted_without_a_fault: "no_fault";
+    a_changed_configuration_is_taken_over_whole_or_not_at_all: "reloaded";
     what_was_accepted_is_what_became_of_it: "books";
     events_survive_a_processor_that_is_killed_again_and_again: "processor_killed";
     events_survive_an_ingest_that_is_killed_while_clients_retry: "ingest_killed";

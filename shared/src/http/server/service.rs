@@ -16,7 +16,7 @@ use hyper::service::{HttpService, service_fn};
 use super::deadline::{Activity, InFlight};
 use super::{Handler, RequestBody};
 use crate::http::problem::Problem;
-use crate::telemetry::{REQUEST_ID, RequestId};
+use crate::request::{REQUEST_ID, RequestId};
 
 /// What may stand in a host beside letters and digits (RFC 3986, section 3.2.2), and the port.
 const HOST_MARKS: &[u8] = b"-._~!$&'()*+,;=:[]%";

@@ -3,17 +3,12 @@
 //! By a task-local and not a span of `tracing`: a span is written out when it begins, for every
 //! request, where almost none of them logs anything.
 
-use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::futures::TaskLocalFuture;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::registry::LookupSpan;
 
 /// Where clients say how they call a request, and are told how it is called.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -60,12 +55,13 @@ impl RequestId {
         CURRENT.sync_scope(self.clone(), work)
     }
 
-    fn id(&self) -> &str {
+    /// The name.
+    pub fn id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
     }
 
     /// The trace it belongs to; `None` where the client named none, or not as it should.
-    fn trace_id(&self) -> Option<&str> {
+    pub fn trace_id(&self) -> Option<&str> {
         let text = self.traceparent.as_ref()?.to_str().ok()?;
         let is_hex = |text: &str| {
             text.bytes()
@@ -93,93 +89,16 @@ fn made() -> HeaderValue {
     HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// Lines of `F`, which say also which request they are part of.
-#[derive(Debug)]
-pub(super) struct Lines<F>(pub(super) F);
-
-impl<S, N, F> FormatEvent<S, N> for Lines<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let Some(request) = RequestId::current() else {
-            return self.0.format_event(context, writer, event);
-        };
-        let mut line = String::new();
-        self.0
-            .format_event(context, Writer::new(&mut line), event)?;
-        let names = [
-            ("request_id", Some(request.id())),
-            ("trace_id", request.trace_id()),
-        ];
-        let names = names
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        // What may stand in them needs no escapes.
-        if let Some(rest) = line.strip_prefix('{') {
-            writer.write_char('{')?;
-            for (name, value) in names {
-                write!(writer, r#""{name}":"{value}","#)?;
-            }
-            return writer.write_str(rest);
-        }
-        writer.write_str(line.trim_end_matches('\n'))?;
-        for (name, value) in names {
-            write!(writer, " {name}={value}")?;
-        }
-        writer.write_char('\n')
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
-
     use super::*;
-    use crate::config::LogFormat;
-    use crate::telemetry::subscriber;
 
     const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn asked(id: &str, traceparent: &str) -> RequestId {
         let headers = [(REQUEST_ID, id), (TRACEPARENT, traceparent)];
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_str(value).unwrap()));
         RequestId::of(&HeaderMap::from_iter(headers))
-    }
-
-    fn logged(format: LogFormat, request: &RequestId) -> String {
-        let log = Log::default();
-        let to = log.clone();
-        let subscriber = subscriber("info", format, move || to.clone());
-        tracing::subscriber::with_default(subscriber, || {
-            request.during(|| tracing::info!(found = 3, "looked"));
-            tracing::info!("by itself");
-        });
-        let log = log.0.lock();
-        String::from_utf8(log.clone()).unwrap()
     }
 
     #[test]
@@ -212,26 +131,5 @@ mod tests {
         ] {
             assert_eq!(trace(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn lines_in_a_request_say_which() {
-        let log = logged(LogFormat::Json, &asked("r-1", TRACE));
-        let lines: Vec<serde_json::Value> = log
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        assert_eq!(lines[0]["request_id"], "r-1");
-        assert_eq!(lines[0]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(
-            (&lines[0]["message"], &lines[0]["found"]),
-            (&"looked".into(), &3.into())
-        );
-        assert!(lines[1].get("request_id").is_none());
-
-        let log = logged(LogFormat::Pretty, &asked("r-2", ""));
-        let lines: Vec<&str> = log.lines().collect();
-        assert!(lines[0].ends_with("looked found=3 request_id=r-2"), "{log}");
-        assert!(lines[1].ends_with("by itself"), "{log}");
     }
 }
