@@ -4,6 +4,7 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod alerts;
 mod configuration;
 mod metrics;
 mod pointers;

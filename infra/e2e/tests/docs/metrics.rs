@@ -16,6 +16,22 @@ const SOURCES: [&str; 8] = [
     "shared/src/telemetry.rs",
 ];
 
+/// Of parts of EVP that are being built; they leave this list with the row they get.
+pub(crate) const TO_COME: [&str; 12] = [
+    "evp_aggregator_canary_age_seconds",
+    "evp_aggregator_canary_missing_events",
+    "evp_config_reload_success",
+    "evp_ingest_redis_memory_ratio",
+    "evp_processor_backup_seconds",
+    "evp_processor_counted_seconds",
+    "evp_processor_oldest_pending_seconds",
+    "evp_processor_pipeline_events_total",
+    "evp_processor_spans_gone",
+    "evp_processor_spans_until_seconds",
+    "evp_processor_stored_seconds",
+    "evp_ready",
+];
+
 /// Names the tests of telemetry make up.
 const MADE_UP: &str = "evp_test_";
 
@@ -25,11 +41,35 @@ fn names<'a>(text: &'a str, mark: &str, end: char) -> BTreeSet<&'a str> {
     let names = behind.filter_map(|rest| rest.split(end).next());
     names
         .filter(|name| name.starts_with("evp_") && !name.starts_with(MADE_UP))
-        .filter(|name| {
-            let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-            name.bytes().all(is_part)
-        })
+        .filter(|name| name.chars().all(is_part))
         .collect()
+}
+
+fn is_part(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter == '_'
+}
+
+/// The metrics that the page has a row for.
+pub(crate) fn rows(page: &str) -> BTreeSet<&str> {
+    names(page, "\n| `", '`')
+}
+
+/// The metrics of EVP that a query names.
+pub(crate) fn named(query: &str) -> impl Iterator<Item = &str> {
+    let words = query.split(|letter| !is_part(letter));
+    words.filter(|word| word.starts_with("evp_"))
+}
+
+/// The metric that a series belongs to: a histogram has several.
+pub(crate) fn base<'a>(series: &'a str, made: &BTreeSet<&str>) -> &'a str {
+    let endings = ["_bucket", "_count", "_sum"];
+    let bases = endings
+        .into_iter()
+        .filter_map(|end| series.strip_suffix(end));
+    bases
+        .chain([series])
+        .find(|name| made.contains(name))
+        .unwrap_or(series)
 }
 
 #[test]
@@ -41,5 +81,5 @@ fn every_metric_has_its_row() {
         .collect();
     assert!(in_code.len() > 30, "{in_code:?}");
     let page = read("docs/METRICS.md");
-    assert_eq!(names(&page, "\n| `", '`'), in_code);
+    assert_eq!(rows(&page), in_code);
 }

@@ -37,6 +37,8 @@ fn pointers(text: &str) -> impl Iterator<Item = &str> {
     let pages = words.filter(|word| !word.contains("//"));
     let pages = pages.map(|word| word.trim_end_matches('.'));
     let pages = pages.filter(|word| word.ends_with(".md") || word.contains(".md#"));
+    // Of a name that is put together.
+    let pages = pages.filter(|word| *word != ".md");
     let links = text.split("](").skip(1);
     let headings = links.filter_map(|link| link.split(')').next());
     pages.chain(headings.filter(|link| link.starts_with('#')))
