@@ -16,7 +16,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
+.PHONY: help run observe services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ run: ## builds and runs everything on this machine until Ctrl-C; data is kept in
 	@$(if $(NPM_PRESENT),$(MAKE) --no-print-directory dashboard || echo "going on without a new dashboard",echo "there is no npm: going on without the dashboard")
 	@$(MAKE) --no-print-directory services
 	./target/$(PROFILE)/$(DEVSTACK) run
+
+observe: services ## runs Prometheus and Alertmanager beside a running make run, with what infra/prometheus holds
+	./target/$(PROFILE)/$(DEVSTACK) observe
 
 services: ## builds the three services, and what runs them on this machine
 	cargo build --profile $(PROFILE) $(SERVICES)

@@ -2,6 +2,7 @@
 
 mod demo;
 mod demo_data;
+mod observe;
 mod ports;
 mod run;
 mod signals;
@@ -10,6 +11,7 @@ mod tools;
 
 pub use demo::demo;
 pub use demo_data::{demo_data, flights};
+pub use observe::observe;
 pub use ports::Ports;
 pub use run::run;
 pub use test::test;

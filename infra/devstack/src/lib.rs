@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`find`] (where the binaries come from), `group` (why no process outlives its
 //! owner), [`Service`] (one process), [`RedisServer`] and [`MongoServer`] (a process that answers),
-//! [`Supervisor`] (a process that is started again).
+//! [`Supervisor`] (a process that is started again), [`Observers`] (Prometheus and Alertmanager).
 //!
 //! [`command`] is what the binary `evp-devstack` does with them.
 //!
@@ -18,6 +18,7 @@ mod group;
 mod http;
 mod keys;
 mod mongo;
+mod observers;
 mod options;
 mod port;
 mod project;
@@ -30,6 +31,7 @@ mod supervisor;
 pub use error::Error;
 pub use keys::Keys;
 pub use mongo::{MongoOptions, MongoServer};
+pub use observers::Observers;
 pub use port::free_port;
 pub use redis::{RedisOptions, RedisServer};
 pub use scratch::ScratchDir;

@@ -23,13 +23,15 @@ enum Command {
         #[arg(long)]
         bin_dir: Option<PathBuf>,
     },
+    /// Runs Prometheus and Alertmanager beside a running make run until Ctrl-C
+    Observe,
     /// Runs a command with a redis-server and a mongod of its own, and exits with its code
     Test {
         /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Finds or fetches redis-server, mongod and k6, and prints where they are
+    /// Finds or fetches redis-server, mongod, Prometheus, Alertmanager and k6, and prints where they are
     Fetch,
     /// Runs k6 with its arguments
     K6 {
@@ -82,6 +84,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let ports = Ports::from_environment()?;
     match command {
         Command::Run { bin_dir } => command::run(&ports, bin_dir).await?,
+        Command::Observe => command::observe(&ports).await?,
         Command::Test { command } => return Ok(command::test(&command).await?),
         Command::Fetch => command::fetch().await?,
         Command::K6 { args } => command::k6(&ports, &args).await?,

@@ -13,7 +13,7 @@ pub(crate) fn data_dir() -> PathBuf {
 
 /// The project's root, seen from the current directory (tests run inside a crate's folder) or from
 /// the running binary; else the current directory.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let binary = env::current_exe().unwrap_or_default();
     above(&here).or_else(|| above(&binary)).unwrap_or(here)

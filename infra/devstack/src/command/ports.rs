@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use crate::{Error, Result, port};
 
-/// What listens on a port of `make run`: its name, the variable that moves it, and its default.
+/// What listens on a port of `make run` or `make observe`: its name, the variable that moves it, and its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Listener {
     Redis,
@@ -12,10 +12,13 @@ pub(crate) enum Listener {
     IngestAdmin,
     ProcessorAdmin,
     AggregatorAdmin,
+    Prometheus,
+    Alertmanager,
 }
 
 impl Listener {
-    const ALL: [Self; 7] = [
+    /// Those of `make run`.
+    pub(super) const RUN: [Self; 7] = [
         Self::Redis,
         Self::Mongo,
         Self::Ingest,
@@ -24,8 +27,14 @@ impl Listener {
         Self::ProcessorAdmin,
         Self::AggregatorAdmin,
     ];
+    /// Those of `make observe`.
+    pub(super) const OBSERVE: [Self; 2] = [Self::Prometheus, Self::Alertmanager];
 
-    fn name(self) -> &'static str {
+    fn all() -> impl Iterator<Item = Self> {
+        Self::RUN.into_iter().chain(Self::OBSERVE)
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis-server",
             Self::Mongo => "mongod",
@@ -34,6 +43,8 @@ impl Listener {
             Self::IngestAdmin => "ingest's admin port",
             Self::ProcessorAdmin => "the processor's admin port",
             Self::AggregatorAdmin => "the aggregator's admin port",
+            Self::Prometheus => "Prometheus",
+            Self::Alertmanager => "Alertmanager",
         }
     }
 
@@ -46,6 +57,8 @@ impl Listener {
             Self::IngestAdmin => "EVP_INGEST_ADMIN_PORT",
             Self::ProcessorAdmin => "EVP_PROCESSOR_ADMIN_PORT",
             Self::AggregatorAdmin => "EVP_AGGREGATOR_ADMIN_PORT",
+            Self::Prometheus => "EVP_PROMETHEUS_PORT",
+            Self::Alertmanager => "EVP_ALERTMANAGER_PORT",
         }
     }
 
@@ -58,18 +71,20 @@ impl Listener {
             Self::IngestAdmin => 9180,
             Self::ProcessorAdmin => 9181,
             Self::AggregatorAdmin => 9182,
+            Self::Prometheus => 9090,
+            Self::Alertmanager => 9093,
         }
     }
 }
 
-/// The loopback ports of `make run`.
+/// The loopback ports of `make run` and `make observe`.
 #[derive(Debug, Clone)]
 pub struct Ports(HashMap<Listener, u16>);
 
 impl Ports {
     /// The defaults, moved by `EVP_REDIS_PORT`, `EVP_MONGO_PORT`, `EVP_INGEST_PORT`,
-    /// `EVP_AGGREGATOR_PORT`, `EVP_INGEST_ADMIN_PORT`, `EVP_PROCESSOR_ADMIN_PORT` and
-    /// `EVP_AGGREGATOR_ADMIN_PORT`.
+    /// `EVP_AGGREGATOR_PORT`, `EVP_INGEST_ADMIN_PORT`, `EVP_PROCESSOR_ADMIN_PORT`,
+    /// `EVP_AGGREGATOR_ADMIN_PORT`, `EVP_PROMETHEUS_PORT` and `EVP_ALERTMANAGER_PORT`.
     ///
     /// # Errors
     /// [`Error::Usage`] naming all variables that are no port, and all ports given twice.
@@ -80,7 +95,7 @@ impl Ports {
     fn from(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let mut ports = HashMap::new();
         let mut problems = Vec::new();
-        for listener in Listener::ALL {
+        for listener in Listener::all() {
             let variable = listener.variable();
             let Some(port) = parse(lookup(variable), listener.default_port()) else {
                 problems.push(format!("{variable} is not a port number from 1 to 65535"));
@@ -125,20 +140,19 @@ impl Ports {
             .unwrap_or_else(|| listener.default_port())
     }
 
-    /// Checks that nobody listens on any of them.
-    pub(crate) fn check_free(&self) -> Result<()> {
-        let taken: Vec<Listener> = Listener::ALL
-            .into_iter()
-            .filter(|each| !port::is_free(self.get(*each)))
-            .collect();
+    /// Checks that nobody listens on any of these.
+    pub(super) fn check_free(&self, wanted: &[Listener]) -> Result<()> {
+        let is_taken = |each: &Listener| !port::is_free(self.get(*each));
+        let taken: Vec<Listener> = wanted.iter().copied().filter(is_taken).collect();
         if taken.is_empty() {
             Ok(())
         } else {
-            Err(Error::PortsTaken(self.explain(&taken)))
+            let all = taken.len() == wanted.len();
+            Err(Error::PortsTaken(self.explain(&taken, all)))
         }
     }
 
-    fn explain(&self, taken: &[Listener]) -> String {
+    fn explain(&self, taken: &[Listener], all: bool) -> String {
         let mut lines = vec![
             "nothing was started: another make run or another program listens on these ports:"
                 .to_owned(),
@@ -151,8 +165,8 @@ impl Ports {
                 listener.name(),
             )
         }));
-        if taken.len() == Listener::ALL.len() {
-            lines.push("all of them: EVP seems to be running already".to_owned());
+        if all {
+            lines.push("all of them: it seems to be running already".to_owned());
         }
         lines.join("\n")
     }
@@ -181,8 +195,12 @@ mod tests {
     fn defaults_are_those_of_the_readme() {
         let ports = from(&[]).unwrap();
         assert_eq!(
-            Listener::ALL.map(|listener| ports.get(listener)),
+            Listener::RUN.map(|listener| ports.get(listener)),
             [6390, 27090, 8080, 8090, 9180, 9181, 9182]
+        );
+        assert_eq!(
+            Listener::OBSERVE.map(|listener| ports.get(listener)),
+            [9090, 9093]
         );
     }
 
@@ -210,7 +228,7 @@ mod tests {
         let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = holder.local_addr().unwrap().port();
         let ports = from(&[("EVP_MONGO_PORT", &port.to_string())]).unwrap();
-        let text = ports.check_free().unwrap_err().to_string();
+        let text = ports.check_free(&Listener::RUN).unwrap_err().to_string();
         assert!(text.contains(&format!("{port} for mongod")), "{text}");
         assert!(text.contains("EVP_MONGO_PORT=PORT"), "{text}");
     }

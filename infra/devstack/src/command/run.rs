@@ -29,7 +29,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 pub async fn run(ports: &Ports, bin_dir: Option<PathBuf>) -> Result<()> {
     let plan = Plan::new(ports.clone(), bin_dir)?;
     let _lock = lock(&plan.data)?;
-    ports.check_free()?;
+    ports.check_free(&Listener::RUN)?;
     let (redis, mongod) = (find::redis_server().await?, find::mongod().await?);
     let mut signals = Signals::new()?;
     let mut servers = Supervisor::new();
@@ -88,7 +88,11 @@ async fn serve(plan: &Plan, servers: &mut Supervisor, services: &mut Supervisor)
 }
 
 /// Waits until `probe` holds, as long as the process is not given up.
-async fn within<P: AsyncFn() -> bool>(name: &str, tier: &mut Supervisor, probe: P) -> Result<()> {
+pub(super) async fn within<P: AsyncFn() -> bool>(
+    name: &str,
+    tier: &mut Supervisor,
+    probe: P,
+) -> Result<()> {
     let polling = async {
         while !probe().await {
             tokio::time::sleep(POLL).await;
@@ -105,7 +109,7 @@ async fn within<P: AsyncFn() -> bool>(name: &str, tier: &mut Supervisor, probe: 
     }
 }
 
-async fn answers_ok(client: &reqwest::Client, url: &str) -> bool {
+pub(super) async fn answers_ok(client: &reqwest::Client, url: &str) -> bool {
     let request = client.get(url).timeout(PROBE_TIMEOUT).send().await;
     request.is_ok_and(|response| response.status().is_success())
 }
@@ -118,7 +122,7 @@ fn misconfigured(gave_up: GaveUp) -> Error {
 }
 
 /// Makes sure that nobody else runs servers on this data: redis-server itself would not notice.
-fn lock(data: &Path) -> Result<File> {
+pub(super) fn lock(data: &Path) -> Result<File> {
     let failed = || Error::io(format!("lock {}", data.display()));
     std::fs::create_dir_all(data).map_err(failed())?;
     let mut file = File::options()

@@ -11,6 +11,9 @@ use crate::{Error, Keys, Result, console, find};
 pub async fn fetch() -> Result<()> {
     console::say("redis", &find::redis_server().await?.display().to_string());
     console::say("mongod", &find::mongod().await?.display().to_string());
+    let (prometheus, alertmanager) = (find::prometheus().await?, find::alertmanager().await?);
+    console::say("prometheus", &prometheus.display().to_string());
+    console::say("alertmanager", &alertmanager.display().to_string());
     console::say("k6", &find::k6().await?.display().to_string());
     Ok(())
 }

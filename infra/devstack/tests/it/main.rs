@@ -8,6 +8,7 @@
 mod demo;
 mod group;
 mod mongo;
+mod observe;
 mod redis;
 mod run;
 mod supervisor;
