@@ -55,6 +55,9 @@ metric_table! {
             "Dead letters that were purged because their events are gone." [] letters_expired;
         gauge "evp_processor_spans_without_collection"
             "Spans whose collection is missing: events of them stay pending." [] spans_missing;
+        gauge "evp_processor_spans_until_seconds"
+            "Unix seconds until which spans are made without a gap from now on." [] spans_until;
+        gauge "evp_processor_spans_gone" "Spans that have ended for good and are still there." [] spans_gone;
         gauge "evp_processor_collections_without_span"
             "Collections that are named as spans and are none." [] strangers;
         gauge "evp_processor_building_indexes" "1 while an index of a span is built." [] building;

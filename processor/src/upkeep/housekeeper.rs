@@ -132,10 +132,14 @@ impl House {
         };
         let asked_ms = Memory::read(&database).await?.asked_ms;
         let now_ms = memory::now_ms(&database).await?;
-        self.see(&seen);
+        self.see(&seen, now_ms);
         tell("disk", self.tell_disk(seen.disk).await);
         let goal = ending::goal(&calendar, now_ms, self.keep, asked_ms);
         let marks = tell("floor", self.raise_floor(goal, now_ms).await);
+        if let Some(marks) = marks {
+            let gone = seen.rows.iter().filter(|row| marks.is_gone(&row.span));
+            self.metrics.spans_gone.set(as_f64(gone.count()));
+        }
         tell("ahead", self.make_ahead(&seen, now_ms).await);
         tell("collections", self.compare(&seen.rows).await);
 
@@ -306,7 +310,9 @@ impl House {
         Ok(self.stream.say_full(full, FULL_LIFE).await?)
     }
 
-    fn see(&self, seen: &Seen) {
+    fn see(&self, seen: &Seen, now_ms: u64) {
+        let until_ms = ending::made_until(seen.rows.iter().map(|row| &row.span), now_ms);
+        self.metrics.spans_until.set(as_f64(until_ms / 1_000));
         for state in State::ALL {
             let spans = seen.rows.iter().filter(|row| row.state == state);
             self.metrics.spans[state as usize].set(as_f64(spans.count()));

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use evp_shared::event::span::Calendar;
+use evp_shared::event::span::{Calendar, Span};
 use evp_shared::stream::{EntryId, Life};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,15 @@ use super::waits::ms;
 
 /// Clocks of MongoDB and Redis further apart than this end nothing.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(3_600);
+
+/// Until when there are spans without a gap, from `now_ms` on, Unix ms; they come oldest first.
+pub fn made_until<'a>(spans: impl Iterator<Item = &'a Span>, now_ms: u64) -> u64 {
+    let ranges = spans.filter_map(Span::range_ms);
+    ranges.fold(now_ms, |until, range| {
+        let goes_on = range.contains(&until);
+        if goes_on { range.end } else { until }
+    })
+}
 
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +219,24 @@ mod tests {
             gone,
             goal: floor,
         }
+    }
+
+    #[test]
+    fn spans_are_made_until_the_first_gap() {
+        const DAY_MS: u64 = 86_400_000;
+        let calendar = Calendar {
+            birth_ms: 0,
+            unit: SpanUnit::Day,
+        };
+        let of_days = |days: &[u64]| -> Vec<Span> {
+            let times = days.iter().map(|day| day * DAY_MS);
+            times.map(|ms| calendar.span_of(Some(ms))).collect()
+        };
+        let until = |days: &[u64]| made_until(of_days(days).iter(), 7 * DAY_MS + 1) / DAY_MS;
+        assert_eq!(until(&[6, 7, 8]), 9);
+        assert_eq!(until(&[6, 7, 9]), 8, "the ninth is behind a gap");
+        assert_eq!(until(&[5, 6, 8]), 7, "nothing is made for now");
+        assert_eq!(made_until([&calendar.span_of(None)].into_iter(), 3), 3);
     }
 
     #[test]
