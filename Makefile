@@ -16,10 +16,10 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
+.PHONY: help run observe grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
 
 help: ## lists the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: ## builds and runs everything on this machine until Ctrl-C; data is kept in .data; AUTH=keys asks for keys
 	@$(if $(NPM_PRESENT),$(MAKE) --no-print-directory dashboard || echo "going on without a new dashboard",echo "there is no npm: going on without the dashboard")
@@ -28,6 +28,11 @@ run: ## builds and runs everything on this machine until Ctrl-C; data is kept in
 
 observe: services ## runs Prometheus and Alertmanager beside a running make run, with what infra/prometheus holds
 	./target/$(PROFILE)/$(DEVSTACK) observe
+
+grafana: ## writes infra/grafana/dashboards from panels.py and the limits of the alerts
+	python3 -m venv .cache/grafana
+	.cache/grafana/bin/pip install --quiet --disable-pip-version-check 'grafana-foundation-sdk==1769699379!11.6.0'
+	cd infra/grafana && ../../.cache/grafana/bin/python -B dashboards.py
 
 services: ## builds the three services, and what runs them on this machine
 	cargo build --profile $(PROFILE) $(SERVICES)

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod configuration;
+mod dashboards;
 mod metrics;
 mod pointers;
 mod rooms;
