@@ -213,9 +213,10 @@ QUERIES = [
         ("graph", "Codes by mail", "cps", [(rate("evp_aggregator_mails_total", "outcome"), "{{outcome}}")]),
         ("graph", "Age of what is known of keys", "s", [("evp_aggregator_access_age_seconds", "{{instance}}")]),
     ]),
-    ("Canary", [
+    ("Canary, and what EVP tells people by itself", [
         ("graph", "Age of the newest that is stored", "s", [("max(evp_aggregator_canary_age_seconds)", "age")], {"alert": "EvpCanaryLate"}),
         ("graph", "Missing", "short", [("max(evp_aggregator_canary_missing_events)", "canaries")], {"alert": "EvpCanaryMissing"}),
+        ("graph", "Notices", "cps", [(rate("evp_aggregator_notices_total", "channel, outcome"), "{{channel}} {{outcome}}")]),
     ]),
     process("evp-aggregator"),
 ]

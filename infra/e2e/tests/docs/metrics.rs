@@ -17,9 +17,10 @@ const SOURCES: [&str; 8] = [
 ];
 
 /// Of parts of EVP that are being built; they leave this list with the row they get.
-pub(crate) const TO_COME: [&str; 4] = [
+pub(crate) const TO_COME: [&str; 5] = [
     "evp_aggregator_canary_age_seconds",
     "evp_aggregator_canary_missing_events",
+    "evp_aggregator_notices_total",
     "evp_config_reload_success",
     "evp_processor_backup_seconds",
 ];
