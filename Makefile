@@ -16,7 +16,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
+.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,15 @@ run: ## builds and runs everything on this machine until Ctrl-C; data is kept in
 
 observe: services ## runs Prometheus and Alertmanager beside a running make run, with what infra/prometheus holds
 	./target/$(PROFILE)/$(DEVSTACK) observe
+
+observe-check: ## asks every query of the dashboards of Prometheus, over a system at work
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults watch panels
+
+alerts-check: ## has alerts fire by their real cause, as root; then counts what people are told; 20 minutes
+	cargo build --workspace --bins
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults watch alerts
+	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults watch messages
 
 grafana: ## writes infra/grafana/dashboards from panels.py and the limits of the alerts
 	python3 -m venv .cache/grafana

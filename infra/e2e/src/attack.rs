@@ -29,6 +29,7 @@ use futures::future::LocalBoxFuture;
 use crate::heavy;
 use crate::scenario::Size;
 use gate::Gate;
+pub(crate) use mail::MailServer;
 pub use table::ALL;
 
 /// Something that must not be had.

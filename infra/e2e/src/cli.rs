@@ -3,6 +3,7 @@
 mod attacks;
 mod record;
 mod report;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ enum Command {
     Run(Run),
     /// Makes the attacks of SECURITY.md and prints a row for each
     Attacks(attacks::Attacks),
+    /// Asks every query of the dashboards, has every alert fire, or counts what people are told
+    Watch(watch::Watch),
     /// Lists the scenarios by the rows of docs/RELIABILITY.md
     List,
     /// Prints the table of an earlier run
@@ -73,6 +76,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Table { results } => print(&report::markdown(&Records::of(Some(results))?)),
         Command::Run(run) => return run_all(run),
         Command::Attacks(attacks) => return attacks.run(),
+        Command::Watch(watch) => return watch.run(),
     }?;
     Ok(ExitCode::SUCCESS)
 }

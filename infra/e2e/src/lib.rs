@@ -4,7 +4,7 @@
 //! [`Events`] (events with known ids), [`Producer`] (clients that send them until they are
 //! acknowledged) and its [`Journal`] (what those clients may rely on), [`Ledger`] (what `MongoDB`
 //! and Redis hold), [`Verdict`] (whether the two agree), [`scenario`] (the faults, each with its
-//! load), [`attack`] (what must not be had). `tests/it` runs the smallest size of them, the binary
+//! load), [`attack`] (what must not be had), `watch` (alerts and dashboards). `tests/it` runs the smallest size of them, the binary
 //! `evp-faults` any.
 //!
 //! Faults are driven by what has been acknowledged, never by time, at moments drawn from a seed
@@ -32,6 +32,7 @@ pub mod sim;
 mod system;
 mod turn;
 mod verdict;
+mod watch;
 
 pub use chance::Chance;
 pub use events::{Events, Times};

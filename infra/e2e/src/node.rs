@@ -90,6 +90,12 @@ impl Node {
         format!("http://127.0.0.1:{}", self.admin)
     }
 
+    /// Its admin port.
+    #[must_use]
+    pub fn admin_port(&self) -> u16 {
+        self.admin
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     pub async fn kill(&mut self) {
         self.service.kill().await;

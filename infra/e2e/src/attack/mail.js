@@ -4,6 +4,7 @@ const { SMTPServer } = require("smtp-server");
 const server = new SMTPServer({
   // Whoever says something is somebody.
   onAuth: (auth, session, done) => done(null, { user: auth.username }),
+  authOptional: true,
   allowInsecureAuth: true,
   disabledCommands: ["STARTTLS"],
   onData(stream, session, done) {

@@ -126,7 +126,7 @@ impl Asked {
 }
 
 /// npm's `smtp-server`, in a process of its own.
-struct MailServer {
+pub(crate) struct MailServer {
     port: u64,
     output: PathBuf,
     seen: std::cell::Cell<usize>,
@@ -135,7 +135,7 @@ struct MailServer {
 }
 
 impl MailServer {
-    async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let (modules, folder) = (find::smtp_server().await?, ScratchDir::new()?);
         std::fs::write(folder.path().join("mail.js"), SERVER)?;
         let output = folder.path().join("mails");
@@ -171,7 +171,13 @@ impl MailServer {
             .collect())
     }
 
-    fn mails(&self) -> Result<Vec<Value>> {
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u64 {
+        self.port
+    }
+
+    /// The mails it was sent, `to` and `text` of each.
+    pub(crate) fn mails(&self) -> Result<Vec<Value>> {
         Ok(self.lines()?.into_iter().skip(1).collect())
     }
 
