@@ -16,7 +16,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load doc clean
+.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -98,11 +98,19 @@ bench-compare: ## measures the services in the folder OLD=... and these in turn;
 	cargo build --release --workspace --bins
 	./target/release/evp-bench compare $(OLD) target/release
 
-k6: services ## runs k6/smoke.js against a running make run
-	./target/$(PROFILE)/$(DEVSTACK) k6 run k6/smoke.js
+k6: k6-smoke ## runs k6/smoke.js against a running make run: every form in which events come
 
-k6-load: services ## runs k6/load.js, 50,000 events/s for 30 s, against a running make run
-	./target/$(PROFILE)/$(DEVSTACK) k6 run k6/load.js
+k6-load: ## the same with k6/load.js: 50,000 events/s for 30 s
+k6-stress: ## k6/stress.js: how much is too much
+k6-spike: ## k6/spike.js: ten times the load, and back
+k6-soak: ## k6/soak.js: a steady load for half an hour, or DURATION=8h
+k6-query: ## k6/query.js: queries while events come in
+k6-overload: ## k6/overload.js: more than is taken at once
+
+# Figures go to k6/results, as JSON.
+k6-smoke k6-load k6-stress k6-spike k6-soak k6-query k6-overload: services
+	@mkdir -p k6/results
+	SUMMARY=k6/results/$(@:k6-%=%).json ./target/$(PROFILE)/$(DEVSTACK) k6 run k6/$(@:k6-%=%).js
 
 doc: ## builds the documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

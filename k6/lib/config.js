@@ -9,17 +9,30 @@ export const AGGREGATOR_URL = withoutSlash(__ENV.AGGREGATOR_URL || 'http://127.0
 export const WRITE_AUTH = shown(__ENV.EVP_WRITE_KEY);
 /** Shown by whoever asks the aggregator. */
 export const ADMIN_AUTH = shown(__ENV.EVP_ADMIN_KEY);
-export const RATE = Number(__ENV.RATE || 20); // requests per second
-export const DURATION_S = seconds(__ENV.DURATION || '10s');
-export const BATCH = Number(__ENV.BATCH || 10); // events in one array or NDJSON request
 
 function shown(key) {
   return key ? { authorization: `Bearer ${key}` } : {};
 }
 
-/** Seconds of a duration such as 30s or 2m. */
-export function seconds(text) {
-  const [, number, unit] = /^(\d+)(s|m)$/.exec(text) || [];
-  if (!number) throw new Error(`DURATION is ${text}; write it like 30s or 2m`);
-  return Number(number) * (unit === 'm' ? 60 : 1);
+/** A number from the environment: RATE is requests per second, BATCH events in one of them. */
+export function number(name, fallback) {
+  const value = Number(__ENV[name] || fallback);
+  if (!(value > 0)) throw new Error(`${name} is ${__ENV[name]}; write a number above 0`);
+  return value;
+}
+
+/** Seconds of a duration from the environment, such as 30s or 2m. */
+export function seconds(name, fallback) {
+  const text = __ENV[name] || fallback;
+  const [, count, unit] = /^(\d+)(s|m|h)$/.exec(text) || [];
+  if (!(count > 0)) throw new Error(`${name} is ${text}; write it like 30s, 2m or 1h`);
+  return Number(count) * { s: 1, m: 60, h: 3600 }[unit];
+}
+
+/**
+ * Whether this request leaves out an event that the script says it sent. With LOSE=1 one does, and a
+ * script that ends well all the same would notice no loss.
+ */
+export function loses(iteration) {
+  return Boolean(__ENV.LOSE) && iteration === 1;
 }

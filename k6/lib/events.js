@@ -1,6 +1,6 @@
 // Events to send, and the forms in which POST /events takes them.
 
-import { BATCH } from './config.js';
+import { loses } from './config.js';
 
 export const EVENT_TYPE = 'k6_smoke';
 
@@ -16,48 +16,49 @@ function event(run, iteration, index) {
 }
 
 function events(run, iteration, count) {
-  return Array.from({ length: count }, (_, index) => event(run, iteration, index));
+  const list = Array.from({ length: count }, (_, index) => event(run, iteration, index));
+  return loses(iteration) ? list.slice(1) : list;
 }
 
 const FORMS = [
   {
     name: 'single',
-    count: 1,
+    isSingle: true,
     contentType: 'application/json',
     body: (list) => JSON.stringify(list[0]),
   },
   {
     name: 'array',
-    count: BATCH,
     contentType: 'application/json',
     body: (list) => JSON.stringify(list),
   },
   {
     name: 'ndjson',
-    count: BATCH,
     contentType: 'application/x-ndjson',
     body: (list) => list.map((each) => JSON.stringify(each)).join('\n'),
   },
 ];
 
 const formOf = (iteration) => FORMS[iteration % FORMS.length];
+const countOf = ({ isSingle }, batch) => (isSingle ? 1 : batch);
 
 /** The request of one iteration; the forms take turns. */
-export function request(run, iteration) {
+export function request(run, iteration, batch) {
   const form = formOf(iteration);
+  const count = countOf(form, batch);
   return {
     form: form.name,
-    count: form.count,
+    count,
     contentType: form.contentType,
-    body: form.body(events(run, iteration, form.count)),
+    body: form.body(events(run, iteration, count)),
   };
 }
 
 /** How many events the first so many iterations send. */
-export function eventsOf(iterations) {
+export function eventsOf(iterations, batch) {
   let sum = 0;
   for (let iteration = 0; iteration < iterations; iteration += 1) {
-    sum += formOf(iteration).count;
+    sum += countOf(formOf(iteration), batch);
   }
   return sum;
 }
