@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use evp_aggregator::AggregatorConfig;
 use evp_aggregator::command::{self, AccessCommand};
 use evp_shared::service::{self, Launch};
 use evp_shared::version;
@@ -29,12 +30,19 @@ struct Arguments {
 enum Command {
     /// Make, list and end tenants and keys
     Access(AccessCommand),
+    /// Ask the service that runs here whether it is ready
+    Healthcheck,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Access(access)) = &arguments.command {
-        return command::main(arguments.config.as_deref(), access);
+    let file = arguments.config.as_deref();
+    match &arguments.command {
+        Some(Command::Access(access)) => return command::main(file, access),
+        Some(Command::Healthcheck) => {
+            return service::healthcheck::<AggregatorConfig>("evp-aggregator", file);
+        }
+        None => {}
     }
     let launch = Launch {
         name: "evp-aggregator",

@@ -233,7 +233,7 @@ fn access(
     tasks.spawn("access-reader", kept);
     let teller = Teller::new(access.clone(), stream.clone(), clock.clone());
     tasks.spawn("usage-teller", teller.run(shutdown.clone()));
-    let beat = health.loop_beat("access-projector", 3 * COMPARE_MAX);
+    let beat = health.success_beat("access-projector", 3 * COMPARE_MAX);
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
     access
 }

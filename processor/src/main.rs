@@ -10,6 +10,7 @@ use evp_processor::command::erase::{self, Erase};
 use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::storage::{self, Storage};
 use evp_processor::command::verify::{self, Verify};
+use evp_processor::config::ProcessorConfig;
 use evp_shared::service::{self, Launch};
 use evp_shared::version;
 
@@ -42,6 +43,8 @@ enum Command {
     Erase(Erase),
     /// List, seal or drop the spans of events
     Storage(Storage),
+    /// Ask the service that runs here whether it is ready
+    Healthcheck,
     /// Compare the counters with the receipts, bucket by bucket, and mend them
     Verify(Verify),
 }
@@ -56,6 +59,9 @@ fn main() -> ExitCode {
         Some(Command::Erase(erase)) => erase::main(file, &erase),
         Some(Command::Storage(storage)) => storage::main(file, &storage),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
+        Some(Command::Healthcheck) => {
+            service::healthcheck::<ProcessorConfig>("evp-processor", file)
+        }
         None => service::main(
             &Launch {
                 name: "evp-processor",

@@ -29,6 +29,8 @@ struct State {
 struct LoopState {
     name: &'static str,
     max_age: Duration,
+    /// Whether a loop that does not beat hangs; else what it does merely fails.
+    is_life: bool,
     beaten_ms: Arc<AtomicU64>,
 }
 
@@ -98,12 +100,24 @@ impl Health {
         }))
     }
 
-    /// Registers a loop, which from now on must beat at least every `max_age`.
+    /// Registers a loop, which from now on must beat at least every `max_age`, whether what it does
+    /// succeeds or not: one that does not hangs.
     pub fn loop_beat(&self, name: &'static str, max_age: Duration) -> Beat {
+        self.register(name, max_age, true)
+    }
+
+    /// Registers a loop whose work must succeed at least every `max_age`: one that does not beat is not
+    /// ready, and a restart would not help it.
+    pub fn success_beat(&self, name: &'static str, max_age: Duration) -> Beat {
+        self.register(name, max_age, false)
+    }
+
+    fn register(&self, name: &'static str, max_age: Duration, is_life: bool) -> Beat {
         let beaten_ms = Arc::new(AtomicU64::new(self.elapsed_ms()));
         self.0.loops.lock().push(LoopState {
             name,
             max_age,
+            is_life,
             beaten_ms: Arc::clone(&beaten_ms),
         });
         Beat {
@@ -150,6 +164,13 @@ impl Health {
             let is_good = u8::from(fault.is_none());
             metrics::gauge!("evp_ready", "condition" => name).set(is_good);
         }
+    }
+
+    /// Whether a loop hangs, so that a restart would help. Of a service that drains none does: they end.
+    pub fn hangs(&self) -> bool {
+        let now_ms = self.elapsed_ms();
+        let hangs = |one: &LoopState| one.is_life && one.fault(now_ms).is_some();
+        !self.0.draining.load(Ordering::SeqCst) && self.0.loops.lock().iter().any(hangs)
     }
 
     /// Everything that has to be good, and what is wrong with it.
@@ -247,6 +268,20 @@ mod tests {
         drop(health.loop_beat("claimer", Duration::from_secs(1)));
         clock.advance(Duration::from_secs(2));
         assert!(!health.readiness().ready);
+    }
+
+    #[test]
+    fn a_loop_that_fails_is_not_ready_and_does_not_hang() {
+        let clock = Clock::manual(0);
+        let health = Health::new(clock.clone());
+        let _projector = health.success_beat("projector", Duration::from_secs(1));
+        clock.advance(Duration::from_secs(2));
+        assert!(!health.readiness().ready && !health.hangs());
+        let _reader = health.loop_beat("reader", Duration::from_secs(1));
+        clock.advance(Duration::from_secs(2));
+        assert!(health.hangs());
+        health.set_draining();
+        assert!(!health.hangs());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! in), [`audit`] (who asked for what).
 //!
 //! The kit: [`config`], [`choice`], [`telemetry`], [`health`], [`shutdown`], [`tasks`], [`backoff`],
-//! [`clock`], [`command`], [`http`], [`tls`], [`redis`], and [`testing`] for the tests of all crates.
+//! [`clock`], [`command`], [`http`], [`tls`], [`redis`], [`version`], and [`testing`] for the tests of all crates.
 #![warn(missing_docs)]
 
 pub mod access;

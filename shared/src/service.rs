@@ -77,6 +77,8 @@ use crate::version;
 mod bind;
 mod descriptors;
 mod ending;
+mod healthcheck;
+mod notify;
 mod reload;
 
 use bind::{BindErrors, bind_all};
@@ -85,6 +87,7 @@ use ending::{report, watch};
 use reload::{Read, Reloader};
 
 pub use ending::Chain;
+pub use healthcheck::healthcheck;
 pub use reload::Reloads;
 
 /// What the command line asked for.
@@ -262,6 +265,7 @@ where
     );
     tasks.spawn("admin", admin);
     tasks.spawn("upkeep", telemetry.clone().run_upkeep(closing.clone()));
+    tasks.spawn("notify", notify::keep(health.clone(), closing.clone()));
     tasks.spawn(
         "shutdown",
         pass_on(signals, health.clone(), delay, drain.clone()),
@@ -304,6 +308,7 @@ async fn pass_on(
 ) -> Result<(), Infallible> {
     signals.triggered().await;
     health.set_draining();
+    notify::stopping();
     tokio::time::sleep(delay).await;
     drain.trigger();
     Ok(())

@@ -185,6 +185,36 @@ async fn all_faults_of_the_configuration_are_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_healthcheck_says_whether_the_service_beside_it_is_ready() {
+    let redis = TestRedis::new().await;
+    let running = Running::start(&redis);
+    let asked = async || {
+        let mut command = ingest();
+        let listen = format!("0.0.0.0:{}", running.admin);
+        command
+            .arg("healthcheck")
+            // As in a container; who reaches it there has to show more.
+            .env("EVP__AUTH__MODE", "keys")
+            .env("EVP__ADMIN__TOKEN", "0123456789abcdef")
+            .env("EVP__ADMIN__LISTEN", listen);
+        command.output().await.unwrap()
+    };
+    wait_for("it is ready", async || asked().await.status.success()).await;
+    running.terminate().await;
+    wait_for("it is gone", async || {
+        asked().await.status.code() == Some(1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_version_names_the_commit_it_was_built_from() {
+    let output = ingest().arg("--version").output().await.unwrap();
+    let expected = format!("({})", evp_shared::version::COMMIT);
+    assert!(message(&output).contains(&expected), "{output:?}");
+}
+
+#[tokio::test]
 async fn taken_ports_are_told_with_their_keys() {
     let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let [public, admin] = taken.each_ref().map(|held| held.local_addr().unwrap());

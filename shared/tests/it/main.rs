@@ -10,6 +10,7 @@ mod follow;
 mod http_errors;
 mod http_server;
 mod members;
+mod notify;
 mod peers;
 mod spans;
 mod storage;
