@@ -8,7 +8,10 @@ SERVICES := --workspace $(foreach name,ingest processor aggregator devstack,--bi
 PROFILE := release-fast
 
 # What `--version` and evp_build_info say of the commit; other builds say nothing, and are not made anew for it.
-services: export EVP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+services dist: export EVP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+
+# What is shipped is `release`; another one is for trying.
+DIST_PROFILE := release
 
 # The dashboard, and what it is built from.
 DASHBOARD := aggregator/dashboard
@@ -16,7 +19,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload doc clean
+.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload dist package-check nginx-check doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -111,6 +114,18 @@ k6-overload: ## k6/overload.js: more than is taken at once
 k6-smoke k6-load k6-stress k6-spike k6-soak k6-query k6-overload: services
 	@mkdir -p k6/results
 	SUMMARY=k6/results/$(@:k6-%=%).json ./target/$(PROFILE)/$(DEVSTACK) k6 run k6/$(@:k6-%=%).js
+
+dist: dashboard ## builds what is installed, in dist/: tarball, checksums, SBOMs
+	cargo build --profile $(DIST_PROFILE) $(SERVICES)
+	PROFILE=$(DIST_PROFILE) infra/dist/make.sh
+
+package-check: ## judges what is shipped without running it: units, container files, manifests, configurations
+	cargo build --workspace --bins
+	infra/checks/packages.sh target/debug
+
+nginx-check: ## k6 and the browser tests through nginx with the shipped file, TLS and keys
+	cargo build --workspace --bins
+	infra/checks/nginx.sh
 
 doc: ## builds the documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace

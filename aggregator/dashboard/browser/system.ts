@@ -26,10 +26,14 @@ const LISTENERS = [
   "INGEST_ADMIN",
   "PROCESSOR_ADMIN",
   "AGGREGATOR_ADMIN",
+  "NGINX",
 ] as const;
 
 /** Whether services ask who somebody is. */
 export type Auth = "open" | "keys";
+
+/** A script that puts a proxy in front, which both services are then reached through. */
+const NGINX = process.env.EVP_NGINX;
 
 const BINARY = process.env.EVP_DEVSTACK ?? join(ROOT, "target/debug/evp-devstack");
 
@@ -39,30 +43,39 @@ export async function startSystem(
 ): Promise<{ system: System; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "evp-browser-"));
   const ports = await freePorts();
+  const publicUrl = NGINX ? `https://localhost:${ports.NGINX}` : null;
   const child = spawn(BINARY, ["run"], {
     env: {
       ...process.env,
       ...environment(ports),
       EVP_DATA_DIR: join(folder, "data"),
       AUTH: auth,
+      ...(publicUrl && { EVP_PUBLIC_URL: publicUrl }),
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  let proxy: ChildProcess | null = null;
   const stop = async () => {
+    if (proxy) await end(proxy);
     await end(child);
     rmSync(folder, { recursive: true, force: true });
   };
   let output: string;
   try {
     output = await ready(child);
+    if (NGINX && publicUrl) {
+      const env = { ...process.env, ...environment(ports) };
+      proxy = spawn(NGINX, [join(folder, "nginx")], { env, stdio: "inherit" });
+      await reachable(publicUrl);
+    }
   } catch (error) {
     await stop();
     throw error;
   }
   const at = (listener: (typeof LISTENERS)[number]) => `127.0.0.1:${ports[listener]}`;
   const system = {
-    ingestUrl: `http://${at("INGEST")}`,
-    aggregatorUrl: `http://${at("AGGREGATOR")}`,
+    ingestUrl: publicUrl ?? `http://${at("INGEST")}`,
+    aggregatorUrl: publicUrl ?? `http://${at("AGGREGATOR")}`,
     mongoUrl: `mongodb://${at("MONGO")}/`,
     redisUrl: `redis://${at("REDIS")}`,
     aggregatorPid: Number(/^ +aggregator +(\d+)/m.exec(output)?.[1]),
@@ -78,9 +91,22 @@ export function access(system: System, ...args: string[]): string {
       ...process.env,
       REDIS_URL: system.redisUrl,
       MONGO_URI: system.mongoUrl,
-      EVP__SERVER__LISTEN: new URL(system.aggregatorUrl).host,
+      ...(NGINX
+        ? { EVP__AGGREGATOR__PUBLIC_URL: system.aggregatorUrl }
+        : { EVP__SERVER__LISTEN: new URL(system.aggregatorUrl).host }),
     },
   });
+}
+
+/** Waits until the proxy passes requests on. */
+async function reachable(url: string): Promise<void> {
+  const end = Date.now() + READY_WITHIN_MS;
+  for (;;) {
+    const answer = await fetch(`${url}/livez`).catch(() => null);
+    if (answer?.ok) return;
+    if (Date.now() > end) throw new Error(`${url} does not answer`);
+    await new Promise((fulfil) => setTimeout(fulfil, 100));
+  }
 }
 
 /** Waits until everything runs; gives what was printed. */

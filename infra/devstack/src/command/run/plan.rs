@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) ports: Ports,
     pub(super) data: PathBuf,
     pub(super) auth: Auth,
+    /// Where browsers come, if a proxy stands in front of both services.
+    public_url: Option<String>,
     binaries: PathBuf,
 }
 
@@ -34,6 +36,7 @@ impl Plan {
             ports,
             data: project::data_dir(),
             auth: Auth::from_environment()?,
+            public_url: std::env::var("EVP_PUBLIC_URL").ok(),
             binaries: bin_dir.unwrap_or(own_folder),
         };
         let binaries = ADMIN_PORTS.map(|(service, _)| plan.binary(service));
@@ -96,16 +99,23 @@ impl Plan {
         match name {
             "ingest" => {
                 let port = self.ports.get(Listener::Aggregator);
-                let origins = format!("http://127.0.0.1:{port},http://localhost:{port}");
+                let mut origins = format!("http://127.0.0.1:{port},http://localhost:{port}");
+                if let Some(url) = &self.public_url {
+                    origins = format!("{origins},{url}");
+                }
                 spec.env("EVP__SERVER__LISTEN", address(Listener::Ingest))
                     .env("EVP__INGEST__CORS__ORIGINS", origins)
             }
-            "aggregator" => spec
-                .env("EVP__SERVER__LISTEN", address(Listener::Aggregator))
-                .env(
-                    "EVP__AGGREGATOR__INGEST_URL",
-                    self.ports.url(Listener::Ingest),
-                ),
+            "aggregator" => {
+                let ingest = self.ports.url(Listener::Ingest);
+                let url = self.public_url.clone();
+                let spec = match &url {
+                    None => spec,
+                    Some(url) => spec.env("EVP__AGGREGATOR__PUBLIC_URL", url),
+                };
+                spec.env("EVP__SERVER__LISTEN", address(Listener::Aggregator))
+                    .env("EVP__AGGREGATOR__INGEST_URL", url.unwrap_or(ingest))
+            }
             // A name that stays lets a restarted processor go on with what it had at once.
             "processor" => spec.env("EVP__PROCESSOR__NAME", "processor-1"),
             _ => spec,
