@@ -19,7 +19,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload dist package-check nginx-check doc clean
+.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload dist package-check nginx-check install-check image-check doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -126,6 +126,14 @@ package-check: ## judges what is shipped without running it: units, container fi
 nginx-check: ## k6 and the browser tests through nginx with the shipped file, TLS and keys
 	cargo build --workspace --bins
 	infra/checks/nginx.sh
+
+install-check: ## follows docs/INSTALL.md from the tarball of make dist to the first event, as root
+	cargo build --workspace --bins
+	infra/checks/install.sh
+
+image-check: ## builds the images from what make dist made, without an engine, and runs each, as root
+	cargo build --workspace --bins
+	infra/checks/image.sh
 
 doc: ## builds the documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
