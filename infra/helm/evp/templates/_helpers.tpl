@@ -23,5 +23,17 @@ aggregator: { http: 8090, admin: 9182, mongo: true }
   "aggregator" (dict
     "public_url" (printf "https://%s" .Values.hosts.dashboard)
     "ingest_url" (printf "https://%s" .Values.hosts.ingest)) -}}
-{{- toToml (mergeOverwrite $own (deepCopy .Values.config)) -}}
+{{- include "evp.toml" (dict "prefix" "" "values" (mergeOverwrite $own (deepCopy .Values.config))) -}}
+{{- end }}
+
+{{- /* Not toToml: to Helm all numbers are floats, and 5000.0 is no whole number. */ -}}
+{{- define "evp.toml" -}}
+{{- $prefix := .prefix -}}
+{{- range $key, $value := .values -}}
+{{- if kindIs "map" $value -}}
+{{- include "evp.toml" (dict "prefix" (printf "%s%s." $prefix $key) "values" $value) -}}
+{{- else -}}
+{{- printf "%s%s = %s\n" $prefix $key (toJson $value) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
