@@ -13,8 +13,8 @@ tools=$PWD/target/tools  # what is installed for this, once
 rm -rf dist
 mkdir -p dist/evp/bin
 for service in ingest processor aggregator; do
-    # Line tables stay: a backtrace in a log is worth them.
-    install "target/$profile/evp-$service" "dist/evp/bin/evp-$service"
+    # Line tables are four fifths of them; the names in a backtrace stay.
+    strip --strip-debug -o "dist/evp/bin/evp-$service" "target/$profile/evp-$service"
 done
 cp infra/dist/evp.toml README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md dist/evp/
 for folder in systemd nginx redis mongo prometheus grafana; do

@@ -28,8 +28,8 @@ pub(super) async fn keep(health: Health, closing: Shutdown) -> Result<(), Infall
     let mut told = Told::default();
     while looks.next().await.is_some() {
         let news = told.news(&health, watchdog.is_some());
-        if !news.is_empty() {
-            tell(&news);
+        if !news.is_empty() && !tell(&news) {
+            return Ok(());
         }
     }
     Ok(())
@@ -40,10 +40,13 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// Whether it could be said. A manager that is gone does not come back to this socket.
+fn tell(states: &[NotifyState<'_>]) -> bool {
+    let told = sd_notify::notify(states);
+    if let Err(error) = &told {
         tracing::warn!(%error, "the service manager cannot be told");
     }
+    told.is_ok()
 }
 
 /// What was said already.
