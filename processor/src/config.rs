@@ -3,16 +3,17 @@
 pub(crate) mod limits;
 mod storage;
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
-use evp_shared::config::{ByteSize, MongoConfig, ProcessConfig, RedisConfig, Source, identity};
+use evp_shared::config::{
+    ByteSize, DeadLetterLimits, MongoConfig, ProcessConfig, RedisConfig, Source, identity,
+};
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::span::SpanUnit;
 use evp_shared::service::ServiceConfig;
 use evp_shared::store::Index;
 
-pub use limits::{BulkLimits, DeadLetterLimits};
+pub use limits::BulkLimits;
 pub use storage::StorageConfig;
 
 evp_shared::config_section! {
@@ -63,7 +64,7 @@ evp_shared::config_section! {
         span["storage.span"]: SpanUnit = "day";
     } with {
         /// How many dead letters there may be.
-        dead_letters: DeadLetterLimits = dead_letters(source);
+        dead_letters: DeadLetterLimits = DeadLetterLimits::read(source);
         /// What fixes identity.
         identity: IdentityConfig = identity(source);
         /// Redis.
@@ -74,17 +75,6 @@ evp_shared::config_section! {
         storage: StorageConfig = StorageConfig::read(source);
         /// What every service has.
         process: ProcessConfig = ProcessConfig::read(source, "127.0.0.1:9181");
-    }
-}
-
-evp_shared::config_section! {
-    fn dead_letters(source) -> DeadLetterLimits in "dead_letters" {
-        /// Dead letters that are kept at most. At the cap reading pauses and what cannot be stored
-        /// stays pending until there is room: nothing is thrown away. Higher costs disk space in
-        /// MongoDB.
-        events["dead_letters.max_events"]: u64 as NonZeroU64 = "1000000" => reloads;
-        /// Bytes of dead letters that are kept at most, uncompressed; see `dead_letters.max_events`.
-        bytes["dead_letters.max_bytes"]: u64 as ByteSize = "1GiB", "1KiB"..="1024GiB" => reloads;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Bounds that several rooms keep.
 
-use evp_shared::dead_letters::Size;
-
 /// Commands from which on a bulk is made larger, so that each has more documents: one to a span with
 /// five documents costs MongoDB nearly what one with fifty does.
 const COMMANDS: usize = 8;
@@ -53,22 +51,6 @@ impl BulkLimits {
     }
 }
 
-/// How many dead letters there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeadLetterLimits {
-    /// Events and undecodable entries.
-    pub events: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-impl DeadLetterLimits {
-    /// Whether `more` fit beside `size`.
-    pub fn admit(self, size: Size, more: Size) -> bool {
-        size.events + more.events <= self.events && size.bytes + more.bytes <= self.bytes
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -99,17 +81,5 @@ pub(crate) mod tests {
         // One of few makes it as it was.
         let back = LIMITS.widened(31).doubled_up_to(LIMITS.widened(1));
         assert_eq!(back, LIMITS);
-    }
-
-    #[test]
-    fn there_is_room_up_to_both_bounds() {
-        let limits = DeadLetterLimits {
-            events: 10,
-            bytes: 100,
-        };
-        let size = |events, bytes| Size { events, bytes };
-        assert!(limits.admit(size(9, 90), size(1, 10)));
-        assert!(!limits.admit(size(10, 0), size(1, 0)));
-        assert!(!limits.admit(size(0, 91), size(1, 10)));
     }
 }

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use evp_shared::config::DeadLetterLimits;
 use evp_shared::dead_letters::{DeadLetters, Size};
 use parking_lot::Mutex;
 
-use crate::config::DeadLetterLimits;
 use crate::store::dead_letter::DeadLetter;
 use crate::store::insert::{Inserter, StoreFailure};
 
@@ -37,11 +37,7 @@ impl Room {
 
     /// Whether there is room beside `size`.
     pub fn admits_one_more(&self, size: Size) -> bool {
-        let one = Size {
-            events: 1,
-            bytes: 0,
-        };
-        self.limits.lock().admit(size, one)
+        self.limits.lock().admit(size.events + 1, size.bytes)
     }
 
     /// Measures the collection, as seen at `now`.
@@ -78,7 +74,8 @@ impl Room {
             Some((at, size)) if now.saturating_duration_since(at) < FRESH => size,
             _ => self.measure(inserter, now).await?,
         };
-        if !self.limits.lock().admit(size, more) {
+        let (events, bytes) = (size.events + more.events, size.bytes + more.bytes);
+        if !self.limits.lock().admit(events, bytes) {
             return Err(StoreFailure::DeadLettersFull {
                 events: size.events,
                 bytes: size.bytes,
