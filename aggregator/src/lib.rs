@@ -12,7 +12,7 @@
 //! - [`counters`] (Redis), [`analytics`], [`feed`] (the live stream), [`events`] (MongoDB) and
 //!   [`admin`] (the pipeline and its dead letters). None of these five imports another.
 //! - [`error`] (what a client is told), [`params`], [`time`], `deadline` and `answer`, [`cache`], [`auth`]
-//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`slots`], [`tries`] (how often
+//!   (who asks, and whose data that may see), [`sign_in`] (how people come in), [`mail`], [`slots`], [`tries`] (how often
 //!   a client may), [`changes`] (what outlives whoever asked for it), [`counts`] (adding up), [`event_json`]
 //!   and [`schema`] (how events and problems are written and described), [`metrics`], [`config`].
 //!
@@ -36,6 +36,7 @@ pub mod event_json;
 pub mod events;
 pub mod feed;
 pub mod guard;
+pub mod mail;
 pub mod metrics;
 pub mod openapi;
 pub mod params;
