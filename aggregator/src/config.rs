@@ -1,13 +1,14 @@
 //! The configuration of the aggregator.
 
 pub mod mail;
+pub mod notices;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AuthMode, ByteSize, MongoConfig, Plaintext, ProcessConfig, RedisConfig, ServerConfig, Source,
-    Value, identity,
+    AuthMode, ByteSize, DeadLetterLimits, MongoConfig, Plaintext, ProcessConfig, RedisConfig,
+    ServerConfig, Source, Value, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -15,6 +16,7 @@ use http::Uri;
 use http::uri::Authority;
 
 use self::mail::MailConfig;
+use self::notices::NoticesConfig;
 
 evp_shared::config_section! {
     /// Everything that can be configured.
@@ -35,6 +37,10 @@ evp_shared::config_section! {
     } with {
         /// How codes that sign in are sent.
         mail: MailConfig = MailConfig::read(source);
+        /// Who is told that something is wrong.
+        notices: NoticesConfig = NoticesConfig::read(source, &mail);
+        /// How many dead letters there may be, which notices go by.
+        dead_letters: DeadLetterLimits = DeadLetterLimits::read(source);
         /// Bounds of the live stream.
         stream: StreamConfig = StreamConfig::read(source);
         /// Bounds of queries.

@@ -4,7 +4,7 @@
 //! In reading order, each floor above the next, which it may import:
 //!
 //! - [`start`] starts and ends the service, with [`probe`] (readiness) and [`openapi`] (what lists
-//!   all routes).
+//!   all routes), and [`notices`], which tell people that something is wrong.
 //! - `routes`, one module per resource, and `dashboard`, the pages that show all of it and use the
 //!   public routes like everybody else.
 //! - [`command`], the tools for tenants and keys.
@@ -38,6 +38,7 @@ pub mod feed;
 pub mod guard;
 pub mod mail;
 pub mod metrics;
+pub mod notices;
 pub mod openapi;
 pub mod params;
 pub mod probe;

@@ -54,6 +54,47 @@ metric_table! {
     }
 }
 
+evp_shared::choices! {
+    /// How a notice is told.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NoticeChannel {
+        /// Posted.
+        Webhook = "webhook",
+        /// Mailed.
+        Mail = "mail",
+        /// As a line, where there is no other.
+        Log = "log",
+    }
+}
+
+evp_shared::choices! {
+    /// What became of a notice.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NoticeOutcome {
+        /// The receiver took it.
+        Sent = "sent",
+        /// It did not, three times.
+        Failed = "failed",
+        /// Too many waited for the receiver.
+        Dropped = "dropped",
+    }
+}
+
+metric_table! {
+    /// Handles of notices.
+    pub struct NoticeMetrics {
+        counter "evp_aggregator_notices_total" "Notices by channel and by what became of them."
+            [channel in NoticeChannel::ALL, outcome in NoticeOutcome::ALL] notices;
+    }
+}
+
+impl NoticeMetrics {
+    /// Counts one.
+    pub fn count(&self, channel: NoticeChannel, outcome: NoticeOutcome) {
+        self.notices[channel as usize][outcome as usize].increment(1);
+    }
+}
+
 impl RequestMetrics {
     /// Records one request to `route`, as the router has it.
     pub fn record(&self, route: &str, status: StatusCode, took: Duration) {

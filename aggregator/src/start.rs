@@ -37,6 +37,8 @@ use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
 use crate::guard::Site;
 use crate::metrics::AccessMetrics;
+use crate::notices::courier::Channels;
+use crate::notices::{Notices, Sight};
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
@@ -123,6 +125,7 @@ pub async fn run(
         service.clock.clone(),
         config.query.time_limit,
     );
+    let told_of = stream.clone();
     let app = app(
         &config,
         (door, keys),
@@ -131,11 +134,8 @@ pub async fn run(
         shutdown(),
     );
     tasks.spawn("probe", probe.run(shutdown()));
-    let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
-    tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
-    // Not out of the cache: what lives as long as a tick would be seen twice.
-    let read_minute = async move |tenant: &Tenant| counters.read_last_minute(tenant).await;
-    tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));
+    feed(&mut tasks, &app);
+    notices(&mut tasks, &config, &app, told_of, health);
     let serving = serve(listener, &config, app, service.grace);
     tokio::pin!(serving);
     tokio::select! {
@@ -236,6 +236,38 @@ fn access(
     let beat = health.success_beat("access-projector", 3 * COMPARE_MAX);
     tasks.spawn("access-projector", projector.keep(beat, shutdown.clone()));
     access
+}
+
+/// Starts what reads for the live stream.
+fn feed(tasks: &mut TaskSet, app: &App) {
+    let (feed, counters) = (Arc::clone(&app.feed), Arc::clone(&app.counters));
+    let shutdown = || app.shutdown.clone();
+    tasks.spawn("feed", reader::run(Arc::clone(&feed), shutdown()));
+    // Not out of the cache: what lives as long as a tick would be seen twice.
+    let read_minute = async move |tenant: &Tenant| counters.read_last_minute(tenant).await;
+    tasks.spawn("feed-minute", minute::run(feed, read_minute, shutdown()));
+}
+
+/// Starts what tells people that something is wrong.
+fn notices(
+    tasks: &mut TaskSet,
+    config: &AggregatorConfig,
+    app: &App,
+    stream: Stream,
+    health: &Health,
+) {
+    let (channels, couriers) = Channels::new(config);
+    for courier in couriers {
+        tasks.spawn("notices-courier", courier.run(app.shutdown.clone()));
+    }
+    let sight = Sight {
+        admin: Arc::clone(&app.admin),
+        counters: Arc::clone(&app.counters),
+        stream,
+        clock: app.clock.clone(),
+    };
+    let notices = Notices::new(sight, config, channels, health);
+    tasks.spawn("notices", notices.run(app.shutdown.clone()));
 }
 
 /// Makes the indexes of what the aggregator writes, once MongoDB answers.

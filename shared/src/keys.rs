@@ -24,6 +24,7 @@
 //! | `evp:usage:<hour>:<tenant>` | hash | what became of the tenant's events, by name; expires |
 //! | `evp:used` | hash | when each key was used last, Unix ms |
 //! | `evp:floor` | string | ids below it are taken no more: Unix ms, decimal; there with `storage.keep` |
+//! | `evp:notices` | hash | which aggregator tells notices, until when, and what was told |
 //! | `evp:full` | string | the disk of MongoDB is almost full: its used share in thousandths; expires |
 
 use std::sync::Arc;
@@ -86,6 +87,11 @@ impl Keys {
     /// The key of when each key was used last. It belongs to no partition.
     pub fn used(&self) -> String {
         format!("{}:used", self.prefix)
+    }
+
+    /// The key of who tells notices, and what was told. It belongs to no partition.
+    pub fn notices(&self) -> String {
+        format!("{}:notices", self.prefix)
     }
 
     /// The key that is there while the disk of MongoDB is almost full. It belongs to no partition,

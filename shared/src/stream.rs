@@ -17,6 +17,7 @@ mod identity;
 pub mod life;
 pub mod look;
 pub mod members;
+mod notices;
 mod quota;
 mod replicated;
 mod reply;
@@ -49,6 +50,7 @@ pub use follow::{FollowLimits, Followed};
 pub use group::{ClaimStep, Claimed, GroupReader, PendingSummary};
 pub use life::{Hello, Life, Made, ProducerState, Registration};
 pub use look::{ConsumerState, PartitionState};
+pub use notices::NoticesLease;
 pub use quota::QuotaAsk;
 pub use sketches::{SketchBucket, SketchUpdate};
 pub use storage::StorageSaid;
@@ -163,6 +165,7 @@ static COMMIT: Lua = Lua::new(|| Script::from_lua(include_str!("stream/commit.lu
 static LEASE: Lua = Lua::new(|| Script::from_lua(include_str!("stream/lease.lua")));
 static LEAVE: Lua = Lua::new(|| Script::from_lua(include_str!("stream/leave.lua")));
 static FOLLOW: Lua = Lua::new(|| Script::from_lua(include_str!("stream/follow.lua")));
+static NOTICES: Lua = Lua::new(|| Script::from_lua(include_str!("stream/notices.lua")));
 static SKETCH: Lua = Lua::new(|| Script::from_lua(include_str!("stream/sketch.lua")));
 static REPLACE_SKETCH: Lua =
     Lua::new(|| Script::from_lua(include_str!("stream/replace_sketch.lua")));

@@ -1,5 +1,7 @@
 //! The state of the pipeline: streams, consumers, totals, servers.
 
+mod vitals;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::vitals::Vitals;
 use super::Admin;
 use super::spans::StorageState;
 use crate::deadline::answer_of_redis;
@@ -112,21 +115,34 @@ impl Admin {
         stored_through: Option<u64>,
     ) -> Result<Arc<PipelineState>, QueryError> {
         let read = async {
-            let redis = Box::pin(self.of_redis(stored_through));
-            let redis = answer_of_redis(&self.stream, DEADLINE, redis);
-            let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
+            let outline = self.outline(stored_through);
             let storage = Box::pin(self.storage());
-            let asked = tokio::try_join!(redis, mongo.map(Ok), storage.map(Ok));
-            let (state, mongo, storage) = asked?;
-            let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
-            Ok(PipelineState {
-                mongodb,
-                dead_letters,
-                storage,
-                ..state
-            })
+            let (state, storage) = tokio::try_join!(outline, storage.map(Ok))?;
+            Ok(PipelineState { storage, ..state })
         };
         self.state.get((), read).await
+    }
+
+    /// What notices go by, as it is now.
+    ///
+    /// # Errors
+    /// As [`pipeline`](Self::pipeline).
+    pub async fn vitals(&self, stored_through: Option<u64>) -> Result<Vitals, QueryError> {
+        Ok(self.outline(stored_through).await?.vitals())
+    }
+
+    /// The state without that of the spans, which takes MongoDB a command for each.
+    async fn outline(&self, stored_through: Option<u64>) -> Result<PipelineState, QueryError> {
+        let redis = Box::pin(self.of_redis(stored_through));
+        let redis = answer_of_redis(&self.stream, DEADLINE, redis);
+        let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
+        let (state, mongo) = tokio::try_join!(redis, mongo.map(Ok))?;
+        let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
+        Ok(PipelineState {
+            mongodb,
+            dead_letters,
+            ..state
+        })
     }
 
     /// The state of the spans; `None` where MongoDB did not answer.

@@ -8,10 +8,10 @@ use lettre::message::Mailbox;
 use lettre::{AsyncSmtpTransport, Tokio1Executor};
 
 evp_shared::config_section! {
-    /// Mail, by which codes that sign in are sent.
+    /// Mail, by which codes that sign in and notices are sent.
     pub struct MailConfig: keys(source) in "mail" {
         /// The server that takes mail: `smtps://USER:PASSWORD@HOST`, or `smtp://HOST:587?tls=required`.
-        /// Without it nobody signs in by a code. What is not encrypted is sent to loopback only.
+        /// Without it nobody signs in by a code, and no notice is mailed. What is not encrypted is sent to loopback only.
         smtp_url: Option<SecretUrl> = "";
         /// Who mails are from, such as `EVP <evp@example.org>`.
         from: Option<String> = "";
@@ -32,7 +32,7 @@ impl MailConfig {
                 );
             }
             let from = config.from.as_deref().unwrap_or_default();
-            if from.parse::<Mailbox>().is_err() {
+            if mailbox(from).is_none() {
                 source.problem(
                     "mail.from",
                     format!("is {from:?}: write EVP <evp@example.org>"),
@@ -43,13 +43,26 @@ impl MailConfig {
     }
 }
 
+/// Who an address of mail is, unless it is none, or would add lines to the head of a mail.
+pub(crate) fn mailbox(address: &str) -> Option<Mailbox> {
+    if address.contains(char::is_control) {
+        return None;
+    }
+    address.parse().ok()
+}
+
+/// Whether the host of a URL is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn is_taken(url: &str) -> bool {
     let Ok(parsed) = url.parse::<Uri>() else {
         return false;
     };
-    let host = parsed.host().unwrap_or_default().trim_matches(['[', ']']);
-    let address = host.parse::<IpAddr>();
-    let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    let is_loopback = is_loopback(parsed.host().unwrap_or_default());
     let is_required = || parsed.query().is_some_and(|query| query == "tls=required");
     let is_safe = match parsed.scheme_str() {
         Some("smtps") => true,
@@ -99,5 +112,12 @@ mod tests {
             "{bad}"
         );
         assert!(!bad.contains("secret"), "{bad}");
+        for from in [
+            "evp@h.example\r\nBcc: x@h.example",
+            "E\r\n V <evp@h.example>",
+        ] {
+            let text = format!("[mail]\nsmtp_url = \"smtps://h\"\nfrom = {from:?}");
+            assert!(read(&text).unwrap().contains("mail.from"), "{from:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod list_moving;
 mod list_spans;
 mod managing;
 mod metrics;
+mod notices;
 mod openapi;
 mod outage;
 mod parameters;

@@ -124,7 +124,7 @@ impl TestAggregator {
         Self::begin((redis, mongo), config, environment, &Clock::system()).await
     }
 
-    async fn begin(
+    pub(crate) async fn begin(
         (redis, mongo): (TestRedis, TestMongo),
         config: &str,
         environment: &[(&str, &str)],

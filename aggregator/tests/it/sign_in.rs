@@ -5,7 +5,7 @@ mod browser;
 mod by_code;
 mod by_link;
 mod members;
-mod smtp;
+pub(crate) mod smtp;
 mod stalled;
 
 use evp_shared::access::record::Scope;

@@ -29,6 +29,7 @@ pub const SECTIONS: &[&str] = &[
     "live",
     "dead_letters",
     "mail",
+    "notices",
     "aggregator",
 ];
 

@@ -1,0 +1,163 @@
+//! Tells people by itself when something is wrong, for those who run no Prometheus.
+//!
+//! Every few seconds the vitals of the pipeline ([`Vitals`](crate::admin::pipeline::Vitals)) are read and
+//! judged ([`source`]); [`watch`] decides whom to tell of what, [`courier`] takes it there. Of several
+//! aggregators one tells: who holds the lease in Redis, where what was [`told`] stands too, so that another
+//! goes on from there. Of Redis itself each tells by itself, and tells the end as well.
+
+pub mod courier;
+pub mod notice;
+pub mod source;
+pub mod told;
+pub mod watch;
+mod webhook;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evp_shared::clock::Clock;
+use evp_shared::health::{Beat, Health};
+use evp_shared::service::Chain;
+use evp_shared::shutdown::Shutdown;
+use evp_shared::stream::{NoticesLease, Stream, StreamError};
+use futures::StreamExt as _;
+
+use self::courier::Channels;
+use self::notice::Notice;
+use self::source::{Judge, Source};
+use self::told::Told;
+use self::watch::{Moment, Watch};
+use crate::admin::Admin;
+use crate::config::AggregatorConfig;
+use crate::counters::Counters;
+
+/// As often as the dependencies are asked for a sign of life.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Who does not ask for so long has the lease no more: the longest look takes 6 s.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// Three of the longest looks.
+const BEAT_MAX: Duration = Duration::from_secs(30);
+
+/// What notices go by.
+#[derive(Debug)]
+pub struct Sight {
+    /// Reads the vitals.
+    pub admin: Arc<Admin>,
+    /// Knows what is stored.
+    pub counters: Arc<Counters>,
+    /// Where the lease is.
+    pub stream: Stream,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Tells notices, for one aggregator.
+#[derive(Debug)]
+pub struct Notices {
+    sight: Sight,
+    /// Who asks for the lease.
+    name: String,
+    judge: Judge,
+    watch: Watch,
+    told: Told,
+    channels: Channels,
+    beat: Beat,
+    /// The lease was refused, which is said once.
+    is_refused: bool,
+}
+
+impl Notices {
+    /// As configured.
+    pub fn new(
+        sight: Sight,
+        config: &AggregatorConfig,
+        channels: Channels,
+        health: &Health,
+    ) -> Self {
+        Self {
+            sight,
+            name: format!("{:016x}", rand::random::<u64>()),
+            judge: Judge::new(config.dead_letters),
+            watch: Watch::new(config.notices.repeat),
+            told: Told::default(),
+            channels,
+            beat: health.loop_beat("notices", BEAT_MAX),
+            is_refused: false,
+        }
+    }
+
+    /// Tells until the shutdown.
+    ///
+    /// # Errors
+    /// None: the type is what a task set asks for.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
+        let mut ticks = shutdown.every(EVERY);
+        while ticks.next().await.is_some() {
+            // On the heap: it holds many commands of Redis and MongoDB.
+            Box::pin(self.look()).await;
+            self.beat.beat();
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) {
+        let stored_through = self.sight.counters.stored_through_ms().await.ok();
+        let vitals = self.sight.admin.vitals(stored_through).await.ok();
+        let clock = &self.sight.clock;
+        let (now, now_ms) = (clock.now(), clock.now_ms());
+        let signs = self.judge.judge(vitals.as_ref(), now);
+        let may_tell = match vitals {
+            Some(_) => self.asks(None).await,
+            None => false,
+        };
+        let notices = self.watch.look(&signs, &self.told, Moment { now, now_ms });
+        let (shared, own): (Vec<Notice>, _) = notices
+            .into_iter()
+            .partition(|notice| is_shared(notice.source));
+        let mut due = own;
+        if may_tell && !shared.is_empty() {
+            let mut told = self.told.clone();
+            shared.iter().for_each(|notice| told.note(notice, now_ms));
+            // First, so that nobody tells it again.
+            if self.asks(Some(&told.hand_over(is_shared))).await {
+                due.extend(shared);
+            }
+        }
+        for notice in due {
+            self.told.note(&notice, now_ms);
+            self.channels.tell(notice);
+        }
+    }
+
+    /// Asks for the lease, and goes on from what was told; whether it may tell.
+    async fn asks(&mut self, told: Option<&str>) -> bool {
+        let asked = self.sight.stream.lease_notices(&self.name, LEASE, told);
+        match asked.await {
+            Ok(NoticesLease { is_held, told }) => {
+                self.is_refused = false;
+                self.told.go_on(&told, is_shared);
+                is_held
+            }
+            // An aggregator that may not ask tells all the same: rather twice than not at all.
+            Err(error @ (StreamError::Refused { .. } | StreamError::Protocol { .. })) => {
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    let error = Chain(&error).to_string();
+                    tracing::warn!(
+                        error,
+                        "redis refuses the lease of notices: each aggregator tells"
+                    );
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Whether one aggregator tells of it for all; of a Redis that is away, who should is not known.
+fn is_shared(source: Source) -> bool {
+    source != Source::RedisAway
+}

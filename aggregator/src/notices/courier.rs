@@ -1,0 +1,159 @@
+//! Takes notices to people. Nobody waits for it: what a receiver does not take in time is given up, and
+//! what no room is left for is dropped; both are counted, and the log has their text.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use evp_shared::shutdown::Shutdown;
+use lettre::message::Mailbox;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::notice::Notice;
+use super::webhook::Webhook;
+use crate::config::AggregatorConfig;
+use crate::config::mail::mailbox;
+use crate::mail::Sender;
+use crate::metrics::{NoticeChannel, NoticeMetrics, NoticeOutcome};
+
+/// Longest one try may take.
+const TRY_MAX: Duration = Duration::from_secs(5);
+
+/// Waits after the first tries; the last one is behind them.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+
+/// Notices that wait for a channel. Seven sources tell at most one a minute each.
+const WAITING_MAX: usize = 16;
+
+/// Where notices go.
+#[derive(Debug)]
+pub struct Channels {
+    open: Vec<(NoticeChannel, mpsc::Sender<Notice>)>,
+    metrics: NoticeMetrics,
+}
+
+/// Takes notices along one channel.
+#[derive(Debug)]
+pub struct Courier {
+    way: Way,
+    waiting: mpsc::Receiver<Notice>,
+    metrics: NoticeMetrics,
+}
+
+#[derive(Debug)]
+enum Way {
+    Webhook(Box<Webhook>),
+    Mail(Box<Sender>, Vec<Mailbox>),
+}
+
+impl Channels {
+    /// Those that are configured, and who serves them.
+    pub fn new(config: &AggregatorConfig) -> (Self, Vec<Courier>) {
+        let metrics = NoticeMetrics::resolve();
+        let to: Vec<_> = config.notices.mail_to.iter().collect();
+        let to: Vec<Mailbox> = to.into_iter().filter_map(|one| mailbox(one)).collect();
+        let sender = Sender::new(&config.mail, TRY_MAX).filter(|_| !to.is_empty());
+        let webhook = Webhook::new(&config.notices).map(|webhook| Way::Webhook(webhook.into()));
+        let mail = sender.map(|sender| Way::Mail(sender.into(), to));
+        let (open, couriers) = [webhook, mail]
+            .into_iter()
+            .flatten()
+            .map(|way| {
+                let (sender, waiting) = mpsc::channel(WAITING_MAX);
+                let metrics = metrics.clone();
+                let channel = way.channel();
+                (
+                    (channel, sender),
+                    Courier {
+                        way,
+                        waiting,
+                        metrics,
+                    },
+                )
+            })
+            .unzip();
+        (Self { open, metrics }, couriers)
+    }
+
+    /// Has it told on all of them, where there is room; without any it is a line of the log.
+    pub fn tell(&self, notice: Notice) {
+        if self.open.is_empty() {
+            let (source, state) = (notice.source.as_str(), notice.state.as_str());
+            let (text, runbook) = (notice.text(), notice.runbook());
+            tracing::warn!(source, state, text, runbook, "notice");
+            self.metrics.count(NoticeChannel::Log, NoticeOutcome::Sent);
+        }
+        for (channel, sender) in &self.open {
+            if sender.try_send(notice).is_err() {
+                self.metrics.count(*channel, NoticeOutcome::Dropped);
+                give_up(*channel, &notice, "too many wait for it");
+            }
+        }
+    }
+}
+
+impl Courier {
+    /// Serves until the shutdown.
+    ///
+    /// # Errors
+    /// None: the type is what a task set asks for.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
+        let serving = async {
+            while let Some(notice) = self.waiting.recv().await {
+                let outcome = self.take(&notice).await;
+                self.metrics.count(self.way.channel(), outcome);
+            }
+        };
+        tokio::select! {
+            () = serving => Ok(()),
+            () = shutdown.triggered() => Ok(()),
+        }
+    }
+
+    async fn take(&self, notice: &Notice) -> NoticeOutcome {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let sent = timeout(TRY_MAX, self.way.send(notice)).await;
+            let sent = sent.unwrap_or_else(|_| Err("the receiver does not answer".to_owned()));
+            match (sent, pauses.next()) {
+                (Ok(()), _) => return NoticeOutcome::Sent,
+                (Err(_), Some(pause)) => sleep(pause).await,
+                (Err(fault), None) => {
+                    give_up(self.way.channel(), notice, &fault);
+                    return NoticeOutcome::Failed;
+                }
+            }
+        }
+    }
+}
+
+impl Way {
+    fn channel(&self) -> NoticeChannel {
+        match self {
+            Self::Webhook(_) => NoticeChannel::Webhook,
+            Self::Mail(..) => NoticeChannel::Mail,
+        }
+    }
+
+    async fn send(&self, notice: &Notice) -> Result<(), String> {
+        match self {
+            Self::Webhook(webhook) => webhook.post(notice).await,
+            Self::Mail(sender, to) => {
+                let text = notice.text();
+                let body = format!(
+                    "{text}.\n\nWhat to do: docs/runbooks, {}\n",
+                    notice.runbook()
+                );
+                sender.send(to, text, body).await
+            }
+        }
+    }
+}
+
+fn give_up(channel: NoticeChannel, notice: &Notice, fault: &str) {
+    let (channel, text) = (channel.as_str(), notice.text());
+    tracing::warn!(channel, text, fault, "a notice was not told");
+}
+
+#[cfg(test)]
+mod tests;
