@@ -13,7 +13,7 @@ use evp_shared::health::Condition;
 use evp_shared::http::server::{self, Listener, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
-use evp_shared::service::{Left, Service};
+use evp_shared::service::{Left, Reloads, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::Stream;
 use evp_shared::tasks::TaskSet;
@@ -70,16 +70,8 @@ pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result
         }
     };
     let appender = Arc::new(Appender::new(target, clock.clone()));
-    let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(&config)));
-    let reloaded = Arc::clone(&in_force);
-    service.reloads.on(move |config| {
-        reloaded.rcu(|now| now.taking_over(config));
-    });
-    let keeper = Keeper::new(
-        Arc::clone(&appender),
-        Arc::clone(&in_force),
-        &service.health,
-    );
+    let in_force = in_force(&config, &service.reloads);
+    let keeper = Keeper::new(appender.clone(), in_force.clone(), &service.health);
     let (submissions, queue) = mpsc::channel(SUBMISSIONS);
     let batcher = Batcher::new(batching(&config), queue, appender);
     let app = Arc::new(Context {
@@ -116,6 +108,16 @@ pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result
         return Err(error.into());
     }
     Ok(Left(drained + counted(&cut?)))
+}
+
+/// What reloads, and is kept up to date.
+fn in_force(config: &IngestConfig, reloads: &Reloads<IngestConfig>) -> Arc<ArcSwap<InForce>> {
+    let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(config)));
+    let reloaded = Arc::clone(&in_force);
+    reloads.on(move |config| {
+        reloaded.rcu(|now| now.taking_over(config));
+    });
+    in_force
 }
 
 /// How many tasks were cut, which is said.

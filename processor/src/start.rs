@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
 use evp_shared::clock::Clock;
+use evp_shared::config::Durability;
 use evp_shared::event::span::Calendar;
-use evp_shared::health::Health;
+use evp_shared::health::{Beat, Condition, Health};
 use evp_shared::keys::Keys;
 use evp_shared::redis::{ServerPromise, connect, connected, reader_pool};
 use evp_shared::service::{Left, RunFailure, Service};
@@ -219,15 +220,8 @@ pub async fn run(
         mongo,
         shutdown: shutdown.clone(),
     };
-    let ticker = TickLoop {
-        consumer: consumer.clone(),
-        committer: pipeline.committer.clone(),
-        books: Books::resolve(consumer.stream.partitions()),
-        durability: config.redis.durability,
-        redis,
-        identity,
-        beat: beat("ticker", LOOP_AGE_MAX),
-    };
+    let beat = beat("ticker", LOOP_AGE_MAX);
+    let ticker = ticker(&parts, config.redis.durability, (redis, identity), beat);
 
     // The worker ends by itself when both senders of deliveries have ended and all is committed.
     let mut tasks = TaskSet::new();
@@ -242,6 +236,24 @@ pub async fn run(
     tasks.join().await?;
     sketch::write(pipeline, true).await;
     Ok(Left(leave_group(consumer).await))
+}
+
+fn ticker(
+    parts: &Parts,
+    durability: Durability,
+    (redis, identity): (Condition, Condition),
+    beat: Beat,
+) -> TickLoop {
+    let Parts { consumer, pipeline } = parts;
+    TickLoop {
+        consumer: consumer.clone(),
+        committer: pipeline.committer.clone(),
+        books: Books::resolve(consumer.stream.partitions()),
+        durability,
+        redis,
+        identity,
+        beat,
+    }
 }
 
 /// What keeps the spans.

@@ -88,3 +88,26 @@ impl Room {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_bound_holds_at_once() {
+        let limits = |events| DeadLetterLimits {
+            events,
+            bytes: 1_000,
+        };
+        let (room, one) = (
+            Room::new(limits(1)),
+            Size {
+                events: 1,
+                bytes: 1,
+            },
+        );
+        assert!(!room.admits_one_more(one));
+        room.bound(limits(2));
+        assert!(room.admits_one_more(one));
+    }
+}

@@ -39,7 +39,7 @@ impl RunFailure for Never {
 }
 
 /// A loop that beats for a while and then hangs, in a service that stops when it is told.
-async fn run(_: Config, service: Service) -> Result<Left, Never> {
+async fn run(_: Config, service: Service<Config>) -> Result<Left, Never> {
     let beat = service.health.loop_beat("loop", WATCHDOG);
     let beats = async {
         for _ in 0..100 {
