@@ -33,7 +33,8 @@ sbom() {
     cargo cyclonedx --quiet --format json --spec-version 1.5 --override-filename evp-sbom
     mkdir dist/evp/sbom
     for service in ingest processor aggregator; do
-        cp "$service/evp-sbom.json" "dist/evp/sbom/evp-$service.cdx.json"
+        # Without the folder that this happens to lie in.
+        sed "s#file://$PWD#file:///evp#g" "$service/evp-sbom.json" > "dist/evp/sbom/evp-$service.cdx.json"
     done
     for found in $(git ls-files '*Cargo.toml'); do
         rm -f "$(dirname "$found")/evp-sbom.json"
