@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use evp_shared::config::{
-    AuthMode, ByteSize, DeadLetterLimits, MongoConfig, Plaintext, ProcessConfig, RedisConfig,
-    ServerConfig, Source, Value, identity,
+    AuthMode, ByteSize, CanaryConfig, DeadLetterLimits, MongoConfig, Plaintext, ProcessConfig,
+    RedisConfig, ServerConfig, Source, Value, identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::service::ServiceConfig;
@@ -39,6 +39,8 @@ evp_shared::config_section! {
         mail: MailConfig = MailConfig::read(source);
         /// Who is told that something is wrong.
         notices: NoticesConfig = NoticesConfig::read(source, &mail);
+        /// Canaries.
+        canary: CanaryConfig = CanaryConfig::read(source);
         /// How many dead letters there may be, which notices go by.
         dead_letters: DeadLetterLimits = DeadLetterLimits::read(source);
         /// Bounds of the live stream.

@@ -4,7 +4,8 @@
 //! In reading order, each floor above the next, which it may import:
 //!
 //! - [`start`] starts and ends the service, with [`probe`] (readiness) and [`openapi`] (what lists
-//!   all routes), and [`notices`], which tell people that something is wrong.
+//!   all routes), [`canary`] (whether
+//!   events arrive) and [`notices`], which tell people that something is wrong.
 //! - `routes`, one module per resource, and `dashboard`, the pages that show all of it and use the
 //!   public routes like everybody else.
 //! - [`command`], the tools for tenants and keys.
@@ -24,6 +25,7 @@ pub mod analytics;
 mod answer;
 pub mod auth;
 pub mod cache;
+pub mod canary;
 pub mod changes;
 pub mod command;
 pub mod config;

@@ -54,6 +54,15 @@ metric_table! {
     }
 }
 
+metric_table! {
+    /// Handles of what is known of canaries.
+    pub struct CanaryMetrics {
+        gauge "evp_aggregator_canary_age_seconds" "Age of the newest canary that is stored." [] age;
+        gauge "evp_aggregator_canary_missing_events"
+            "Canaries that are not stored while later ones of the same ingest are." [] missing;
+    }
+}
+
 evp_shared::choices! {
     /// How a notice is told.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

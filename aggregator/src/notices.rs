@@ -25,10 +25,11 @@ use futures::StreamExt as _;
 
 use self::courier::Channels;
 use self::notice::Notice;
-use self::source::{Judge, Source};
+use self::source::{Judge, Sign, Source};
 use self::told::Told;
 use self::watch::{Moment, Watch};
 use crate::admin::Admin;
+use crate::canary::CanarySight;
 use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 
@@ -50,6 +51,8 @@ pub struct Sight {
     pub counters: Arc<Counters>,
     /// Where the lease is.
     pub stream: Stream,
+    /// What is known of canaries, where there are any.
+    pub canary: Option<CanarySight>,
     /// The time.
     pub clock: Clock,
 }
@@ -108,7 +111,7 @@ impl Notices {
         let vitals = self.sight.admin.vitals(stored_through).await.ok();
         let clock = &self.sight.clock;
         let (now, now_ms) = (clock.now(), clock.now_ms());
-        let signs = self.judge.judge(vitals.as_ref(), now);
+        let signs = self.judge.judge(vitals.as_ref(), self.canary(now_ms), now);
         let may_tell = match vitals {
             Some(_) => self.asks(None).await,
             None => false,
@@ -129,6 +132,17 @@ impl Notices {
         for notice in due {
             self.told.note(&notice, now_ms);
             self.channels.tell(notice);
+        }
+    }
+
+    fn canary(&self, now_ms: u64) -> Sign {
+        let Some(sight) = &self.sight.canary else {
+            return Sign::Good;
+        };
+        match sight.age(now_ms) {
+            None => Sign::Unknown,
+            Some((age, true)) => Sign::Bad(age.as_secs()),
+            Some((_, false)) => Sign::Good,
         }
     }
 

@@ -30,6 +30,7 @@ use crate::admin::Admin;
 use crate::admin::keys::Keys as AccessKeys;
 use crate::analytics::Analytics;
 use crate::auth::{Door, Lock, Tenant};
+use crate::canary::Canaries;
 use crate::changes::{CHANGES_AT_ONCE, Changes};
 use crate::config::AggregatorConfig;
 use crate::counters::{Counters, SERIES_AT_ONCE};
@@ -260,10 +261,17 @@ fn notices(
     for courier in couriers {
         tasks.spawn("notices-courier", courier.run(app.shutdown.clone()));
     }
+    let canary = config.canary.interval.map(|interval| {
+        let events = Arc::clone(&app.events);
+        let (canaries, sight) = Canaries::new(events, interval, app.clock.clone());
+        tasks.spawn("canaries", canaries.run(app.shutdown.clone()));
+        sight
+    });
     let sight = Sight {
         admin: Arc::clone(&app.admin),
         counters: Arc::clone(&app.counters),
         stream,
+        canary,
         clock: app.clock.clone(),
     };
     let notices = Notices::new(sight, config, channels, health);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use evp_shared::config::{
-    ByteSize, Durability, ProcessConfig, RedisConfig, ServerConfig, Source, Value, identity,
+    ByteSize, CanaryConfig, Durability, ProcessConfig, RedisConfig, ServerConfig, Source, Value,
+    identity,
 };
 use evp_shared::event::id::IdentityConfig;
 use evp_shared::event::{EventRules, UnknownFields};
@@ -45,6 +46,8 @@ evp_shared::config_section! {
         append: AppendConfig = AppendConfig::read(source);
         /// From where on requests are refused.
         admission: AdmissionLimits = admission(source, append.deadline);
+        /// Canaries.
+        canary: CanaryConfig = CanaryConfig::read(source);
         /// What makes two events one.
         identity: IdentityConfig = identity(source);
         /// Redis.

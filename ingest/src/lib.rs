@@ -20,6 +20,7 @@
 
 pub mod admission;
 pub(crate) mod append;
+mod canary;
 pub mod config;
 pub mod decode;
 pub mod error;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use evp_shared::access::map::{Exceeded, Principal, Unit};
 use evp_shared::access::share::Share;
+use evp_shared::canary;
 use evp_shared::outcome::RejectReason;
 
 /// Whose events these are where nobody is asked who they are.
@@ -22,6 +23,14 @@ impl Sender {
     pub(crate) fn anybody() -> Self {
         Self {
             tenant: DEFAULT_TENANT.into(),
+            principal: None,
+        }
+    }
+
+    /// This ingest itself, for its canaries.
+    pub(crate) fn canary() -> Self {
+        Self {
+            tenant: canary::TENANT.into(),
             principal: None,
         }
     }

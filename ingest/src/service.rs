@@ -24,6 +24,7 @@ use crate::admission::Load;
 use crate::append::appender::Appender;
 use crate::append::batcher::{Batcher, BatcherConfig};
 use crate::append::greeting::Target;
+use crate::canary::Canary;
 use crate::config::{Http2Mode, IngestConfig};
 use crate::error::RunError;
 use crate::http::context::{Context, InForce};
@@ -90,6 +91,7 @@ pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result
 
     tasks.spawn("keeper", keeper.run(keeper_stop.clone()));
     tasks.spawn("batcher", batcher.run());
+    Canary::spawn(&app, &mut tasks, &serving_stop);
     // The batcher ends with the last way to submit, which ends with the serving.
     let serving_grace = service.grace * SERVING_SHARE.0 / SERVING_SHARE.1;
     let serving = serve(app, listener, serving_stop.clone(), serving_grace);

@@ -7,6 +7,7 @@
 //! In the environment the key is `EVP__INGEST__FRAME__BYTES`; a list is separated by commas. For a
 //! secret, `EVP__REDIS__URL_FILE` (or `redis.url_file`) names a file that holds the value.
 
+mod canary;
 mod dead_letters;
 mod identity;
 mod key;
@@ -24,6 +25,7 @@ mod size;
 mod source;
 mod value;
 
+pub use canary::CanaryConfig;
 pub use dead_letters::DeadLetterLimits;
 pub use identity::identity;
 pub use key::{Key, KeyRow, Setting};

@@ -15,6 +15,7 @@ pub mod access;
 #[cfg(feature = "mongo")]
 pub mod audit;
 pub mod backoff;
+pub mod canary;
 pub mod choice;
 pub mod clock;
 pub mod command;

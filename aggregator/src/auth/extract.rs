@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use evp_shared::access::map::Principal;
 use evp_shared::access::record::{Key, TenantId};
 use evp_shared::audit::Actor;
+use evp_shared::canary;
 use evp_shared::outcome::RejectReason;
 use http::request::Parts;
 
@@ -24,6 +25,11 @@ impl Tenant {
     /// The tenant of everybody while no credentials are asked for.
     pub fn of_everybody() -> Self {
         Self(DEFAULT_TENANT.into())
+    }
+
+    /// That of the canaries, which no credential makes.
+    pub fn of_canaries() -> Self {
+        Self(canary::TENANT.into())
     }
 
     /// The name, as in documents and counters.

@@ -63,6 +63,7 @@ impl Notice {
             Source::RedisMemory => "EvpRedisMemory",
             Source::DeadLettersAppear => "EvpDeadLetters",
             Source::DeadLettersNearlyFull => "EvpDeadLettersNearlyFull",
+            Source::CanaryLate => "EvpCanaryLate",
         }
     }
 
@@ -88,6 +89,9 @@ impl Notice {
             Source::DeadLettersNearlyFull => format!(
                 "the dead letters take {number} % of what they may; at the cap nothing more is stored"
             ),
+            Source::CanaryLate => {
+                format!("no canary was stored for {number} s; what is sent may not be stored")
+            }
         }
     }
 
@@ -100,6 +104,7 @@ impl Notice {
             Source::RedisMemory => "Redis has memory",
             Source::DeadLettersAppear => "no more dead letters appear",
             Source::DeadLettersNearlyFull => "the dead letters have room",
+            Source::CanaryLate => "canaries are stored",
         }
     }
 }

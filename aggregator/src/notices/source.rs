@@ -19,6 +19,9 @@ const MEMORY_PERCENT: Band = Band { bad: 80, good: 75 };
 /// Percent of what dead letters may be.
 const LETTERS_PERCENT: Band = Band { bad: 80, good: 75 };
 
+/// What is bad for a shorter time is told to nobody.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Dead letters are no news any more when none came for so long.
 const LETTERS_NEWS: Duration = Duration::from_secs(600);
 
@@ -40,15 +43,27 @@ evp_shared::choices! {
         DeadLettersAppear = "dead_letters_appear",
         /// The dead letters near their cap.
         DeadLettersNearlyFull = "dead_letters_nearly_full",
+        /// No canary was stored for too long.
+        CanaryLate = "canary_late",
     }
 }
 
 impl Source {
+    /// What is bad for a shorter time is told to nobody.
+    pub fn patience(self) -> Duration {
+        match self {
+            // That it does not come is what was waited for.
+            Self::CanaryLate => Duration::ZERO,
+            _ => PATIENCE,
+        }
+    }
+
     /// Those it follows from: while one of them is told, it is no news.
     pub fn follows_from(self) -> &'static [Self] {
         match self {
             Self::NoProcessor => &[Self::MongodbAway],
             Self::StorageBehind => &[Self::MongodbAway, Self::NoProcessor],
+            Self::CanaryLate => &[Self::MongodbAway, Self::NoProcessor, Self::StorageBehind],
             Self::RedisAway
             | Self::MongodbAway
             | Self::RedisMemory
@@ -110,19 +125,20 @@ impl Judge {
         }
     }
 
-    /// What `vitals` say, which are none while Redis does not answer.
-    pub fn judge(&mut self, vitals: Option<&Vitals>, now: Instant) -> Signs {
+    /// What `vitals` say, which are none while Redis does not answer, and the `canary`.
+    pub fn judge(&mut self, vitals: Option<&Vitals>, canary: Sign, now: Instant) -> Signs {
         Source::ALL.map(|source| match (source, vitals) {
             (Source::RedisAway, None) => Sign::Bad(0),
             (Source::RedisAway, Some(_)) => Sign::Good,
             (_, None) => Sign::Unknown,
+            (Source::CanaryLate, Some(_)) => canary,
             (_, Some(vitals)) => self.of(source, vitals, now),
         })
     }
 
     fn of(&mut self, source: Source, vitals: &Vitals, now: Instant) -> Sign {
         match source {
-            Source::RedisAway => Sign::Good,
+            Source::RedisAway | Source::CanaryLate => Sign::Good,
             Source::MongodbAway if vitals.letters.is_none() => Sign::Bad(0),
             Source::MongodbAway => Sign::Good,
             Source::NoProcessor => silence(vitals),
@@ -188,7 +204,7 @@ mod tests {
 
     /// What is not as it should be.
     fn signs(vitals: Option<&Vitals>) -> Vec<(Source, Sign)> {
-        let signs = Judge::new(LIMITS).judge(vitals, Clock::manual(0).now());
+        let signs = Judge::new(LIMITS).judge(vitals, Sign::Good, Clock::manual(0).now());
         let all = Source::ALL.into_iter().zip(signs);
         all.filter(|(_, sign)| *sign != Sign::Good).collect()
     }
@@ -291,6 +307,17 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_is_judged_by_who_looks_for_it_while_redis_answers() {
+        let now = Clock::manual(0).now();
+        let of = |vitals: Option<&Vitals>| {
+            let signs = Judge::new(LIMITS).judge(vitals, Sign::Bad(40), now);
+            signs[Source::CanaryLate as usize]
+        };
+        assert_eq!(of(Some(&healthy())), Sign::Bad(40));
+        assert_eq!(of(None), Sign::Unknown);
+    }
+
+    #[test]
     fn dead_letters_are_news_for_ten_minutes_after_the_last() {
         let clock = Clock::manual(0);
         let mut judge = Judge::new(LIMITS);
@@ -301,6 +328,7 @@ mod tests {
                     letters,
                     ..healthy()
                 }),
+                Sign::Good,
                 clock.now(),
             );
             signs[Source::DeadLettersAppear as usize]

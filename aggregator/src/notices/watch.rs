@@ -6,9 +6,6 @@ use super::notice::{Notice, State};
 use super::source::{Sign, Signs, Source};
 use super::told::Told;
 
-/// What is bad for a shorter time is told to nobody.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A source is told of once in this time at most, however often it comes and goes.
 const QUIET_MS: u64 = 60_000;
 
@@ -74,7 +71,7 @@ impl Watch {
                     Some(last) if age_ms >= self.repeat_ms => {
                         Some(notice(State::Lasts, number, last.lasts(at.now_ms)))
                     }
-                    None if lasts >= PATIENCE && age_ms >= QUIET_MS => {
+                    None if lasts >= source.patience() && age_ms >= QUIET_MS => {
                         Some(notice(State::Begun, number, lasts))
                     }
                     _ => None,

@@ -239,7 +239,7 @@ async fn read_body(
     })
 }
 
-/// Hands the events on and waits for what becomes of them.
+/// Hands the events on, and answers what became of them.
 async fn append(
     app: &Context,
     sending: Sending,
@@ -247,6 +247,28 @@ async fn append(
     reserved: Reservation,
     ids: response::Ids,
 ) -> Result<Answer, Problem> {
+    let handed_on = hand_on(app, sending, Arc::clone(&request), reserved);
+    let (outcome, reserved) = handed_on.await?;
+    let answer = match outcome {
+        AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
+        AppendOutcome::NotAccepted => Problem::from(RejectReason::NotAccepted)
+            .retry_after(app.load.retry_after())
+            .into_response(),
+        AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
+    };
+    Ok(response::held(answer, reserved))
+}
+
+/// Hands events to the batcher and waits for what becomes of them.
+///
+/// # Errors
+/// The batcher has no room.
+pub(crate) async fn hand_on(
+    app: &Context,
+    sending: Sending,
+    request: Arc<DecodedRequest>,
+    reserved: Reservation,
+) -> Result<(AppendOutcome, Reservation), Problem> {
     let (answer, outcome) = oneshot::channel();
     let events = request.batch.events.len();
     let waiter = Waiter {
@@ -258,26 +280,18 @@ async fn append(
     };
     let submission = Submission {
         tenant: Arc::clone(&sending.sender.tenant),
-        request: Arc::clone(&request),
+        request,
         waiter,
     };
     app.submissions.try_send(submission).map_err(|_| {
         sending.give_back(events);
         shed(app, ShedReason::QueueFull)
     })?;
-    let (outcome, reserved) = outcome.await.unwrap_or_else(|_| {
+    Ok(outcome.await.unwrap_or_else(|_| {
         // An append that ended without a word is a bug, and may have worked.
         let outcome = AppendOutcome::NotConfirmed;
         app.metrics.count(outcome, events);
         sending.ended(outcome, events);
         (outcome, app.load.reserve())
-    });
-    let answer = match outcome {
-        AppendOutcome::Appended => response::accepted(&request, ids, app.durability.clone()),
-        AppendOutcome::NotAccepted => Problem::from(RejectReason::NotAccepted)
-            .retry_after(app.load.retry_after())
-            .into_response(),
-        AppendOutcome::NotConfirmed => response::not_confirmed(&request, app.load.retry_after()),
-    };
-    Ok(response::held(answer, reserved))
+    }))
 }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use evp_shared::canary;
 use evp_shared::counters::Step;
 use evp_shared::document::tags;
 use evp_shared::sketch::{IdFilter, IdHash, TopItems};
@@ -90,7 +91,8 @@ type Id<'d> = (&'d str, IdHash);
 impl<'d> Noted<'d> {
     /// Of an event whose tenant `is_wanted`.
     fn of(document: &'d [u8], is_wanted: impl Fn(&str) -> bool) -> Option<Self> {
-        let tags = tags(document).filter(|tags| is_wanted(tags.tenant))?;
+        let is_asked_for = |tenant: &str| tenant != canary::TENANT && is_wanted(tenant);
+        let tags = tags(document).filter(|tags| is_asked_for(tags.tenant))?;
         let id = |text: &'d str| (text, IdHash::of(text.as_bytes()));
         Some(Self {
             tenant: tags.tenant,

@@ -26,6 +26,7 @@ pub const SECTIONS: &[&str] = &[
     "admin",
     "ingest",
     "processor",
+    "canary",
     "live",
     "dead_letters",
     "mail",

@@ -78,6 +78,14 @@ fn what_is_over_soon_is_not_told() {
 }
 
 #[test]
+fn a_canary_that_is_late_was_waited_for_already() {
+    let mut world = World::new();
+    let late = Source::CanaryLate;
+    assert_eq!(world.after(0, &[late]), [(late, State::Begun)]);
+    assert_eq!(world.after(60, &[]), [(late, State::Over)]);
+}
+
+#[test]
 fn a_source_that_flaps_is_told_of_once_a_minute() {
     let mut world = World::new();
     let mut told_at = Vec::new();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use evp_shared::clock::Clock;
 use evp_shared::frame::{ProducerId, RawFrame};
-use evp_shared::testing::events::{TENANT, TestEvent, frame_of};
+use evp_shared::testing::events::{TENANT, TestEvent, frame_of, frame_of_tenants};
 
 use super::*;
 
@@ -159,4 +159,15 @@ fn top_users_begun_anew_hold_nobody_and_ids_stay() {
     let tops: Vec<_> = tops.map(|item| (item.item, item.count)).collect();
     let own = ("c".to_owned(), 1);
     assert_eq!(tops, [own.clone(), own]);
+}
+
+#[test]
+fn canaries_are_nobodys_users() {
+    let (clock, sketches) = (Clock::manual(0), Sketches::default());
+    let events = [TestEvent::new("e", "canary").of_user("u")];
+    let of_canaries: &[(&str, &[TestEvent])] = &[(canary::TENANT, &events)];
+    let frame = frame_of_tenants(ProducerId::new(0, 1), 1, HOUR_MS, of_canaries);
+    let frame = RawFrame::from(&frame).open().unwrap();
+    sketches.note(HOUR_MS, frame.iter(), clock.now());
+    assert!(sketches.take(true, clock.now()).0.is_empty());
 }
