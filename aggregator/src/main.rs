@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use evp_aggregator::AggregatorConfig;
 use evp_aggregator::command::{self, AccessCommand};
+use evp_shared::command::healthcheck;
 use evp_shared::service::{self, Launch};
 use evp_shared::version;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     match &arguments.command {
         Some(Command::Access(access)) => return command::main(file, access),
         Some(Command::Healthcheck) => {
-            return service::healthcheck::<AggregatorConfig>("evp-aggregator", file);
+            return healthcheck::<AggregatorConfig>("evp-aggregator", file);
         }
         None => {}
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use evp_ingest::IngestConfig;
+use evp_shared::command::healthcheck;
 use evp_shared::service::{self, Launch};
 use evp_shared::version;
 
@@ -34,7 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Healthcheck) = arguments.command {
-        return service::healthcheck::<IngestConfig>("evp-ingest", arguments.config.as_deref());
+        return healthcheck::<IngestConfig>("evp-ingest", arguments.config.as_deref());
     }
     let launch = Launch {
         name: "evp-ingest",

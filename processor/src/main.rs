@@ -11,6 +11,7 @@ use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::storage::{self, Storage};
 use evp_processor::command::verify::{self, Verify};
 use evp_processor::config::ProcessorConfig;
+use evp_shared::command::healthcheck;
 use evp_shared::service::{self, Launch};
 use evp_shared::version;
 
@@ -59,9 +60,7 @@ fn main() -> ExitCode {
         Some(Command::Erase(erase)) => erase::main(file, &erase),
         Some(Command::Storage(storage)) => storage::main(file, &storage),
         Some(Command::Verify(verify)) => verify::main(file, &verify),
-        Some(Command::Healthcheck) => {
-            service::healthcheck::<ProcessorConfig>("evp-processor", file)
-        }
+        Some(Command::Healthcheck) => healthcheck::<ProcessorConfig>("evp-processor", file),
         None => service::main(
             &Launch {
                 name: "evp-processor",

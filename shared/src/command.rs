@@ -1,5 +1,7 @@
 //! What the tools for those who run EVP have in common: run, print, exit.
 
+mod healthcheck;
+
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
@@ -9,6 +11,8 @@ use jiff::Timestamp;
 
 use crate::config::{EXIT_CODE, Source};
 use crate::service::{ServiceConfig, install_tls};
+
+pub use healthcheck::healthcheck;
 
 /// What a command found or did.
 #[derive(Debug, Clone, PartialEq, Eq)]

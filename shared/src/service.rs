@@ -77,7 +77,6 @@ use crate::version;
 mod bind;
 mod descriptors;
 mod ending;
-mod healthcheck;
 mod notify;
 mod reload;
 
@@ -87,7 +86,6 @@ use ending::{report, watch};
 use reload::{Read, Reloader};
 
 pub use ending::Chain;
-pub use healthcheck::healthcheck;
 pub use reload::Reloads;
 
 /// What the command line asked for.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::ServiceConfig;
-use crate::command::{self, Done, FAILED};
+use super::{Done, FAILED, run_to_end};
 use crate::config::ProcessConfig;
+use crate::service::ServiceConfig;
 
 const WITHIN: Duration = Duration::from_secs(3);
 /// More than all reasons take.
@@ -20,7 +20,7 @@ const ANSWER_MAX: u64 = 64 * 1024;
 /// Asks the admin port of the service `name`, configured as this process is, whether it is ready, and
 /// prints the answer. Exit code 0: ready; 1: not, or no answer; 64: it cannot run as configured.
 pub fn healthcheck<C: ServiceConfig>(name: &str, config_file: Option<&Path>) -> ExitCode {
-    command::run_to_end(name, config_file, FAILED, async |config: &C| {
+    run_to_end(name, config_file, FAILED, async |config: &C| {
         let asked = tokio::time::timeout(WITHIN, ask(config.process()));
         asked
             .await
