@@ -26,6 +26,7 @@ mod outcome;
 mod patience;
 mod producer;
 mod proxy;
+mod receiver;
 pub mod scenario;
 mod servers;
 pub mod sim;

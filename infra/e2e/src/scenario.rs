@@ -22,6 +22,7 @@ mod retention;
 mod spans;
 mod table;
 mod time;
+mod told;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
