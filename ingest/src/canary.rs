@@ -58,7 +58,7 @@ impl Canary {
     async fn send(&self) -> bool {
         let (app, now_ms) = (&*self.app, self.app.clock.now_ms());
         let load = app.load.snapshot(now_ms);
-        if admission::decide(&load, &app.config.admission).is_err() {
+        if admission::decide(&load, &app.limits()).is_err() {
             return false;
         }
         let Some(request) = self.request(now_ms) else {

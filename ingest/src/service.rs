@@ -106,9 +106,7 @@ pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result
     };
     keeper_stop.trigger();
     let cut = tasks.join_within(service.grace - serving_grace).await;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    failed.map_or(Ok(()), Err)?;
     Ok(Left(drained + counted(&cut?)))
 }
 
