@@ -35,8 +35,8 @@ struct Stage {
     watch: Watch,
     disk: SmallDisk,
     authority: Authority,
-    /// Certificate and key of the second ingest.
-    tls: ScratchDir,
+    /// Certificate and key of the second ingest, and the file that all services read.
+    files: ScratchDir,
     /// Span whose collection was dropped.
     dropped: Option<String>,
 }
@@ -80,6 +80,7 @@ causes! {
     "a certificate ends in two days" ["EvpCertificateEnds"], files::short_certificate, files::good_certificate;
     "a renewed certificate is broken" ["EvpCertificateRefused"],
         files::broken_certificate, files::good_certificate;
+    "a reload finds a broken file" ["EvpReloadFailed"], files::broken_reload, files::good_reload;
 }
 
 /// Makes each cause once; what was seen, `N of N`. `only` names alerts, all when it is empty.
@@ -114,8 +115,10 @@ pub(crate) async fn check(only: &[String]) -> Result<String> {
 impl Stage {
     async fn set() -> Result<Self> {
         let disk = SmallDisk::mount(DISK_MB)?;
-        let (authority, tls) = (Authority::new(), ScratchDir::new()?);
-        let pair = authority.issue(90).write(tls.path())?;
+        let (authority, files) = (Authority::new(), ScratchDir::new()?);
+        let pair = authority.issue(90).write(files.path())?;
+        let config = files::config(files.path());
+        std::fs::write(&config, "")?;
         let mongo = MongoOptions {
             dir: Some(disk.path().to_owned()),
             cache_gb: 0.25,
@@ -128,6 +131,7 @@ impl Stage {
             .redis(RedisOptions::default())
             .mongo(mongo)
             .soon_without_redis()
+            .config(config)
             .env_of(
                 "ingest-1",
                 "EVP__SERVER__TLS__CERT_FILE",
@@ -148,7 +152,7 @@ impl Stage {
             watch,
             disk,
             authority,
-            tls,
+            files,
             dropped: None,
         })
     }
