@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evp_shared::clock::Clock;
+use evp_shared::config::DeadLetterLimits;
 use evp_shared::health::{Beat, Health};
 use evp_shared::service::Chain;
 use evp_shared::shutdown::Shutdown;
 use evp_shared::stream::{NoticesLease, Stream, StreamError};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 
 use self::courier::Channels;
 use self::notice::Notice;
@@ -30,7 +32,6 @@ use self::told::Told;
 use self::watch::{Moment, Watch};
 use crate::admin::Admin;
 use crate::canary::CanarySight;
-use crate::config::AggregatorConfig;
 use crate::counters::Counters;
 
 /// As often as the dependencies are asked for a sign of life.
@@ -57,6 +58,17 @@ pub struct Sight {
     pub clock: Clock,
 }
 
+/// What is taken over from a changed configuration.
+#[derive(Debug)]
+pub struct Settings {
+    /// Whom to tell.
+    pub channels: Channels,
+    /// How soon again.
+    pub repeat: Duration,
+    /// How many dead letters there may be.
+    pub dead_letters: DeadLetterLimits,
+}
+
 /// Tells notices, for one aggregator.
 #[derive(Debug)]
 pub struct Notices {
@@ -66,7 +78,7 @@ pub struct Notices {
     judge: Judge,
     watch: Watch,
     told: Told,
-    channels: Channels,
+    settings: Arc<Mutex<Settings>>,
     beat: Beat,
     /// The lease was refused, which is said once.
     is_refused: bool,
@@ -74,19 +86,18 @@ pub struct Notices {
 
 impl Notices {
     /// As configured.
-    pub fn new(
-        sight: Sight,
-        config: &AggregatorConfig,
-        channels: Channels,
-        health: &Health,
-    ) -> Self {
+    pub fn new(sight: Sight, settings: Arc<Mutex<Settings>>, health: &Health) -> Self {
+        let (limits, repeat) = {
+            let now = settings.lock();
+            (now.dead_letters, now.repeat)
+        };
         Self {
             sight,
             name: format!("{:016x}", rand::random::<u64>()),
-            judge: Judge::new(config.dead_letters),
-            watch: Watch::new(config.notices.repeat),
+            judge: Judge::new(limits),
+            watch: Watch::new(repeat),
             told: Told::default(),
-            channels,
+            settings,
             beat: health.loop_beat("notices", BEAT_MAX),
             is_refused: false,
         }
@@ -107,6 +118,11 @@ impl Notices {
     }
 
     async fn look(&mut self) {
+        {
+            let settings = self.settings.lock();
+            self.judge.bound(settings.dead_letters);
+            self.watch.repeat_after(settings.repeat);
+        }
         let stored_through = self.sight.counters.stored_through_ms().await.ok();
         let vitals = self.sight.admin.vitals(stored_through).await.ok();
         let clock = &self.sight.clock;
@@ -131,7 +147,7 @@ impl Notices {
         }
         for notice in due {
             self.told.note(&notice, now_ms);
-            self.channels.tell(notice);
+            self.settings.lock().channels.tell(notice);
         }
     }
 

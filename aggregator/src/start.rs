@@ -16,7 +16,7 @@ use evp_shared::health::Health;
 use evp_shared::http::server::{self, Listener, RequestBody, ServerLimits};
 use evp_shared::keys::Keys;
 use evp_shared::redis::connect;
-use evp_shared::service::{Chain, Left, RunFailure, Service};
+use evp_shared::service::{Chain, Left, Reloads, RunFailure, Service};
 use evp_shared::shutdown::Shutdown;
 use evp_shared::store;
 use evp_shared::stream::Stream;
@@ -24,6 +24,8 @@ use evp_shared::tasks::{TaskError, TaskSet};
 use http::Request;
 use mongodb::Database;
 use mongodb::error::Error as MongoError;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use crate::admin::Admin;
@@ -38,8 +40,8 @@ use crate::events::Events;
 use crate::feed::{Feed, minute, reader};
 use crate::guard::Site;
 use crate::metrics::AccessMetrics;
-use crate::notices::courier::Channels;
-use crate::notices::{Notices, Sight};
+use crate::notices::courier::{self, Channels};
+use crate::notices::{Notices, Settings, Sight};
 use crate::openapi;
 use crate::probe::Probe;
 use crate::routes;
@@ -56,6 +58,9 @@ const INDEXES_EVERY: Duration = Duration::from_secs(5);
 const UNAUTHORIZED: i32 = 13;
 
 /// Why the aggregator cannot run.
+/// Configurations that are handed on faster than anybody reloads.
+const RELOADS_AT_ONCE: usize = 4;
+
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The address of Redis cannot be used.
@@ -136,7 +141,8 @@ pub async fn run(
     );
     tasks.spawn("probe", probe.run(shutdown()));
     feed(&mut tasks, &app);
-    notices(&mut tasks, &config, &app, told_of, health);
+    let told_by = (health, &service.reloads);
+    notices(&mut tasks, &config, &app, told_of, told_by);
     let serving = serve(listener, &config, app, service.grace);
     tokio::pin!(serving);
     tokio::select! {
@@ -255,12 +261,9 @@ fn notices(
     config: &AggregatorConfig,
     app: &App,
     stream: Stream,
-    health: &Health,
+    (health, reloads): (&Health, &Reloads<AggregatorConfig>),
 ) {
-    let (channels, couriers) = Channels::new(config);
-    for courier in couriers {
-        tasks.spawn("notices-courier", courier.run(app.shutdown.clone()));
-    }
+    let settings = notice_settings(tasks, config, app, reloads);
     let canary = config.canary.interval.map(|interval| {
         let events = Arc::clone(&app.events);
         let (canaries, sight) = Canaries::new(events, interval, app.clock.clone());
@@ -274,8 +277,42 @@ fn notices(
         canary,
         clock: app.clock.clone(),
     };
-    let notices = Notices::new(sight, config, channels, health);
+    let notices = Notices::new(sight, settings, health);
     tasks.spawn("notices", notices.run(app.shutdown.clone()));
+}
+
+/// What notices go by, kept up to date; who takes them to people is started.
+fn notice_settings(
+    tasks: &mut TaskSet,
+    config: &AggregatorConfig,
+    app: &App,
+    reloads: &Reloads<AggregatorConfig>,
+) -> Arc<Mutex<Settings>> {
+    // The way of mails is that of sign-in, which does not reload.
+    let mail = config.mail.clone();
+    let read = move |config: &AggregatorConfig| {
+        let (channels, couriers) = Channels::new(&config.notices, &mail);
+        let settings = Settings {
+            channels,
+            repeat: config.notices.repeat,
+            dead_letters: config.dead_letters,
+        };
+        (settings, couriers)
+    };
+    let (settings, first) = read(config);
+    let settings = Arc::new(Mutex::new(settings));
+    let (hand_over, more) = mpsc::channel(RELOADS_AT_ONCE);
+    let reloaded = Arc::clone(&settings);
+    reloads.on(move |config| {
+        let (settings, couriers) = read(config);
+        match hand_over.try_send(couriers) {
+            Ok(()) => *reloaded.lock() = settings,
+            Err(_) => tracing::warn!("notices stay as they were: reload again"),
+        }
+    });
+    let couriers = courier::serve(first, more, app.shutdown.clone());
+    tasks.spawn("notices-couriers", couriers);
+    settings
 }
 
 /// Makes the indexes of what the aggregator writes, once MongoDB answers.

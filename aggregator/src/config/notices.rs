@@ -14,15 +14,15 @@ evp_shared::config_section! {
         /// Where notices are posted: https, or http on loopback. Redirects are not followed. Whoever
         /// knows the URL can mostly post there too, so better name it in a file. Without it and
         /// `notices.mail_to` a notice is a line of the log.
-        webhook_url: Option<WebhookUrl> = "";
+        webhook_url: Option<WebhookUrl> = "" => reloads;
         /// What is posted: `slack`, `{"text": ...}` as Slack, Mattermost and others take it; or `json`,
         /// with source, state and numbers as fields.
-        webhook_format: WebhookFormat = "slack";
+        webhook_format: WebhookFormat = "slack" => reloads;
         /// Addresses that notices are mailed to, by `mail.smtp_url` and from `mail.from`.
-        mail_to: Vec<String> = "";
+        mail_to: Vec<String> = "" => reloads;
         /// How soon a notice of what is still wrong is told again. Lower is a nuisance in a long
         /// outage, higher lets it be forgotten.
-        repeat: Duration = "4h", "1m"..="7d";
+        repeat: Duration = "4h", "1m"..="7d" => reloads;
     }
 }
 

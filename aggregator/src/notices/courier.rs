@@ -5,14 +5,16 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use evp_shared::shutdown::Shutdown;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use lettre::message::Mailbox;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::notice::Notice;
 use super::webhook::Webhook;
-use crate::config::AggregatorConfig;
-use crate::config::mail::mailbox;
+use crate::config::mail::{MailConfig, mailbox};
+use crate::config::notices::NoticesConfig;
 use crate::mail::Sender;
 use crate::metrics::{NoticeChannel, NoticeMetrics, NoticeOutcome};
 
@@ -48,12 +50,12 @@ enum Way {
 
 impl Channels {
     /// Those that are configured, and who serves them.
-    pub fn new(config: &AggregatorConfig) -> (Self, Vec<Courier>) {
+    pub fn new(config: &NoticesConfig, mail: &MailConfig) -> (Self, Vec<Courier>) {
         let metrics = NoticeMetrics::resolve();
-        let to: Vec<_> = config.notices.mail_to.iter().collect();
+        let to: Vec<_> = config.mail_to.iter().collect();
         let to: Vec<Mailbox> = to.into_iter().filter_map(|one| mailbox(one)).collect();
-        let sender = Sender::new(&config.mail, TRY_MAX).filter(|_| !to.is_empty());
-        let webhook = Webhook::new(&config.notices).map(|webhook| Way::Webhook(webhook.into()));
+        let sender = Sender::new(mail, TRY_MAX).filter(|_| !to.is_empty());
+        let webhook = Webhook::new(config).map(|webhook| Way::Webhook(webhook.into()));
         let mail = sender.map(|sender| Way::Mail(sender.into(), to));
         let (open, couriers) = [webhook, mail]
             .into_iter()
@@ -88,6 +90,27 @@ impl Channels {
                 self.metrics.count(*channel, NoticeOutcome::Dropped);
                 give_up(*channel, &notice, "too many wait for it");
             }
+        }
+    }
+}
+
+/// Serves all couriers until the shutdown: the first ones, and those that a changed configuration brings. One
+/// whose channel is open no more ends by itself, once nothing waits for it.
+///
+/// # Errors
+/// None: the type is what a task set asks for.
+pub async fn serve(
+    first: Vec<Courier>,
+    mut more: mpsc::Receiver<Vec<Courier>>,
+    shutdown: Shutdown,
+) -> Result<(), Infallible> {
+    let run = |courier: Courier| courier.run(shutdown.clone());
+    let mut running: FuturesUnordered<_> = first.into_iter().map(run).collect();
+    loop {
+        tokio::select! {
+            Some(couriers) = more.recv() => running.extend(couriers.into_iter().map(run)),
+            Some(_) = running.next() => {}
+            () = shutdown.triggered() => return Ok(()),
         }
     }
 }

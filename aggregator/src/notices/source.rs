@@ -125,6 +125,11 @@ impl Judge {
         }
     }
 
+    /// For dead letters of so many at most from now on.
+    pub fn bound(&mut self, limits: DeadLetterLimits) {
+        self.limits = limits;
+    }
+
     /// What `vitals` say, which are none while Redis does not answer, and the `canary`.
     pub fn judge(&mut self, vitals: Option<&Vitals>, canary: Sign, now: Instant) -> Signs {
         Source::ALL.map(|source| match (source, vitals) {

@@ -27,13 +27,22 @@ pub struct Watch {
     since: [Option<Instant>; Source::ALL.len()],
 }
 
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Watch {
     /// Tells again after `repeat`.
     pub fn new(repeat: Duration) -> Self {
         Self {
-            repeat_ms: u64::try_from(repeat.as_millis()).unwrap_or(u64::MAX),
+            repeat_ms: ms(repeat),
             since: [None; Source::ALL.len()],
         }
+    }
+
+    /// Tells again after `repeat` from now on.
+    pub fn repeat_after(&mut self, repeat: Duration) {
+        self.repeat_ms = ms(repeat);
     }
 
     /// What is to be told at `moment`, after what was `told`.

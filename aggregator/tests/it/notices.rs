@@ -165,6 +165,30 @@ async fn a_notice_is_told_once_on_every_channel_and_once_when_it_is_over() {
 }
 
 #[tokio::test]
+async fn whoever_a_changed_configuration_names_is_told_from_then_on() {
+    let memory = Memory::start().await;
+    let (first, second) = (Receiver::start().await, Receiver::start().await);
+    let clock = Clock::manual(1_900_000_000_000);
+    let redis = TestRedis::at(memory.server.url()).await;
+    let service = TestAggregator::start_at(redis, prepared().await, OPEN, &clock).await;
+    let keys = service.redis.keys().clone();
+    // It runs.
+    memory.looked(&keys).await;
+    service.reload(&first.config());
+    memory.shorten().await;
+    memory.looked(&keys).await;
+    clock.advance(LONG);
+    first.tells(&[("redis_memory", "begun")]).await;
+    service.reload(&second.config());
+    clock.advance(LONG);
+    memory.looked(&keys).await;
+    memory.limit(0).await;
+    second.tells(&[("redis_memory", "over")]).await;
+    assert_eq!(first.told().len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_aggregators_one_tells_and_the_other_goes_on_from_there() {
     let (memory, receiver) = (Memory::start().await, Receiver::start().await);
     let clock = Clock::manual(1_900_000_000_000);

@@ -48,6 +48,7 @@ pub(crate) struct TestAggregator {
     /// Shows an operator's.
     operator: reqwest::Client,
     operator_key: Option<Token>,
+    reloads: Reloads<AggregatorConfig>,
     running: JoinSet<Left>,
 }
 
@@ -159,6 +160,7 @@ impl TestAggregator {
             grace: Duration::from_secs(5),
             reloads: Reloads::default(),
         };
+        let reloads = service.reloads.clone();
         let mut running = JoinSet::new();
         running.spawn(async { evp_aggregator::run(config, service).await.unwrap() });
         Self {
@@ -172,8 +174,16 @@ impl TestAggregator {
             http: client(admin.as_ref()),
             operator: client(operator.as_ref()),
             operator_key: operator,
+            reloads,
             running,
         }
+    }
+
+    /// Has it take over `config`, as on SIGHUP.
+    pub(crate) fn reload(&self, config: &str) {
+        let mut source = Source::from_text(config, &[]).unwrap();
+        let config = AggregatorConfig::read(&mut source);
+        self.reloads.hand_out(&source.finish(config).unwrap());
     }
 
     /// Where it listens.

@@ -33,6 +33,11 @@ impl<C> Reloads<C> {
     pub fn on(&self, take: impl Fn(&C) + Send + Sync + 'static) {
         self.0.lock().push(Box::new(take));
     }
+
+    /// Has everybody take over what they want of `config`.
+    pub fn hand_out(&self, config: &C) {
+        self.0.lock().iter().for_each(|take| take(config));
+    }
 }
 
 impl<C> Default for Reloads<C> {
@@ -132,11 +137,7 @@ impl<C: ServiceConfig> Reloader<C> {
             }
         }
         telemetry::set_level(&found.config.process().log.level);
-        self.reloads
-            .0
-            .lock()
-            .iter()
-            .for_each(|take| take(&found.config));
+        self.reloads.hand_out(&found.config);
         let names = |set: BTreeSet<&str>| set.into_iter().collect::<Vec<_>>().join(", ");
         if !left.is_empty() {
             tracing::warn!(

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::config::AggregatorConfig;
 use crate::notices::notice::State;
 use crate::notices::source::Source;
 
@@ -19,7 +20,8 @@ fn channels(toml: &str) -> (Channels, Vec<Courier>) {
     install_crypto();
     let mut layers = Layers::from_text(toml, &[]).unwrap();
     let config = AggregatorConfig::read(&mut layers);
-    Channels::new(&layers.finish(config).unwrap())
+    let config = layers.finish(config).unwrap();
+    Channels::new(&config.notices, &config.mail)
 }
 
 /// Who posts to a listener of its own.

@@ -65,7 +65,8 @@ macro_rules! causes {
 causes! {
     "a processor is killed" ["EvpServiceGone"], servers::kill_processor, servers::start_processor;
     "mongod is stopped" [
-        "EvpNotReady", "EvpNoProgress", "EvpStorageBehind", "EvpPendingStuck", "EvpBacklogGrows"
+        "EvpNotReady", "EvpNoProgress", "EvpStorageBehind", "EvpPendingStuck", "EvpBacklogGrows",
+        "EvpCanaryLate"
     ], servers::stop_mongo, servers::start_mongo;
     "redis-server is stopped" ["EvpErrorBudgetBurns", "EvpRequestsRefused"],
         servers::stop_redis, servers::start_redis;

@@ -25,7 +25,8 @@ const NUMBERS: [(&str, &str); 6] = [
     ),
 ];
 /// What the services are told, so that their own times and amounts are as much smaller.
-pub(super) const KEYS: [(&str, &str); 5] = [
+pub(super) const KEYS: [(&str, &str); 6] = [
+    ("EVP__CANARY__INTERVAL", "1s"),
     ("EVP__PROCESSOR__CLAIM_IDLE", "1s"),
     ("EVP__PROCESSOR__CLAIM_INTERVAL", "200ms"),
     ("EVP__PROCESSOR__INSERT_DEADLINE", "800ms"),
