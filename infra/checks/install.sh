@@ -53,7 +53,7 @@ export MONGO_PASSWORD=first
 for try in $(seq 60); do
     ! MONGO_PASSWORD='' mongosh mongodb://127.0.0.1/admin --command admin \
         '{"createUser":"root","pwd":"first","roles":["root"]}' > "$work/first" 2>&1 || break
-    [ "$try" != 60 ] || { cat "$work/first"; exit 1; }
+    [ "$try" != 60 ] && kill -0 "$!" || { cat "$work/first"; exit 1; }
     sleep 0.3
 done
 mkdir -p /etc/evp/tls

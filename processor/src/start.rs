@@ -1,8 +1,8 @@
 //! Starting and ending a processor: what is asked of Redis and MongoDB first, which loops run,
 //! and in which order they end.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evp_shared::backoff::Backoff;
@@ -33,7 +33,7 @@ use crate::deliver::lives::Lives;
 use crate::deliver::member::MemberLoop;
 use crate::deliver::reader::ReadLoop;
 use crate::doctor::{self, Level};
-use crate::metrics::{Books, Metrics};
+use crate::metrics::Metrics;
 use crate::store::breaker::Breaker;
 use crate::store::events::{COMMANDS_AT_ONCE, Events};
 use crate::store::insert::Inserter;
@@ -248,7 +248,7 @@ fn ticker(
     TickLoop {
         consumer: consumer.clone(),
         committer: pipeline.committer.clone(),
-        books: Books::resolve(consumer.stream.partitions()),
+        books: OnceLock::new(),
         durability,
         redis,
         identity,

@@ -1,8 +1,8 @@
 //! The ticker: every second, whatever else happens, it frees what left the kept window, notices a
 //! new life, and measures backlog, lag and delay.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use evp_shared::config::Durability;
@@ -46,7 +46,7 @@ pub struct TickLoop {
     /// What is told when memory is short.
     pub committer: Arc<Committer>,
     /// Where the totals are shown.
-    pub books: Books,
+    pub books: OnceLock<Books>,
     /// What Redis is declared to keep.
     pub durability: Durability,
     /// Whether Redis answers, and keeps what is declared.
@@ -191,7 +191,11 @@ impl TickLoop {
             error!(partition, failure, "tick could not write");
         }
         let totals = consumer.stream.totals(partition).await?;
-        self.books.show(partition, &totals);
+        // Not before they are known: a zero would look like a loss of all of them.
+        let books = self
+            .books
+            .get_or_init(|| Books::resolve(consumer.stream.partitions()));
+        books.show(partition, &totals);
         let pending = consumer.stream.pending(partition).await?;
         let now_ms = consumer.clock.now_ms();
         let oldest = consumer.stream.oldest_uncommitted(partition).await?;

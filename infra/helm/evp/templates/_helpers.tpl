@@ -20,6 +20,7 @@ aggregator: { http: 8090, admin: 9182, mongo: true }
   "shutdown" (dict "delay" (printf "%ds" (int .Values.shutdown.delay)) "grace" (printf "%ds" (int .Values.shutdown.grace)))
   "redis" (dict "durability" "fsync")
   "ingest" (dict "cors" (dict "origins" $origins))
+  "canary" (dict "interval" "15s")
   "aggregator" (dict
     "public_url" (printf "https://%s" .Values.hosts.dashboard)
     "ingest_url" (printf "https://%s" .Values.hosts.ingest)) -}}
