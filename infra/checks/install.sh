@@ -9,17 +9,21 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export EVP_CHECK_ROOT=$PWD
 
-packages() {
+packages() (
     local missing=()
     command -v curl > /dev/null || missing+=(curl)
     command -v redis-server > /dev/null || missing+=(redis-server)
     [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
     [ "${#missing[@]}" = 0 ] && return
-    [ -e /usr/sbin/policy-rc.d ] || printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-    chmod +x /usr/sbin/policy-rc.d
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod 755 "$policy"
+    fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
-}
+)
 
 if [ "${1-}" != inside ]; then
     packages

@@ -11,11 +11,17 @@ folder=$(realpath -m "$1")
 mkdir -p "$folder"
 NGINX_BIN=${NGINX_BIN:-$(PATH=$PATH:/usr/sbin command -v nginx || true)}
 if [ -z "$NGINX_BIN" ]; then
-    apt-get update -qq >&2
-    # Debian starts it at once, unless told not to.
-    [ -e /usr/sbin/policy-rc.d ] || printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-    chmod +x /usr/sbin/policy-rc.d
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null
+    (
+        apt-get update -qq >&2
+        # Debian starts it at once, unless told not to.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap 'rm -f "$policy"' EXIT
+            printf '#!/bin/sh\nexit 101\n' > "$policy"
+            chmod 755 "$policy"
+        fi
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null
+    )
     NGINX_BIN=/usr/sbin/nginx
 fi
 [ -e "$folder/cert.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
