@@ -20,8 +20,8 @@ const RIGHTS = [
     "createIndex", "dropIndex", "listIndexes", "listCollections", "collStats", "dbStats"
   ] },
   { "user": "processor", "in": "access", "collection": "audit", "actions": ["find", "insert"] },
-  // What `doctor` asks: the cache, open files, whether a collection is sharded.
-  { "user": "processor", "in": "cluster", "actions": ["serverStatus"] },
+  // What `doctor` asks: the cache, open files, whether a collection is sharded. And what `backup` does.
+  { "user": "processor", "in": "cluster", "actions": ["serverStatus", "getCmdLineOpts", "fsync", "unlock"] },
   { "user": "processor", "in": "config", "collection": "collections", "actions": ["find"] },
 
   { "user": "aggregator", "in": "events", "collection": "", "actions": ["find", "listCollections", "collStats", "dbStats"] },

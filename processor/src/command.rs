@@ -1,9 +1,11 @@
 //! The tools for those who run EVP, and what they have in common.
 
+pub mod backup;
 pub mod dlq;
 pub mod doctor;
 pub mod erase;
 pub mod inspect;
+pub mod restore;
 pub mod storage;
 pub mod verify;
 

@@ -17,14 +17,15 @@
 //! [`verify::differences`] compares all of them, by the same decision ([`verify::compare`]).
 //!
 //! # Which room imports which
-//! [`command`] imports [`verify`], [`doctor`], the housekeeper of upkeep, the lease of store, and
-//! [`erase`], which imports store; doctor the housekeeper; [`upkeep`] verify, bulk, deliver and store;
+//! [`command`] imports [`verify`], [`doctor`], the housekeeper of upkeep, the lease of store, [`backup`],
+//! which imports no room, and [`erase`], which imports store; doctor the housekeeper; [`upkeep`] verify, bulk, deliver and store;
 //! [`verify`] the committer of bulk, the lives of deliver, and store; [`bulk`] deliver and store;
 //! [`deliver`] store. Below all of them lie the words they share ([`entry`], [`written`]), [`config`]
 //! and [`metrics`], which import no room; above them [`start`] puts everything together.
 //!
 //! Deliberately absent: locks between processors, and any trust in delivery counts.
 
+pub mod backup;
 pub mod bulk;
 pub mod command;
 pub mod config;

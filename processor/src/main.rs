@@ -10,6 +10,7 @@ use evp_processor::command::erase::{self, Erase};
 use evp_processor::command::inspect::{self, Inspect};
 use evp_processor::command::storage::{self, Storage};
 use evp_processor::command::verify::{self, Verify};
+use evp_processor::command::{backup, restore};
 use evp_processor::config::ProcessorConfig;
 use evp_shared::command::healthcheck;
 use evp_shared::service::{self, Launch};
@@ -38,6 +39,13 @@ enum Command {
     Inspect(Inspect),
     /// Check Redis, MongoDB and this machine, and name the fix for what is wrong
     Doctor(Doctor),
+    /// Keep what Redis and MongoDB hold as files of one moment
+    Backup(backup::Arguments),
+    /// Hold the lock on MongoDB until the input ends
+    #[command(hide = true)]
+    HoldLock,
+    /// Lay a backup down for Redis and MongoDB, and compare what they then hold
+    Restore(restore::Arguments),
     /// List, show, replay or purge dead letters
     Dlq(Dlq),
     /// Take a person out of everything that is kept; the counts stay
@@ -56,6 +64,9 @@ fn main() -> ExitCode {
     match arguments.command {
         Some(Command::Inspect(inspect)) => inspect::main(file, &inspect),
         Some(Command::Doctor(doctor)) => doctor::main(file, &doctor),
+        Some(Command::Backup(asked)) => backup::main(file, &asked),
+        Some(Command::HoldLock) => backup::hold_lock(file),
+        Some(Command::Restore(asked)) => restore::main(file, &asked),
         Some(Command::Dlq(dlq)) => dlq::main(file, &dlq),
         Some(Command::Erase(erase)) => erase::main(file, &erase),
         Some(Command::Storage(storage)) => storage::main(file, &storage),

@@ -65,6 +65,8 @@ metric_table! {
             "Unix seconds: events with an earlier time in their id are refused; 0 for none." [] floor;
         gauge "evp_processor_gone_seconds"
             "Unix seconds: spans that end before it are dropped; 0 for none." [] gone;
+        gauge "evp_processor_backup_seconds"
+            "Unix seconds: of which moment the last backup is; 0 for none." [] backup;
         gauge "evp_processor_access_age_seconds"
             "Time since Redis said last what is known of tenants." [] access_age;
         gauge "evp_storage_disk_ratio" "Share of MongoDB's disk that is used." [] disk_ratio;

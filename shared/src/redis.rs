@@ -24,9 +24,11 @@ use crate::config::{Durability, RedisConfig};
 
 mod facts;
 mod info;
+mod save;
 
 pub use facts::{ServerFacts, text_at};
 pub use info::{LogState, Memory, online_replicas, renew_log, version};
+pub use save::{Files, Saving, begin_save};
 
 /// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away
 /// producers are refused.

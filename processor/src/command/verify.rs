@@ -75,15 +75,23 @@ impl Report {
 /// Exit code 0: equal, or mended; 1: differences are left; 2: it could not be told.
 pub fn main(config_file: Option<&Path>, verify: &Verify) -> ExitCode {
     run_to_end(config_file, COULD_NOT_TELL, async |config| {
-        let report = run(config, verify).await?;
-        let text = if verify.json {
-            serde_json::to_string_pretty(&show::as_json(&report))?
-        } else {
-            show::as_text(&report)
-        };
-        let complete = report.is_equal();
-        Ok(Done { text, complete })
+        checked(config, verify).await
     })
+}
+
+/// [`run`], with what is to be printed of it.
+///
+/// # Errors
+/// It could not be told.
+pub async fn checked(config: &ProcessorConfig, verify: &Verify) -> anyhow::Result<Done> {
+    let report = run(config, verify).await?;
+    let text = if verify.json {
+        serde_json::to_string_pretty(&show::as_json(&report))?
+    } else {
+        show::as_text(&report)
+    };
+    let complete = report.is_equal();
+    Ok(Done { text, complete })
 }
 
 /// Verifies. What reads all spans, or mends, does it under the lease.

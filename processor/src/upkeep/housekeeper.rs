@@ -130,11 +130,12 @@ impl House {
             rows: spans::rows(&database, Duration::ZERO).await?,
             disk: Disk::ask(&database).await?,
         };
-        let asked_ms = Memory::read(&database).await?.asked_ms;
+        let memory = Memory::read(&database).await?;
+        self.metrics.backup.set(as_f64(memory.backup_ms / 1_000));
         let now_ms = memory::now_ms(&database).await?;
         self.see(&seen, now_ms);
         tell("disk", self.tell_disk(seen.disk).await);
-        let goal = ending::goal(&calendar, now_ms, self.keep, asked_ms);
+        let goal = ending::goal(&calendar, now_ms, self.keep, memory.asked_ms);
         let marks = tell("floor", self.raise_floor(goal, now_ms).await);
         if let Some(marks) = marks {
             let gone = seen.rows.iter().filter(|row| marks.is_gone(&row.span));

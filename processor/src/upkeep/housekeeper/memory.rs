@@ -1,8 +1,8 @@
 //! What rounds remember, in MongoDB: a restart, or another processor, goes on with it.
 //!
 //! # Shape
-//! In `meta`: `{_id: "house", asked: <ms>, ending: {...}, sizes: {events_2013: {...}}}`. `asked` is
-//! written by those who drop by hand, and only rises.
+//! In `meta`: `{_id: "house", asked: <ms>, ending: {...}, sizes: {events_2013: {...}}, backup: <ms>}`.
+//! `asked` is written by those who drop by hand, `backup` by those who made one; they only rise.
 
 use bson::{Bson, Document, doc};
 use evp_shared::store::spans::meta;
@@ -20,6 +20,8 @@ const HOUSE_ID: &str = "house";
 pub struct Memory {
     /// Up to which Unix ms events end because somebody said so.
     pub asked_ms: u64,
+    /// Of which moment the last backup is, Unix ms; 0 for none.
+    pub backup_ms: u64,
     /// How far dropping is.
     pub ending: Ending,
     /// Sizes of what waits for being sealed.
@@ -34,9 +36,10 @@ impl Memory {
     pub async fn read(database: &Database) -> Result<Self, MongoError> {
         let found = meta(database).find_one(doc! { "_id": HOUSE_ID }).await?;
         let found = found.unwrap_or_default();
-        let asked = found.get_i64("asked").unwrap_or(0);
+        let time = |name| u64::try_from(found.get_i64(name).unwrap_or(0)).unwrap_or(0);
         Ok(Self {
-            asked_ms: u64::try_from(asked).unwrap_or(0),
+            asked_ms: time("asked"),
+            backup_ms: time("backup"),
             ending: part(&found, "ending"),
             sizes: part(&found, "sizes"),
         })
@@ -66,12 +69,21 @@ fn part<T: serde::de::DeserializeOwned + Default>(found: &Document, name: &str) 
 /// # Errors
 /// MongoDB's; repeating is harmless.
 pub async fn ask_to_end(database: &Database, to_ms: u64) -> Result<(), MongoError> {
-    let asked = i64::try_from(to_ms).unwrap_or(i64::MAX);
+    raise(database, "asked", to_ms).await
+}
+
+/// Notes that there is a backup of `at_ms`.
+///
+/// # Errors
+/// MongoDB's; repeating is harmless.
+pub async fn note_backup(database: &Database, at_ms: u64) -> Result<(), MongoError> {
+    raise(database, "backup", at_ms).await
+}
+
+async fn raise(database: &Database, name: &str, to_ms: u64) -> Result<(), MongoError> {
+    let to = i64::try_from(to_ms).unwrap_or(i64::MAX);
     let meta = meta(database);
-    let update = meta.update_one(
-        doc! { "_id": HOUSE_ID },
-        doc! { "$max": { "asked": asked } },
-    );
+    let update = meta.update_one(doc! { "_id": HOUSE_ID }, doc! { "$max": { name: to } });
     update.upsert(true).await.map(drop)
 }
 

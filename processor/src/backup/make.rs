@@ -1,0 +1,181 @@
+//! Making a backup.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+use bson::{Document, doc};
+use evp_shared::clock::Clock;
+use evp_shared::redis::{Files, Saving, begin_save};
+use evp_shared::store::META;
+use fred::clients::Client;
+use futures::TryStreamExt as _;
+use mongodb::Database;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+use super::lock::Lock;
+use super::manifest::{MONGO, Manifest, REDIS};
+use super::mirror::{Mirror, private_folder};
+
+/// Where mongod has its files when nobody told it.
+const MONGO_DIR: &str = "/data/db";
+
+/// By how much the time of a file may lie behind the clock.
+const FILE_TICK: Duration = Duration::from_secs(1);
+
+/// Of what, from where and to where.
+#[derive(Debug)]
+pub struct Backup<'a> {
+    /// The connection to Redis.
+    pub redis: &'a Client,
+    /// The way to `MongoDB`.
+    pub database: &'a Database,
+    /// The configuration, for the process that holds the lock.
+    pub config_file: Option<&'a Path>,
+    /// Where Redis' directory lies here, if not where Redis says.
+    pub redis_dir: Option<PathBuf>,
+    /// Where mongod's directory lies here, if not where mongod says.
+    pub mongo_dir: Option<PathBuf>,
+    /// How long mongod may be locked.
+    pub lock_limit: Duration,
+    /// The backup before.
+    pub base: Option<PathBuf>,
+    /// The folder, which is not there.
+    pub to: PathBuf,
+}
+
+impl Backup<'_> {
+    /// Makes it. Returns what it says of itself, and how long mongod was locked.
+    ///
+    /// # Errors
+    /// It is not whole then, and mongod takes writes again unless the error says otherwise.
+    pub async fn make(&self) -> anyhow::Result<(Manifest, Duration)> {
+        let (mongo_dir, redis) = (self.mongo_dir().await?, self.redis_files().await?);
+        let mirror = Mirror {
+            from: mongo_dir.clone(),
+            to: self.to.join(MONGO),
+            base: self.base.as_ref().map(|base| base.join(MONGO)),
+        };
+        private_folder(&self.to)?;
+        copy(&mirror).await.context("mongod's files")?;
+
+        let locked = Instant::now();
+        let lock = Lock::take(self.config_file).await?;
+        let at_ms = Clock::system().now_ms();
+        let under_lock = timeout(self.lock_limit, async {
+            begin_save(self.redis)
+                .await
+                .context("redis does not save")?;
+            copy(&mirror).await.context("mongod's files")
+        })
+        .await;
+        lock.release().await?;
+        let was_locked = locked.elapsed();
+        let mongo_files = under_lock.with_context(|| {
+            format!(
+                "mongod was locked for {:?}, which is as long as it may",
+                self.lock_limit
+            )
+        })??;
+
+        let saving = Saving::ended(self.redis).await?;
+        ensure!(
+            saving == Saving::Done,
+            "redis could not save: its log says why"
+        );
+        let redis_bytes = self.copy_saved(&redis, at_ms).await?;
+        let manifest = Manifest::new(at_ms, (mongo_dir, mongo_files), (redis, redis_bytes));
+        manifest.write(&self.to)?;
+        Ok((manifest, was_locked))
+    }
+
+    /// Where mongod's files are, and that they are those of this mongod.
+    async fn mongo_dir(&self) -> anyhow::Result<PathBuf> {
+        let admin = self.database.client().database("admin");
+        let hello = admin.run_command(doc! { "hello": 1 }).await?;
+        let members = hello.get_array("hosts").map_or(1, Vec::len);
+        if hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") || members > 1 {
+            bail!(
+                "mongodb is more than one mongod, whose files are not of one moment: use mongodump --oplog or \
+                 snapshots, see docs/OPERATIONS.md"
+            );
+        }
+        let dir = if let Some(dir) = &self.mongo_dir {
+            dir.clone()
+        } else {
+            let said = admin.run_command(doc! { "getCmdLineOpts": 1 }).await?;
+            let parsed = said.get_document("parsed");
+            let storage = parsed.and_then(|parsed| parsed.get_document("storage"));
+            storage
+                .and_then(|storage| storage.get_str("dbPath"))
+                .unwrap_or(MONGO_DIR)
+                .into()
+        };
+        let meta = self.database.collection::<Document>(META);
+        let stats = meta.aggregate([doc! { "$collStats": { "storageStats": {} } }]);
+        let mut stats = stats.await.context("there is no database of EVP")?;
+        let stats = stats.try_next().await?;
+        let file = stats.as_ref().and_then(|stats| {
+            let engine = stats
+                .get_document("storageStats")
+                .ok()?
+                .get_document("wiredTiger")
+                .ok()?;
+            engine
+                .get_str("uri")
+                .ok()?
+                .strip_prefix("statistics:table:")
+        });
+        let file = file.context("mongod does not say how it names its files")?;
+        ensure!(
+            dir.join(format!("{file}.wt")).is_file(),
+            "{} does not hold the files of this mongod: run this where they are, with rights to read them, or say \
+             --mongo-dir",
+            dir.display()
+        );
+        Ok(dir)
+    }
+
+    async fn redis_files(&self) -> anyhow::Result<Files> {
+        let mut files = Files::ask(self.redis).await?;
+        if let Some(dir) = &self.redis_dir {
+            files.dir.clone_from(dir);
+        }
+        ensure!(
+            files.dir.is_dir(),
+            "redis' directory {:?} cannot be read: run this where it is, or say --redis-dir",
+            files.dir
+        );
+        Ok(files)
+    }
+
+    /// Copies what Redis saved after `at_ms`, Unix ms. Returns its bytes.
+    async fn copy_saved(&self, redis: &Files, at_ms: u64) -> anyhow::Result<u64> {
+        let (from, to) = (redis.dir.join(&redis.saved), self.to.join(REDIS));
+        let saved = from.metadata().and_then(|saved| saved.modified());
+        let saved = saved.with_context(|| format!("{} cannot be read", from.display()))?;
+        ensure!(
+            saved >= UNIX_EPOCH + Duration::from_millis(at_ms) - FILE_TICK,
+            "{} is not what redis has saved: say --redis-dir",
+            from.display()
+        );
+        private_folder(to.parent().context("a folder")?)?;
+        Ok(tokio::fs::copy(from, to).await?)
+    }
+}
+
+/// Copies in a thread; dropped, the thread ends after a piece.
+async fn copy(mirror: &Mirror) -> anyhow::Result<Vec<(PathBuf, u64)>> {
+    struct Stop(Arc<AtomicBool>);
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = Stop(Arc::default());
+    let (mirror, stopped) = (mirror.clone(), stop.0.clone());
+    Ok(spawn_blocking(move || mirror.run(&stopped)).await??)
+}
