@@ -125,14 +125,31 @@ impl Node {
     /// # Errors
     /// It did not end well; with what it wrote.
     pub async fn command(&self, args: &[&str]) -> Result<String> {
-        let log = self.log.with_extension("command.log");
-        let spec = self.service.spec().clone().args(args.iter().copied());
-        let mut command = Service::start(spec.output(Output::File(log.clone())))?;
-        let status = command.wait().await?;
+        let log = self.command_log();
+        let status = self.begin(args)?.wait().await?;
         if !status.success() {
             bail!("{args:?} ended with {status}\n{}", tail(&log));
         }
         Ok(std::fs::read_to_string(&log)?)
+    }
+
+    /// Begins such a command, which writes to [`Self::command_log`].
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub fn begin(&self, args: &[&str]) -> Result<Service> {
+        // Output is added to what is there.
+        std::fs::remove_file(self.command_log()).ok();
+        let spec = self.service.spec().clone().args(args.iter().copied());
+        Ok(Service::start(
+            spec.output(Output::File(self.command_log())),
+        )?)
+    }
+
+    /// Where the last command writes to.
+    #[must_use]
+    pub fn command_log(&self) -> PathBuf {
+        self.log.with_extension("command.log")
     }
 
     /// Asks it to end (SIGTERM) and waits.

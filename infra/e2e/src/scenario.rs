@@ -3,6 +3,7 @@
 //! [`ALL`] is the table of them, by the rows of docs/RELIABILITY.md. A scenario has three sizes: what
 //! every test run can afford, what a session of minutes can, and what takes an hour for all.
 
+mod backup;
 mod books;
 mod connections;
 mod disks;

@@ -14,6 +14,7 @@ use reqwest::Client;
 pub use builder::Builder;
 pub(crate) use builder::binary;
 
+use crate::guard::Guard;
 use crate::keys::{Keys, Teller};
 use crate::proxy::Proxy;
 use crate::{Chance, Events, Expected, Journal, Ledger, Node, Outcome, Progress, Verdict, until};
@@ -69,6 +70,8 @@ pub struct System {
     pub figures: Vec<(String, String)>,
     proxies: HashMap<Link, Proxy>,
     teller: Option<Teller>,
+    // Its servers read the file of users at each start.
+    guard: Option<Box<Guard>>,
     scenario: &'static str,
     passed: bool,
     logs: ScratchDir,

@@ -1,6 +1,6 @@
 use super::{
-    Scenario, books, connections, disks, hostile, lost_answers, mongo, overload, poison, processes,
-    recovery, redis, reload, replicas, retention, spans, time, told,
+    Scenario, backup, books, connections, disks, hostile, lost_answers, mongo, overload, poison,
+    processes, recovery, redis, reload, replicas, retention, spans, time, told,
 };
 
 macro_rules! scenarios {
@@ -41,6 +41,7 @@ scenarios! {
     10 "mongo_step_down" "rs.stepDown" mongo::step_down;
     10 "mongo_away" "mongod killed and stopped" mongo::away;
     10 "mongo_away_told" "mongod stopped, and people are told" told::mongo_away;
+    10 "backup_restored" "mongod's files, and then Redis' too, are those of a backup" backup::restored;
     11 "processor_paused" "SIGSTOP of a processor" processes::processor_paused;
     11 "ingest_paused" "SIGSTOP of an ingest" processes::ingest_paused;
     11 "aggregator_killed_and_paused" "SIGKILL and SIGSTOP of the aggregator"

@@ -279,7 +279,9 @@ impl Builder {
         let redis = TestRedis::at(url_as(OPERATOR, &redis_server.url())).await;
         let mongo = TestMongo::at(url_as(OPERATOR, &mongo_server.url())).await;
         guard::admit(&mongo.database()).await?;
-        self.over((redis, Some(redis_server)), (mongo, Some(mongo_server)))
+        let mut system = self.over((redis, Some(redis_server)), (mongo, Some(mongo_server)))?;
+        system.guard = Some(Box::new(guard));
+        Ok(system)
     }
 
     fn over(
@@ -301,6 +303,7 @@ impl Builder {
             reader: client()?,
             keys: None,
             teller: None,
+            guard: None,
             partitions: self.partitions,
             figures: Vec::new(),
             proxies: HashMap::new(),

@@ -44,6 +44,7 @@ promises! {
     a_group_and_scripts_that_are_gone_are_made_again: "scripts_and_group_gone";
     ingest_goes_on_while_mongodb_is_away: "mongo_away";
     people_are_told_that_mongodb_is_away: "mongo_away_told";
+    a_backup_made_under_load_is_restored: "backup_restored";
     events_survive_a_primary_that_is_killed: "mongo_primary_killed";
     events_survive_a_primary_that_steps_down: "mongo_step_down";
     a_mongod_that_was_paused_loses_nothing: "mongo_paused";
