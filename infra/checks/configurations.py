@@ -60,9 +60,10 @@ def of_image(service):
 
 def units(judge, config, *paths):
     for path in map(Path, paths):
-        service = re.match(r"evp-(\w+)", path.name).group(1)
+        text = path.read_text()
+        service = re.search(r"^ExecStart=\S*/evp-(\w+)", text, re.M).group(1)
         environment = {}
-        for line in re.findall(r"^Environment=(.*)$", path.read_text(), re.M):
+        for line in re.findall(r"^Environment=(.*)$", text, re.M):
             line = line.replace("%i", "1").replace("%H", "host").replace("%d", "/run/credentials")
             environment.update(pair.split("=", 1) for pair in line.split())
         judge.judge(path.name, service, environment, Path(config).read_text())

@@ -41,10 +41,10 @@ judge() {
 units() {
     local unit said
     mkdir "$work/units"
-    for unit in infra/systemd/*.service; do
+    for unit in infra/systemd/*.{service,timer}; do
         sed "s#/usr/local/bin/#$(realpath "$binaries")/#" "$unit" > "$work/units/$(basename "${unit/@/@1}")"
     done
-    said=$(systemd-analyze verify "$work"/units/*.service 2>&1) || true
+    said=$(systemd-analyze verify "$work"/units/* 2>&1) || true
     [ -z "$said" ] || { echo "$said"; return 1; }
     for unit in "$work"/units/*.service; do
         systemd-analyze security --offline=true --threshold=25 --no-pager "$unit" | tail -n 1
