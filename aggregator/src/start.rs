@@ -57,10 +57,10 @@ const INDEXES_EVERY: Duration = Duration::from_secs(5);
 /// The code of mongod for a user who may not do that.
 const UNAUTHORIZED: i32 = 13;
 
-/// Why the aggregator cannot run.
 /// Configurations that are handed on faster than anybody reloads.
 const RELOADS_AT_ONCE: usize = 4;
 
+/// Why the aggregator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The address of Redis cannot be used.
