@@ -111,7 +111,7 @@ impl Pipeline {
         let written = self.clock.now();
         self.metrics.receipt.record(written - stored);
         let stored = done.iter().map(|(entry, _)| *entry);
-        took(&self.metrics.stored_after, stored, now_ms);
+        took(&self.metrics.stored_after, stored, self.clock.now_ms());
         for ((entry, _), receipt) in done.iter().zip(receipts) {
             batch.add(entry.pending, Some(receipt));
         }
