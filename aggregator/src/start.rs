@@ -288,10 +288,8 @@ fn notice_settings(
     app: &App,
     reloads: &Reloads<AggregatorConfig>,
 ) -> Arc<Mutex<Settings>> {
-    // The way of mails is that of sign-in, which does not reload.
-    let mail = config.mail.clone();
-    let read = move |config: &AggregatorConfig| {
-        let (channels, couriers) = Channels::new(&config.notices, &mail);
+    let read = |config: &AggregatorConfig| {
+        let (channels, couriers) = Channels::new(&config.notices, &config.mail);
         let settings = Settings {
             channels,
             repeat: config.notices.repeat,

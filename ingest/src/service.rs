@@ -114,9 +114,7 @@ pub async fn run(config: IngestConfig, service: Service<IngestConfig>) -> Result
 fn in_force(config: &IngestConfig, reloads: &Reloads<IngestConfig>) -> Arc<ArcSwap<InForce>> {
     let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(config)));
     let reloaded = Arc::clone(&in_force);
-    reloads.on(move |config| {
-        reloaded.rcu(|now| now.taking_over(config));
-    });
+    reloads.on(move |config| reloaded.store(Arc::new(InForce::of(config))));
     in_force
 }
 

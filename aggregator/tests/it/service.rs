@@ -183,7 +183,7 @@ impl TestAggregator {
     pub(crate) fn reload(&self, config: &str) {
         let mut source = Source::from_text(config, &[]).unwrap();
         let config = AggregatorConfig::read(&mut source);
-        self.reloads.hand_out(&source.finish(config).unwrap());
+        self.reloads.hand_out(source.finish(config).unwrap());
     }
 
     /// Where it listens.

@@ -48,14 +48,6 @@ impl InForce {
             cors: Cors::new(&config.cors_origins),
         }
     }
-
-    /// What stands in `config` where it reloads: the wait follows from the deadline of appends, which
-    /// does not.
-    pub(crate) fn taking_over(&self, config: &IngestConfig) -> Self {
-        let mut new = Self::of(config);
-        new.admission.append_wait = self.admission.append_wait;
-        new
-    }
 }
 
 impl Context {

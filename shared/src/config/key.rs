@@ -88,17 +88,6 @@ pub struct KeyRow {
     pub reloads: bool,
 }
 
-/// What a key was made of, to tell whether it has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// See [`Key::name`].
-    pub name: &'static str,
-    /// See [`Key::reloads`].
-    pub reloads: bool,
-    /// Of its text: it may be a secret.
-    pub(super) hash: blake3::Hash,
-}
-
 impl KeyRow {
     /// What the name begins with.
     pub fn section(&self) -> &'static str {

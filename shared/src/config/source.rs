@@ -5,12 +5,16 @@ use std::path::Path;
 
 use config::ConfigError;
 
-use super::key::{self, Key, KeyRow, Setting};
+use super::key::{self, Key, KeyRow};
 use super::problem::{ConfigProblem, ConfigProblems};
 use super::value::Value;
 use layers::{FILE_ORIGIN, Leaf, PORT, read_environment};
+use setting::Setting;
+
+pub use setting::{Change, Settings};
 
 mod layers;
+mod setting;
 
 /// All sections there are, in the order of the reference: one file serves all services.
 pub const SECTIONS: &[&str] = &[
@@ -95,12 +99,16 @@ impl Source {
         };
         self.taken.insert(key.name.to_owned());
         self.keys.push(key.into());
-        let leaf = self.leaves.get(key.name).map(|leaf| leaf.text.as_str());
-        let text = leaf.or(file_value.as_deref()).unwrap_or(key.default);
+        let by_file = file_value.clone().map(|text| Leaf {
+            text,
+            is_list: false,
+            origin: file_key(key.name),
+        });
         self.settings.push(Setting {
             name: key.name,
+            default: key.default,
             reloads: key.reloads,
-            hash: blake3::hash(text.as_bytes()),
+            leaf: self.leaves.get(key.name).cloned().or(by_file),
         });
         let parsed = match (self.leaves.get(key.name), file_value) {
             (Some(_), Some(_)) => Err(format!("is set twice: remove it or {}", file_key(key.name))),
@@ -133,9 +141,12 @@ impl Source {
         &self.keys
     }
 
-    /// What the keys that were read were made of, in the order in which they were.
-    pub fn settings(&self) -> &[Setting] {
-        &self.settings
+    /// What the keys that were read were made of.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            list: self.settings.clone(),
+            port: self.port.clone(),
+        }
     }
 
     /// Returns the value built from what was read, if nothing was wrong with any of it.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::Signal;
 
 use super::{Chain, ServiceConfig};
-use crate::config::{ConfigProblems, Setting, Source};
+use crate::config::{Change, ConfigProblems, Settings, Source};
 use crate::metric_table;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
@@ -25,24 +25,35 @@ metric_table! {
 type Take<C> = Box<dyn Fn(&C) + Send + Sync>;
 
 /// Who takes over what of a configuration that is read again; clones share the list.
-pub struct Reloads<C>(Arc<Mutex<Vec<Take<C>>>>);
+pub struct Reloads<C>(Arc<Mutex<List<C>>>);
+
+struct List<C> {
+    takers: Vec<Take<C>>,
+    /// What was handed out last.
+    last: Option<C>,
+}
 
 impl<C> Reloads<C> {
-    /// Has `take` take over what it wants of each good configuration that is read from now on: of keys
-    /// that are declared to reload, no others.
+    /// Has `take` take over what it wants of each configuration that comes into force: of the one that
+    /// was read while the service was starting at once.
     pub fn on(&self, take: impl Fn(&C) + Send + Sync + 'static) {
-        self.0.lock().push(Box::new(take));
+        let mut list = self.0.lock();
+        list.last.iter().for_each(&take);
+        list.takers.push(Box::new(take));
     }
 
-    /// Has everybody take over what they want of `config`.
-    pub fn hand_out(&self, config: &C) {
-        self.0.lock().iter().for_each(|take| take(config));
+    /// Has everybody take over what they want of `config`: in it only keys that reload have changed.
+    pub fn hand_out(&self, config: C) {
+        let mut list = self.0.lock();
+        list.takers.iter().for_each(|take| take(&config));
+        list.last = Some(config);
     }
 }
 
 impl<C> Default for Reloads<C> {
     fn default() -> Self {
-        Self(Arc::default())
+        let (takers, last) = (Vec::new(), None);
+        Self(Arc::new(Mutex::new(List { takers, last })))
     }
 }
 
@@ -55,7 +66,7 @@ impl<C> Clone for Reloads<C> {
 impl<C> fmt::Debug for Reloads<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Reloads")
-            .field(&self.0.lock().len())
+            .field(&self.0.lock().takers.len())
             .finish()
     }
 }
@@ -63,14 +74,32 @@ impl<C> fmt::Debug for Reloads<C> {
 /// A configuration that is good, and what it was made of.
 pub(super) struct Read<C> {
     pub(super) config: C,
-    pub(super) settings: Vec<Setting>,
+    pub(super) settings: Settings,
 }
 
 /// Reads and judges everything.
 pub(super) fn read<C: ServiceConfig>(file: Option<&Path>) -> Result<Read<C>, ConfigProblems> {
-    let mut source = Source::load(file)?;
+    judge(Source::load(file)?)
+}
+
+/// As [`read`], and judges what comes into force of it too: keys that reload and keys that do not may
+/// contradict each other where neither configuration does.
+fn read_again<C: ServiceConfig>(
+    file: Option<&Path>,
+    known: &Settings,
+) -> Result<(C, Change), ConfigProblems> {
+    let found: Read<C> = read(file)?;
+    let change = known.taking_over(&found.settings);
+    let in_force: Read<C> = judge(Source::from(&change.settings)).inspect_err(|_| {
+        let keys = names(&change.left);
+        tracing::error!(keys, "what reloads contradicts keys that need a restart");
+    })?;
+    Ok((in_force.config, change))
+}
+
+fn judge<C: ServiceConfig>(mut source: Source) -> Result<Read<C>, ConfigProblems> {
     let config = C::read(&mut source);
-    let settings = source.settings().to_vec();
+    let settings = source.settings();
     let config = source.finish(config)?;
     Ok(Read { config, settings })
 }
@@ -79,7 +108,7 @@ pub(super) fn read<C: ServiceConfig>(file: Option<&Path>) -> Result<Read<C>, Con
 pub(super) struct Reloader<C> {
     pub(super) file: Option<PathBuf>,
     /// What the keys in force were made of.
-    pub(super) settings: Vec<Setting>,
+    pub(super) settings: Settings,
     pub(super) reloads: Reloads<C>,
 }
 
@@ -104,11 +133,11 @@ impl<C: ServiceConfig> Reloader<C> {
     }
 
     async fn reload(&mut self) -> bool {
-        let file = self.file.clone();
-        let reading = tokio::task::spawn_blocking(move || read::<C>(file.as_deref()));
-        match reading.await {
-            Ok(Ok(found)) => {
-                self.take(&found);
+        let (file, known) = (self.file.clone(), self.settings.clone());
+        let read = move || read_again::<C>(file.as_deref(), &known);
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok((config, change))) => {
+                self.take(config, change);
                 true
             }
             Ok(Err(problems)) => {
@@ -123,28 +152,21 @@ impl<C: ServiceConfig> Reloader<C> {
     }
 
     /// Takes over the keys that reload. The others stay as they were, and are named each time.
-    fn take(&mut self, found: &Read<C>) {
-        let (mut taken, mut left) = (BTreeSet::new(), BTreeSet::new());
-        for (known, new) in self.settings.iter_mut().zip(&found.settings) {
-            if known == new {
-                continue;
-            }
-            if new.reloads {
-                taken.insert(new.name);
-                known.clone_from(new);
-            } else {
-                left.insert(new.name);
-            }
+    fn take(&mut self, config: C, change: Change) {
+        telemetry::set_level(&config.process().log.level);
+        self.reloads.hand_out(config);
+        self.settings = change.settings;
+        if !change.left.is_empty() {
+            let keys = names(&change.left);
+            tracing::warn!(keys, "changed, and need a restart: they stay as they were");
         }
-        telemetry::set_level(&found.config.process().log.level);
-        self.reloads.hand_out(&found.config);
-        let names = |set: BTreeSet<&str>| set.into_iter().collect::<Vec<_>>().join(", ");
-        if !left.is_empty() {
-            tracing::warn!(
-                keys = names(left),
-                "changed, and need a restart: they stay as they were"
-            );
-        }
-        tracing::info!(keys = names(taken), "configuration reloaded");
+        tracing::info!(keys = names(&change.taken), "configuration reloaded");
     }
 }
+
+fn names(keys: &BTreeSet<&str>) -> String {
+    keys.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,8 @@ One file may serve all services: each reads what it needs and judges the section
 problems are told at once, with exit code 64, before a port is bound; `--check-config` only judges.
 
 On SIGHUP a running service reads all of it again. Keys marked *Reloads* are taken over, others that
-changed are named in the log and wait for a restart; where anything is wrong, all stays as it was.
+changed are named in the log and wait for a restart; where anything is wrong, or contradicts what waits, all
+stays as it was.
 
 `server.listen` and `admin.listen` have a default for each service: those of ingest come first, then
 the processor's (which has no public port), then the aggregator's.

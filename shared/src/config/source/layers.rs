@@ -19,6 +19,7 @@ pub(super) const PORT: &str = "PORT";
 pub(super) const FILE_ORIGIN: &str = "the configuration file";
 
 /// One value as written; it may be a secret.
+#[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) text: String,
     pub(super) is_list: bool,
