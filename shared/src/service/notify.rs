@@ -26,27 +26,34 @@ pub(super) async fn keep(health: Health, closing: Shutdown) -> Result<(), Infall
     let every = watchdog.map_or(LOOK_EVERY, |within| (within / LOOKS).min(LOOK_EVERY));
     let mut looks = closing.every(every.max(Duration::from_millis(1)));
     let mut told = Told::default();
+    let mut failed = false;
     while looks.next().await.is_some() {
         let news = told.news(&health, watchdog.is_some());
-        if !news.is_empty() && !tell(&news) {
-            return Ok(());
+        if news.is_empty() {
+            continue;
         }
+        let heard = sd_notify::notify(&news);
+        if let Err(error) = &heard {
+            // All of it again: a watchdog that hears nothing more ends a service that works.
+            told = Told::default();
+            if !failed {
+                warn(error);
+            }
+        }
+        failed = heard.is_err();
     }
     Ok(())
 }
 
 /// Says that it has begun to stop, and may take `shutdown.delay` and `shutdown.grace`.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    if let Err(error) = sd_notify::notify(&[NotifyState::Stopping]) {
+        warn(&error);
+    }
 }
 
-/// Whether it could be said. A manager that is gone does not come back to this socket.
-fn tell(states: &[NotifyState<'_>]) -> bool {
-    let told = sd_notify::notify(states);
-    if let Err(error) = &told {
-        tracing::warn!(%error, "the service manager cannot be told");
-    }
-    told.is_ok()
+fn warn(error: &std::io::Error) {
+    tracing::warn!(%error, "the service manager cannot be told");
 }
 
 /// What was said already.

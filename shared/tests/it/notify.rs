@@ -1,8 +1,9 @@
 //! What systemd hears of a service, through a socket in its place.
 
 use std::future::pending;
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -12,7 +13,12 @@ use tempfile::TempDir;
 
 /// Set for a process of this test binary that is to be the service.
 const AS_SERVICE: &str = "EVP_TEST_AS_SERVICE";
+/// A file: once it is there, the loop of the service hangs.
+const HANGS: &str = "EVP_TEST_HANGS";
 const WATCHDOG: Duration = Duration::from_millis(300);
+/// Longer than a busy machine keeps a loop that works from beating.
+const LOOP_AGE: Duration = Duration::from_secs(5);
+const SOCKET: &str = "notify";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -38,11 +44,12 @@ impl RunFailure for Never {
     }
 }
 
-/// A loop that beats for a while and then hangs, in a service that stops when it is told.
+/// A loop that beats until it is told to hang, in a service that stops when it is told.
 async fn run(_: Config, service: Service<Config>) -> Result<Left, Never> {
-    let beat = service.health.loop_beat("loop", WATCHDOG);
+    let beat = service.health.loop_beat("loop", LOOP_AGE);
+    let order = PathBuf::from(std::env::var_os(HANGS).unwrap_or_default());
     let beats = async {
-        for _ in 0..100 {
+        while !order.exists() {
             beat.beat();
             tokio::time::sleep(WATCHDOG / 30).await;
         }
@@ -72,13 +79,13 @@ fn as_a_service() {
 struct Manager {
     socket: UnixDatagram,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Manager {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notify");
+        let path = folder.path().join(SOCKET);
         let socket = UnixDatagram::bind(&path).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "notify::as_a_service"])
@@ -86,14 +93,25 @@ impl Manager {
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
             .env("EVP__AUTH__MODE", "open")
-            .stdout(Stdio::null())
+            .env(HANGS, folder.path().join("hangs"))
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         Self {
             socket,
             child,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Is gone until the service has noticed it, and then there again.
+    fn restart(&mut self) {
+        let path = self.folder.path().join(SOCKET);
+        std::fs::remove_file(&path).unwrap();
+        let log = BufReader::new(self.child.stdout.take().unwrap());
+        let noticed = |line: &str| line.contains("the service manager cannot be told");
+        assert!(log.lines().any(|line| noticed(&line.unwrap())));
+        self.socket = UnixDatagram::bind(&path).unwrap();
     }
 
     /// The next message, if one comes in this time.
@@ -136,11 +154,9 @@ impl Drop for Manager {
 fn the_watchdog_hears_of_a_service_until_a_loop_hangs() {
     let mut manager = Manager::start();
     manager.until("READY=1");
-    let alive = manager.until("STATUS=not ready: loop");
-    assert!(
-        alive.iter().any(|heard| heard.contains("WATCHDOG=1")),
-        "{alive:?}"
-    );
+    manager.until("WATCHDOG=1");
+    std::fs::write(manager.folder.path().join("hangs"), "").unwrap();
+    manager.until("STATUS=not ready: loop");
     // It looks three times as often.
     assert_eq!(manager.heard(2 * WATCHDOG), None);
 
@@ -148,4 +164,13 @@ fn the_watchdog_hears_of_a_service_until_a_loop_hangs() {
     assert!(Command::new("kill").arg(pid).status().unwrap().success());
     manager.until("STOPPING=1");
     assert!(manager.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_manager_that_was_away_is_told_all_of_it_again() {
+    let mut manager = Manager::start();
+    manager.until("READY=1");
+    manager.restart();
+    manager.until("READY=1");
+    manager.until("WATCHDOG=1");
 }
