@@ -9,7 +9,7 @@ use evp_shared::shutdown::Shutdown;
 use evp_shared::tasks::TaskSet;
 use futures::StreamExt as _;
 
-use crate::admission;
+use crate::admission::{self, ShedReason};
 use crate::append::submission::Sending;
 use crate::decode::{DecodeContext, DecodedRequest, Decoder, Format};
 use crate::http::context::Context;
@@ -45,25 +45,29 @@ impl Canary {
     /// None: the type is what a task set asks for.
     async fn run(mut self, stop: Shutdown) -> Result<(), Infallible> {
         let mut ticks = stop.every(self.interval);
+        let mut failures = 0_u32;
         while ticks.next().await.is_some() {
-            tokio::select! {
-                is_appended = self.send() => self.next.number += u64::from(is_appended),
+            let sent = tokio::select! {
+                sent = self.send() => sent,
                 () = stop.triggered() => return Ok(()),
-            }
+            };
+            self.next.number += u64::from(sent.is_ok());
+            failures = tell(sent, failures);
         }
         Ok(())
     }
 
-    /// Sends the next one; whether it is appended. One that may be is sent again, with its number.
-    async fn send(&self) -> bool {
+    /// Sends the next one.
+    ///
+    /// # Errors
+    /// Why it is not known to be appended. One that may be is sent again, with its number.
+    async fn send(&self) -> Result<(), &'static str> {
         let (app, now_ms) = (&*self.app, self.app.clock.now_ms());
         let load = app.load.snapshot(now_ms);
-        if admission::decide(&load, &app.limits()).is_err() {
-            return false;
-        }
-        let Some(request) = self.request(now_ms) else {
-            return false;
-        };
+        admission::decide(&load, &app.limits()).map_err(ShedReason::as_str)?;
+        let request = self
+            .request(now_ms)
+            .ok_or("the configuration takes no such event")?;
         let mut reserved = app.load.reserve();
         reserved.set(request.held_bytes());
         let sending = Sending {
@@ -71,7 +75,11 @@ impl Canary {
             taken_ms: now_ms,
         };
         let handed_on = route::hand_on(app, sending, Arc::new(request), reserved);
-        matches!(handed_on.await, Ok((AppendOutcome::Appended, _)))
+        match handed_on.await {
+            Ok((AppendOutcome::Appended, _)) => Ok(()),
+            Ok((outcome, _)) => Err(outcome.as_str()),
+            Err(_) => Err(ShedReason::QueueFull.as_str()),
+        }
     }
 
     /// As a client would send it; `None` where the configuration takes no such event.
@@ -94,4 +102,15 @@ impl Canary {
             .ok()
             .filter(|request| !request.batch.events.is_empty())
     }
+}
+
+/// Whoever asks why canaries are late finds here whether they were sent, unless it was one alone: the first
+/// one comes before Redis has answered. Returns how many have failed in a row.
+fn tell(sent: Result<(), &str>, failures: u32) -> u32 {
+    match (sent, failures) {
+        (Err(reason), 1) => tracing::warn!(reason, "canaries are not sent"),
+        (Ok(()), 2..) => tracing::info!("canaries are sent again"),
+        _ => {}
+    }
+    sent.map_or_else(|_| failures.saturating_add(1), |()| 0)
 }

@@ -8,7 +8,7 @@ use evp_shared::access::record::TenantState;
 use evp_shared::testing::tls::Authority;
 use evp_shared::testing::{TestRedis, wait_for};
 use fred::interfaces::KeysInterface as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -309,6 +309,35 @@ async fn events_of_a_client_that_left_are_counted() {
     client.shutdown().await;
     server.resume();
     ingest.reaches(ACCEPTED, before + 7.0).await;
+}
+
+#[tokio::test]
+async fn canaries_that_are_not_sent_are_told_of_once_until_they_are() {
+    let (mut server, redis) = own_redis("64mb").await;
+    let mut command = ingest();
+    command.env("EVP__CANARY__INTERVAL", "1s");
+    let mut ingest = Running::start_as(command, &redis);
+    ingest.takes_events().await;
+    server.kill().await;
+    let log = ingest.child.stdout.take().unwrap();
+    let mut log = BufReader::new(log).lines();
+    let mut until = async |text: &str| {
+        let mut lines = Vec::new();
+        loop {
+            let line = timeout(PATIENCE, log.next_line()).await.expect(text);
+            lines.push(line.unwrap().expect(text));
+            if lines.last().is_some_and(|line| line.contains(text)) {
+                return lines;
+            }
+        }
+    };
+    until("canaries are not sent").await;
+    server.restart().await.unwrap();
+    let lines = until("canaries are sent again").await;
+    assert!(
+        !lines.iter().any(|line| line.contains("are not sent")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
