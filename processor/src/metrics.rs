@@ -96,9 +96,14 @@ metric_table! {
 }
 
 impl Books {
-    /// Shows the totals of a partition.
-    pub fn show(&self, partition: u16, totals: &Totals) {
-        let at = usize::from(partition);
+    /// Shows the totals of all partitions, in their order.
+    pub fn show(&self, totals: &[Totals]) {
+        for (at, totals) in totals.iter().enumerate() {
+            self.show_one(at, totals);
+        }
+    }
+
+    fn show_one(&self, at: usize, totals: &Totals) {
         for (shown, count) in [
             (&self.appended, totals.appended_events),
             (&self.stored, totals.counted_events),

@@ -9,7 +9,7 @@ use evp_shared::config::Durability;
 use evp_shared::health::{Beat, Condition};
 use evp_shared::redis::{LogState, Memory, ServerPromise, renew_log};
 use evp_shared::shutdown::Shutdown;
-use evp_shared::stream::{Commit, Life, StreamError};
+use evp_shared::stream::{Commit, Life, StreamError, Totals};
 use evp_shared::telemetry::as_f64;
 use futures::StreamExt as _;
 use tracing::{debug, error, info, warn};
@@ -152,6 +152,7 @@ impl TickLoop {
         let memory_short = &self.committer.memory_short;
         memory_short.store(is_short, Ordering::Relaxed);
         let mut pending = 0;
+        let mut all = Vec::new();
         for partition in 0..consumer.stream.partitions() {
             match consumer.in_time(self.tick(partition)).await {
                 Err(error) if error.wants_hello() => {
@@ -164,14 +165,25 @@ impl TickLoop {
                     consumer.left_overs.store(true, Ordering::SeqCst);
                     pending += 1;
                 }
-                other => pending += other?,
+                other => {
+                    let (entries, totals) = other?;
+                    pending += entries;
+                    all.push(totals);
+                }
             }
+        }
+        // Not before all are known: a zero would look like a loss of all events.
+        if all.len() == usize::from(consumer.stream.partitions()) {
+            let books = self
+                .books
+                .get_or_init(|| Books::resolve(consumer.stream.partitions()));
+            books.show(&all);
         }
         Ok(pending)
     }
 
-    /// Returns how many entries of the partition are pending.
-    async fn tick(&self, partition: u16) -> Result<u64, StreamError> {
+    /// Returns how many entries of the partition are pending, and its totals.
+    async fn tick(&self, partition: u16) -> Result<(u64, Totals), StreamError> {
         let consumer = &*self.consumer;
         let metrics = &consumer.metrics;
         let tick = Commit {
@@ -191,11 +203,6 @@ impl TickLoop {
             error!(partition, failure, "tick could not write");
         }
         let totals = consumer.stream.totals(partition).await?;
-        // Not before they are known: a zero would look like a loss of all of them.
-        let books = self
-            .books
-            .get_or_init(|| Books::resolve(consumer.stream.partitions()));
-        books.show(partition, &totals);
         let pending = consumer.stream.pending(partition).await?;
         let now_ms = consumer.clock.now_ms();
         let oldest = consumer.stream.oldest_uncommitted(partition).await?;
@@ -209,6 +216,6 @@ impl TickLoop {
         metrics.pending_entries[at].set(as_f64(pending.entries));
         metrics.oldest_pending[at].set(of_pending.unwrap_or_default());
         metrics.delay[at].set(delay);
-        Ok(pending.entries)
+        Ok((pending.entries, totals))
     }
 }

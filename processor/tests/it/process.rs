@@ -1,10 +1,15 @@
 //! The binary: exit codes and messages.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
-use evp_devstack::{MongoOptions, MongoServer, RedisOptions, RedisServer};
+use evp_devstack::{MongoOptions, MongoServer, RedisOptions, RedisServer, free_port};
 use evp_shared::event::span::SpanUnit;
+use evp_shared::stream::GroupReader;
 use evp_shared::testing::{TestMongo, TestRedis, wait_for};
+use fred::interfaces::KeysInterface as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::harness::World;
@@ -135,4 +140,55 @@ async fn entries_that_stay_pending_at_its_end_are_in_the_log_and_the_exit_code()
     let log = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(log.contains("entries stay pending"), "{log}");
+}
+
+#[tokio::test]
+async fn no_totals_are_shown_before_those_of_all_partitions_are_known() {
+    let (world, admin) = (World::new().await, free_port().unwrap());
+    let (client, keys) = (world.redis.client(), world.redis.keys());
+    let totals = keys.partition(1).totals;
+    let _: () = client.set(&totals, "x", None, None, false).await.unwrap();
+    // Another one has it for a while.
+    world.append(&[world.frame(1, &[("a", "click")])]).await;
+    let other = GroupReader::new(client, &world.stream, "other");
+    let read = other.read_new(1, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(read.len(), 1);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evp-processor"));
+    command
+        .envs(world.environment())
+        .env("EVP__REDIS__PARTITIONS", "2")
+        .env("EVP__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    let _running = command.spawn().unwrap();
+    let shown = async |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    };
+    let books = async || {
+        let metrics = shown("/metrics").await.unwrap();
+        let name = "evp_processor_pipeline_events_total{";
+        metrics
+            .lines()
+            .filter(|line| line.starts_with(name))
+            .count()
+    };
+    let pending = "evp_processor_pending_entries{partition=\"0\"} 1";
+    wait_for("the first one is known", async || {
+        let metrics = shown("/metrics").await.unwrap_or_default();
+        metrics.lines().any(|line| line == pending)
+    })
+    .await;
+    wait_for("the second one fails", async || {
+        let readiness = shown("/readyz").await.unwrap_or_default();
+        readiness.contains("redis refused")
+    })
+    .await;
+    assert_eq!(books().await, 0);
+    let _: u32 = client.del(&totals).await.unwrap();
+    wait_for("both are shown", async || books().await == 12).await;
 }
