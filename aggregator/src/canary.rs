@@ -1,7 +1,7 @@
 //! Looks for the canaries that every ingest hands on ([`evp_shared::canary`]): how old the newest one is
 //! that is stored, and how many are missing between those that are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,12 @@ const LOOK_MAX: Duration = Duration::from_secs(20);
 const PAGE: usize = 1_000;
 const PAGES_MAX: usize = 24;
 
+/// The newest ones, which are looked at each time: one of each of a hundred ingests.
+const NEWEST: usize = 100;
+
+/// Looks of which one is at all of them.
+const ALL_EVERY: u32 = 4 * LOOKS;
+
 /// Canaries as they are found in MongoDB.
 #[derive(Debug)]
 pub struct Canaries {
@@ -50,12 +56,35 @@ pub struct CanarySight {
     seen: Arc<Mutex<Seen>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 struct Seen {
     /// When the newest one was sent, or since when they are looked for: Unix ms.
     newest_ms: u64,
     /// When they were last looked at: Unix ms.
     looked_ms: u64,
+    /// The highest number of each ingest.
+    numbers: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    /// These were found at `now_ms`. By a clock that runs ahead one was sent when it was found first: it
+    /// would be young for long after its ingest has ended.
+    fn note(&mut self, found: &[(u64, CanaryId)], now_ms: u64) {
+        for (sent_ms, id) in found {
+            let highest = self.numbers.entry(id.ingest.clone()).or_default();
+            if id.number > *highest {
+                *highest = id.number;
+                self.newest_ms = self.newest_ms.max((*sent_ms).min(now_ms));
+            }
+        }
+        self.looked_ms = now_ms;
+    }
+
+    /// Nobody else is there any more.
+    fn keep_only(&mut self, found: &[(u64, CanaryId)]) {
+        let there: BTreeSet<&str> = found.iter().map(|(_, id)| &*id.ingest).collect();
+        self.numbers.retain(|ingest, _| there.contains(&**ingest));
+    }
 }
 
 impl Canaries {
@@ -63,7 +92,7 @@ impl Canaries {
     pub fn new(events: Arc<Events>, interval: Duration, clock: Clock) -> (Self, CanarySight) {
         let seen = Seen {
             newest_ms: clock.now_ms(),
-            looked_ms: 0,
+            ..Seen::default()
         };
         let sight = CanarySight {
             interval,
@@ -83,10 +112,12 @@ impl Canaries {
     /// # Errors
     /// None: the type is what a task set asks for.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Infallible> {
-        let mut failed = false;
+        let (mut failed, mut looks) = (false, 0_u32);
         let mut ticks = shutdown.every((self.sight.interval / LOOKS).min(LOOK_MAX));
         while ticks.next().await.is_some() {
-            let looked = Box::pin(self.look()).await;
+            let of_all = looks % ALL_EVERY == 0 || self.is_old();
+            looks = looks.wrapping_add(1);
+            let looked = Box::pin(self.look(of_all)).await;
             if let Err(error) = &looked
                 && !failed
             {
@@ -105,19 +136,39 @@ impl Canaries {
         Ok(())
     }
 
-    async fn look(&self) -> Result<(), QueryError> {
+    /// Whether the next one should be there: those of an ingest whose clock runs ahead may hide it.
+    fn is_old(&self) -> bool {
+        let age_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.sight.seen.lock().newest_ms);
+        Duration::from_millis(age_ms) > self.sight.interval * 3 / 2
+    }
+
+    async fn look(&self, of_all: bool) -> Result<(), QueryError> {
         let now_ms = self.clock.now_ms();
-        let found = self.stored(now_ms).await?;
-        self.metrics.missing.set(as_f64(missing(&found)));
-        let newest = found.iter().map(|(sent_ms, _)| *sent_ms).max();
+        let (page, pages) = if of_all {
+            (PAGE, PAGES_MAX)
+        } else {
+            (NEWEST, 1)
+        };
+        let found = self.stored(now_ms, page, pages).await?;
         let mut seen = self.sight.seen.lock();
-        seen.newest_ms = newest.unwrap_or(0).max(seen.newest_ms);
-        seen.looked_ms = now_ms;
+        seen.note(&found, now_ms);
+        if of_all {
+            seen.keep_only(&found);
+            self.metrics.missing.set(as_f64(missing(&found)));
+        }
         Ok(())
     }
 
-    /// The canaries that are stored, with when they were sent.
-    async fn stored(&self, now_ms: u64) -> Result<Vec<(u64, CanaryId)>, QueryError> {
+    /// The newest canaries that are stored, so many pages at most, with when they were sent.
+    async fn stored(
+        &self,
+        now_ms: u64,
+        page: usize,
+        pages: usize,
+    ) -> Result<Vec<(u64, CanaryId)>, QueryError> {
         let before = self.sight.interval * LOOKED_AT;
         let before_ms = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
         let from_ms = now_ms.saturating_sub(before_ms);
@@ -133,10 +184,10 @@ impl Canaries {
             written_window: Default::default(),
         };
         let (mut found, mut cursor) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
-            let page = self.events.page(&filter, cursor, PAGE).await?;
-            found.extend(page.documents.iter().filter_map(read));
-            cursor = page.next;
+        for _ in 0..pages {
+            let read = self.events.page(&filter, cursor, page).await?;
+            found.extend(read.documents.iter().filter_map(canary_of));
+            cursor = read.next;
             if cursor.is_none() {
                 return Ok(found);
             }
@@ -152,7 +203,7 @@ impl Canaries {
 impl CanarySight {
     /// For how long none was stored, and whether that is too long; `None` where that cannot be seen.
     pub fn age(&self, now_ms: u64) -> Option<(Duration, bool)> {
-        let seen = *self.seen.lock();
+        let seen = self.seen.lock();
         let since = |ms: u64| Duration::from_millis(now_ms.saturating_sub(ms));
         let age = since(seen.newest_ms);
         // One that did not come, and half of the time of the next: so it is told before the third is due.
@@ -162,7 +213,7 @@ impl CanarySight {
 }
 
 /// A canary, and when it was sent.
-fn read(document: &RawDocumentBuf) -> Option<(u64, CanaryId)> {
+fn canary_of(document: &RawDocumentBuf) -> Option<(u64, CanaryId)> {
     let sent_ms = document.get_datetime("timestamp").ok()?.timestamp_millis();
     let id = document.get_str("eventId").ok()?.parse().ok()?;
     Some((u64::try_from(sent_ms).ok()?, id))
@@ -219,12 +270,35 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_runs_ahead_does_not_keep_a_canary_young() {
+        let ahead = |number: u64, now_ms: u64| {
+            let ingest = "a".to_owned();
+            (now_ms + 600_000, CanaryId { ingest, number })
+        };
+        let mut seen = Seen::default();
+        seen.note(&[ahead(1, 1_000_000)], 1_000_000);
+        assert_eq!((seen.newest_ms, seen.looked_ms), (1_000_000, 1_000_000));
+        seen.note(&[ahead(1, 1_000_000), ahead(2, 1_015_000)], 1_015_000);
+        assert_eq!(seen.newest_ms, 1_015_000);
+        // It has ended, and its last ones are there for long.
+        seen.note(&[ahead(1, 1_000_000), ahead(2, 1_015_000)], 1_900_000);
+        assert_eq!((seen.newest_ms, seen.looked_ms), (1_015_000, 1_900_000));
+        // One that is late was sent when it was sent.
+        let ingest = "b".to_owned();
+        seen.note(&[(1_020_000, CanaryId { ingest, number: 9 })], 1_950_000);
+        assert_eq!(seen.newest_ms, 1_020_000);
+        seen.keep_only(&[ahead(2, 1_015_000)]);
+        assert_eq!(seen.numbers.into_keys().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
     fn a_canary_is_late_before_the_third_one_in_a_row_is_due() {
         let sight = |newest_ms, looked_ms| CanarySight {
             interval: Duration::from_secs(15),
             seen: Arc::new(Mutex::new(Seen {
                 newest_ms,
                 looked_ms,
+                ..Seen::default()
             })),
         };
         let now_ms = 1_000_000;
