@@ -144,12 +144,24 @@ pub async fn run(
     let told_by = (health, &service.reloads);
     notices(&mut tasks, &config, &app, told_of, told_by);
     let serving = serve(listener, &config, app, service.grace);
+    end(tasks, serving).await
+}
+
+/// Waits for the last request, and for what tasks have to do yet.
+async fn end(
+    mut tasks: TaskSet,
+    serving: impl Future<Output = (Left, Duration)>,
+) -> Result<Left, RunError> {
     tokio::pin!(serving);
     tokio::select! {
-        left = &mut serving => Ok(left),
+        (left, rest) = &mut serving => {
+            // Couriers have notices yet, which nobody else would tell.
+            let cut = tasks.join_within(rest).await?;
+            Ok(Left(left.0 + cut.len()))
+        }
         ended = tasks.join() => {
             ended?;
-            Ok(serving.await)
+            Ok(serving.await.0)
         }
     }
 }
@@ -351,8 +363,13 @@ where
 }
 
 /// Serves until the shutdown, then lets requests end, and what they began for clients that have
-/// left.
-async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: Duration) -> Left {
+/// left. Returns what was cut, and what is left of the grace period.
+async fn serve(
+    listener: Listener,
+    config: &AggregatorConfig,
+    app: App,
+    grace: Duration,
+) -> (Left, Duration) {
     let (admin, changes) = (Arc::clone(&app.admin), app.changes.clone());
     let shutdown = app.shutdown.clone();
     let limits = ServerLimits::public(&config.server, config.process.auth);
@@ -375,8 +392,8 @@ async fn serve(listener: Listener, config: &AggregatorConfig, app: App, grace: D
     };
     let serving = server::serve(listener, limits, handler, shutdown.clone(), grace);
     let (cut, began) = tokio::join!(serving, began);
-    let rest = grace.saturating_sub(clock.now() - began);
+    let rest = || grace.saturating_sub(clock.now() - began);
     // What is cut has no end in the audit.
-    let (operations, changes) = tokio::join!(admin.operations.drain(rest), changes.drain(rest));
-    Left(cut + operations + changes)
+    let (operations, changes) = tokio::join!(admin.operations.drain(rest()), changes.drain(rest()));
+    (Left(cut + operations + changes), rest())
 }

@@ -1,15 +1,15 @@
 //! Takes notices to people. Nobody waits for it: what a receiver does not take in time is given up, and
-//! what no room is left for is dropped; both are counted, and the log has their text.
+//! what no room is left for is dropped, or no time at the end; all are counted, and the log has their text.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use evp_shared::shutdown::Shutdown;
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use lettre::message::Mailbox;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::notice::Notice;
 use super::webhook::Webhook;
@@ -18,8 +18,8 @@ use crate::config::notices::NoticesConfig;
 use crate::mail::Sender;
 use crate::metrics::{NoticeChannel, NoticeMetrics, NoticeOutcome};
 
-/// Longest one try may take.
-const TRY_MAX: Duration = Duration::from_secs(5);
+/// Longest one try may take, and all that wait once the service ends.
+pub(super) const TRY_MAX: Duration = Duration::from_secs(5);
 
 /// Waits after the first tries; the last one is behind them.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -52,8 +52,8 @@ impl Channels {
     /// Those that are configured, and who serves them.
     pub fn new(config: &NoticesConfig, mail: &MailConfig) -> (Self, Vec<Courier>) {
         let metrics = NoticeMetrics::resolve();
-        let to: Vec<_> = config.mail_to.iter().collect();
-        let to: Vec<Mailbox> = to.into_iter().filter_map(|one| mailbox(one)).collect();
+        let to = config.mail_to.iter().filter_map(|one| mailbox(one));
+        let to: Vec<Mailbox> = to.collect();
         let sender = Sender::new(mail, TRY_MAX).filter(|_| !to.is_empty());
         let webhook = Webhook::new(config).map(|webhook| Way::Webhook(webhook.into()));
         let mail = sender.map(|sender| Way::Mail(sender.into(), to));
@@ -109,36 +109,47 @@ pub async fn serve(
     loop {
         tokio::select! {
             Some(couriers) = more.recv() => running.extend(couriers.into_iter().map(run)),
-            Some(_) = running.next() => {}
-            () = shutdown.triggered() => return Ok(()),
+            Some(()) = running.next() => {}
+            () = shutdown.triggered() => break,
         }
     }
+    running.collect::<()>().await;
+    Ok(())
 }
 
 impl Courier {
-    /// Serves until the shutdown.
-    ///
-    /// # Errors
-    /// None: the type is what a task set asks for.
-    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
-        let serving = async {
-            while let Some(notice) = self.waiting.recv().await {
-                let outcome = self.take(&notice).await;
-                self.metrics.count(self.way.channel(), outcome);
-            }
+    /// Serves until the shutdown, and then what waits for it.
+    async fn run(mut self, shutdown: Shutdown) {
+        let over = async {
+            shutdown.triggered().await;
+            sleep(TRY_MAX).await;
         };
-        tokio::select! {
-            () = serving => Ok(()),
-            () = shutdown.triggered() => Ok(()),
+        let over = over.shared();
+        while let Some(notice) = self.next(&shutdown).await {
+            let channel = self.way.channel();
+            let outcome = tokio::select! {
+                outcome = self.take(&notice) => outcome,
+                () = over.clone() => {
+                    give_up(channel, &notice, "the service ends");
+                    NoticeOutcome::Dropped
+                }
+            };
+            self.metrics.count(channel, outcome);
         }
+    }
+
+    async fn next(&mut self, shutdown: &Shutdown) -> Option<Notice> {
+        tokio::select! {
+            notice = self.waiting.recv() => return notice,
+            () = shutdown.triggered() => self.waiting.close(),
+        }
+        self.waiting.recv().await
     }
 
     async fn take(&self, notice: &Notice) -> NoticeOutcome {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let sent = timeout(TRY_MAX, self.way.send(notice)).await;
-            let sent = sent.unwrap_or_else(|_| Err("the receiver does not answer".to_owned()));
-            match (sent, pauses.next()) {
+            match (self.way.send(notice).await, pauses.next()) {
                 (Ok(()), _) => return NoticeOutcome::Sent,
                 (Err(_), Some(pause)) => sleep(pause).await,
                 (Err(fault), None) => {
@@ -158,6 +169,7 @@ impl Way {
         }
     }
 
+    /// Within [`TRY_MAX`].
     async fn send(&self, notice: &Notice) -> Result<(), String> {
         match self {
             Self::Webhook(webhook) => webhook.post(notice).await,

@@ -9,7 +9,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
+use tokio::time::timeout;
 
+use super::courier::TRY_MAX;
 use super::notice::Notice;
 use crate::config::notices::{NoticesConfig, WebhookFormat};
 
@@ -57,14 +59,17 @@ impl Webhook {
             .header(USER_AGENT, name)
             .body(Full::from(body.to_string()))
             .map_err(|_| "the request cannot be written".to_owned())?;
-        match self.client.request(request).await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!(
+        match timeout(TRY_MAX, self.client.request(request)).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
+            Ok(Ok(answer)) => Err(format!(
                 "the receiver answered {}",
                 answer.status().as_u16()
             )),
-            Err(error) if error.is_connect() => Err("the receiver cannot be reached".to_owned()),
-            Err(_) => Err("the receiver broke off".to_owned()),
+            Ok(Err(error)) if error.is_connect() => {
+                Err("the receiver cannot be reached".to_owned())
+            }
+            Ok(Err(_)) => Err("the receiver broke off".to_owned()),
+            Err(_) => Err("the receiver does not answer".to_owned()),
         }
     }
 }

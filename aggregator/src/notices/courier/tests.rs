@@ -79,7 +79,7 @@ async fn redirects_are_not_followed() {
     let answers = answers.each_ref().map(String::as_str);
     let (sent, _) = tokio::join!(courier.way.send(&NOTICE), answer(&listener, &answers));
     assert_eq!(sent.unwrap_err(), "the receiver answered 307");
-    let followed = timeout(Duration::ZERO, elsewhere.accept()).await;
+    let followed = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
     assert!(followed.is_err());
 }
 
@@ -104,4 +104,31 @@ async fn without_a_receiver_there_is_nobody_to_serve() {
     let both = "[mail]\nsmtp_url = \"smtp://127.0.0.1\"\nfrom = \"evp@h.example\"\n\
                 [notices]\nmail_to = \"a@h.example\"\nwebhook_url = \"https://h.example/x\"";
     assert_eq!(self::channels(both).1.len(), 2);
+}
+
+#[tokio::test]
+async fn what_waits_is_told_when_the_service_ends() {
+    let (channels, courier, listener) = poster().await;
+    let shutdown = Shutdown::new();
+    channels.tell(NOTICE);
+    channels.tell(NOTICE);
+    shutdown.trigger();
+    let (_hand_over, more) = mpsc::channel(1);
+    let serving = serve(vec![courier], more, shutdown);
+    let (served, asked) = tokio::join!(serving, answer(&listener, &["204 Taken"; 2]));
+    assert_eq!((served, asked.len()), (Ok(()), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_holds_the_end_of_the_service_for_one_try() {
+    let (channels, courier, _listener) = poster().await;
+    let shutdown = Shutdown::new();
+    for _ in 0..WAITING_MAX {
+        channels.tell(NOTICE);
+    }
+    shutdown.trigger();
+    let (_hand_over, more) = mpsc::channel(1);
+    let began = tokio::time::Instant::now();
+    assert_eq!(serve(vec![courier], more, shutdown).await, Ok(()));
+    assert_eq!(began.elapsed(), TRY_MAX);
 }
