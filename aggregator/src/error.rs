@@ -9,7 +9,7 @@ use evp_shared::dead_letters::DeadLetterError;
 use evp_shared::http::problem::Problem;
 use evp_shared::outcome::RejectReason;
 use evp_shared::stream::StreamError;
-use mongodb::error::Error as MongoError;
+use mongodb::error::{Error as MongoError, ErrorKind};
 
 use crate::tries::Limited;
 
@@ -127,6 +127,29 @@ impl QueryError {
         match self {
             Self::Refused(problem) => Some(problem),
             _ => None,
+        }
+    }
+
+    /// Whether Redis or MongoDB is away by it, or only did not do what it was asked.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Store { source } => source.as_ref().is_none_or(|error| {
+                matches!(
+                    *error.kind,
+                    ErrorKind::ServerSelection { .. }
+                        | ErrorKind::Io(_)
+                        | ErrorKind::ConnectionPoolCleared { .. }
+                        | ErrorKind::DnsResolve { .. }
+                )
+            }),
+            Self::Counters { source } => source.as_ref().is_none_or(|error| {
+                matches!(
+                    **error,
+                    StreamError::NotConnected | StreamError::Unknown { .. }
+                )
+            }),
+            Self::Refused(_) | Self::Busy | Self::TenantBusy | Self::Limited(_) => false,
         }
     }
 

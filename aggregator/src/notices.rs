@@ -27,12 +27,14 @@ use parking_lot::Mutex;
 
 use self::courier::Channels;
 use self::notice::Notice;
-use self::source::{Judge, Sign, Source};
+use self::source::{Judge, Seen, Sign, Source};
 use self::told::Told;
 use self::watch::{Moment, Watch};
 use crate::admin::Admin;
+use crate::admin::pipeline::Vitals;
 use crate::canary::CanarySight;
 use crate::counters::Counters;
+use crate::error::QueryError;
 
 /// As often as the dependencies are asked for a sign of life.
 const EVERY: Duration = Duration::from_secs(2);
@@ -80,26 +82,40 @@ pub struct Notices {
     told: Told,
     settings: Arc<Mutex<Settings>>,
     beat: Beat,
-    /// The lease was refused, which is said once.
-    is_refused: bool,
+    /// What Redis and MongoDB refuse, which is said once.
+    refused: Refused,
+}
+
+/// What is refused.
+#[derive(Debug, Default)]
+struct Refused {
+    lease: bool,
+    vitals: bool,
+}
+
+/// What became of asking for the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Who asked has it, or nobody can.
+    Held,
+    /// Another one has it.
+    Taken,
+    /// There was no answer: what was handed over may be there.
+    Unknown,
 }
 
 impl Notices {
     /// As configured.
     pub fn new(sight: Sight, settings: Arc<Mutex<Settings>>, health: &Health) -> Self {
-        let (limits, repeat) = {
-            let now = settings.lock();
-            (now.dead_letters, now.repeat)
-        };
         Self {
             sight,
             name: format!("{:016x}", rand::random::<u64>()),
-            judge: Judge::new(limits),
-            watch: Watch::new(repeat),
+            judge: Judge::default(),
+            watch: Watch::default(),
             told: Told::default(),
             settings,
             beat: health.loop_beat("notices", BEAT_MAX),
-            is_refused: false,
+            refused: Refused::default(),
         }
     }
 
@@ -118,21 +134,32 @@ impl Notices {
     }
 
     async fn look(&mut self) {
-        {
+        let (limits, repeat) = {
             let settings = self.settings.lock();
-            self.judge.bound(settings.dead_letters);
-            self.watch.repeat_after(settings.repeat);
-        }
+            (settings.dead_letters, settings.repeat)
+        };
         let stored_through = self.sight.counters.stored_through_ms().await.ok();
-        let vitals = self.sight.admin.vitals(stored_through).await.ok();
+        let vitals = self.sight.admin.vitals(stored_through).await;
+        self.warn(&vitals);
         let clock = &self.sight.clock;
         let (now, now_ms) = (clock.now(), clock.now_ms());
-        let signs = self.judge.judge(vitals.as_ref(), self.canary(now_ms), now);
-        let may_tell = match vitals {
-            Some(_) => self.asks(None).await,
-            None => false,
+        let signs = self.judge.judge(&Seen {
+            vitals: vitals.as_ref(),
+            canary: self.canary(now_ms),
+            limits,
+            now,
+        });
+        let may_tell = vitals.is_ok() && self.asks(None).await == Asked::Held;
+        if self.sight.canary.is_none() {
+            // That they were switched off is no end anybody has to be told of.
+            self.told.forget(Source::CanaryLate);
+        }
+        let moment = Moment {
+            now,
+            now_ms,
+            repeat,
         };
-        let notices = self.watch.look(&signs, &self.told, Moment { now, now_ms });
+        let notices = self.watch.look(&signs, &self.told, moment);
         let (shared, own): (Vec<Notice>, _) = notices
             .into_iter()
             .partition(|notice| is_shared(notice.source));
@@ -140,8 +167,8 @@ impl Notices {
         if may_tell && !shared.is_empty() {
             let mut told = self.told.clone();
             shared.iter().for_each(|notice| told.note(notice, now_ms));
-            // First, so that nobody tells it again.
-            if self.asks(Some(&told.hand_over(is_shared))).await {
+            // First, so that nobody tells it again. Where that may have worked nobody else will.
+            if self.asks(Some(&told.hand_over(is_shared))).await != Asked::Taken {
                 due.extend(shared);
             }
         }
@@ -149,6 +176,22 @@ impl Notices {
             self.told.note(&notice, now_ms);
             self.settings.lock().channels.tell(notice);
         }
+    }
+
+    /// Says once that the vitals cannot be seen, where that is not for who is away.
+    fn warn(&mut self, vitals: &Result<Vitals, QueryError>) {
+        let error = match vitals {
+            Ok(vitals) => vitals.letters.as_ref().err(),
+            Err(error) => Some(error),
+        };
+        let error = error.filter(|error| !error.is_away());
+        if let Some(error) = error
+            && !self.refused.vitals
+        {
+            let error = Chain(error).to_string();
+            tracing::warn!(error, "what notices go by cannot be seen");
+        }
+        self.refused.vitals = error.is_some();
     }
 
     fn canary(&self, now_ms: u64) -> Sign {
@@ -162,27 +205,39 @@ impl Notices {
         }
     }
 
-    /// Asks for the lease, and goes on from what was told; whether it may tell.
-    async fn asks(&mut self, told: Option<&str>) -> bool {
+    /// Asks for the lease, and goes on from what was told.
+    async fn asks(&mut self, told: Option<&str>) -> Asked {
         let asked = self.sight.stream.lease_notices(&self.name, LEASE, told);
-        match asked.await {
-            Ok(NoticesLease { is_held, told }) => {
-                self.is_refused = false;
+        let asked = asked.await;
+        let outcome = Asked::from(&asked);
+        match asked {
+            Ok(NoticesLease { told, .. }) => {
+                self.refused.lease = false;
                 self.told.go_on(&told, is_shared);
-                is_held
             }
-            // An aggregator that may not ask tells all the same: rather twice than not at all.
-            Err(error @ (StreamError::Refused { .. } | StreamError::Protocol { .. })) => {
-                if !std::mem::replace(&mut self.is_refused, true) {
+            Err(error) => {
+                let is_refused = outcome == Asked::Held;
+                if is_refused && !std::mem::replace(&mut self.refused.lease, true) {
                     let error = Chain(&error).to_string();
                     tracing::warn!(
                         error,
                         "redis refuses the lease of notices: each aggregator tells"
                     );
                 }
-                true
             }
-            Err(_) => false,
+        }
+        outcome
+    }
+}
+
+impl From<&Result<NoticesLease, StreamError>> for Asked {
+    fn from(asked: &Result<NoticesLease, StreamError>) -> Self {
+        match asked {
+            Ok(NoticesLease { is_held: true, .. }) => Self::Held,
+            Ok(NoticesLease { is_held: false, .. }) => Self::Taken,
+            // An aggregator that may not ask tells all the same: rather twice than not at all.
+            Err(StreamError::Refused { .. } | StreamError::Protocol { .. }) => Self::Held,
+            Err(_) => Self::Unknown,
         }
     }
 }
@@ -190,4 +245,26 @@ impl Notices {
 /// Whether one aggregator tells of it for all; of a Redis that is away, who should is not known.
 fn is_shared(source: Source) -> bool {
     source != Source::RedisAway
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_handed_over_without_an_answer_tells() {
+        let lease = |is_held| {
+            let told = String::new();
+            Ok(NoticesLease { is_held, told })
+        };
+        let found = String::new();
+        for (asked, outcome) in [
+            (lease(true), Asked::Held),
+            (lease(false), Asked::Taken),
+            (Err(StreamError::Protocol { found }), Asked::Held),
+            (Err(StreamError::Unknown { source: None }), Asked::Unknown),
+        ] {
+            assert_eq!(Asked::from(&asked), outcome, "{asked:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::doc;
+use evp_shared::dead_letters::Size;
 use evp_shared::redis::{Memory, version};
 use evp_shared::stream::{PartitionState, StreamError, Totals};
 use futures::FutureExt;
@@ -105,6 +106,9 @@ struct LettersState {
     bytes: u64,
 }
 
+/// The state without what MongoDB says, and that.
+type Outline = (PipelineState, Result<(MongoState, Size), QueryError>);
+
 impl Admin {
     /// The state of the pipeline, read once for everybody who asks within a moment.
     ///
@@ -117,8 +121,14 @@ impl Admin {
         let read = async {
             let outline = self.outline(stored_through);
             let storage = Box::pin(self.storage());
-            let (state, storage) = tokio::try_join!(outline, storage.map(Ok))?;
-            Ok(PipelineState { storage, ..state })
+            let ((state, mongo), storage) = tokio::try_join!(outline, storage.map(Ok))?;
+            let (mongodb, letters) = mongo.ok().unzip();
+            Ok(PipelineState {
+                mongodb,
+                dead_letters: letters.map(LettersState::from),
+                storage,
+                ..state
+            })
         };
         self.state.get((), read).await
     }
@@ -128,21 +138,17 @@ impl Admin {
     /// # Errors
     /// As [`pipeline`](Self::pipeline).
     pub async fn vitals(&self, stored_through: Option<u64>) -> Result<Vitals, QueryError> {
-        Ok(self.outline(stored_through).await?.vitals())
+        let (state, mongo) = self.outline(stored_through).await?;
+        Ok(state.vitals(mongo.map(|(_, letters)| letters)))
     }
 
-    /// The state without that of the spans, which takes MongoDB a command for each.
-    async fn outline(&self, stored_through: Option<u64>) -> Result<PipelineState, QueryError> {
+    /// The state of Redis and what MongoDB says, without the spans, which take a command for each.
+    async fn outline(&self, stored_through: Option<u64>) -> Result<Outline, QueryError> {
         let redis = Box::pin(self.of_redis(stored_through));
         let redis = answer_of_redis(&self.stream, DEADLINE, redis);
         let mongo = tokio::time::timeout(DEADLINE, Box::pin(self.of_mongo()));
         let (state, mongo) = tokio::try_join!(redis, mongo.map(Ok))?;
-        let (mongodb, dead_letters) = mongo.ok().and_then(Result::ok).unzip();
-        Ok(PipelineState {
-            mongodb,
-            dead_letters,
-            ..state
-        })
+        Ok((state, mongo.unwrap_or(Err(QueryError::Timeout))))
     }
 
     /// The state of the spans; `None` where MongoDB did not answer.
@@ -200,15 +206,17 @@ impl Admin {
         })
     }
 
-    async fn of_mongo(&self) -> Result<(MongoState, LettersState), QueryError> {
+    async fn of_mongo(&self) -> Result<(MongoState, Size), QueryError> {
         let asked = self.database.run_command(doc! { "buildInfo": 1 }).await?;
         let size = self.letters.size().await?;
         let version = asked.get_str("version").unwrap_or_default().to_owned();
-        let letters = LettersState {
-            events: size.events,
-            bytes: size.bytes,
-        };
-        Ok((MongoState { version }, letters))
+        Ok((MongoState { version }, size))
+    }
+}
+
+impl From<Size> for LettersState {
+    fn from(Size { events, bytes }: Size) -> Self {
+        Self { events, bytes }
     }
 }
 

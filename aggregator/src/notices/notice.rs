@@ -159,4 +159,19 @@ mod tests {
             (&85.into(), &14_400.into())
         );
     }
+
+    #[test]
+    fn each_source_has_a_page_that_says_what_to_do() {
+        for source in Source::ALL {
+            let notice = Notice {
+                source,
+                state: State::Begun,
+                number: 0,
+                lasts: Duration::ZERO,
+            };
+            let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks");
+            let page = std::path::Path::new(pages).join(notice.runbook());
+            assert!(page.with_extension("md").is_file(), "{page:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use evp_shared::config::DeadLetterLimits;
 
 use crate::admin::pipeline::Vitals;
+use crate::error::QueryError;
 
 /// Events that wait longer are behind, as the alert has it; from the half on they are not any more.
 const BEHIND: Duration = Duration::from_secs(60);
@@ -106,67 +107,81 @@ impl Band {
     }
 }
 
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'v> {
+    /// What Redis and MongoDB say.
+    pub vitals: Result<&'v Vitals, &'v QueryError>,
+    /// Whether canaries are late.
+    pub canary: Sign,
+    /// How many dead letters there may be.
+    pub limits: DeadLetterLimits,
+    /// The time.
+    pub now: Instant,
+}
+
 /// Judges, and remembers what it takes to: how many dead letters there were.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Judge {
-    limits: DeadLetterLimits,
-    letters: Option<u64>,
+    /// How many there were last, and since when they are watched.
+    letters: Option<(u64, Instant)>,
     /// How many came since they are news, and when the last ones did.
     news: Option<(u64, Instant)>,
 }
 
 impl Judge {
-    /// For dead letters of so many at most.
-    pub fn new(limits: DeadLetterLimits) -> Self {
-        Self {
-            limits,
-            letters: None,
-            news: None,
-        }
-    }
-
-    /// For dead letters of so many at most from now on.
-    pub fn bound(&mut self, limits: DeadLetterLimits) {
-        self.limits = limits;
-    }
-
-    /// What `vitals` say, which are none while Redis does not answer, and the `canary`.
-    pub fn judge(&mut self, vitals: Option<&Vitals>, canary: Sign, now: Instant) -> Signs {
-        Source::ALL.map(|source| match (source, vitals) {
-            (Source::RedisAway, None) => Sign::Bad(0),
-            (Source::RedisAway, Some(_)) => Sign::Good,
-            (_, None) => Sign::Unknown,
-            (Source::CanaryLate, Some(_)) => canary,
-            (_, Some(vitals)) => self.of(source, vitals, now),
+    /// What is `seen`, in signs.
+    pub fn judge(&mut self, seen: &Seen<'_>) -> Signs {
+        Source::ALL.map(|source| match (source, seen.vitals) {
+            (Source::RedisAway, Err(error)) => away(error),
+            (Source::RedisAway, Ok(_)) => Sign::Good,
+            (_, Err(_)) => Sign::Unknown,
+            (Source::CanaryLate, Ok(_)) => seen.canary,
+            (_, Ok(vitals)) => self.of(source, vitals, seen),
         })
     }
 
-    fn of(&mut self, source: Source, vitals: &Vitals, now: Instant) -> Sign {
+    fn of(&mut self, source: Source, vitals: &Vitals, seen: &Seen<'_>) -> Sign {
         match source {
             Source::RedisAway | Source::CanaryLate => Sign::Good,
-            Source::MongodbAway if vitals.letters.is_none() => Sign::Bad(0),
-            Source::MongodbAway => Sign::Good,
-            Source::NoProcessor => silence(vitals),
+            Source::MongodbAway => vitals.letters.as_ref().map_or_else(away, |_| Sign::Good),
+            Source::NoProcessor => silence(vitals, seen.limits),
             Source::StorageBehind => vitals.behind_ms.map_or(Sign::Unknown, behind),
             Source::RedisMemory => MEMORY_PERCENT.judge(vitals.memory_permille / 10),
             Source::DeadLettersAppear => vitals
                 .letters
-                .map_or(Sign::Unknown, |size| self.news(size.events, now)),
+                .as_ref()
+                .map_or(Sign::Unknown, |size| self.news(size.events, seen.now)),
             Source::DeadLettersNearlyFull => vitals
-                .letters_percent(self.limits)
+                .letters_percent(seen.limits)
                 .map_or(Sign::Unknown, |percent| LETTERS_PERCENT.judge(percent)),
         }
     }
 
     fn news(&mut self, letters: u64, now: Instant) -> Sign {
-        let before = self.letters.replace(letters).unwrap_or(letters);
+        let (before, since) = self.letters.unwrap_or((letters, now));
+        self.letters = Some((letters, since));
         if letters > before {
             let known = self.news.map_or(0, |(count, _)| count);
             self.news = Some((known + letters - before, now));
         }
-        let is_news = |(_, last): &(u64, Instant)| now.duration_since(*last) < LETTERS_NEWS;
-        self.news = self.news.filter(is_news);
-        self.news.map_or(Sign::Good, |(count, _)| Sign::Bad(count))
+        let is_news = |last: Instant| now.duration_since(last) < LETTERS_NEWS;
+        self.news = self.news.filter(|(_, last)| is_news(*last));
+        match self.news {
+            Some((count, _)) => Sign::Bad(count),
+            // Those of before the start may be news yet.
+            None if is_news(since) => Sign::Unknown,
+            None => Sign::Good,
+        }
+    }
+}
+
+/// Who refuses a command is not away by that.
+fn away(error: &QueryError) -> Sign {
+    if error.is_away() {
+        Sign::Bad(0)
+    } else {
+        Sign::Unknown
     }
 }
 
@@ -176,11 +191,14 @@ fn behind(ms: u64) -> Sign {
     band.judge(ms / 1_000)
 }
 
-/// To Redis 7.0 a consumer that finds nothing to read gives no sign, so silence alone says nothing.
-fn silence(vitals: &Vitals) -> Sign {
+/// To Redis 7.0 a consumer that finds nothing to read gives no sign, so silence alone says nothing. Nor does
+/// it at the cap of dead letters, where reading pauses.
+fn silence(vitals: &Vitals, limits: DeadLetterLimits) -> Sign {
     let silent_s = vitals.silent_ms.map_or(u64::MAX, |ms| ms / 1_000);
     if vitals.backlog <= 0 || silent_s < SILENT.as_secs() {
         Sign::Good
+    } else if vitals.letters_percent(limits) >= Some(100) {
+        Sign::Unknown
     } else {
         Sign::Bad(vitals.backlog.unsigned_abs())
     }
@@ -201,24 +219,39 @@ mod tests {
     fn healthy() -> Vitals {
         Vitals {
             behind_ms: Some(20),
+            backlog: 0,
             silent_ms: Some(10),
-            letters: Some(Size::default()),
-            ..Vitals::default()
+            memory_permille: 0,
+            letters: Ok(Size::default()),
         }
     }
 
     /// What is not as it should be.
-    fn signs(vitals: Option<&Vitals>) -> Vec<(Source, Sign)> {
-        let signs = Judge::new(LIMITS).judge(vitals, Sign::Good, Clock::manual(0).now());
+    fn signs(vitals: Result<&Vitals, &QueryError>) -> Vec<(Source, Sign)> {
+        let clock = Clock::manual(0);
+        let mut judge = Judge::default();
+        judge.judge(&seen(vitals, clock.now()));
+        // By then dead letters of before the start are no news.
+        clock.advance(LETTERS_NEWS);
+        let signs = judge.judge(&seen(vitals, clock.now()));
         let all = Source::ALL.into_iter().zip(signs);
         all.filter(|(_, sign)| *sign != Sign::Good).collect()
     }
 
+    fn seen<'v>(vitals: Result<&'v Vitals, &'v QueryError>, now: Instant) -> Seen<'v> {
+        Seen {
+            vitals,
+            canary: Sign::Good,
+            limits: LIMITS,
+            now,
+        }
+    }
+
     #[test]
     fn each_source_goes_by_its_own_figure() {
-        assert_eq!(signs(Some(&healthy())), []);
+        assert_eq!(signs(Ok(&healthy())), []);
         let bad = |vitals: Vitals, source: Source, number: u64| {
-            let found = signs(Some(&vitals));
+            let found = signs(Ok(&vitals));
             assert_eq!(found, [(source, Sign::Bad(number))], "{vitals:?}");
         };
         let behind_ms = Some(61_000);
@@ -249,7 +282,7 @@ mod tests {
             bad(vitals, Source::NoProcessor, 7);
         }
         for (events, bytes) in [(800, 0), (0, 800_000)] {
-            let letters = Some(Size { events, bytes });
+            let letters = Ok(Size { events, bytes });
             bad(
                 Vitals {
                     letters,
@@ -265,7 +298,7 @@ mod tests {
     fn nobody_who_reads_is_no_fault_while_nothing_waits() {
         let silent_ms = None;
         assert_eq!(
-            signs(Some(&Vitals {
+            signs(Ok(&Vitals {
                 silent_ms,
                 ..healthy()
             })),
@@ -274,28 +307,54 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_not_judged() {
-        let found = signs(None);
-        assert_eq!(found[0], (Source::RedisAway, Sign::Bad(0)));
-        assert!(found[1..].iter().all(|(_, sign)| *sign == Sign::Unknown));
-        assert_eq!(found.len(), Source::ALL.len());
-        let letters = None;
-        let found = signs(Some(&Vitals {
+    fn who_pauses_at_the_cap_of_dead_letters_is_not_missed() {
+        let letters = Ok(Size {
+            events: 1_000,
+            bytes: 0,
+        });
+        let vitals = Vitals {
             letters,
+            backlog: 7,
+            silent_ms: Some(60_000),
             ..healthy()
-        }));
+        };
         let expected = [
-            (Source::MongodbAway, Sign::Bad(0)),
-            (Source::DeadLettersAppear, Sign::Unknown),
-            (Source::DeadLettersNearlyFull, Sign::Unknown),
+            (Source::NoProcessor, Sign::Unknown),
+            (Source::DeadLettersNearlyFull, Sign::Bad(100)),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(signs(Ok(&vitals)), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_judged() {
+        // What fails otherwise is no proof that it is away.
+        let refused = QueryError::from(mongodb::error::Error::custom("refused"));
+        for (error, sign) in [
+            (QueryError::Timeout, Sign::Bad(0)),
+            (refused, Sign::Unknown),
+        ] {
+            let found = signs(Err(&error));
+            assert_eq!(found[0], (Source::RedisAway, sign));
+            assert!(found[1..].iter().all(|(_, sign)| *sign == Sign::Unknown));
+            assert_eq!(found.len(), Source::ALL.len());
+            let letters = Err(error);
+            let found = signs(Ok(&Vitals {
+                letters,
+                ..healthy()
+            }));
+            let expected = [
+                (Source::MongodbAway, sign),
+                (Source::DeadLettersAppear, Sign::Unknown),
+                (Source::DeadLettersNearlyFull, Sign::Unknown),
+            ];
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]
     fn at_a_bound_a_source_is_not_bad_and_good_in_turn() {
         let of = |behind_ms| {
-            signs(Some(&Vitals {
+            signs(Ok(&Vitals {
                 behind_ms: Some(behind_ms),
                 ..healthy()
             }))
@@ -303,7 +362,7 @@ mod tests {
         assert_eq!(of(45_000), [(Source::StorageBehind, Sign::Unknown)]);
         assert_eq!(of(29_000), []);
         let of = |memory_permille| {
-            signs(Some(&Vitals {
+            signs(Ok(&Vitals {
                 memory_permille,
                 ..healthy()
             }))
@@ -314,31 +373,33 @@ mod tests {
     #[test]
     fn a_canary_is_judged_by_who_looks_for_it_while_redis_answers() {
         let now = Clock::manual(0).now();
-        let of = |vitals: Option<&Vitals>| {
-            let signs = Judge::new(LIMITS).judge(vitals, Sign::Bad(40), now);
+        let of = |vitals| {
+            let canary = Sign::Bad(40);
+            let seen = seen(vitals, now);
+            let signs = Judge::default().judge(&Seen { canary, ..seen });
             signs[Source::CanaryLate as usize]
         };
-        assert_eq!(of(Some(&healthy())), Sign::Bad(40));
-        assert_eq!(of(None), Sign::Unknown);
+        let healthy = healthy();
+        assert_eq!(of(Ok(&healthy)), Sign::Bad(40));
+        assert_eq!(of(Err(&QueryError::Timeout)), Sign::Unknown);
     }
 
     #[test]
     fn dead_letters_are_news_for_ten_minutes_after_the_last() {
         let clock = Clock::manual(0);
-        let mut judge = Judge::new(LIMITS);
+        let mut judge = Judge::default();
         let mut of = |events| {
-            let letters = Some(Size { events, bytes: 0 });
-            let signs = judge.judge(
-                Some(&Vitals {
-                    letters,
-                    ..healthy()
-                }),
-                Sign::Good,
-                clock.now(),
-            );
+            let letters = Ok(Size { events, bytes: 0 });
+            let vitals = Vitals {
+                letters,
+                ..healthy()
+            };
+            let signs = judge.judge(&seen(Ok(&vitals), clock.now()));
             signs[Source::DeadLettersAppear as usize]
         };
-        // What was there before is none.
+        // Of what was there before nobody knows whether it is: it may have been told before a restart.
+        assert_eq!(of(3), Sign::Unknown);
+        clock.advance(LETTERS_NEWS);
         assert_eq!(of(3), Sign::Good);
         assert_eq!(of(5), Sign::Bad(2));
         clock.advance(LETTERS_NEWS / 2);

@@ -43,6 +43,11 @@ impl Told {
         self.of(source).is_some_and(|last| !last.over)
     }
 
+    /// Nothing was told of it.
+    pub fn forget(&mut self, source: Source) {
+        self.0.remove(&source);
+    }
+
     /// This is told at `now_ms`.
     pub fn note(&mut self, notice: &Notice, now_ms: u64) {
         let lasts_ms = u64::try_from(notice.lasts.as_millis()).unwrap_or(u64::MAX);

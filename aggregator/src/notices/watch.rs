@@ -7,44 +7,27 @@ use super::source::{Sign, Signs, Source};
 use super::told::Told;
 
 /// A source is told of once in this time at most, however often it comes and goes.
-const QUIET_MS: u64 = 60_000;
+const QUIET: Duration = Duration::from_secs(60);
 
-/// A moment, by both clocks.
+/// A moment, by both clocks, and what holds at it.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// Of this process.
     pub now: Instant,
     /// Of everybody, Unix ms.
     pub now_ms: u64,
+    /// How soon it is told again what was told.
+    pub repeat: Duration,
 }
 
 /// Watches the signs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Watch {
-    /// How soon it is told again.
-    repeat_ms: u64,
     /// Since when each source is bad.
     since: [Option<Instant>; Source::ALL.len()],
 }
 
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Watch {
-    /// Tells again after `repeat`.
-    pub fn new(repeat: Duration) -> Self {
-        Self {
-            repeat_ms: ms(repeat),
-            since: [None; Source::ALL.len()],
-        }
-    }
-
-    /// Tells again after `repeat` from now on.
-    pub fn repeat_after(&mut self, repeat: Duration) {
-        self.repeat_ms = ms(repeat);
-    }
-
     /// What is to be told at `moment`, after what was `told`.
     pub fn look(&mut self, signs: &Signs, told: &Told, moment: Moment) -> Vec<Notice> {
         let sources = Source::ALL.into_iter();
@@ -61,7 +44,9 @@ impl Watch {
             return None;
         }
         let last = told.of(source);
-        let age_ms = last.map_or(u64::MAX, |last| at.now_ms.abs_diff(last.at_ms));
+        let age = last.map_or(Duration::MAX, |last| {
+            Duration::from_millis(at.now_ms.abs_diff(last.at_ms))
+        });
         let standing = last.filter(|_| told.is_told(source));
         let notice = |state, number, lasts| Notice {
             source,
@@ -77,10 +62,10 @@ impl Watch {
                     return None;
                 }
                 match standing {
-                    Some(last) if age_ms >= self.repeat_ms => {
+                    Some(last) if age >= at.repeat => {
                         Some(notice(State::Lasts, number, last.lasts(at.now_ms)))
                     }
-                    None if lasts >= source.patience() && age_ms >= QUIET_MS => {
+                    None if lasts >= source.patience() && age >= QUIET => {
                         Some(notice(State::Begun, number, lasts))
                     }
                     _ => None,
@@ -88,7 +73,7 @@ impl Watch {
             }
             Sign::Good => {
                 *since = None;
-                let last = standing.filter(|_| age_ms >= QUIET_MS)?;
+                let last = standing.filter(|_| age >= QUIET)?;
                 Some(notice(State::Over, 0, last.lasts(at.now_ms)))
             }
             Sign::Unknown => {

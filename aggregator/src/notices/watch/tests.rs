@@ -15,7 +15,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            watch: Watch::new(REPEAT),
+            watch: Watch::default(),
             told: Told::default(),
             clock: Clock::manual(1_700_000_000_000),
         }
@@ -33,7 +33,15 @@ impl World {
     fn see(&mut self, seconds: u64, signs: &Signs) -> Vec<(Source, State)> {
         self.clock.advance(Duration::from_secs(seconds));
         let (now, now_ms) = (self.clock.now(), self.clock.now_ms());
-        let notices = self.watch.look(signs, &self.told, Moment { now, now_ms });
+        let notices = self.watch.look(
+            signs,
+            &self.told,
+            Moment {
+                now,
+                now_ms,
+                repeat: REPEAT,
+            },
+        );
         for notice in &notices {
             self.told.note(notice, now_ms);
         }
