@@ -19,7 +19,7 @@ use crate::mail::Sender;
 use crate::metrics::{NoticeChannel, NoticeMetrics, NoticeOutcome};
 
 /// Longest one try may take, and all that wait once the service ends.
-pub(super) const TRY_MAX: Duration = Duration::from_secs(5);
+const TRY_MAX: Duration = Duration::from_secs(5);
 
 /// Waits after the first tries; the last one is behind them.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -55,7 +55,7 @@ impl Channels {
         let to = config.mail_to.iter().filter_map(|one| mailbox(one));
         let to: Vec<Mailbox> = to.collect();
         let sender = Sender::new(mail, TRY_MAX).filter(|_| !to.is_empty());
-        let webhook = Webhook::new(config).map(|webhook| Way::Webhook(webhook.into()));
+        let webhook = Webhook::new(config, TRY_MAX).map(|webhook| Way::Webhook(webhook.into()));
         let mail = sender.map(|sender| Way::Mail(sender.into(), to));
         let (open, couriers) = [webhook, mail]
             .into_iter()

@@ -1,5 +1,7 @@
 //! Notices that are posted, to the address that the configuration names and to no other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
@@ -11,7 +13,6 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::courier::TRY_MAX;
 use super::notice::Notice;
 use crate::config::notices::{NoticesConfig, WebhookFormat};
 
@@ -21,11 +22,12 @@ pub(super) struct Webhook {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     address: Uri,
     format: WebhookFormat,
+    patience: Duration,
 }
 
 impl Webhook {
-    /// As configured; `None` where it is not.
-    pub(super) fn new(config: &NoticesConfig) -> Option<Self> {
+    /// As configured, waiting for an answer for at most `patience`; `None` where it is not configured.
+    pub(super) fn new(config: &NoticesConfig, patience: Duration) -> Option<Self> {
         let connector = HttpsConnectorBuilder::new()
             .with_webpki_roots()
             // Which of them the address may be is the configuration's to judge.
@@ -40,6 +42,7 @@ impl Webhook {
             client,
             address: config.webhook_url.as_ref()?.expose().clone(),
             format: config.webhook_format,
+            patience,
         })
     }
 
@@ -59,7 +62,7 @@ impl Webhook {
             .header(USER_AGENT, name)
             .body(Full::from(body.to_string()))
             .map_err(|_| "the request cannot be written".to_owned())?;
-        match timeout(TRY_MAX, self.client.request(request)).await {
+        match timeout(self.patience, self.client.request(request)).await {
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
             Ok(Ok(answer)) => Err(format!(
                 "the receiver answered {}",
