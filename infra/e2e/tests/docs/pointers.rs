@@ -1,4 +1,5 @@
-//! Pages that a comment or another page points to are there, down to the heading.
+//! Pages that a comment or another page points to are there, down to the heading, and so is whatever a page
+//! links to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,36 @@ fn has_heading(page: &Path, wanted: &str) -> bool {
     names.any(|name| name == wanted)
 }
 
+/// What the links of a page lead to, but for other sites: those in a line, and `[name]: target`.
+fn links(text: &str) -> Vec<String> {
+    let mut code = false;
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        code ^= is_fence;
+        !code && !is_fence && !line.starts_with("    ")
+    });
+    // Every second part of a line lies between two backticks.
+    let shown = |line: &str| line.split('`').step_by(2).collect::<Vec<_>>().join("`");
+    let text = lines.map(shown).collect::<Vec<_>>().join("\n");
+    let in_line = text.split("](").skip(1);
+    let in_line = in_line.filter_map(|rest| rest.split([')', ' ']).next());
+    let named = text.lines().filter(|line| line.starts_with('['));
+    let named = named.filter_map(|line| Some(line.split_once("]: ")?.1.trim()));
+    let targets = in_line.chain(named);
+    let ours = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
+    ours.map(ToOwned::to_owned).collect()
+}
+
+/// Whether a browser that shows `page` finds what `link` names: nothing is looked for elsewhere.
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = match target {
+        "" => page.to_owned(),
+        target => page.parent().unwrap().join(target),
+    };
+    target.exists() && (heading.is_empty() || has_heading(&target, heading))
+}
+
 fn is_there(file: &Path, pointer: &str) -> bool {
     let (page, heading) = pointer.split_once('#').unwrap_or((pointer, ""));
     let folder = file.parent().unwrap();
@@ -89,4 +120,32 @@ fn every_page_that_is_pointed_to_is_there() {
     }
     assert!(seen > 100, "{seen}");
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let mut files = Vec::new();
+    texts(&repository(""), &mut files);
+    let pages = files
+        .iter()
+        .filter(|(file, _)| file.extension() == Some("md".as_ref()));
+    let all = pages.flat_map(|(page, text)| links(text).into_iter().map(move |link| (page, link)));
+    let all: Vec<_> = all.collect();
+    assert!(all.len() > 200, "{}", all.len());
+    let lost = all
+        .iter()
+        .filter(|(page, link)| !leads_somewhere(page, link));
+    let lost = lost.map(|(page, link)| format!("{}: {link}", page.display()));
+    assert_eq!(lost.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_is_told_from_what_shows_one() {
+    let page =
+        "[a](b.md#c) `[d](e)` [f](https://g) [h](#i)\n\n    [j](k)\n```\n[l](m)\n```\n[n]: o.md\n";
+    assert_eq!(links(page), ["b.md#c", "#i", "o.md"]);
+    let page = repository("docs/OPERATIONS.md");
+    let leads = |link| leads_somewhere(&page, link);
+    assert!(leads("runbooks") && leads("../LICENSE-MIT") && leads("FRAME.md#versions"));
+    assert!(!leads("docs/FRAME.md") && !leads("FRAME.md#version") && !leads("#nothing"));
 }
