@@ -19,7 +19,7 @@ DASHBOARD_SOURCES := $(shell find $(addprefix $(DASHBOARD)/,src public scripts f
 	$(wildcard $(DASHBOARD)/*.json $(DASHBOARD)/vite.config.ts $(DASHBOARD)/index.html)
 NPM_PRESENT := $(shell command -v npm)
 
-.PHONY: help run observe observe-check alerts-check grafana services test faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload dist package-check nginx-check install-check image-check doc clean
+.PHONY: help run observe observe-check alerts-check grafana services test previous faults faults-full attacks check fmt lint dashboard demo demo-data bench bench-full bench-compare k6 k6-load k6-smoke k6-stress k6-spike k6-soak k6-query k6-overload dist package-check nginx-check install-check image-check doc clean
 
 help: ## lists the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,11 +53,14 @@ test: ## runs all tests against a redis-server and a mongod started for them
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- cargo test --workspace
 
-faults: ## produces every fault of docs/RELIABILITY.md under load, 12 to 20 minutes
+previous: ## builds the last release for make faults, once, unless EVP_PREVIOUS names what make dist made of it
+	@$(if $(EVP_PREVIOUS),,infra/dist/previous.sh)
+
+faults: previous ## produces every fault of docs/RELIABILITY.md under load, 12 to 20 minutes
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run
 
-faults-full: ## the same in their largest size, an hour; goes on where it was stopped
+faults-full: previous ## the same in their largest size, an hour; goes on where it was stopped
 	cargo build --workspace --bins
 	./target/debug/$(DEVSTACK) test -- ./target/debug/evp-faults run --full --resume target/faults-full.jsonl
 

@@ -120,6 +120,18 @@ impl Node {
         Ok(())
     }
 
+    /// Starts `program` in its place once it has ended, configured as it was; does not wait until it is
+    /// ready.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub fn restart_as(&mut self, program: PathBuf) -> Result<()> {
+        let mut spec = self.service.spec().clone();
+        spec.program = program;
+        self.service = Service::start(spec)?;
+        Ok(())
+    }
+
     /// Runs a command of its binary, configured as it is; what it wrote.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod spans;
 mod table;
 mod time;
 mod told;
+mod upgrade;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

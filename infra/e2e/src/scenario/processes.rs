@@ -101,6 +101,13 @@ pub(super) async fn aggregator_killed_and_paused(size: Size) -> Result<Outcome> 
         },
     )
     .await?;
+    shows(&system, u64::from(events)).await?;
+    let faults = format!("{rounds} kills and pauses of the aggregator");
+    system.balance(&journal, &Expected::default(), faults).await
+}
+
+/// Waits until the aggregator counts `events`.
+pub(super) async fn shows(system: &System, events: u64) -> Result<()> {
     let aggregator = system.aggregator.as_ref().context("an aggregator")?;
     let url = format!("{}/metrics?window=all", aggregator.url());
     let asks = async || {
@@ -109,13 +116,9 @@ pub(super) async fn aggregator_killed_and_paused(size: Size) -> Result<Outcome> 
         anyhow::Ok(answer["totals"]["events"].as_u64())
     };
     until("the aggregator has all of it", async || {
-        asks()
-            .await
-            .is_ok_and(|found| found == Some(u64::from(events)))
+        asks().await.is_ok_and(|found| found == Some(events))
     })
-    .await?;
-    let faults = format!("{rounds} kills and pauses of the aggregator");
-    system.balance(&journal, &Expected::default(), faults).await
+    .await
 }
 
 /// A processor stands still in the middle of its work for longer than the claim idle time. Others

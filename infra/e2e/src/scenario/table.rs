@@ -1,6 +1,6 @@
 use super::{
     Scenario, backup, books, connections, disks, hostile, lost_answers, mongo, overload, poison,
-    processes, recovery, redis, reload, replicas, retention, spans, time, told,
+    processes, recovery, redis, reload, replicas, retention, spans, time, told, upgrade,
 };
 
 macro_rules! scenarios {
@@ -79,6 +79,7 @@ scenarios! {
     0 "recovery_at_speed" "10,000 frames pending under a killed processor" recovery::at_speed;
     0 "books" "SIGKILL of processors, events sent twice, refused documents" books::balance;
     0 "reloaded" "SIGHUP, every second with a broken file" reload::reloaded;
+    0 "upgrade" "each service replaced by the next release, and back" upgrade::upgrade;
     0 "overload" "processors stopped, 1.5 times the capacity" overload::processors_stopped;
     0 "slowloris" "2,000 stalled connections" hostile::slowloris;
 }

@@ -43,6 +43,7 @@ pub struct Builder {
     born_ms: Option<u64>,
     links: Vec<Link>,
     config: Option<PathBuf>,
+    binaries: Option<PathBuf>,
     env: Vec<(String, String)>,
     env_of: Vec<(String, String, String)>,
 }
@@ -64,6 +65,7 @@ impl Builder {
             born_ms: None,
             links: Vec::new(),
             config: None,
+            binaries: None,
             env: COMMON_ENV.map(owned).to_vec(),
             env_of: Vec::new(),
         }
@@ -178,6 +180,13 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, file: PathBuf) -> Self {
         self.config = Some(file);
+        self
+    }
+
+    /// Starts with the services in this folder, and not with those of this build.
+    #[must_use]
+    pub fn binaries(mut self, folder: PathBuf) -> Self {
+        self.binaries = Some(folder);
         self
     }
 
@@ -322,7 +331,11 @@ impl Builder {
             "processor" => (Link::ProcessorRedis, Some(Link::ProcessorMongo)),
             _ => (Link::AggregatorRedis, Some(Link::AggregatorMongo)),
         };
-        let mut spec = ServiceSpec::new(&name, binary(service)?)
+        let program = match &self.binaries {
+            Some(folder) => folder.join(format!("evp-{service}")),
+            None => binary(service)?,
+        };
+        let mut spec = ServiceSpec::new(&name, program)
             .output(Output::File(log.clone()))
             .env("REDIS_URL", self.url_for(service, system.url_of(to_redis)?))
             .env("EVP__REDIS__KEY_PREFIX", system.redis.keys().prefix())

@@ -7,6 +7,8 @@ use evp_e2e::scenario::{ALL, Size, run};
 
 /// Disks that are full are mounted, which takes root: `.ci/run` runs this row by the binary.
 const DISKS: u8 = 14;
+/// Of the last release, which `make faults` builds.
+const UPGRADE: &str = "upgrade";
 
 macro_rules! promises {
     ($($promise:ident: $scenario:literal;)*) => {
@@ -83,7 +85,8 @@ promises! {
 fn every_scenario_is_run() {
     let here: BTreeSet<&str> = RUN.iter().copied().collect();
     let of_table = ALL.iter().filter(|scenario| scenario.row != DISKS);
-    assert_eq!(here, of_table.map(|scenario| scenario.name).collect());
+    let of_table = of_table.map(|scenario| scenario.name);
+    assert_eq!(here, of_table.filter(|name| *name != UPGRADE).collect());
     let by_ci = include_str!("../../../../.ci/run");
     assert!(by_ci.contains(&format!("evp-faults run --quick --row {DISKS}")));
 }
