@@ -13,9 +13,7 @@ use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, ConfigInterface};
 use fred::prelude::{Builder, Error as RedisError, Value};
 use fred::types::ConnectHandle;
-use fred::types::config::{
-    Config, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector, UnresponsiveConfig,
-};
+use fred::types::config::{Config, ReconnectPolicy, TcpConfig, TlsConnector, UnresponsiveConfig};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -79,11 +77,19 @@ pub async fn connected(client: &Client, patience: Duration) -> Result<(), RedisE
 }
 
 fn build(how: &RedisConfig, silence_max: Option<Duration>) -> Result<Client, RedisError> {
+    let url = how.url.expose();
+    // Asked for TLS, fred looks for what the machine trusts, and fails where that is nothing, as in a container.
+    let plain = url
+        .strip_prefix("rediss://")
+        .map(|rest| format!("redis://{rest}"));
     // Of a cluster fred asks CONFIG and INFO of the node that holds the slot of their first argument.
-    let mut config = Config::from_url_centralized(how.url.expose())?;
+    let mut config = Config::from_url_centralized(plain.as_deref().unwrap_or(url))?;
     config.fail_fast = false;
-    if let Some(file) = &how.ca_file {
-        config.tls = Some(trusting(file)?);
+    if plain.is_some() || how.ca_file.is_some() {
+        let client = rustls::ClientConfig::builder()
+            .with_root_certificates(roots(how.ca_file.as_deref())?)
+            .with_no_client_auth();
+        config.tls = Some(TlsConnector::from(client).into());
     }
     let mut builder = Builder::from_config(config);
     builder
@@ -109,8 +115,11 @@ fn build(how: &RedisConfig, silence_max: Option<Duration>) -> Result<Client, Red
     builder.build()
 }
 
-/// TLS that trusts the authority in `file` and no other.
-fn trusting(file: &Path) -> Result<TlsConfig, RedisError> {
+/// Who is trusted: the authority in `file` and no other, or the public ones.
+fn roots(file: Option<&Path>) -> Result<RootCertStore, RedisError> {
+    let Some(file) = file else {
+        return Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+    };
     let unusable = |error: &dyn std::fmt::Display| {
         let text = format!("redis.ca_file {}: {error}", file.display());
         RedisError::new(ErrorKind::Config, text)
@@ -124,10 +133,7 @@ fn trusting(file: &Path) -> Result<TlsConfig, RedisError> {
     if roots.is_empty() {
         return Err(unusable(&"holds no certificate"));
     }
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(config).into())
+    Ok(roots)
 }
 
 /// Pool of exclusive connections for blocking reads.
@@ -336,6 +342,14 @@ mod tests {
             assert!(shortfalls.contains(expected), "{shortfalls}");
             assert_eq!(shortfalls.is_empty(), expected.is_empty(), "{shortfalls}");
         }
+    }
+
+    /// Where the machine itself trusts nobody, a connection is made all the same.
+    #[test]
+    fn without_a_ca_file_the_public_authorities_are_trusted_wherever_it_runs() {
+        let trusted = roots(None).unwrap();
+        assert!(trusted.len() > 50, "{}", trusted.len());
+        assert_eq!(trusted.roots, webpki_roots::TLS_SERVER_ROOTS);
     }
 
     #[test]

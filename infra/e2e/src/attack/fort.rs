@@ -86,6 +86,8 @@ impl Fort {
         let mut env = vec![
             ("REDIS_URL", url_as(service, &redis)),
             ("EVP__REDIS__CA_FILE", ca.clone()),
+            // As in a container, where the machine trusts nobody.
+            ("SSL_CERT_DIR", "/nowhere".to_owned()),
         ];
         if service != "ingest" {
             env.push(("MONGO_URI", url_as(service, &self.mongo.url())));
