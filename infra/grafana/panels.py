@@ -54,7 +54,8 @@ ON_CALL = [
     ("Is it well?", [
         ("stat", "Alerts", "short", [('count(ALERTS{alertstate="firing",alertname=~"Evp.+"}) or vector(0)', "")],
          {"said": [(0, "none fires", "green")]}),
-        ("stat", "Services", "short", [('count(up{job=~"evp-.+"} == 0) or vector(0)', "")],
+        ("stat", "Services", "short", [('count(up{job=~"evp-.+"} == 0 or absent(up{job="evp-ingest"}) or absent(up{job="evp-processor"})'
+                                  ' or absent(up{job="evp-aggregator"})) or vector(0)', "")],
          {"said": [(0, "all answer", "green"), (1, "1 does not answer", "red")]}),
         ("stat", "Ingest", "short", [(ready("evp-ingest"), "")], {"said": READY}),
         ("stat", "Processors", "short", [(ready("evp-processor"), "")], {"said": READY}),
