@@ -17,12 +17,11 @@ for service in ingest processor aggregator; do
     strip --strip-debug -o "dist/evp/bin/evp-$service" "target/$profile/evp-$service"
 done
 cp infra/dist/evp.toml README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT SECURITY.md dist/evp/
-for folder in systemd nginx redis mongo prometheus grafana; do
-    [ ! -d "infra/$folder" ] || cp -r "infra/$folder" "dist/evp/$folder"
-done
+shipped=(systemd nginx redis mongo prometheus grafana)
+cp -r "${shipped[@]/#/infra/}" dist/evp/
 mkdir dist/evp/docs
-cp -r docs/*.md docs/*.json docs/adr dist/evp/docs/
-[ ! -d docs/runbooks ] || cp -r docs/runbooks dist/evp/docs/
+cp -r docs/*.md docs/*.json docs/{adr,runbooks,screenshots} dist/evp/docs/
+python3 infra/dist/links.py dist/evp "${shipped[@]}"
 
 # It writes beside every manifest of the workspace; three of those are of what is shipped.
 sbom() {
