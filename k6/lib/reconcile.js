@@ -4,7 +4,7 @@ import { check, sleep } from 'k6';
 import exec from 'k6/execution';
 import { Gauge } from 'k6/metrics';
 import { seconds } from './config.js';
-import { counted } from './counters.js';
+import { reading, storedThrough } from './counters.js';
 
 const POLL_S = 0.25;
 const COUNTED_WITHIN_S = seconds('COUNTED_WITHIN', '60s');
@@ -38,14 +38,30 @@ export function othersEnded(patienceS = 30) {
   }
 }
 
-/** Waits until so many events of `type` are counted, and says how many are. */
+/**
+ * Waits until so many events of `type` are counted, or all that was accepted is: then the rest is lost. Says how
+ * many are counted.
+ */
 export function stored(type, expected) {
-  let now = counted(type);
-  for (let waited = 0; now < expected && waited < COUNTED_WITHIN_S; waited += POLL_S) {
-    sleep(POLL_S);
-    now = counted(type);
-  }
-  return now;
+  const deadline = Date.now() + COUNTED_WITHIN_S * 1000;
+  let now = reading(type);
+  const missing = () => now.count < expected && Date.now() < deadline;
+  const waitWhile = (holds) => {
+    while (missing() && holds()) {
+      sleep(POLL_S);
+      now = reading(type);
+    }
+  };
+  const readAnew = () => {
+    const { asOf } = now;
+    waitWhile(() => now.asOf === asOf);
+  };
+  // The first answer may be from before the end of the load, and the one beside `storedThrough` older than that.
+  readAnew();
+  const end = now.asOf;
+  waitWhile(() => !(storedThrough() > end));
+  readAnew();
+  return now.count;
 }
 
 /** Compares what was sent of `type` with what is counted of it, beyond the `before` of setup. */
