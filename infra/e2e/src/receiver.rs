@@ -2,8 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -16,7 +15,7 @@ pub(crate) enum Manner {
     Hangs,
 }
 
-/// Somebody who is posted notices.
+/// Somebody who is posted notices, or messages of Alertmanager.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     posted: Arc<Mutex<Vec<Value>>>,
@@ -50,35 +49,55 @@ impl Receiver {
         &self.url
     }
 
+    /// What was posted.
+    pub(crate) fn posts(&self) -> Vec<Value> {
+        let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        posted.clone()
+    }
+
     /// Source and state of what was posted.
     pub(crate) fn told(&self) -> Vec<String> {
-        let posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
         let text = |notice: &Value, name: &str| notice[name].as_str().unwrap_or("?").to_owned();
-        let told = posted.iter();
+        let posts = self.posts();
+        let told = posts.iter();
         told.map(|one| format!("{} {}", text(one, "source"), text(one, "state")))
             .collect()
     }
 }
 
-async fn serve(mut stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<Value>>>) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"}") {
-        match stream.read_buf(&mut request).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
-        }
-    }
-    let text = String::from_utf8_lossy(&request);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let notice = serde_json::from_str(body).unwrap_or_default();
+async fn serve(stream: TcpStream, manner: Manner, kept: Arc<Mutex<Vec<Value>>>) {
+    let mut stream = BufReader::new(stream);
+    let Ok(posted) = body(&mut stream).await else {
+        return;
+    };
     kept.lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(notice);
+        .push(posted);
     match manner {
+        // As Slack does.
         Manner::Takes => {
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
             stream.write_all(answer).await.ok();
         }
         Manner::Hangs => std::future::pending().await,
     }
+}
+
+/// The JSON of one request.
+async fn body(stream: &mut BufReader<TcpStream>) -> Result<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse()?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(serde_json::from_slice(&body)?)
 }

@@ -1,21 +1,17 @@
 //! What people are told by Alertmanager, with the shipped files as they are.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use evp_devstack::MongoOptions;
 use evp_shared::clock::Clock;
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::Watch;
 use super::trickle::Trickle;
 use crate::System;
 use crate::attack::MailServer;
+use crate::receiver::{Manner, Receiver};
 use crate::servers::SmallDisk;
 
 /// Of MongoDB.
@@ -41,11 +37,14 @@ pub(crate) async fn check() -> Result<String> {
     };
     let builder = System::of("messages").mongo(mongo).aggregator();
     let mut system = builder.start().await?;
-    let (mail, receiver) = (MailServer::start().await?, Receiver::start().await?);
+    let (mail, receiver) = (
+        MailServer::start().await?,
+        Receiver::start(Manner::Takes).await?,
+    );
     let relay = format!("127.0.0.1:{}", mail.port());
     let watch = Watch::start(&system, |text| text.replace("127.0.0.1:25", &relay)).await?;
     let slack = watch.observers.folder.join("slack-url");
-    std::fs::write(slack, format!("{}/", receiver.url))?;
+    std::fs::write(slack, receiver.url())?;
     let _trickle = Trickle::start(&system);
     sleep(BEFORE).await;
     let before = watch.firing().await?;
@@ -68,8 +67,10 @@ pub(crate) async fn check() -> Result<String> {
     let mails = mails
         .iter()
         .map(|mail| mail["text"].as_str().unwrap_or_default().to_owned());
-    one_and_over("HTTP", &receiver.posts(), "FIRING")?;
-    one_and_over("mail", &mails.collect::<Vec<_>>(), "FIRING")?;
+    let posts = receiver.posts();
+    let posts: Vec<_> = posts.iter().map(ToString::to_string).collect();
+    one_and_over("HTTP", &posts)?;
+    one_and_over("mail", &mails.collect::<Vec<_>>())?;
     system.pass();
     let first = first.context("no message")?.as_secs();
     Ok(format!(
@@ -78,74 +79,14 @@ pub(crate) async fn check() -> Result<String> {
     ))
 }
 
-fn one_and_over(channel: &str, told: &[String], begins: &str) -> Result<()> {
+fn one_and_over(channel: &str, told: &[String]) -> Result<()> {
     let text = || told.join("\n---\n");
     ensure!(told.len() == 2, "{} by {channel}:\n{}", told.len(), text());
-    let is_over = |message: &String| message.contains("RESOLVED") && !message.contains(begins);
+    let is_over = |message: &String| message.contains("RESOLVED") && !message.contains("FIRING");
     ensure!(
-        told[0].contains(begins) && is_over(&told[1]),
+        told[0].contains("FIRING") && is_over(&told[1]),
         "{channel}:\n{}",
         text()
     );
     Ok(())
-}
-
-/// Takes what is posted, and answers `ok` as Slack does.
-struct Receiver {
-    url: String,
-    posts: Arc<Mutex<Vec<String>>>,
-    _task: JoinSet<()>,
-}
-
-impl Receiver {
-    async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let posts = Arc::new(Mutex::default());
-        let mut task = JoinSet::new();
-        let kept = Arc::clone(&posts);
-        task.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                if let Ok(text) = take(stream).await {
-                    let mut posts = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    Vec::push(&mut posts, text);
-                }
-            }
-        });
-        Ok(Self {
-            url,
-            posts,
-            _task: task,
-        })
-    }
-
-    fn posts(&self) -> Vec<String> {
-        self.posts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// The body of one request.
-async fn take(stream: TcpStream) -> Result<String> {
-    let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        let line = line.trim().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse()?;
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
-    stream.write_all(answer.as_bytes()).await?;
-    let body: Value = serde_json::from_slice(&body)?;
-    Ok(body.to_string())
 }
