@@ -45,6 +45,7 @@ pub(super) async fn mongo_away(size: Size) -> Result<Outcome> {
             let stopped = tokio::time::Instant::now();
             until("somebody is told", async || !told.told().is_empty()).await?;
             if round == 0 {
+                system.note("told after", format!("{:.0?}", stopped.elapsed()));
                 tokio::time::sleep_until(stopped + away).await;
             }
             system.own_mongo()?.restart().await?;
@@ -58,8 +59,7 @@ pub(super) async fn mongo_away(size: Size) -> Result<Outcome> {
     .await?;
     let expected = ["mongodb_away begun", "mongodb_away over"];
     let told = receiver.told();
-    let most = size.of(1, 2, 2);
-    ensure!(told == expected[..most], "{told:?}");
+    ensure!(told == expected[..size.of(1, 2, 2)], "{told:?}");
     // Beside who never answers, who is mailed to is told.
     let mails = size.of(1, 3, 3);
     until("the mails", async || {
