@@ -2,7 +2,7 @@
 //!
 //! # The moment
 //! While mongod is locked ([`lock`]), no receipt is written, and Redis goes on acknowledging. In that
-//! time Redis forks to save what it has ([`evp_shared::redis::begin_save`]). So every receipt in the
+//! time Redis forks to save what it has ([`evp_shared::redis::Save`]). So every receipt in the
 //! copy of mongod's files is settled in that of Redis, or its entry is still pending there, and every
 //! event answered `202` by then is in one of the two: what comes back is a system that stood still.
 //!

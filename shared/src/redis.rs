@@ -26,7 +26,7 @@ mod save;
 
 pub use facts::{ServerFacts, text_at};
 pub use info::{LogState, Memory, online_replicas, renew_log, version};
-pub use save::{Files, Saving, begin_save};
+pub use save::{Files, Save};
 
 /// Delay before the first reconnection, and the longest, in ms. Kept short: while Redis is away
 /// producers are refused.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bson::doc;
 use evp_shared::backoff::Backoff;
 use evp_shared::store::code_of;
@@ -18,16 +18,18 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 /// The command that holds it.
 pub const COMMAND: &str = "hold-lock";
 /// What that says when it has it.
 const LOCKED: &str = "locked";
-/// How often it is tried to give it back: for some two minutes.
-const UNLOCKS: u32 = 30;
-/// MongoDB's code for giving back what nobody has: the answer to an earlier try was lost.
+/// How long it is tried to give it back.
+const UNLOCK_WITHIN: Duration = Duration::from_secs(120);
+/// How long one try may take.
+const TRY_WITHIN: Duration = Duration::from_secs(10);
+/// MongoDB's code for giving back what nobody has.
 const NOT_LOCKED: i32 = 20;
 
 /// A mongod that takes no writes.
@@ -73,15 +75,15 @@ impl Lock {
     /// Gives it back.
     ///
     /// # Errors
-    /// Mongod may still be locked.
-    pub async fn release(mut self) -> anyhow::Result<()> {
+    /// It was not held until now, so that what was copied is of no one moment; or mongod may still be
+    /// locked, which the error says.
+    pub async fn release(mut self, database: &Database) -> anyhow::Result<()> {
         drop(self.holder.stdin.take());
         let ended = self.holder.wait().await?;
-        ensure!(
-            ended.success(),
-            "mongodb may still be locked, and store nothing: run db.fsyncUnlock() in mongosh, or start \
-             mongod anew"
-        );
+        if !ended.success() {
+            unlock(database).await?;
+            bail!("mongodb was not locked all the time: what was copied is not of one moment");
+        }
         Ok(())
     }
 }
@@ -89,7 +91,7 @@ impl Lock {
 /// Holds the lock until the input ends.
 ///
 /// # Errors
-/// It was not taken, or not given back.
+/// It was not taken, or not held until then, or not given back.
 pub async fn hold(database: &Database) -> anyhow::Result<()> {
     let _deaf = [
         SignalKind::interrupt(),
@@ -100,22 +102,40 @@ pub async fn hold(database: &Database) -> anyhow::Result<()> {
     .into_iter()
     .collect::<Result<Vec<_>, _>>()?;
     let admin = database.client().database("admin");
-    admin.run_command(doc! { "fsync": 1, "lock": true }).await?;
+    if let Err(error) = admin.run_command(doc! { "fsync": 1, "lock": true }).await {
+        // Without mongod's own answer it may be locked.
+        if code_of(&error).is_none() {
+            unlock(database).await?;
+        }
+        return Err(error).context("mongodb could not be locked");
+    }
     // Whoever asked may be gone by now; then the input has ended too.
     drop(writeln!(io::stdout(), "{LOCKED}"));
     drop(spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await);
-    let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
-    let mut tries = 0;
-    while let Err(error) = admin.run_command(doc! { "fsyncUnlock": 1 }).await {
-        tries += 1;
-        if code_of(&error) == Some(NOT_LOCKED) {
-            break;
-        }
-        if tries == UNLOCKS {
-            return Err(error).context("mongodb could not be unlocked");
-        }
-        warn!(%error, "mongodb is still locked");
-        sleep(backoff.next_delay()).await;
-    }
+    let was_locked = unlock(database).await?;
+    ensure!(
+        was_locked,
+        "somebody else unlocked mongodb, or it was started anew"
+    );
     Ok(())
+}
+
+/// Gives the lock back. Returns whether there was one.
+async fn unlock(database: &Database) -> anyhow::Result<bool> {
+    let admin = database.client().database("admin");
+    let tries = async {
+        let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
+        loop {
+            let asked = admin.run_command(doc! { "fsyncUnlock": 1 });
+            match timeout(TRY_WITHIN, asked).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) if code_of(&error) == Some(NOT_LOCKED) => return false,
+                failed => warn!(?failed, "mongodb is still locked"),
+            }
+            sleep(backoff.next_delay()).await;
+        }
+    };
+    timeout(UNLOCK_WITHIN, tries).await.context(
+        "mongodb may still be locked, and store nothing: run db.fsyncUnlock() in mongosh, or start mongod anew",
+    )
 }

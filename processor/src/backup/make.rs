@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context as _, bail, ensure};
 use bson::{Document, doc};
 use evp_shared::clock::Clock;
-use evp_shared::redis::{Files, Saving, begin_save};
+use evp_shared::redis::{Files, Save};
 use evp_shared::store::META;
 use fred::clients::Client;
 use futures::TryStreamExt as _;
@@ -51,8 +51,17 @@ impl Backup<'_> {
     /// Makes it. Returns what it says of itself, and how long mongod was locked.
     ///
     /// # Errors
-    /// It is not whole then, and mongod takes writes again unless the error says otherwise.
+    /// There is none then, and mongod takes writes again unless the error says otherwise.
     pub async fn make(&self) -> anyhow::Result<(Manifest, Duration)> {
+        let made = self.copy_both().await;
+        if made.is_err() {
+            // Or each failure would take its room for ever.
+            drop(tokio::fs::remove_dir_all(&self.to).await);
+        }
+        made
+    }
+
+    async fn copy_both(&self) -> anyhow::Result<(Manifest, Duration)> {
         let (mongo_dir, redis) = (self.mongo_dir().await?, self.redis_files().await?);
         let mirror = Mirror {
             from: mongo_dir.clone(),
@@ -60,33 +69,32 @@ impl Backup<'_> {
             base: self.base.as_ref().map(|base| base.join(MONGO)),
         };
         private_folder(&self.to)?;
+        ensure_room(&mirror)?;
         copy(&mirror).await.context("mongod's files")?;
+        Save::possible(self.redis).await?;
 
-        let locked = Instant::now();
-        let lock = Lock::take(self.config_file).await?;
-        let at_ms = Clock::system().now_ms();
+        let (since, at_ms) = (Instant::now(), Clock::system().now_ms());
+        let mut lock = None;
         let under_lock = timeout(self.lock_limit, async {
-            begin_save(self.redis)
+            let lock = lock.insert(Lock::take(self.config_file).await?);
+            let save = Save::begin(self.redis)
                 .await
                 .context("redis does not save")?;
-            copy(&mirror).await.context("mongod's files")
+            let files = copy(&mirror).await.context("mongod's files")?;
+            anyhow::Ok((lock, save, files))
         })
         .await;
-        lock.release().await?;
-        let was_locked = locked.elapsed();
-        let mongo_files = under_lock.with_context(|| {
-            format!(
-                "mongod was locked for {:?}, which is as long as it may",
-                self.lock_limit
-            )
+        let under_lock = under_lock.map(|done| done.map(|(_, save, files)| (save, files)));
+        if let Some(lock) = lock {
+            lock.release(self.database).await?;
+        }
+        let was_locked = since.elapsed();
+        let (save, mongo_files) = under_lock.with_context(|| {
+            let limit = self.lock_limit;
+            format!("mongod was locked for {limit:?}, which is as long as it may")
         })??;
 
-        let saving = Saving::ended(self.redis).await?;
-        ensure!(
-            saving == Saving::Done,
-            "redis could not save: its log says why"
-        );
-        let redis_bytes = self.copy_saved(&redis, at_ms).await?;
+        let redis_bytes = self.copy_saved(&redis, &save, at_ms).await?;
         let manifest = Manifest::new(at_ms, (mongo_dir, mongo_files), (redis, redis_bytes));
         manifest.write(&self.to)?;
         Ok((manifest, was_locked))
@@ -152,9 +160,14 @@ impl Backup<'_> {
         Ok(files)
     }
 
-    /// Copies what Redis saved after `at_ms`, Unix ms. Returns its bytes.
-    async fn copy_saved(&self, redis: &Files, at_ms: u64) -> anyhow::Result<u64> {
+    /// Copies what Redis saved, which is a file of after `at_ms`, Unix ms. Returns its bytes.
+    async fn copy_saved(&self, redis: &Files, save: &Save, at_ms: u64) -> anyhow::Result<u64> {
         let (from, to) = (redis.dir.join(&redis.saved), self.to.join(REDIS));
+        let is_whole = save.ended(self.redis).await?;
+        ensure!(
+            is_whole,
+            "redis could not save, and its log says why; or it saved once more meanwhile"
+        );
         let saved = from.metadata().and_then(|saved| saved.modified());
         let saved = saved.with_context(|| format!("{} cannot be read", from.display()))?;
         ensure!(
@@ -163,8 +176,28 @@ impl Backup<'_> {
             from.display()
         );
         private_folder(to.parent().context("a folder")?)?;
-        Ok(tokio::fs::copy(from, to).await?)
+        let bytes = tokio::fs::copy(from, to).await?;
+        let is_last = save.is_last(self.redis).await?;
+        ensure!(
+            is_last,
+            "redis saved once more while what it saved was copied"
+        );
+        Ok(bytes)
     }
+}
+
+/// Whether what is to be copied leaves a tenth of the disk: it may be that of mongod or of Redis.
+fn ensure_room(mirror: &Mirror) -> anyhow::Result<()> {
+    let bytes = mirror.bytes_to_copy()?;
+    let disk = rustix::fs::statvfs(mirror.to.parent().context("a folder")?)?;
+    let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    ensure!(
+        bytes + all / 10 <= free,
+        "there is no room: {} MB are to be copied, and of {} MB that are free a tenth of the disk stays",
+        bytes / 1_000_000,
+        free / 1_000_000
+    );
+    Ok(())
 }
 
 /// Copies in a thread; dropped, the thread ends after a piece.

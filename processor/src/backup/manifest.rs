@@ -36,6 +36,11 @@ pub struct Manifest {
     pub redis_bytes: u64,
 }
 
+/// Whether there is one in `folder`.
+pub fn is_in(folder: &Path) -> bool {
+    folder.join(NAME).exists()
+}
+
 impl Manifest {
     /// Of files that lie in their folder.
     pub fn new(

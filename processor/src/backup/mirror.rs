@@ -1,7 +1,7 @@
 //! A copy of a folder that is brought up to date by as little as has changed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,17 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use evp_shared::clock::Clock;
 
-/// What mongod makes anew at each start, and what is no data.
-const LEFT_OUT: [&str; 2] = ["mongod.lock", "diagnostic.data"];
+/// What mongod makes anew at each start, and what is no data of its.
+const LEFT_OUT: [&str; 3] = ["mongod.lock", "diagnostic.data", LOST_AND_FOUND];
+
+/// What a file system of its own has.
+pub const LOST_AND_FOUND: &str = "lost+found";
 
 /// Bytes copied between two looks whether to go on.
 const PIECE: u64 = 64 << 20;
 
-/// A file that was written this short a time ago may be written again without a later time.
+/// A file that was written this short a time ago may be written again without a later time. Its copy
+/// has [`UNIX_EPOCH`], which is no file's time, so that it is copied again.
 const TICK: Duration = Duration::from_secs(2);
 
 /// From where a folder is copied to where.
@@ -55,17 +59,33 @@ impl Mirror {
         Ok(copied)
     }
 
+    /// Bytes that are to be copied, so not those of links.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn bytes_to_copy(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for path in files_in(&self.from)? {
+            let Ok(found) = fs::metadata(self.from.join(&path)) else {
+                continue;
+            };
+            let base = self.base.as_ref().map(|base| base.join(&path));
+            if !base.is_some_and(|base| is_same(&found, &base)) {
+                bytes += found.len();
+            }
+        }
+        Ok(bytes)
+    }
+
     fn copy(&self, path: &Path, stop: &AtomicBool) -> io::Result<u64> {
+        // Before the file is looked at: what is written after this look has another time, unless it is
+        // within its tick.
+        let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now_ms());
         let from = File::open(self.from.join(path))?;
         let found = from.metadata()?;
-        let (size, time) = (found.len(), found.modified()?);
-        let is_same = |copy: &Path| {
-            let copy = copy.metadata();
-            copy.is_ok_and(|copy| copy.len() == size && copy.modified().is_ok_and(|at| at == time))
-        };
         let to = self.to.join(path);
-        if is_same(&to) {
-            return Ok(size);
+        if is_same(&found, &to) {
+            return Ok(found.len());
         }
         if let Some(folder) = to.parent() {
             private_folder(folder)?;
@@ -76,10 +96,10 @@ impl Mirror {
             _ => {}
         }
         if let Some(base) = self.base.as_ref().map(|base| base.join(path))
-            && is_same(&base)
+            && is_same(&found, &base)
             && fs::hard_link(&base, &to).is_ok()
         {
-            return Ok(size);
+            return Ok(found.len());
         }
         let mut copy = OpenOptions::new();
         let mut copy = copy.write(true).create_new(true).mode(0o600).open(&to)?;
@@ -93,11 +113,21 @@ impl Mirror {
                 piece => bytes += piece,
             }
         }
-        let now = UNIX_EPOCH + Duration::from_millis(Clock::system().now_ms());
+        let time = found.modified()?;
         let is_old = now.duration_since(time).is_ok_and(|age| age > TICK);
         copy.set_modified(if is_old { time } else { UNIX_EPOCH })?;
         Ok(bytes)
     }
+}
+
+/// Whether a copy has the size and the time of its file.
+fn is_same(found: &Metadata, copy: &Path) -> bool {
+    let same = |copy: &Metadata| {
+        let (time, copied) = (found.modified().ok()?, copy.modified().ok()?);
+        Some(copy.len() == found.len() && copied == time && time != UNIX_EPOCH)
+    };
+    let copy = copy.metadata();
+    copy.is_ok_and(|copy| same(&copy).unwrap_or(false))
 }
 
 /// Makes a folder that only its owner reads, unless it is there.
@@ -221,6 +251,37 @@ mod tests {
             .unwrap();
         mirror.run(&GO_ON).unwrap();
         assert_eq!(text(&to, "a"), "new");
+    }
+
+    #[test]
+    fn what_came_back_from_a_copy_that_was_to_be_made_again_is_not_taken_for_another_one() {
+        let scratch = ScratchDir::new().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        write(&at("from"), "a", "new", 0);
+        write(&at("base"), "a", "old", 0);
+        let mirror = Mirror {
+            from: at("from"),
+            to: at("to"),
+            base: Some(at("base")),
+        };
+        assert_eq!(mirror.bytes_to_copy().unwrap(), 3);
+        mirror.run(&GO_ON).unwrap();
+        assert_eq!(text(&at("to"), "a"), "new");
+    }
+
+    #[test]
+    fn what_a_file_system_found_again_is_left_alone() {
+        let scratch = ScratchDir::new().unwrap();
+        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+        write(&from, "a", "text", 1_000);
+        write(&to, "lost+found/b", "found", 1_000);
+        let mirror = Mirror {
+            from,
+            to: to.clone(),
+            base: None,
+        };
+        mirror.run(&GO_ON).unwrap();
+        assert_eq!(text(&to, "lost+found/b"), "found");
     }
 
     #[test]

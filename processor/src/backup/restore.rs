@@ -1,63 +1,111 @@
 //! Laying a backup down where servers that do not run will find it.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use super::manifest::{MONGO, Manifest, REDIS};
-use super::mirror::{Mirror, private_folder};
+use super::mirror::{LOST_AND_FOUND, Mirror, private_folder};
 
-/// Lays mongod's files down in `to`, which is empty.
-///
-/// # Errors
-/// It is not, or cannot be written to.
-pub fn mongo(backup: &Path, to: &Path) -> anyhow::Result<()> {
-    private_folder(to).with_context(|| format!("{} cannot be made", to.display()))?;
-    for entry in fs::read_dir(to)? {
-        let entry = entry?;
-        // What a file system of its own has.
-        if entry.file_name() != "lost+found" {
-            refuse(&entry.path())?;
-        }
-    }
-    let mirror = Mirror {
-        from: backup.join(MONGO),
-        to: to.to_owned(),
-        base: None,
-    };
-    mirror.run(&AtomicBool::new(false))?;
-    give_to_owner(to, to)
+/// A backup whose files have a free place each.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    backup: &'a Path,
+    manifest: &'a Manifest,
+    mongo: Option<&'a Path>,
+    redis: Option<&'a Path>,
 }
 
-/// Lays down in `to`, which has no data of Redis', what Redis saved: as the base of its append-only
-/// file where it kept one, for beside such a file it does not read anything else.
-///
-/// # Errors
-/// It has, or cannot be written to.
-///
-/// # Source
-/// The manifest of an append-only file in parts, of Redis 7: `aof.c`.
-pub fn redis(backup: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result<()> {
-    private_folder(to).with_context(|| format!("{} cannot be made", to.display()))?;
-    let files = &manifest.redis;
-    let (saved, read) = (backup.join(REDIS), to.join(&files.saved));
-    refuse(&read)?;
-    let Some(log_dir) = &files.log_dir else {
-        fs::copy(saved, &read)?;
-        return give_to_owner(&read, to);
-    };
-    let (log_dir, log) = (to.join(log_dir), &files.log);
-    refuse(&log_dir)?;
-    private_folder(&log_dir)?;
-    let base = format!("{log}.1.base.rdb");
-    fs::copy(saved, log_dir.join(&base))?;
-    let mut list = File::create_new(log_dir.join(format!("{log}.manifest")))?;
-    writeln!(list, "file {base} seq 1 type b")?;
-    give_to_owner(&log_dir, to)
+impl<'a> Restore<'a> {
+    /// Judges the directories of mongod and of Redis, of those that are to be restored.
+    ///
+    /// # Errors
+    /// One is missing, or has data.
+    pub fn new(
+        backup: &'a Path,
+        manifest: &'a Manifest,
+        (mongo, redis): (Option<&'a Path>, Option<&'a Path>),
+    ) -> anyhow::Result<Self> {
+        for folder in [mongo, redis].into_iter().flatten() {
+            ensure!(
+                folder.is_dir(),
+                "{} is missing: make it, owned by who runs the server",
+                folder.display()
+            );
+        }
+        if let Some(mongo) = mongo {
+            for entry in fs::read_dir(mongo)? {
+                let entry = entry?;
+                if entry.file_name() != LOST_AND_FOUND {
+                    refuse(&entry.path())?;
+                }
+            }
+        }
+        if let Some(redis) = redis {
+            let names = [Some(&manifest.redis.saved), manifest.redis.log_dir.as_ref()];
+            for name in names.into_iter().flatten() {
+                refuse(&redis.join(name))?;
+            }
+        }
+        Ok(Self {
+            backup,
+            manifest,
+            mongo,
+            redis,
+        })
+    }
+
+    /// Lays the files down.
+    ///
+    /// # Errors
+    /// One of the backup is gone, or the disk's.
+    pub fn lay_down(&self) -> anyhow::Result<()> {
+        if let Some(to) = self.mongo {
+            let mirror = Mirror {
+                from: self.backup.join(MONGO),
+                to: to.to_owned(),
+                base: None,
+            };
+            let mut laid = mirror.run(&AtomicBool::new(false))?;
+            let mut whole = self.manifest.mongo_files.clone();
+            laid.sort();
+            whole.sort();
+            ensure!(laid == whole, "somebody has changed the backup meanwhile");
+            for (path, _) in laid {
+                give_to_owner(&to.join(path), to)?;
+            }
+            on_disk(to)?;
+        }
+        self.redis.map_or(Ok(()), |to| self.redis(to))
+    }
+
+    /// As the base of the append-only file where Redis kept one, for beside such a file it does not
+    /// read anything else.
+    ///
+    /// # Source
+    /// The manifest of an append-only file in parts, of Redis 7: `aof.c`.
+    fn redis(&self, to: &Path) -> anyhow::Result<()> {
+        let files = &self.manifest.redis;
+        let saved = self.backup.join(REDIS);
+        if let Some(log_dir) = &files.log_dir {
+            let (log_dir, log) = (to.join(log_dir), &files.log);
+            private_folder(&log_dir)?;
+            let base = format!("{log}.1.base.rdb");
+            let list = log_dir.join(format!("{log}.manifest"));
+            fs::copy(saved, log_dir.join(&base))?;
+            fs::write(&list, format!("file {base} seq 1 type b\n"))?;
+            give_to_owner(&log_dir.join(base), to)?;
+            give_to_owner(&list, to)?;
+        } else {
+            let read = to.join(&files.saved);
+            fs::copy(saved, &read)?;
+            give_to_owner(&read, to)?;
+        }
+        on_disk(to)
+    }
 }
 
 fn refuse(there: &Path) -> anyhow::Result<()> {
@@ -69,17 +117,16 @@ fn refuse(there: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives `path` and all below it to who owns `folder`, and waits until it is on disk.
+/// Gives `path` and the folders above it to who owns `folder`, in which they are.
 fn give_to_owner(path: &Path, folder: &Path) -> anyhow::Result<()> {
     let owner = folder.metadata()?;
-    let mut left = vec![path.to_owned()];
-    while let Some(at) = left.pop() {
-        if at.is_dir() {
-            for entry in fs::read_dir(&at)? {
-                left.push(entry?.path());
-            }
-        }
-        chown(&at, Some(owner.uid()), Some(owner.gid()))?;
+    let below = path.ancestors().take_while(|at| *at != folder);
+    for at in below {
+        chown(at, Some(owner.uid()), Some(owner.gid()))?;
     }
+    Ok(())
+}
+
+fn on_disk(folder: &Path) -> anyhow::Result<()> {
     Ok(rustix::fs::syncfs(File::open(folder)?)?)
 }

@@ -61,7 +61,9 @@ async fn run(
     asked: &Arguments,
 ) -> anyhow::Result<Done> {
     let (stream, database) = (open_stream(config).await?, open_database(config).await?);
-    let to = asked.dir.join(folder::name(Clock::system().now_ms()));
+    let _alone = folder::alone(&asked.dir)?;
+    folder::tidy(&asked.dir)?;
+    let to = asked.dir.join(folder::name_of(Clock::system().now_ms()));
     let backup = Backup {
         redis: stream.client(),
         database: &database,
@@ -72,12 +74,8 @@ async fn run(
         base: folder::backups(&asked.dir).pop().map(|(_, folder)| folder),
         to: to.clone(),
     };
-    let (manifest, was_locked) = backup.make().await.with_context(|| {
-        format!(
-            "there is no backup; what was copied of it lies in {}",
-            to.display()
-        )
-    })?;
+    let made = backup.make().await;
+    let (manifest, was_locked) = made.context("there is no backup")?;
     memory::note_backup(&database, manifest.at_ms).await?;
     let mut lines = vec![format!(
         "backup: {} in {} files, {} MB; mongod took no writes for {:.1} s",
@@ -87,7 +85,7 @@ async fn run(
         was_locked.as_secs_f64()
     )];
     if let Some(keep) = asked.keep {
-        let gone = folder::thin_out(&asked.dir, keep.get());
+        let gone = folder::thin_out(&asked.dir, &to, keep.get());
         let gone = gone.context("the backup is whole, and older ones could not be deleted")?;
         lines.extend(
             gone.iter()

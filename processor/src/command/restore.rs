@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::verify::{self, Verify};
 use super::{Done, FAILED, open_database, open_stream, run_to_end, show_time};
 use crate::backup::manifest::Manifest;
-use crate::backup::restore;
+use crate::backup::restore::Restore;
 use crate::config::ProcessorConfig;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -57,25 +57,18 @@ pub fn main(config_file: Option<&Path>, asked: &Arguments) -> ExitCode {
 
 async fn run(config: &ProcessorConfig, asked: &Arguments) -> anyhow::Result<Done> {
     let manifest = Manifest::read(&asked.backup)?;
-    if asked.only != Some(Server::Redis) {
-        let to = asked.mongo_dir.as_ref().unwrap_or(&manifest.mongo_dir);
-        restore::mongo(&asked.backup, to)?;
-        say(&format!(
-            "mongod's files of {} lie in {}",
-            show_time(manifest.at_ms),
-            to.display()
-        ))?;
-    }
-    if asked.only != Some(Server::Mongo) {
-        let to = asked.redis_dir.as_ref().unwrap_or(&manifest.redis.dir);
-        restore::redis(&asked.backup, &manifest, to)?;
-        say(&format!(
-            "redis' files of {} lie in {}",
-            show_time(manifest.at_ms),
-            to.display()
-        ))?;
-    }
-    say("start the servers now")?;
+    let mongo = asked.mongo_dir.as_ref().unwrap_or(&manifest.mongo_dir);
+    let redis = asked.redis_dir.as_ref().unwrap_or(&manifest.redis.dir);
+    let unless = |other, dir| (asked.only != Some(other)).then_some(dir);
+    let to = (
+        unless(Server::Redis, mongo.as_path()),
+        unless(Server::Mongo, redis.as_path()),
+    );
+    Restore::new(&asked.backup, &manifest, to)?.lay_down()?;
+    let time = show_time(manifest.at_ms);
+    say(&format!(
+        "the files of {time} are laid down: start the servers now"
+    ))?;
     let until = Instant::now() + asked.wait;
     while let Err(error) = answer(config).await {
         if Instant::now() > until {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, ServerInterface};
 use fred::prelude::{Error as RedisError, Value};
-use fred::types::InfoKind;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -50,62 +49,114 @@ impl Files {
     }
 }
 
-/// Has the server save what it has at this moment, in the background; waits while it writes another
-/// file.
-///
-/// # Errors
-/// No answer came, or it is not allowed.
-///
-/// # Cancel safety
-/// Dropped, it may have begun, which is harmless.
-pub async fn begin_save(client: &Client) -> Result<(), RedisError> {
-    loop {
-        match client.bgsave::<Value>().await {
-            Err(error)
-                if error.details().contains("in progress")
-                    || error.details().contains("child process") =>
-            {
-                sleep(LOOK_EVERY).await;
-            }
-            begun => return begun.map(drop),
-        }
-    }
+/// Which of a server's saves one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    /// `run_id` of the server.
+    server: String,
+    /// How many it had made before: `rdb_saves`.
+    before: u64,
 }
 
-/// How far a server is with saving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saving {
-    /// It writes.
-    UnderWay,
-    /// The last time went well.
-    Done,
-    /// The last time failed.
-    Failed,
-}
-
-impl Saving {
-    /// Waits until it writes no more.
+impl Save {
+    /// Waits until the server writes no file beside its log.
     ///
     /// # Errors
     /// No answer came.
-    pub async fn ended(client: &Client) -> Result<Self, RedisError> {
+    pub async fn possible(client: &Client) -> Result<(), RedisError> {
+        while Persistence::ask(client).await?.is_writing() {
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Has the server save what it has at this moment, in the background; waits while it writes
+    /// another file.
+    ///
+    /// # Errors
+    /// No answer came, or it is not allowed.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may have begun, which is harmless.
+    pub async fn begin(client: &Client) -> Result<Self, RedisError> {
         loop {
-            let info: String = client.info(Some(InfoKind::Persistence)).await?;
-            match Self::of(&info) {
-                Self::UnderWay => sleep(LOOK_EVERY).await,
-                ended => return Ok(ended),
+            let before = Persistence::ask(client).await?;
+            if before.is_writing() {
+                sleep(LOOK_EVERY).await;
+                continue;
+            }
+            match client.bgsave::<Value>().await {
+                // It has begun with something else in between.
+                Err(error) if error.details().contains("in progress") => {}
+                Err(error) if error.details().contains("child process") => {}
+                begun => {
+                    let _begun = begun?;
+                    return Ok(Self {
+                        server: before.server,
+                        before: before.saves,
+                    });
+                }
             }
         }
     }
 
-    fn of(info: &str) -> Self {
-        if field(info, "rdb_bgsave_in_progress") == Some("1") {
-            Self::UnderWay
-        } else if field(info, "rdb_last_bgsave_status") == Some("ok") {
-            Self::Done
-        } else {
-            Self::Failed
+    /// Waits until it is on disk. Returns whether it is, and no later one in its place.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn ended(&self, client: &Client) -> Result<bool, RedisError> {
+        loop {
+            let now = Persistence::ask(client).await?;
+            if now.server != self.server || now.saves > self.before + 1 {
+                return Ok(false);
+            }
+            if !now.is_saving {
+                return Ok(now.is_saved && now.saves == self.before + 1);
+            }
+            sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether nothing was saved after it.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn is_last(&self, client: &Client) -> Result<bool, RedisError> {
+        let now = Persistence::ask(client).await?;
+        Ok(now.server == self.server && now.saves == self.before + 1 && !now.is_saving)
+    }
+}
+
+/// What a server says of the files it writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Persistence {
+    server: String,
+    saves: u64,
+    is_saving: bool,
+    is_rewriting: bool,
+    is_saved: bool,
+}
+
+impl Persistence {
+    async fn ask(client: &Client) -> Result<Self, RedisError> {
+        let info: String = client.info(None).await?;
+        Ok(Self::of(&info))
+    }
+
+    fn of(info: &str) -> Self {
+        let is = |name, value| field(info, name) == Some(value);
+        let saves = field(info, "rdb_saves").and_then(|saves| saves.parse().ok());
+        Self {
+            server: field(info, "run_id").unwrap_or_default().to_owned(),
+            saves: saves.unwrap_or(0),
+            is_saving: is("rdb_bgsave_in_progress", "1"),
+            is_rewriting: is("aof_rewrite_in_progress", "1"),
+            is_saved: is("rdb_last_bgsave_status", "ok"),
+        }
+    }
+
+    fn is_writing(&self) -> bool {
+        self.is_saving || self.is_rewriting
     }
 }
 
@@ -114,17 +165,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn saving_has_ended_when_nothing_is_written_any_more() {
-        for (in_progress, status, expected) in [
-            ("1", "ok", Saving::UnderWay),
-            ("1", "err", Saving::UnderWay),
-            ("0", "ok", Saving::Done),
-            ("0", "err", Saving::Failed),
-        ] {
-            let info = format!(
-                "# Persistence\r\nrdb_bgsave_in_progress:{in_progress}\r\nrdb_last_bgsave_status:{status}\r\n"
-            );
-            assert_eq!(Saving::of(&info), expected, "{info}");
-        }
+    fn a_server_says_which_files_it_writes() {
+        let info = "# Server\r\nrun_id:abc\r\n# Persistence\r\nrdb_bgsave_in_progress:0\r\nrdb_saves:7\r\n\
+                    rdb_last_bgsave_status:ok\r\naof_rewrite_in_progress:1\r\n";
+        let expected = Persistence {
+            server: "abc".to_owned(),
+            saves: 7,
+            is_saving: false,
+            is_rewriting: true,
+            is_saved: true,
+        };
+        assert_eq!(Persistence::of(info), expected);
+        assert!(expected.is_writing());
     }
 }

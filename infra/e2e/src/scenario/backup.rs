@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bson::doc;
-use evp_devstack::ScratchDir;
+use evp_devstack::{ScratchDir, Service};
 use evp_processor::verify::compare;
 
 use super::processes::post;
@@ -15,10 +15,12 @@ use crate::{Expected, Journal, Node, Outcome, Producer, Progress, Sent, System, 
 
 /// Events that are sent between the two ways back.
 const LATER: u32 = 1_000;
+/// How often it is tried to meet a moment.
+const TRIES: usize = 20;
 /// From when on `verify` compares a second.
 const CLOSED_AFTER: Duration = Duration::from_secs(compare::CLOSED_AFTER + 2);
 
-/// In a load a backup is killed while it has mongod locked, and another one is made. Then mongod is lost
+/// In a load a backup is killed while it has mongod locked, another one is spoilt, and one is made. Then mongod is lost
 /// and comes back from it, beside a Redis that knows more: `verify` names what differs, and the services
 /// go on. Then both come back from it: everything balances, as far as it was answered before the backup.
 pub(super) async fn restored(size: Size) -> Result<Outcome> {
@@ -30,7 +32,7 @@ pub(super) async fn restored(size: Size) -> Result<Outcome> {
     let (mut journal, before) = backed_up(&system, &place, events).await?;
     settled(&system).await?;
     let backup = newest(&place)?;
-    let mut faults = "a backup killed and one made in a load; ".to_owned();
+    let mut faults = "a backup killed, one spoilt and one made in a load; ".to_owned();
     if size != Size::Test {
         let gone = beside_redis(&mut system, &backup, &before).await?;
         faults += &format!("mongod restored, {gone} events after it gone; ");
@@ -68,7 +70,7 @@ async fn beside_redis(system: &mut System, backup: &Path, before: &Journal) -> R
     Ok(gone)
 }
 
-/// Makes a backup in a load, after another one that was killed. Returns what the clients know at the
+/// Makes a backup in a load, after one that was killed and one that was spoilt. Returns what the clients know at the
 /// end, and what they knew when it was begun.
 async fn backed_up(system: &System, place: &Path, events: u32) -> Result<(Journal, Journal)> {
     let producer = Producer::new(system, load(events));
@@ -77,6 +79,7 @@ async fn backed_up(system: &System, place: &Path, events: u32) -> Result<(Journa
     let faults = async {
         progress.reached(at(1)).await?;
         killed(system, place, &mut progress).await?;
+        unlocked(system, place).await?;
         progress.reached(at(5)).await?;
         let before = producer.journal();
         let args = ["backup", &place.display().to_string()];
@@ -94,32 +97,53 @@ async fn backed_up(system: &System, place: &Path, events: u32) -> Result<(Journa
 
 /// A backup is killed while it has mongod locked: what it held is given back, and storing goes on.
 async fn killed(system: &System, place: &Path, progress: &mut Progress) -> Result<()> {
+    let mut backup = at_the_lock(system, place).await?;
+    backup.kill().await;
+    until("mongod takes writes", async || !is_locked(system).await).await?;
+    progress.keep_going();
+    settled(system).await
+}
+
+/// Somebody unlocks mongod meanwhile, so that what is copied is not of one moment: there is no backup.
+async fn unlocked(system: &System, place: &Path) -> Result<()> {
     let admin = system.mongo.database().client().database("admin");
-    let is_locked = async || {
-        let state = admin.run_command(doc! { "currentOp": 1 }).await;
-        state.is_ok_and(|state| state.get_bool("fsyncLock").unwrap_or(false))
-    };
+    for _ in 0..TRIES {
+        let mut backup = at_the_lock(system, place).await?;
+        let unlocked = admin.run_command(doc! { "fsyncUnlock": 1 }).await;
+        let status = backup.wait().await?;
+        if unlocked.is_err() {
+            continue;
+        }
+        let said = fs::read_to_string(system.processors[0].command_log())?;
+        ensure!(status.code() == Some(1), "{status}: {said}");
+        ensure!(said.contains("there is no backup"), "{said}");
+        return Ok(());
+    }
+    bail!("no backup was caught while it had mongod locked")
+}
+
+/// A backup that has mongod locked.
+async fn at_the_lock(system: &System, place: &Path) -> Result<Service> {
     let args = ["backup", &place.display().to_string()];
-    // It is locked for a moment only: one that came to its end meanwhile is thrown away.
-    for _ in 0..20 {
+    // It is locked for a moment only: it may have come to its end meanwhile.
+    for _ in 0..TRIES {
         let mut backup = system.processors[0].begin(&args)?;
+        let locked = until("mongod is locked", async || is_locked(system).await);
         let caught = tokio::select! {
             _ = backup.wait() => false,
-            locked = until("mongod is locked", is_locked) => { locked?; true }
+            locked = locked => { locked?; true }
         };
-        backup.kill().await;
-        until("mongod takes writes", async || !is_locked().await).await?;
-        fs::remove_dir_all(place)?;
         if caught {
-            progress.keep_going();
-            let ledger = system.ledger();
-            return until("storing goes on", async || {
-                ledger.is_settled().await.unwrap_or(false)
-            })
-            .await;
+            return Ok(backup);
         }
     }
     bail!("no backup was caught while it had mongod locked")
+}
+
+async fn is_locked(system: &System) -> bool {
+    let admin = system.mongo.database().client().database("admin");
+    let state = admin.run_command(doc! { "currentOp": 1 }).await;
+    state.is_ok_and(|state| state.get_bool("fsyncLock").unwrap_or(false))
 }
 
 /// Mongod's files are gone and come back. Returns how many more events are counted than there are
@@ -162,7 +186,7 @@ async fn both_lost(system: &mut System, backup: &Path) -> Result<()> {
     Ok(())
 }
 
-fn begin_restore(node: &Node, backup: &Path, more: &[&str]) -> Result<evp_devstack::Service> {
+fn begin_restore(node: &Node, backup: &Path, more: &[&str]) -> Result<Service> {
     let backup = backup.display().to_string();
     node.begin(&[&["restore", &backup][..], more].concat())
 }
@@ -180,10 +204,8 @@ fn empty(folder: &Path) -> Result<()> {
 }
 
 fn newest(place: &Path) -> Result<PathBuf> {
-    let mut found = fs::read_dir(place)?;
-    let one = found.next().context("a backup")??.path();
-    ensure!(found.next().is_none(), "more than one backup");
-    Ok(one)
+    let entries = fs::read_dir(place)?.filter_map(|entry| Some(entry.ok()?.path()));
+    entries.max().context("a backup")
 }
 
 async fn settled(system: &System) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //! In `meta`: `{_id: "house", asked: <ms>, ending: {...}, sizes: {events_2013: {...}}, backup: <ms>}`.
-//! `asked` is written by those who drop by hand, `backup` by those who made one; they only rise.
+//! `asked` is written by those who drop by hand, and only rises, `backup` by those who made one.
 
 use bson::{Bson, Document, doc};
 use evp_shared::store::spans::meta;
@@ -69,22 +69,25 @@ fn part<T: serde::de::DeserializeOwned + Default>(found: &Document, name: &str) 
 /// # Errors
 /// MongoDB's; repeating is harmless.
 pub async fn ask_to_end(database: &Database, to_ms: u64) -> Result<(), MongoError> {
-    raise(database, "asked", to_ms).await
+    update(database, "$max", doc! { "asked": number(to_ms) }).await
 }
 
-/// Notes that there is a backup of `at_ms`.
+/// Notes that the last backup is of `at_ms`.
 ///
 /// # Errors
 /// MongoDB's; repeating is harmless.
 pub async fn note_backup(database: &Database, at_ms: u64) -> Result<(), MongoError> {
-    raise(database, "backup", at_ms).await
+    update(database, "$set", doc! { "backup": number(at_ms) }).await
 }
 
-async fn raise(database: &Database, name: &str, to_ms: u64) -> Result<(), MongoError> {
-    let to = i64::try_from(to_ms).unwrap_or(i64::MAX);
+async fn update(database: &Database, how: &str, what: Document) -> Result<(), MongoError> {
     let meta = meta(database);
-    let update = meta.update_one(doc! { "_id": HOUSE_ID }, doc! { "$max": { name: to } });
+    let update = meta.update_one(doc! { "_id": HOUSE_ID }, doc! { how: what });
     update.upsert(true).await.map(drop)
+}
+
+fn number(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// Unix ms by the primary's clock.
