@@ -14,12 +14,12 @@ use bson::doc;
 use evp_shared::backoff::Backoff;
 use evp_shared::store::code_of;
 use mongodb::Database;
+use mongodb::error::Error as MongoError;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-use tracing::warn;
 
 /// The command that holds it.
 pub const COMMAND: &str = "hold-lock";
@@ -29,8 +29,9 @@ const LOCKED: &str = "locked";
 const UNLOCK_WITHIN: Duration = Duration::from_secs(120);
 /// How long one try may take.
 const TRY_WITHIN: Duration = Duration::from_secs(10);
-/// MongoDB's code for giving back what nobody has.
-const NOT_LOCKED: i32 = 20;
+/// What MongoDB says to who gives back what nobody has. 6.0 gives no code with it, so that the driver
+/// does not take it for an answer.
+const NOT_LOCKED: &str = "not locked";
 
 /// A mongod that takes no writes.
 #[derive(Debug)]
@@ -123,19 +124,32 @@ pub async fn hold(database: &Database) -> anyhow::Result<()> {
 /// Gives the lock back. Returns whether there was one.
 async fn unlock(database: &Database) -> anyhow::Result<bool> {
     let admin = database.client().database("admin");
+    let mut failure = "no answer".to_owned();
     let tries = async {
         let mut backoff = Backoff::new(Duration::from_millis(100), 2, Duration::from_secs(5));
         loop {
             let asked = admin.run_command(doc! { "fsyncUnlock": 1 });
             match timeout(TRY_WITHIN, asked).await {
                 Ok(Ok(_)) => return true,
-                Ok(Err(error)) if code_of(&error) == Some(NOT_LOCKED) => return false,
-                failed => warn!(?failed, "mongodb is still locked"),
+                Ok(Err(error)) if says(&error, NOT_LOCKED) => return false,
+                Ok(Err(error)) => failure = error.to_string(),
+                Err(late) => failure = late.to_string(),
             }
             sleep(backoff.next_delay()).await;
         }
     };
-    timeout(UNLOCK_WITHIN, tries).await.context(
-        "mongodb may still be locked, and store nothing: run db.fsyncUnlock() in mongosh, or start mongod anew",
-    )
+    let unlocked = timeout(UNLOCK_WITHIN, tries).await.ok();
+    unlocked.with_context(|| {
+        format!(
+            "mongodb may still be locked, and store nothing: run db.fsyncUnlock() in mongosh, or start mongod \
+             anew ({failure})"
+        )
+    })
+}
+
+/// Whether the server's answer has these words.
+fn says(error: &MongoError, words: &str) -> bool {
+    let answer = error.server_response();
+    let message = answer.and_then(|answer| answer.get_str("errmsg").ok());
+    message.is_some_and(|message| message.contains(words))
 }
