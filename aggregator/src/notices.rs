@@ -1,6 +1,6 @@
 //! Tells people by itself when something is wrong, for those who run no Prometheus.
 //!
-//! Every few seconds the vitals of the pipeline ([`Vitals`](crate::admin::pipeline::Vitals)) are read and
+//! Every few seconds the vitals of the pipeline ([`Vitals`]) are read and
 //! judged ([`source`]); [`watch`] decides whom to tell of what, [`courier`] takes it there. Of several
 //! aggregators one tells: who holds the lease in Redis, where what was [`told`] stands too, so that another
 //! goes on from there. Of Redis itself each tells by itself, and tells the end as well.
