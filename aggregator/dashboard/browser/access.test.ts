@@ -200,6 +200,7 @@ describe("an admin", () => {
     const key = (await page.getByLabel("Its text").textContent()) ?? "";
     expect(key).toMatch(/^evp_sec_\w{49}$/);
     await page.getByRole("button", { name: "I have copied it" }).click();
+    await page.getByLabel("Its text").waitFor({ state: "detached" });
     await page.getByRole("row", { name: /page.*1 origin/ }).waitFor();
     expect(await page.content()).not.toContain(key);
   });
