@@ -13,7 +13,9 @@ import { FeedStatus } from "../src/ui/feed-status.tsx";
 import { FilterBar } from "../src/ui/filter-bar.tsx";
 import { Json } from "../src/ui/json.tsx";
 import { Letter } from "../src/ui/letter.tsx";
+import TimeChart from "../src/ui/time-chart.tsx";
 import { TypeRanking } from "../src/ui/type-ranking.tsx";
+import { drawn } from "./canvas.ts";
 import { NOW, problem, serve, show, stream } from "./kit.tsx";
 
 beforeEach(() => {
@@ -71,6 +73,25 @@ describe("Overview", () => {
     });
     show(<Overview />);
     expect(await screen.findByText(/An operator can have/)).toBeTruthy();
+  });
+
+  it("draws one line over another", async () => {
+    const data = {
+      types: ["a", "b"],
+      times: [1, 2],
+      rates: [
+        [1, 2],
+        [3, 4],
+      ],
+      tops: [
+        [1, 2],
+        [4, 6],
+      ],
+    };
+    drawn.length = 0;
+    show(<TimeChart data={data} colourOf={() => "#123456"} label="Events" />);
+    // A series is drawn within a clip of its own.
+    await waitFor(() => expect(drawn.filter((name) => name === "clip")).toHaveLength(2));
   });
 
   it("says what is away", async () => {
