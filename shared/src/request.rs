@@ -3,10 +3,10 @@
 //! By a task-local and not a span of `tracing`: a span is written out when it begins, for every
 //! request, where almost none of them logs anything.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::futures::TaskLocalFuture;
 
@@ -21,16 +21,23 @@ tokio::task_local! { static CURRENT: RequestId; }
 /// What a request is called, in its answer and in the log.
 #[derive(Debug, Clone)]
 pub struct RequestId {
-    id: HeaderValue,
+    name: Name,
     traceparent: Option<HeaderValue>,
+}
+
+/// One made is written out where somebody reads it: it is cloned for each request, and read once.
+#[derive(Debug, Clone)]
+enum Name {
+    Given(HeaderValue),
+    Made(u64),
 }
 
 impl RequestId {
     /// As `headers` call it, if by 1 to 64 of `A-Za-z0-9._-`; else by a new name.
     pub fn of(headers: &HeaderMap) -> Self {
-        let id = headers.get(REQUEST_ID).filter(|id| is_valid(id.as_bytes()));
+        let given = headers.get(REQUEST_ID).filter(|id| is_valid(id.as_bytes()));
         Self {
-            id: id.cloned().unwrap_or_else(made),
+            name: given.cloned().map_or_else(Name::made, Name::Given),
             traceparent: headers.get(TRACEPARENT).cloned(),
         }
     }
@@ -42,7 +49,13 @@ impl RequestId {
 
     /// As the answer says it.
     pub fn header(&self) -> HeaderValue {
-        self.id.clone()
+        match &self.name {
+            Name::Given(name) => name.clone(),
+            Name::Made(number) => {
+                let name = made(*number).try_into();
+                name.unwrap_or(HeaderValue::from_static("-"))
+            }
+        }
     }
 
     /// Has `work` log as part of this request.
@@ -56,8 +69,11 @@ impl RequestId {
     }
 
     /// The name.
-    pub fn id(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
+    pub fn id(&self) -> Cow<'_, str> {
+        match &self.name {
+            Name::Given(name) => name.to_str().unwrap_or_default().into(),
+            Name::Made(number) => made(*number).into(),
+        }
     }
 
     /// The trace it belongs to; `None` where the client named none, or not as it should.
@@ -80,13 +96,17 @@ fn is_valid(id: &[u8]) -> bool {
     (1..=LENGTH_MAX).contains(&id.len()) && id.iter().all(is_part)
 }
 
-/// A name no other request has, of this process or another.
-fn made() -> HeaderValue {
-    static PROCESS: LazyLock<u64> = LazyLock::new(rand::random);
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let (process, number) = (*PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-    let id = Bytes::from(format!("{process:016x}-{number}"));
-    HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("-"))
+impl Name {
+    /// One no other request has, of this process or another.
+    fn made() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self::Made(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn made(number: u64) -> String {
+    static PROCESS: LazyLock<String> = LazyLock::new(|| format!("{:016x}-", rand::random::<u64>()));
+    [&PROCESS, itoa::Buffer::new().format(number)].concat()
 }
 
 #[cfg(test)]
@@ -110,7 +130,8 @@ mod tests {
             let made = asked(bad, "");
             assert_ne!(made.id(), bad);
             assert!(is_valid(made.id().as_bytes()), "{made:?}");
-            made.id().to_owned()
+            assert_eq!(made.header(), made.id().as_ref());
+            made.id().into_owned()
         });
         assert_ne!(made[0], made[1]);
     }

@@ -33,7 +33,7 @@ where
             .format_event(context, Writer::new(&mut line), event)?;
         let names = [
             ("request_id", Some(request.id())),
-            ("trace_id", request.trace_id()),
+            ("trace_id", request.trace_id().map(Into::into)),
         ];
         let names = names
             .into_iter()

@@ -51,7 +51,7 @@ pub(super) fn run(stream: TcpStream, discards: &Arc<Discards>) -> impl Future<Ou
 /// The answer, under a name of our own: what the client called its request is not read.
 fn answer() -> String {
     let made = RequestId::of(&HeaderMap::new());
-    [HEAD, made.id(), BODY].concat()
+    [HEAD, &made.id(), BODY].concat()
 }
 
 #[cfg(test)]
