@@ -46,6 +46,9 @@ pub struct Load {
     pub ids: IdKind,
     /// Share of events that repeat the id of an earlier one; only with ids of the client.
     pub duplicates: f64,
+    /// Duplicates are all of a request: one accepted before is sent again.
+    #[serde(default)]
+    pub retried: bool,
     /// Number of event types.
     pub types: u16,
     /// How often each user and type comes.
@@ -138,6 +141,7 @@ impl Load {
             encoding: Encoding::Identity,
             ids: IdKind::Server,
             duplicates: 0.0,
+            retried: false,
             types: 10,
             spread: Spread::Even,
             times: Times::Due,

@@ -17,6 +17,9 @@ pub const CPU: &str = "cpu_mongod_to_without";
 pub const EVP: &str = "cpu_evp_to_without";
 /// p99 of the answers over that of the run without.
 pub const ANSWER: &str = "answer_p99_to_without";
+/// mongod's CPU in us for one duplicate: what is left of the row's when the other events cost what
+/// they do without.
+pub const DUPLICATE: &str = "cpu_mongod_duplicate";
 
 /// The same run without what a row is about.
 #[derive(Debug, Clone, Copy)]
@@ -29,9 +32,23 @@ pub struct Without {
     pub evp_max: Option<f64>,
     /// Highest [`ANSWER`].
     pub answer_max: Option<f64>,
+    /// Highest [`DUPLICATE`].
+    pub duplicate_max: Option<f64>,
 }
 
 impl Without {
+    /// The run that `take` makes of a row's, with nothing to be reached.
+    #[must_use]
+    pub const fn new(take: fn(&mut Plan)) -> Self {
+        Self {
+            take,
+            cpu_max: None,
+            evp_max: None,
+            answer_max: None,
+            duplicate_max: None,
+        }
+    }
+
     /// What is to be reached, in words.
     pub(crate) fn reach(self) -> String {
         let most = |what: &str, most: Option<f64>| {
@@ -42,6 +59,9 @@ impl Without {
         most("mongod CPU/event", self.cpu_max)
             + &most("CPU/event of EVP and Redis", self.evp_max)
             + &most("answer p99", self.answer_max)
+            + &self.duplicate_max.map_or_else(String::new, |most| {
+                format!("; mongod at most {most} us a duplicate")
+            })
     }
 }
 
@@ -70,6 +90,11 @@ pub async fn run_row(environment: &Environment, row: &Row, plan: &Plan) -> anyho
     ));
     let mut run = run(environment, plan).await?;
     relate(&mut run.figures, &base);
+    if without.duplicate_max.is_some() {
+        let duplicate = of_duplicate(&run.figures, &base, plan.load.duplicates);
+        let figure = duplicate.map(|cost| (DUPLICATE.to_owned(), cost));
+        run.figures.extend(figure);
+    }
     Ok(run)
 }
 
@@ -93,9 +118,24 @@ fn relate(figures: &mut Figures, base: &Figures) {
     }
 }
 
+/// What one duplicate costs mongod, where so large a share of the events are such.
+fn of_duplicate(figures: &Figures, base: &Figures, share: f64) -> Option<f64> {
+    let (own, base) = (figures.get("cpu_mongod")?, base.get("cpu_mongod")?);
+    Some((own - base * (1.0 - share)) / share)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duplicate_costs_what_the_other_events_do_not() {
+        let cost = |mongod| -> Figures { [("cpu_mongod".to_owned(), mongod)].into() };
+        // One in four, at 20 us: 0.75 x 12 + 0.25 x 20.
+        let duplicate = of_duplicate(&cost(14.0), &cost(12.0), 0.25).unwrap();
+        assert!((duplicate - 20.0).abs() < 1e-9, "{duplicate}");
+        assert_eq!(of_duplicate(&Figures::new(), &cost(12.0), 0.25), None);
+    }
 
     #[test]
     fn what_an_index_build_took_is_no_cost_of_the_events() {

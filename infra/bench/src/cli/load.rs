@@ -32,6 +32,9 @@ pub(super) struct LoadArgs {
     /// Share of duplicates, 0 to 0.9
     #[arg(long)]
     duplicates: Option<f64>,
+    /// Sends duplicates as whole requests
+    #[arg(long)]
+    retried: bool,
     /// Number of event types
     #[arg(long)]
     types: Option<u16>,
@@ -57,6 +60,7 @@ impl LoadArgs {
         set(&mut load.encoding, self.encoding);
         set(&mut load.ids, self.ids);
         set(&mut load.duplicates, self.duplicates);
+        load.retried |= self.retried;
         set(&mut load.types, self.types);
         let many = self.events.map(|events| match events {
             1 => Format::Object,

@@ -14,7 +14,7 @@ use super::{Encoding, Format, GeneratorSpec, IdKind};
 const EVENTS: usize = 12_000;
 /// The same, in bytes: of large events there are fewer.
 const BYTES: usize = 16 * 1024 * 1024;
-/// Earlier events that a duplicate is chosen from.
+/// Earlier events that a duplicate is chosen from, or as many whole requests as are in them.
 const REMEMBERED: usize = 8_192;
 const SEED: u64 = 0x0065_7670;
 
@@ -71,6 +71,7 @@ pub struct Templates {
     free: Vec<Template>,
     ids: IdKind,
     duplicates: f64,
+    retried: bool,
     spread: Spread,
     types: u32,
     dating: Dating,
@@ -100,6 +101,7 @@ impl Templates {
             free,
             ids: load.ids,
             duplicates: load.duplicates,
+            retried: load.retried,
             spread: load.spread,
             types: u32::from(load.types),
             dating: Dating::new(
@@ -123,11 +125,13 @@ impl Templates {
         let index = self.random.below(self.free.len());
         let mut template = self.free.swap_remove(index);
         let time = digits(ms);
+        let again = self.retried_from(template.slots.len());
         for at in 0..template.slots.len() {
             let slots = template.slots[at];
-            let sent = match slots.id_at {
-                Some(_) => self.identity(ms, time, &mut template.fresh),
-                None => Sent {
+            let sent = match (slots.id_at, again) {
+                (Some(_), Some(first)) => self.remembered[first + at],
+                (Some(_), None) => self.identity(ms, time, &mut template.fresh),
+                (None, _) => Sent {
                     id: [0; ID_BYTES],
                     time,
                 },
@@ -154,17 +158,28 @@ impl Templates {
         }
     }
 
+    /// Where the events of the request that is sent again begin, if one is.
+    fn retried_from(&mut self, events: usize) -> Option<usize> {
+        if !self.retried || !self.random.happens(self.duplicates) {
+            return None;
+        }
+        let requests = self.remembered.len() / events;
+        (requests > 0).then(|| self.random.below(requests) * events)
+    }
+
     /// Gives a request back; what was accepted may be sent again as a duplicate. Returns how many
     /// of its ids had not been sent before.
     pub fn give_back(&mut self, mut template: Template, accepted: bool) -> u64 {
         let fresh = template.fresh.len() as u64;
         if accepted && self.duplicates > 0.0 {
+            let events = template.slots.len();
+            let most = (REMEMBERED / events).max(1) * events;
             for sent in &template.fresh {
-                if self.remembered.len() < REMEMBERED {
+                if self.remembered.len() < most {
                     self.remembered.push(*sent);
                 } else {
                     self.remembered[self.oldest] = *sent;
-                    self.oldest = (self.oldest + 1) % REMEMBERED;
+                    self.oldest = (self.oldest + 1) % most;
                 }
             }
         }
@@ -175,6 +190,7 @@ impl Templates {
 
     fn identity(&mut self, ms: u64, time: [u8; TIME_BYTES], fresh: &mut Vec<Sent>) -> Sent {
         let repeats = self.duplicates > 0.0
+            && !self.retried
             && !self.remembered.is_empty()
             && self.random.happens(self.duplicates);
         if repeats {
@@ -338,6 +354,33 @@ mod tests {
         }
         assert_eq!(seen.len() as u64, fresh);
         assert!((3_300..3_800).contains(&fresh), "{fresh} of {total}");
+    }
+
+    #[test]
+    fn a_request_is_sent_again_whole() {
+        let load = Load {
+            ids: IdKind::V7,
+            duplicates: 0.5,
+            retried: true,
+            ..Load::open(1.0, 100)
+        };
+        let mut templates = templates(load);
+        let (mut seen, mut retried) = (HashSet::new(), 0);
+        // More than are remembered.
+        for round in 0..400 {
+            let template = templates.take(START_MS + round);
+            let mut ids: Vec<_> = events(&template)
+                .iter()
+                .map(|event| event["eventId"].to_string())
+                .collect();
+            ids.sort_unstable();
+            retried += u64::from(!seen.insert(ids));
+            templates.give_back(template, true);
+        }
+        assert_eq!(seen.len() as u64 + retried, 400);
+        assert!((150..250).contains(&retried), "{retried}");
+        let ids: HashSet<_> = seen.iter().flatten().collect();
+        assert_eq!(ids.len(), seen.len() * 100, "no id in two requests");
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub fn all() -> Vec<Row> {
     rows
 }
 
-fn latency_rows() -> [Row; 3] {
+fn latency_rows() -> [Row; 4] {
     let base = Load::open(50_000.0, 100);
     let backlog = Load::open(100_000.0, 100);
     [
@@ -148,6 +148,28 @@ fn latency_rows() -> [Row; 3] {
                     ids: IdKind::V7,
                     duplicates: 0.05,
                     ..base
+                },
+            )
+        },
+        Row {
+            goal: Goal::Within {
+                answer_p99: None,
+                stored_p50: None,
+                stored_p99: 100.0,
+            },
+            without: Some(Without {
+                duplicate_max: Some(28.0),
+                ..Without::new(|plan| plan.load.duplicates = 0.0)
+            }),
+            ..holds(
+                "dup-retry",
+                "every other request sent before (UUIDv7), at 50,000 ev/s",
+                DEFAULT,
+                Load {
+                    ids: IdKind::V7,
+                    duplicates: 0.5,
+                    retried: true,
+                    ..base.clone()
                 },
             )
         },
@@ -221,10 +243,8 @@ fn long_rows() -> [Row; 3] {
 
 fn without(take: fn(&mut Plan), cpu_max: f64) -> Option<Without> {
     Some(Without {
-        take,
         cpu_max: Some(cpu_max),
-        evp_max: None,
-        answer_max: None,
+        ..Without::new(take)
     })
 }
 
@@ -282,10 +302,8 @@ fn key_rows() -> [Row; 5] {
     let row = |name, case, layout, without: (fn(&mut Plan), f64), load| Row {
         layout,
         without: Some(Without {
-            take: without.0,
-            cpu_max: None,
             evp_max: Some(without.1),
-            answer_max: None,
+            ..Without::new(without.0)
         }),
         ..holds(name, case, NONE, load)
     };
@@ -364,10 +382,8 @@ fn span_rows() -> [Row; 2] {
             },
             beside: beside(5_000_000, Act::Drop),
             without: Some(Without {
-                take,
-                cpu_max: None,
-                evp_max: None,
                 answer_max: Some(2.0),
+                ..Without::new(take)
             }),
             // Short: what happens in one second of many is no part of a p99.
             length: Length::Events(500_000),

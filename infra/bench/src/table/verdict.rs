@@ -110,6 +110,16 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
         ("answer p99", without::ANSWER, without.answer_max),
     ];
     let mut all = (text, reached);
+    if let Some(most) = without.duplicate_max {
+        let cost = medians.get(without::DUPLICATE).map(|median| median.value);
+        all.0 += &match cost {
+            Some(cost) => format!("; mongod {cost:.1} us a duplicate"),
+            None => format!("; mongod's us a duplicate: {NOT_MEASURED}"),
+        };
+        all.1 = all
+            .1
+            .map(|reached| reached && cost.is_some_and(|cost| cost <= most));
+    }
     for (what, name, most) in most {
         let Some(ratio) = medians.get(name).map(|median| median.value) else {
             all.0 += &format!("; {what} to that without: {NOT_MEASURED}");
