@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use crate::config::{EXIT_CODE, Source};
-use crate::service::{ServiceConfig, install_tls};
+use crate::service::{ServiceConfig, install_tls, leave};
 
 pub use healthcheck::healthcheck;
 
@@ -53,7 +53,9 @@ pub fn run_to_end<C: ServiceConfig, E: Display + From<std::io::Error>>(
         .enable_all()
         .build();
     let done = runtime.map_err(E::from).and_then(|runtime| {
-        let done = runtime.block_on(command(&config))?;
+        let done = runtime.block_on(command(&config));
+        leave(runtime);
+        let done = done?;
         writeln!(std::io::stdout(), "{}", done.text)?;
         Ok(done)
     });

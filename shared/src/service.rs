@@ -58,6 +58,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
@@ -228,9 +229,15 @@ where
         reloads: Reloads::default(),
     };
     let code = runtime.block_on(serve(config, telemetry, reloader, run))?;
-    // A blocking call that hangs (name resolution) must not hold the exit.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    leave(runtime);
     Ok(code)
+}
+
+/// Leaves `runtime` to the end of the process. A blocking call that hangs (name resolution) must not
+/// hold it; and of a runtime that ends, MongoDB's driver asks for a connection from a pool that may
+/// be gone already, and panics (mongodb 3.9, `end_all_sessions` in the client's drop).
+pub(crate) fn leave(runtime: Runtime) {
+    std::mem::forget(runtime);
 }
 
 async fn serve<C, R, E>(

@@ -44,6 +44,8 @@ pub async fn run(spec: &RawSpec) -> anyhow::Result<RawReport> {
         measured(spec, start, &inserted, &clock),
         try_join_all(workers)
     )?;
+    // Else its last words may come while the runtime ends, and be those of a panic.
+    database.client().clone().shutdown().await;
     Ok(report)
 }
 

@@ -109,6 +109,7 @@ pub fn all() -> Vec<Row> {
         single("single-default", DEFAULT, 42_000.0),
     ];
     rows.extend(latency_rows());
+    rows.extend(duplicate_rows());
     rows.extend(long_rows());
     rows.extend(cost_rows());
     rows.extend(key_rows());
@@ -116,7 +117,7 @@ pub fn all() -> Vec<Row> {
     rows
 }
 
-fn latency_rows() -> [Row; 4] {
+fn latency_rows() -> [Row; 2] {
     let base = Load::open(50_000.0, 100);
     let backlog = Load::open(100_000.0, 100);
     [
@@ -134,6 +135,29 @@ fn latency_rows() -> [Row; 4] {
             )
         },
         Row {
+            layout: Layout {
+                processor: false,
+                ..Layout::new(NONE)
+            },
+            goal: Goal::BacklogMb(110.0),
+            ..holds(
+                "backlog",
+                "backlog of 1 million events, requests of 100",
+                NONE,
+                backlog,
+            )
+        },
+    ]
+}
+
+/// What comes twice: single events, and whole requests.
+fn duplicate_rows() -> [Row; 2] {
+    let base = Load {
+        ids: IdKind::V7,
+        ..Load::open(50_000.0, 100)
+    };
+    [
+        Row {
             goal: Goal::Within {
                 answer_p99: None,
                 stored_p50: None,
@@ -145,7 +169,6 @@ fn latency_rows() -> [Row; 4] {
                 "5 % duplicates (UUIDv7) at 50,000 ev/s",
                 DEFAULT,
                 Load {
-                    ids: IdKind::V7,
                     duplicates: 0.05,
                     ..base
                 },
@@ -166,24 +189,10 @@ fn latency_rows() -> [Row; 4] {
                 "every other request sent before (UUIDv7), at 50,000 ev/s",
                 DEFAULT,
                 Load {
-                    ids: IdKind::V7,
                     duplicates: 0.5,
                     retried: true,
                     ..base.clone()
                 },
-            )
-        },
-        Row {
-            layout: Layout {
-                processor: false,
-                ..Layout::new(NONE)
-            },
-            goal: Goal::BacklogMb(110.0),
-            ..holds(
-                "backlog",
-                "backlog of 1 million events, requests of 100",
-                NONE,
-                backlog,
             )
         },
     ]
