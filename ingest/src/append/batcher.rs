@@ -13,6 +13,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::MissedTickBehavior;
 
 use crate::append::appender::Appender;
 use crate::append::frames::FrameLimits;
@@ -21,7 +22,10 @@ use crate::append::submission::{Submission, Waiter};
 use crate::outcome::AppendOutcome;
 
 /// Submissions taken from the queue between two looks at the appends.
-const TAKEN_AT_ONCE: usize = 256;
+const TAKEN_AT_ONCE: usize = 1_024;
+
+/// How often the queue is looked at while no append ends, for deadlines and admission.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How the batcher works.
 #[derive(Clone, Copy, Debug)]
@@ -61,32 +65,37 @@ impl Batcher {
 
     /// Works until every sender of submissions is gone and every request is answered.
     ///
+    /// What comes while all appends are under way stays in the queue until one ends, so that each
+    /// group of requests wakes this task once and not each request.
+    ///
     /// # Errors
     /// An append panicked.
     pub(crate) async fn run(mut self) -> Result<(), JoinError> {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_open = true;
         while is_open || !self.pending.is_empty() || !self.in_flight.is_empty() {
             self.expire();
             self.dispatch();
             self.report();
-            let expiry = self.expiry();
+            let is_busy = !self.pending.is_empty();
             tokio::select! {
                 biased;
                 Some(appended) = self.in_flight.next() => drop(appended?),
-                submission = self.submissions.recv(), if is_open => match submission {
-                    Some(submission) => self.take(submission),
+                _ = look.tick(), if is_busy => {}
+                submission = self.submissions.recv(), if is_open && !is_busy => match submission {
+                    Some(submission) => self.add(submission, self.appender.clock.now()),
                     None => is_open = false,
                 },
-                () = tokio::time::sleep_until(expiry.into()), if !self.pending.is_empty() => {}
             }
+            self.take();
         }
         self.appender.target.load.set_oldest_ms(None);
         Ok(())
     }
 
-    fn take(&mut self, first: Submission) {
+    fn take(&mut self) {
         let now = self.appender.clock.now();
-        self.add(first, now);
         for _ in 0..TAKEN_AT_ONCE {
             let Ok(next) = self.submissions.try_recv() else {
                 break;
@@ -111,13 +120,6 @@ impl Batcher {
             self.in_flight
                 .push(slot.spawn(async move { appender.append(call, deadline).await }));
         }
-    }
-
-    fn expiry(&self) -> Instant {
-        self.pending
-            .oldest()
-            .unwrap_or_else(|| self.appender.clock.now())
-            + self.config.deadline
     }
 
     /// Answers what waited for its turn until its deadline: nothing of it was ever sent.
