@@ -196,7 +196,8 @@ impl Identity {
     /// id, so a retry with it is the same event.
     #[must_use]
     pub fn of_made_id(&self, tenant: &str, made: &MadeId) -> CanonicalId {
-        self.of_client_id(tenant, made.encode(&mut [0; 36]), None)
+        let time_ms = uuid_ms(&made.0).filter(|ms| EMBEDDED_MS.contains(ms));
+        self.build(&self.hash(tenant, made.encode(&mut [0; 36])), time_ms)
     }
 
     /// Hashes the parts with their lengths before them, so that no two pairs give one input.
@@ -269,7 +270,7 @@ fn u64_be(bytes: &[u8]) -> u64 {
 #[must_use]
 pub fn embedded_ms(event_id: &str) -> Option<i64> {
     let ms = match event_id.len() {
-        36 => uuid_ms(event_id)?,
+        36 => uuid_ms(&parse_uuid(event_id)?)?,
         26 => ulid_ms(event_id.as_bytes())?,
         _ => return None,
     };
@@ -284,8 +285,7 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
     (uuid.get_variant() == Variant::RFC4122).then_some(uuid)
 }
 
-fn uuid_ms(text: &str) -> Option<i64> {
-    let uuid = parse_uuid(text)?;
+fn uuid_ms(uuid: &Uuid) -> Option<i64> {
     let (seconds, nanos) = match uuid.get_version_num() {
         1 | 6 | 7 => uuid.get_timestamp()?.to_unix(),
         _ => return None,

@@ -145,6 +145,11 @@ fn a_made_id_sent_back_is_the_same_event() {
         assert_eq!(id, identity.of_client_id("t", &sent, Some(5)));
         assert_eq!(time_of(id, 3), 1_700_000_000_123);
     }
+    // A clock far off makes ids whose time is none.
+    let made = MadeId::new(5, &[7; 10]);
+    let sent = made.encode(&mut [0; 36]).to_owned();
+    let id = plain().of_made_id("t", &made);
+    assert_eq!(id, plain().of_client_id("t", &sent, None));
 }
 
 #[test]
