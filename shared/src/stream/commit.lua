@@ -42,6 +42,21 @@ local function try(...)
   return reply
 end
 
+-- Totals are read once and what has changed is written once.
+local names = {'acknowledged_events', 'acknowledged_bytes', 'settled_frames', 'counted_events',
+  'duplicate_events', 'dead_lettered_events', 'expired_events', 'kept_bytes', 'appended_events',
+  'appended_bytes', 'lost_events', 'lost_bytes'}
+local totals, changed = {}, {}
+for i, value in ipairs(redis.call('HMGET', KEYS[3], unpack(names))) do
+  totals[names[i]] = tonumber(value or 0) or 0
+end
+local function raise(name, by)
+  if by ~= 0 then
+    totals[name] = totals[name] + by
+    changed[name] = true
+  end
+end
+
 -- XACK first: also at maxmemory the rest of the script then works, so that a full Redis drains.
 local caps, at = {}, 11
 for _ = 1, tonumber(ARGV[10]) do
@@ -64,8 +79,8 @@ for _ = 1, entries do
   at = at + 4
 end
 if acknowledged > 0 then
-  try('HINCRBY', KEYS[3], 'acknowledged_events', events)
-  try('HINCRBY', KEYS[3], 'acknowledged_bytes', bytes)
+  raise('acknowledged_events', events)
+  raise('acknowledged_bytes', bytes)
   try('RPUSH', KEYS[4], unpack(kept))
 end
 
@@ -91,13 +106,10 @@ end
 
 local settled, counted, duplicates, dead, expired, stale = 0, 0, 0, 0, 0, 0
 local sums, blocks = {}, {}
-local function add(key, field, count)
-  local cells = sums[key]
-  if not cells then
-    cells = {}
-    sums[key] = cells
-  end
-  cells[field] = (cells[field] or 0) + count
+local function cells_of(key)
+  local cells = sums[key] or {}
+  sums[key] = cells
+  return cells
 end
 for _ = 1, frames do
   local second, rows = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 8])
@@ -115,13 +127,18 @@ for _ = 1, frames do
     duplicates = duplicates + tonumber(ARGV[at + 5])
     dead = dead + tonumber(ARGV[at + 6])
     expired = expired + tonumber(ARGV[at + 7])
+    local cells = rows > 0 and {
+      cells_of(base .. 'c:s:' .. second),
+      cells_of(base .. 'c:m:' .. math.floor(second / 60)),
+      cells_of(base .. 'c:h:' .. math.floor(second / 3600)),
+      cells_of(KEYS[6]),
+    }
     for row = at + 9, at + 6 + rows * 3, 3 do
       local field, count = counted_as(ARGV[row], ARGV[row + 1]), tonumber(ARGV[row + 2])
       counted = counted + count
-      add(base .. 'c:s:' .. second, field, count)
-      add(base .. 'c:m:' .. math.floor(second / 60), field, count)
-      add(base .. 'c:h:' .. math.floor(second / 3600), field, count)
-      add(KEYS[6], field, count)
+      for i = 1, 4 do
+        cells[i][field] = (cells[i][field] or 0) + count
+      end
     end
   end
   at = at + 9 + rows * 3
@@ -129,30 +146,41 @@ end
 for block in pairs(blocks) do
   try('EXPIRE', block, SETTLED_TTL)
 end
+-- Many fields take two commands, and one line of the log.
 for key, cells in pairs(sums) do
-  for field, count in pairs(cells) do
-    try('HINCRBY', key, field, count)
+  local fields, is_new = {}, false
+  for field in pairs(cells) do
+    fields[#fields + 1] = field
   end
-  local unit = string.match(key, 'c:(%a):%d+$')
+  local known = try('HMGET', key, unpack(fields))
+  local sets = {}
+  for i, field in ipairs(known and fields or {}) do
+    local sum = tonumber(known[i] or 0)
+    if sum then
+      sets[#sets + 1] = field
+      sets[#sets + 1] = string.format('%.0f', sum + cells[field])
+      is_new = is_new or not known[i]
+    else
+      failures[#failures + 1] = key .. ' holds what is no number'
+    end
+  end
+  if #sets > 0 then
+    try('HSET', key, unpack(sets))
+  end
+  local unit = is_new and string.match(key, 'c:(%a):%d+$')
   if unit then
     try('EXPIRE', key, TTL[unit])
   end
 end
-if settled > 0 then
-  try('HINCRBY', KEYS[3], 'settled_frames', settled)
-  try('HINCRBY', KEYS[3], 'counted_events', counted)
-  try('HINCRBY', KEYS[3], 'duplicate_events', duplicates)
-  try('HINCRBY', KEYS[3], 'dead_lettered_events', dead)
-  if expired > 0 then
-    try('HINCRBY', KEYS[3], 'expired_events', expired)
-  end
-end
+raise('settled_frames', settled)
+raise('counted_events', counted)
+raise('duplicate_events', duplicates)
+raise('dead_lettered_events', dead)
+raise('expired_events', expired)
 
 -- Acknowledged entries stay for live readers until they leave the window.
 local dropped = 0
-local t = redis.call('HMGET', KEYS[3], 'kept_bytes', 'appended_events', 'acknowledged_events',
-  'lost_events', 'appended_bytes', 'acknowledged_bytes', 'lost_bytes')
-local held = (tonumber(t[1]) or 0) + kept_bytes
+local held = totals['kept_bytes'] + kept_bytes
 while dropped < 2000 do
   local leaving = {}
   for _, entry in ipairs(redis.call('LRANGE', KEYS[4], 0, 99)) do
@@ -172,14 +200,14 @@ while dropped < 2000 do
   try('LTRIM', KEYS[4], #leaving, -1)
   dropped = dropped + #leaving
 end
-if kept_bytes > 0 or dropped > 0 then
-  try('HSET', KEYS[3], 'kept_bytes', held)
-end
+raise('kept_bytes', held - totals['kept_bytes'])
 
 -- A tick also looks whether the backlog is what its totals say: with nothing pending and nothing
 -- undelivered it is zero, and what differs was lost.
-local backlog_events = (tonumber(t[2]) or 0) - (tonumber(t[3]) or 0) - (tonumber(t[4]) or 0)
-local backlog_bytes = (tonumber(t[5]) or 0) - (tonumber(t[6]) or 0) - (tonumber(t[7]) or 0)
+local function left(what)
+  return totals['appended_' .. what] - totals['acknowledged_' .. what] - totals['lost_' .. what]
+end
+local backlog_events, backlog_bytes = left('events'), left('bytes')
 local lost = 0
 if entries == 0 and frames == 0 and (backlog_events ~= 0 or backlog_bytes ~= 0) then
   local function field_of(reply, name)
@@ -194,13 +222,21 @@ if entries == 0 and frames == 0 and (backlog_events ~= 0 or backlog_bytes ~= 0) 
     if field_of(group, 'name') == ARGV[2] and field_of(group, 'pending') == 0
       and field_of(group, 'last-delivered-id') == field_of(stream, 'last-generated-id') then
       lost = backlog_events
-      try('HINCRBY', KEYS[3], 'lost_events', backlog_events)
-      try('HINCRBY', KEYS[3], 'lost_bytes', backlog_bytes)
+      raise('lost_events', backlog_events)
+      raise('lost_bytes', backlog_bytes)
       backlog_events, backlog_bytes = 0, 0
     end
   end
 end
 
+local written = {}
+for name in pairs(changed) do
+  written[#written + 1] = name
+  written[#written + 1] = string.format('%.0f', totals[name])
+end
+if #written > 0 then
+  try('HSET', KEYS[3], unpack(written))
+end
 local answer = {'ok', acknowledged, settled, counted, duplicates, dead, expired, stale,
   dropped, lost, backlog_events, backlog_bytes}
 for i = 1, math.min(#failures, 10) do

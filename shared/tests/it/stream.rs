@@ -480,6 +480,30 @@ async fn a_receipt_older_than_a_day_is_left_to_verify() {
 }
 
 #[tokio::test]
+async fn a_frame_without_counts_is_settled_and_what_is_no_number_is_left_and_reported() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
+    let done = commit(&stream, hello.life, &[], &[settle(1, &[])]).await;
+    assert_eq!((done.settled, done.counted, done.duplicates), (1, 0, 1));
+    assert!(done.failures.is_empty(), "{done:?}");
+
+    let (client, keys) = (redis.client(), redis.keys().partition(0));
+    let other = [("default\u{1f}click", "x")];
+    let set = client.hset::<(), _, _>(&keys.count_total, other.to_vec());
+    set.await.unwrap();
+    let counts = [("click", 2), ("view", 3)];
+    let done = commit(&stream, hello.life, &[], &[settle(2, &counts)]).await;
+    assert_eq!(done.failures.len(), 1, "{done:?}");
+    assert!(done.failures[0].contains("no number"), "{done:?}");
+    let totals: std::collections::BTreeMap<String, String> =
+        client.hgetall(&keys.count_total).await.unwrap();
+    let expected = [("default\u{1f}click", "x"), ("default\u{1f}view", "3")];
+    let expected = expected.map(|(field, value)| (field.to_owned(), value.to_owned()));
+    assert_eq!(totals, expected.into());
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_is_reported_not_hidden() {
     let redis = TestRedis::new().await;
     let stream = redis.stream(1);
