@@ -147,6 +147,23 @@ pub fn tags(document: &[u8]) -> Option<Tags<'_>> {
     })
 }
 
+/// Whether a document written here has an `eventId`, that is, whether the client sent one. Looks at
+/// nothing else.
+#[must_use]
+pub fn has_event_id(document: &[u8]) -> bool {
+    let after = |rest: &[u8], key: &[u8]| {
+        let rest = rest.strip_prefix(&[STRING])?.strip_prefix(key)?;
+        let (len, _) = rest.split_first_chunk::<4>()?;
+        let len = usize::try_from(i32::from_le_bytes(*len)).ok()?;
+        Some(document.len() - rest.len() + 4 + len)
+    };
+    let rest_at = |at: usize| document.get(at..);
+    rest_at(PREFIX_BYTES)
+        .and_then(|rest| rest_at(after(rest, b"tenant\0")?))
+        .and_then(|rest| rest_at(after(rest, b"eventType\0")?))
+        .is_some_and(|rest| rest.starts_with(b"\x02eventId\0"))
+}
+
 /// The `eventId` of a document written here; `None` when the client sent none.
 #[must_use]
 pub fn event_id(document: &[u8]) -> Option<&str> {

@@ -3,7 +3,7 @@
 //! Hot path: per event one look at its id, its timestamp and the filters; nothing is allocated for
 //! one, and dates are reckoned once per span.
 
-use evp_shared::document::{canonical_id, timestamp_ms};
+use evp_shared::document::{canonical_id, has_event_id, timestamp_ms};
 use evp_shared::event::span::Span;
 use evp_shared::frame::OpenFrame;
 
@@ -135,18 +135,19 @@ pub(super) fn sort<'d>(
     for ToStore { frame, redelivered } in frames {
         let late_ms = u64::from(frame.header.id.second()) * 1_000;
         let late_ms = late_ms.saturating_sub(LATE_MS);
+        let frame_was_seen = seen.note_frame(frame.header.id);
         let mut oldest_ms = None;
         for document in frame.iter() {
             let id: Id = canonical_id(document).ok_or(StoreFailure::Protocol)?;
             let time_ms = layout.time_ms(&id);
             oldest_ms = oldest(oldest_ms, time_ms);
-            // Asked first: what is in flight counts, so each id is noted.
-            let was_seen = seen.note(&id);
+            // Asked first: what is in flight counts, so each id of a client is noted.
+            let was_seen = has_event_id(document) && seen.note(&id);
             let is_late = time_ms.is_some_and(|ms| ms < late_ms);
             if time_ms.is_some_and(|ms| ms < gone_ms) {
                 *stored.written.get_mut(at).ok_or(StoreFailure::Protocol)? = Written::Expired;
             } else {
-                let is_suspect = was_seen || is_late || *redelivered;
+                let is_suspect = was_seen || frame_was_seen || is_late || *redelivered;
                 let part = parts.of((time_ms, is_suspect), layout, events - at);
                 part.documents.push(document);
                 part.at.push(at);

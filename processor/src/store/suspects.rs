@@ -6,6 +6,8 @@
 //! A duplicate among the documents of a command makes MongoDB repeat a group of them one by one, so
 //! those that may be one go in a command of their own. A wrong suspicion is harmless.
 
+use evp_shared::frame::FrameId;
+
 use crate::written::Id;
 
 /// Bits of a filter: 1 MiB.
@@ -52,9 +54,10 @@ struct Place {
 
 impl Place {
     fn of(id: &Id) -> Self {
-        let hash = id
-            .last_chunk()
-            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self::at(last_bytes(id))
+    }
+
+    fn at(hash: u64) -> Self {
         Self {
             block: cut(hash, BLOCKS_LOG2),
             rest: hash >> BLOCKS_LOG2,
@@ -68,6 +71,11 @@ impl Place {
             (bit / 64, 1 << (bit % 64))
         })
     }
+}
+
+fn last_bytes(of: &[u8]) -> u64 {
+    let bytes = of.last_chunk();
+    bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// The lowest `bits` of `hash`.
@@ -97,7 +105,18 @@ impl Default for Seen {
 impl Seen {
     /// Notes `id`, and says whether it was noted before.
     pub fn note(&mut self, id: &Id) -> bool {
-        let at = Place::of(id);
+        self.note_at(Place::of(id))
+    }
+
+    /// The same of a frame, for all events whose ids were made with it: they come twice when it does,
+    /// and else never.
+    pub fn note_frame(&mut self, frame: FrameId) -> bool {
+        // Producer and number; multiplied, they are as good as a hash.
+        let hash = last_bytes(&frame.bytes()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.note_at(Place::at(hash ^ hash >> 32))
+    }
+
+    fn note_at(&mut self, at: Place) -> bool {
         if self.newer.has(at) {
             return true;
         }
@@ -114,6 +133,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use evp_shared::frame::ProducerId;
+
     use super::*;
 
     /// The `number`-th id of a test, its hash part as good as random.
@@ -148,6 +169,16 @@ mod tests {
             .filter(|number| seen.note(&id(*number)))
             .count();
         assert!(!seen.note(&id(2)));
+    }
+
+    #[test]
+    fn a_frame_is_remembered_and_few_others_are_blamed() {
+        let frame = |number| FrameId::new(1, ProducerId::new(0, 1), number);
+        let mut seen = Seen::default();
+        let noted = (0..100_000).filter(|number| seen.note_frame(frame(*number)));
+        let blamed = noted.count();
+        assert!(blamed < 20, "{blamed} of 100,000");
+        assert!((0..100_000).all(|number| seen.note_frame(frame(number))));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub const TENANT: &str = "default";
 pub struct TestEvent {
     /// Its `eventId`.
     pub event_id: String,
+    /// The server made that id, and the document does not have it.
+    pub is_made: bool,
     /// Its type.
     pub event_type: String,
     /// Its user, if any.
@@ -34,6 +36,15 @@ impl TestEvent {
             event_id: event_id.into(),
             event_type: event_type.into(),
             ..Self::default()
+        }
+    }
+
+    /// With an id of the server's.
+    #[must_use]
+    pub fn made(self) -> Self {
+        Self {
+            is_made: true,
+            ..self
         }
     }
 
@@ -64,8 +75,10 @@ impl TestEvent {
             "timestamp": DateTime::from_millis(self.time_ms),
             "tenant": tenant,
             "eventType": &self.event_type,
-            "eventId": &self.event_id,
         };
+        if !self.is_made {
+            document.insert("eventId", &self.event_id);
+        }
         if let Some(user_id) = &self.user_id {
             document.insert("userId", user_id);
         }

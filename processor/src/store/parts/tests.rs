@@ -77,6 +77,23 @@ fn suspects_go_apart_and_last() {
 }
 
 #[test]
+fn ids_that_the_server_made_come_again_only_with_their_frame() {
+    let events = ["a", "b"].map(|id| TestEvent::new(id, "click").at(NOW_MS).made());
+    let frames = [1, 1, 2].map(|number| {
+        let frame = frame_of(ProducerId::new(0, 1), number, NOW_MS, &events);
+        RawFrame::from(&frame).open().unwrap()
+    });
+    let frames = to_store(&frames, false);
+    let (parts, stored) = sorted(&frames, 0);
+    let name = "events_20261129".to_owned();
+    let expected = [
+        (name.clone(), false, vec![0, 1, 4, 5]),
+        (name, true, vec![2, 3]),
+    ];
+    assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 2));
+}
+
+#[test]
 fn a_part_per_span_and_none_below_the_mark() {
     let events = [
         ("a", NOW_MS),
