@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use evp_shared::clock::Clock;
 use evp_shared::command::show_time;
 
 use super::manifest::{self, Manifest};
@@ -14,6 +16,18 @@ use super::mirror::private_folder;
 pub fn name_of(at_ms: u64) -> String {
     let second = show_time(at_ms / 1_000 * 1_000);
     second.replace(['-', ':'], "")
+}
+
+/// The folder of a backup that begins now, which is not there: after one of the same second, in the
+/// next one.
+pub async fn free(folder: &Path, clock: &Clock) -> PathBuf {
+    loop {
+        let free = folder.join(name_of(clock.now_ms()));
+        if !free.exists() {
+            return free;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Whole backups in `folder`, oldest first; with the time of each, Unix ms.
@@ -129,6 +143,19 @@ mod tests {
         });
         tidy(folder).unwrap();
         assert!(whole.is_dir() && other.is_dir() && !killed.exists());
+    }
+
+    #[tokio::test]
+    async fn one_of_the_same_second_gets_the_name_of_the_next() {
+        let scratch = ScratchDir::new().unwrap();
+        let folder = scratch.path();
+        let clock = Clock::manual(1_500);
+        let first = free(folder, &clock).await;
+        assert_eq!(first, made(folder, 1_000));
+        let (second, ()) = tokio::join!(free(folder, &clock), async {
+            clock.advance(Duration::from_secs(1));
+        });
+        assert_eq!(second, folder.join(name_of(2_000)));
     }
 
     #[test]

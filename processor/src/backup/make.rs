@@ -53,8 +53,6 @@ impl Backup<'_> {
     /// # Errors
     /// There is none then, and mongod takes writes again unless the error says otherwise.
     pub async fn make(&self) -> anyhow::Result<(Manifest, Duration)> {
-        // One of the same second is another one's, and whole.
-        ensure!(!self.to.exists(), "{} is there already", self.to.display());
         let made = self.copy_both().await;
         if made.is_err() {
             // Or each failure would take its room for ever.

@@ -63,7 +63,7 @@ async fn run(
     let (stream, database) = (open_stream(config).await?, open_database(config).await?);
     let _alone = folder::alone(&asked.dir)?;
     folder::tidy(&asked.dir)?;
-    let to = asked.dir.join(folder::name_of(Clock::system().now_ms()));
+    let to = folder::free(&asked.dir, &Clock::system()).await;
     let backup = Backup {
         redis: stream.client(),
         database: &database,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bson::doc;
 use evp_devstack::{ScratchDir, Service};
 use evp_processor::verify::compare;
+use fred::interfaces::ConfigInterface as _;
 
 use super::processes::post;
 use super::{Size, load};
@@ -17,6 +18,8 @@ use crate::{Expected, Journal, Node, Outcome, Producer, Progress, Sent, System, 
 const LATER: u32 = 1_000;
 /// How often it is tried to meet a moment.
 const TRIES: usize = 20;
+/// What a key of Redis takes to be saved while that moment is to be met.
+const SAVED_KEY: Duration = Duration::from_millis(10);
 /// From when on `verify` compares a second.
 const CLOSED_AFTER: Duration = Duration::from_secs(compare::CLOSED_AFTER + 2);
 
@@ -124,8 +127,22 @@ async fn unlocked(system: &System, place: &Path) -> Result<()> {
 
 /// A backup that has mongod locked.
 async fn at_the_lock(system: &System, place: &Path) -> Result<Service> {
+    slow_saves(system, SAVED_KEY).await?;
+    let caught = caught_at_the_lock(system, place).await;
+    slow_saves(system, Duration::ZERO).await?;
+    caught
+}
+
+/// Has Redis wait so long after each key of a save from now on, during which mongod is locked.
+async fn slow_saves(system: &System, each: Duration) -> Result<()> {
+    let redis = system.redis.client();
+    let micros = each.as_micros().to_string();
+    Ok(redis.config_set("rdb-key-save-delay", micros).await?)
+}
+
+async fn caught_at_the_lock(system: &System, place: &Path) -> Result<Service> {
     let args = ["backup", &place.display().to_string()];
-    // It is locked for a moment only: it may have come to its end meanwhile.
+    // It may have come to its end all the same, on a machine that is busy.
     for _ in 0..TRIES {
         let mut backup = system.processors[0].begin(&args)?;
         let locked = until("mongod is locked", async || is_locked(system).await);
