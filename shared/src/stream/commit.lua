@@ -15,6 +15,8 @@
 local DAY_MS = 86400000
 local SETTLED_TTL = 172800
 local TTL = {s = 7200, m = 172800, h = 34560000}
+-- Fields written at once: Lua's unpack gives at most 8,000 values.
+local FIELDS_MAX = 1000
 
 local seen = redis.call('HMGET', KEYS[1], 'life', 'replid')
 local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
@@ -48,7 +50,11 @@ local names = {'acknowledged_events', 'acknowledged_bytes', 'settled_frames', 'c
   'appended_bytes', 'lost_events', 'lost_bytes'}
 local totals, changed = {}, {}
 for i, value in ipairs(redis.call('HMGET', KEYS[3], unpack(names))) do
-  totals[names[i]] = tonumber(value or 0) or 0
+  totals[names[i]] = tonumber(value or 0)
+  if not totals[names[i]] then
+    failures[#failures + 1] = KEYS[3] .. ' ' .. names[i] .. ' was no number and begins anew'
+    totals[names[i]] = 0
+  end
 end
 local function raise(name, by)
   if by ~= 0 then
@@ -146,14 +152,10 @@ end
 for block in pairs(blocks) do
   try('EXPIRE', block, SETTLED_TTL)
 end
--- Many fields take two commands, and one line of the log.
-for key, cells in pairs(sums) do
-  local fields, is_new = {}, false
-  for field in pairs(cells) do
-    fields[#fields + 1] = field
-  end
+-- Many fields take two commands, and one line of the log. Whether one of them is new is returned.
+local function count(key, cells, fields)
   local known = try('HMGET', key, unpack(fields))
-  local sets = {}
+  local sets, is_new = {}, false
   for i, field in ipairs(known and fields or {}) do
     local sum = tonumber(known[i] or 0)
     if sum then
@@ -161,11 +163,25 @@ for key, cells in pairs(sums) do
       sets[#sets + 1] = string.format('%.0f', sum + cells[field])
       is_new = is_new or not known[i]
     else
-      failures[#failures + 1] = key .. ' holds what is no number'
+      failures[#failures + 1] = key .. ' ' .. string.gsub(field, '\31', ' ') .. ' is no number'
     end
   end
   if #sets > 0 then
     try('HSET', key, unpack(sets))
+  end
+  return is_new
+end
+for key, cells in pairs(sums) do
+  local fields, is_new = {}, false
+  for field in pairs(cells) do
+    fields[#fields + 1] = field
+    if #fields == FIELDS_MAX then
+      is_new = count(key, cells, fields) or is_new
+      fields = {}
+    end
+  end
+  if #fields > 0 then
+    is_new = count(key, cells, fields) or is_new
   end
   local unit = is_new and string.match(key, 'c:(%a):%d+$')
   if unit then

@@ -18,8 +18,8 @@ pub const BLOCK_FRAMES: u32 = 65_536;
 /// only thread (reliability notes), and `unpack` fails at 8,000.
 pub const ENTRIES_MAX: usize = 1_000;
 
-/// Most counter cells one call may change; each row of a receipt is four. Source: 400,000
-/// HINCRBY in one script blocked Redis for 2.3 s.
+/// Most counter cells one call may change; each row of a receipt is four. Source: 400,000 of them,
+/// by HINCRBY, blocked Redis for 2.3 s.
 pub const CELLS_MAX: usize = 5_000;
 
 /// Counter cells per row of a receipt: second, minute, hour, all time.
@@ -105,7 +105,7 @@ pub struct Committed {
     pub backlog_events: i64,
     /// Their bytes.
     pub backlog_bytes: i64,
-    /// Writes that failed midway, in Redis' words: counters need `verify`.
+    /// What failed midway: counters need `verify`.
     pub failures: Vec<String>,
 }
 

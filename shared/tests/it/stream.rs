@@ -148,6 +148,41 @@ async fn a_frame_goes_from_append_to_counters_once_however_often_it_is_repeated(
 }
 
 #[tokio::test]
+async fn a_bucket_is_kept_from_when_its_newest_type_came() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
+    let (client, keys) = (redis.client(), redis.keys().partition(0));
+    let second = u64::from(SECOND);
+    let buckets = [
+        (keys.count_bucket("s", second), 7_200),
+        (keys.count_bucket("m", second / 60), 172_800),
+        (keys.count_bucket("h", second / 3_600), 34_560_000),
+    ];
+    let counted = async |number, kind| {
+        let settles = [settle(number, &[(kind, 1)])];
+        let done = commit(&stream, hello.life, &[], &settles).await;
+        assert_eq!((done.counted, done.failures.len()), (1, 0), "{done:?}");
+    };
+    let left = async |key: &str| client.ttl::<i64, _>(key).await.unwrap();
+    counted(1, "click").await;
+    for (key, kept) in &buckets {
+        assert!((kept - 60..=*kept).contains(&left(key).await), "{key}");
+        let expire = client.expire::<i64, _>(key, 100, None);
+        assert_eq!(expire.await.unwrap(), 1);
+    }
+    counted(2, "click").await;
+    for (key, _) in &buckets {
+        assert!((1..=100).contains(&left(key).await), "{key}");
+    }
+    counted(3, "view").await;
+    for (key, kept) in &buckets {
+        assert!((kept - 60..=*kept).contains(&left(key).await), "{key}");
+    }
+    assert_eq!(left(&keys.count_total).await, -1, "for ever");
+}
+
+#[tokio::test]
 async fn nothing_is_written_for_a_caller_of_another_life() {
     let redis = TestRedis::new().await;
     let stream = redis.stream(1);
@@ -501,6 +536,26 @@ async fn a_frame_without_counts_is_settled_and_what_is_no_number_is_left_and_rep
     let expected = [("default\u{1f}click", "x"), ("default\u{1f}view", "3")];
     let expected = expected.map(|(field, value)| (field.to_owned(), value.to_owned()));
     assert_eq!(totals, expected.into());
+
+    let broken = client.hset::<(), _, _>(&keys.totals, ("counted_events", "x"));
+    broken.await.unwrap();
+    let done = commit(&stream, hello.life, &[], &[settle(3, &counts[1..])]).await;
+    assert_eq!(done.failures.len(), 1, "{done:?}");
+    assert!(done.failures[0].contains("counted_events"), "{done:?}");
+    assert_eq!(stream.totals(0).await.unwrap().counted_events, 3);
+}
+
+#[tokio::test]
+async fn more_types_than_lua_unpacks_at_once_are_counted() {
+    let redis = TestRedis::new().await;
+    let stream = redis.stream(1);
+    let hello = stream.hello(0, Life::UNKNOWN, None).await.unwrap();
+    let tenants: Vec<String> = (0..5_000).map(|tenant| format!("t{tenant}")).collect();
+    let rows = tenants.iter().map(|tenant| (tenant.as_str(), 0..1));
+    let settles = [of_tenants(1, &rows.collect::<Vec<_>>())];
+    let done = commit(&stream, hello.life, &[], &settles).await;
+    assert_eq!((done.counted, done.failures.len()), (5_000, 0), "{done:?}");
+    assert_eq!(stream.count_total(0).await.unwrap().len(), 5_000);
 }
 
 #[tokio::test]
