@@ -76,7 +76,7 @@ pub(crate) struct Call<W> {
     pub(crate) frames: Vec<FrameDraft>,
     /// Who waits for them.
     pub(crate) waiters: Vec<W>,
-    /// When the first of them came: their deadline counts from here.
+    /// When the first of them was taken from the queue: their deadline counts from here.
     pub(crate) opened: Instant,
     pub(super) bytes: usize,
     /// Whether the last frame takes more requests.
