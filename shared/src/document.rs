@@ -151,17 +151,11 @@ pub fn tags(document: &[u8]) -> Option<Tags<'_>> {
 /// nothing else.
 #[must_use]
 pub fn has_event_id(document: &[u8]) -> bool {
-    let after = |rest: &[u8], key: &[u8]| {
-        let rest = rest.strip_prefix(&[STRING])?.strip_prefix(key)?;
-        let (len, _) = rest.split_first_chunk::<4>()?;
-        let len = usize::try_from(i32::from_le_bytes(*len)).ok()?;
-        Some(document.len() - rest.len() + 4 + len)
-    };
-    let rest_at = |at: usize| document.get(at..);
-    rest_at(PREFIX_BYTES)
-        .and_then(|rest| rest_at(after(rest, b"tenant\0")?))
-        .and_then(|rest| rest_at(after(rest, b"eventType\0")?))
-        .is_some_and(|rest| rest.starts_with(b"\x02eventId\0"))
+    document
+        .get(PREFIX_BYTES..)
+        .and_then(|rest| bytes_field(rest, b"tenant\0"))
+        .and_then(|(_, rest)| bytes_field(rest, b"eventType\0"))
+        .is_some_and(|(_, rest)| rest.starts_with(b"\x02eventId\0"))
 }
 
 /// The `eventId` of a document written here; `None` when the client sent none.
@@ -178,12 +172,16 @@ fn optional_field<'d>(bytes: &'d [u8], key: &[u8]) -> (Option<&'d str>, &'d [u8]
 }
 
 fn string_field<'d>(bytes: &'d [u8], key: &[u8]) -> Option<(&'d str, &'d [u8])> {
+    let (text, rest) = bytes_field(bytes, key)?;
+    Some((std::str::from_utf8(text.strip_suffix(&[0])?).ok()?, rest))
+}
+
+/// A string and its NUL, not looked at, and what follows.
+fn bytes_field<'d>(bytes: &'d [u8], key: &[u8]) -> Option<(&'d [u8], &'d [u8])> {
     let rest = bytes.strip_prefix(&[STRING])?.strip_prefix(key)?;
     let (len, rest) = rest.split_first_chunk::<4>()?;
     let len = usize::try_from(i32::from_le_bytes(*len)).ok()?;
-    let (text, rest) = rest.split_at_checked(len)?;
-    let text = std::str::from_utf8(text.strip_suffix(&[0])?).ok()?;
-    Some((text, rest))
+    rest.split_at_checked(len)
 }
 
 /// Writes events as documents; its scratch is used again for every event.

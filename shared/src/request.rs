@@ -32,12 +32,20 @@ enum Name {
     Made(u64),
 }
 
+impl Name {
+    /// One no other request has, of this process or another.
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self::Made(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl RequestId {
     /// As `headers` call it, if by 1 to 64 of `A-Za-z0-9._-`; else by a new name.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(REQUEST_ID).filter(|id| is_valid(id.as_bytes()));
         Self {
-            name: given.cloned().map_or_else(Name::made, Name::Given),
+            name: given.cloned().map_or_else(Name::next, Name::Given),
             traceparent: headers.get(TRACEPARENT).cloned(),
         }
     }
@@ -52,7 +60,7 @@ impl RequestId {
         match &self.name {
             Name::Given(name) => name.clone(),
             Name::Made(number) => {
-                let name = made(*number).try_into();
+                let name = written(*number).try_into();
                 name.unwrap_or(HeaderValue::from_static("-"))
             }
         }
@@ -72,7 +80,7 @@ impl RequestId {
     pub fn id(&self) -> Cow<'_, str> {
         match &self.name {
             Name::Given(name) => name.to_str().unwrap_or_default().into(),
-            Name::Made(number) => made(*number).into(),
+            Name::Made(number) => written(*number).into(),
         }
     }
 
@@ -96,15 +104,7 @@ fn is_valid(id: &[u8]) -> bool {
     (1..=LENGTH_MAX).contains(&id.len()) && id.iter().all(is_part)
 }
 
-impl Name {
-    /// One no other request has, of this process or another.
-    fn made() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self::Made(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-fn made(number: u64) -> String {
+fn written(number: u64) -> String {
     static PROCESS: LazyLock<String> = LazyLock::new(|| format!("{:016x}-", rand::random::<u64>()));
     [&PROCESS, itoa::Buffer::new().format(number)].concat()
 }

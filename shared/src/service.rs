@@ -228,9 +228,9 @@ where
         settings,
         reloads: Reloads::default(),
     };
-    let code = runtime.block_on(serve(config, telemetry, reloader, run))?;
+    let code = runtime.block_on(serve(config, telemetry, reloader, run));
     leave(runtime);
-    Ok(code)
+    code
 }
 
 /// Leaves `runtime` to the end of the process. A blocking call that hangs (name resolution) must not

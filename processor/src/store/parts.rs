@@ -1,7 +1,7 @@
 //! The documents of a bulk, sorted by what command they go with.
 //!
-//! Hot path: per event one look at its id, its timestamp and the filters; nothing is allocated for
-//! one, and dates are reckoned once per span.
+//! Hot path: per event one look at its id, its timestamp and, where its client gave it an id, the
+//! filters; nothing is allocated for one, and dates are reckoned once per span.
 
 use evp_shared::document::{canonical_id, has_event_id, timestamp_ms};
 use evp_shared::event::span::Span;

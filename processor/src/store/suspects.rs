@@ -88,7 +88,7 @@ fn cut(hash: u64, bits: u32) -> usize {
 pub struct Seen {
     newer: Filter,
     older: Filter,
-    /// Ids in the newer one.
+    /// Ids and frames in the newer one.
     ids: usize,
 }
 
@@ -108,8 +108,8 @@ impl Seen {
         self.note_at(Place::of(id))
     }
 
-    /// The same of a frame, for all events whose ids were made with it: they come twice when it does,
-    /// and else never.
+    /// The same of a frame, for all events whose ids were made by the server: they come again with it,
+    /// or from a client that was told the id, mostly late by then.
     pub fn note_frame(&mut self, frame: FrameId) -> bool {
         // Producer and number; multiplied, they are as good as a hash.
         let hash = last_bytes(&frame.bytes()).wrapping_mul(0x9E37_79B9_7F4A_7C15);

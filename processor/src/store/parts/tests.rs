@@ -77,20 +77,29 @@ fn suspects_go_apart_and_last() {
 }
 
 #[test]
-fn ids_that_the_server_made_come_again_only_with_their_frame() {
-    let events = ["a", "b"].map(|id| TestEvent::new(id, "click").at(NOW_MS).made());
-    let frames = [1, 1, 2].map(|number| {
-        let frame = frame_of(ProducerId::new(0, 1), number, NOW_MS, &events);
+fn ids_that_the_server_made_are_suspected_by_their_frame() {
+    let made = ["a", "b"].map(|id| TestEvent::new(id, "click").at(NOW_MS).made());
+    // A client that was told the id sends it as its own.
+    let told = [TestEvent::new("a", "click").at(NOW_MS)];
+    let sent = [
+        (1, &made[..]),
+        (1, &made),
+        (2, &made),
+        (3, &told),
+        (4, &told),
+    ];
+    let frames = sent.map(|(number, events)| {
+        let frame = frame_of(ProducerId::new(0, 1), number, NOW_MS, events);
         RawFrame::from(&frame).open().unwrap()
     });
     let frames = to_store(&frames, false);
     let (parts, stored) = sorted(&frames, 0);
     let name = "events_20261129".to_owned();
     let expected = [
-        (name.clone(), false, vec![0, 1, 4, 5]),
-        (name, true, vec![2, 3]),
+        (name.clone(), false, vec![0, 1, 4, 5, 6]),
+        (name, true, vec![2, 3, 7]),
     ];
-    assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 2));
+    assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 3));
 }
 
 #[test]
