@@ -181,6 +181,7 @@ fn duplicate_rows() -> [Row; 2] {
                 stored_p99: 100.0,
             },
             without: Some(Without {
+                // What one cost that came alone (E11000).
                 duplicate_max: Some(28.0),
                 ..Without::new(|plan| plan.load.duplicates = 0.0)
             }),

@@ -52,6 +52,7 @@ fn run(factor: f64) -> Run {
         ("stored_p99_ms", 50.0),
         (crate::without::CPU, 1.1),
         (crate::without::ANSWER, 1.9),
+        (crate::without::DUPLICATE, 20.0),
     ];
     Run {
         figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -97,6 +98,11 @@ fn a_figure_that_falls_short_is_not_reached() {
     assert_eq!(judged("duplicates", "holds", 1.0), Some(true));
     assert_eq!(
         judged("duplicates", "cpu_mongod_to_without", 1.3),
+        Some(false)
+    );
+    assert_eq!(judged("dup-retry", "holds", 1.0), Some(true));
+    assert_eq!(
+        judged("dup-retry", "cpu_mongod_duplicate", 29.0),
         Some(false)
     );
     assert_eq!(judged("late", "holds", 1.0), Some(true));

@@ -116,9 +116,10 @@ pub(super) fn judge(row: &Row, medians: &Medians) -> (String, Option<bool>) {
             Some(cost) => format!("; mongod {cost:.1} us a duplicate"),
             None => format!("; mongod's us a duplicate: {NOT_MEASURED}"),
         };
-        all.1 = all
-            .1
-            .map(|reached| reached && cost.is_some_and(|cost| cost <= most));
+        all.1 = match cost {
+            Some(cost) => all.1.map(|reached| reached && cost <= most),
+            None => all.1.filter(|reached| !reached),
+        };
     }
     for (what, name, most) in most {
         let Some(ratio) = medians.get(name).map(|median| median.value) else {
