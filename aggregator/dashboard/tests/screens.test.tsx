@@ -75,7 +75,7 @@ describe("Overview", () => {
     expect(await screen.findByText(/An operator can have/)).toBeTruthy();
   });
 
-  it("draws one line over another", async () => {
+  it("draws each type", async () => {
     const data = {
       types: ["a", "b"],
       times: [1, 2],
