@@ -117,15 +117,16 @@ async fn fill(gate: &Gate, write: &Made, read: &Made) -> Result<()> {
     Ok(())
 }
 
-/// Begins an export of which only the beginning is read.
+/// Begins an export of which only the beginning is read. It asks for the type by name: a list of all
+/// types knows a new one up to a second later.
 async fn exporting(gate: &Gate, read: &Made) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(RECEIVE_BYTES)?;
     let address = ([127, 0, 0, 1], gate.aggregators[0].port()).into();
     let mut export = socket.connect(address).await?;
     let request = format!(
-        "GET /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naccept: application/x-ndjson\r\n\
-         authorization: Bearer {}\r\n\r\n",
+        "GET /events?type=exported HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         accept: application/x-ndjson\r\nauthorization: Bearer {}\r\n\r\n",
         read.key
     );
     export.write_all(request.as_bytes()).await?;
