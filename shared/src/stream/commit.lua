@@ -80,7 +80,7 @@ for _ = 1, entries do
     events = events + tonumber(ARGV[at + 1])
     bytes = bytes + tonumber(ARGV[at + 2])
     kept_bytes = kept_bytes + tonumber(ARGV[at + 3])
-    kept[#kept + 1] = ARGV[at] .. ' ' .. ARGV[at + 3] .. ' ' .. string.format('%.0f', now)
+    kept[#kept + 1] = ARGV[at] .. ' ' .. ARGV[at + 3] .. ' ' .. string.format('%d', now)
   end
   at = at + 4
 end
@@ -160,7 +160,7 @@ local function count(key, cells, fields)
     local sum = tonumber(known[i] or 0)
     if sum then
       sets[#sets + 1] = field
-      sets[#sets + 1] = string.format('%.0f', sum + cells[field])
+      sets[#sets + 1] = string.format('%d', sum + cells[field])
       is_new = is_new or not known[i]
     else
       failures[#failures + 1] = key .. ' ' .. string.gsub(field, '\31', ' ') .. ' is no number'
@@ -248,7 +248,7 @@ end
 local written = {}
 for name in pairs(changed) do
   written[#written + 1] = name
-  written[#written + 1] = string.format('%.0f', totals[name])
+  written[#written + 1] = string.format('%d', totals[name])
 end
 if #written > 0 then
   try('HSET', KEYS[3], unpack(written))
