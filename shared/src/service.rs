@@ -58,7 +58,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
@@ -219,10 +219,7 @@ where
     tracing::info!(target: "evp_shared::config", ?config, "configuration");
     descriptors::share(config.server().map(|server| &mut server.connections));
     let telemetry = Telemetry::install()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.process().worker_threads)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(config.process().worker_threads)?;
     let reloader = Reloader {
         file: launch.config_file.clone(),
         settings,
@@ -231,6 +228,16 @@ where
     let code = runtime.block_on(serve(config, telemetry, reloader, run));
     leave(runtime);
     code
+}
+
+/// One thread needs nobody to wake another: with single events 1.12 of what the runtime for many
+/// threads takes on two cores, for 0.9 of the CPU (docs/BENCHMARKS.md).
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    if threads == 1 {
+        return Builder::new_current_thread().enable_all().build();
+    }
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all().build()
 }
 
 /// Leaves `runtime` to the end of the process. A blocking call that hangs (name resolution) must not
