@@ -95,8 +95,9 @@ const BULK_BYTES: usize = 8 << 20;
 /// Bulks that go with what is there: one is stored while the next one is filled.
 const EAGER_BULKS: usize = 2;
 
-/// Fewer events than that wait for the bulk in flight, some 5 ms, rather than be one themselves.
-const EAGER_EVENTS: usize = 128;
+/// Fewer events than that wait for the bulk in flight, some 5 ms, rather than be one themselves: with
+/// half of it, bulks of single events cost the processor and mongod a fifth more (docs/BENCHMARKS.md).
+const EAGER_EVENTS: usize = 256;
 
 impl ProcessorConfig {
     /// The fingerprint of the identity frames must have been made under.
