@@ -5,6 +5,7 @@
     reason = "in a test, a panic is the report"
 )]
 
+mod allocations;
 mod bounds;
 mod contract;
 mod durability;

@@ -4,6 +4,7 @@
     reason = "in a test, what cannot go on is a failure"
 )]
 
+mod allocations;
 mod books;
 mod dead_letters;
 mod deep;
