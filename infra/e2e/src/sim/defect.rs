@@ -14,6 +14,12 @@ pub enum Defect {
     /// The look-up of `f` reads what the server asked happens to have, after an insert whose
     /// answer was lost: what is found counts as stored.
     FindAsProof,
+    /// The look-up before the insert reads what the server asked happens to have.
+    LocalLookUpFirst,
+    /// What a server of its own shows counts as synced.
+    ReadWithoutSync,
+    /// What was read counts as synced by whichever process synced afterwards.
+    SyncOfAnyProcess,
     /// Where a receipt exists already, the own counts are settled instead of its.
     NoReceiptReadBack,
     /// Each event of a frame is classified by itself, also when two have one `_id`.
@@ -88,12 +94,15 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::NoSettledBit,
         Self::BitInAnotherStep,
         Self::MovedFrame,
         Self::AckOnWriteConcernError,
         Self::FindAsProof,
+        Self::LocalLookUpFirst,
+        Self::ReadWithoutSync,
+        Self::SyncOfAnyProcess,
         Self::NoReceiptReadBack,
         Self::NonDistinctIds,
         Self::DuplicatesWithoutF,

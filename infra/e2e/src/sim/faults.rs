@@ -269,14 +269,24 @@ impl Sim {
     /// mongod is killed: commands it works on have no answer, indexes being built are gone.
     pub fn mongo_is_killed(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.note(|| "mongodb is killed, and starts again".to_owned());
-        world.mongo.restart();
+        let more = if world.plan.is_standalone {
+            let at_risk = world.mongo.at_risk();
+            world.rng.index(at_risk + 1)
+        } else {
+            0
+        };
+        world.note(|| format!("mongodb is killed, and starts again with {more} more"));
+        world.mongo.restart(more);
         world.packets.retain(|packet| !packet.is_inside);
     }
 
     fn mongo_fails(&mut self) {
         let mut world = self.world.borrow_mut();
         world.mongo.now_ms = world.now_ms;
+        if world.plan.is_standalone && world.rng.permille(700) {
+            drop(world);
+            return self.mongo_is_killed();
+        }
         let at_risk = world.mongo.at_risk();
         let more = world.rng.index(at_risk + 1);
         match world.rng.below(6) {

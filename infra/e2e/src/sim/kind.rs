@@ -79,7 +79,7 @@ impl Op {
             Self::Mongo(MongoOp::Find(..) | MongoOp::LookUp(..)) => Some(Kind::LookUp),
             Self::Mongo(MongoOp::Receipts(..)) => Some(Kind::Reconcile),
             Self::Mongo(MongoOp::Span(op)) => of_span(op),
-            Self::Redis(_) => None,
+            Self::Mongo(MongoOp::Server | MongoOp::Sync) | Self::Redis(_) => None,
         }
     }
 }

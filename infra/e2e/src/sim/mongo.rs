@@ -1,5 +1,8 @@
-//! The model of MongoDB: a primary's log of writes and the point up to which a majority has it,
-//! so that a fail-over can roll back what lies beyond.
+//! The model of MongoDB: a log of writes, and the point up to which it is safe.
+//!
+//! In a replica set a majority has it up to there, and a fail-over can roll back what lies beyond. A
+//! server of its own has synced it up to there, shows what lies beyond to every read, and forgets it
+//! when it is killed.
 
 mod data;
 mod op;
@@ -24,7 +27,7 @@ use super::span::Span;
 /// MongoDB's code for a document its validator refuses.
 const VALIDATION: i32 = 121;
 
-/// A replica set.
+/// A replica set, or a server of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Mongo {
     log: Vec<Entry>,
@@ -32,7 +35,10 @@ pub struct Mongo {
     data: Data,
     /// What a member holds that has so many entries; reads of a majority are answered from it.
     behind: (usize, Data),
+    /// What a majority has, or what is synced.
     majority: usize,
+    /// Of a server of its own, the number of its process: each start gives it the next one.
+    process: Option<u64>,
     /// True ms at which a majority had each entry.
     majority_at: Vec<u64>,
     /// True ms.
@@ -50,7 +56,7 @@ pub struct Mongo {
     highest: (u64, u64),
     /// A mark fell.
     pub has_fallen: bool,
-    /// The secondaries cannot be reached.
+    /// The secondaries cannot be reached, or nothing is synced.
     pub is_alone: bool,
     /// Steps down in the middle of the next insert.
     pub is_stepping_down: bool,
@@ -64,9 +70,10 @@ pub struct Mongo {
 
 impl Mongo {
     /// A server with the span of undated events.
-    pub fn new(defect: Option<Defect>) -> Self {
+    pub fn new(is_standalone: bool, defect: Option<Defect>) -> Self {
         let mut fresh = Self {
             defect,
+            process: is_standalone.then_some(0),
             ..Self::default()
         };
         fresh.create(Span::Undated);
@@ -92,6 +99,8 @@ impl Mongo {
             MongoOp::Store(span, uuid, documents) => self.store(*span, *uuid, documents),
             MongoOp::Find(keys, concern) => self.find(keys, *concern),
             MongoOp::LookUp(span, ids, concern) => self.look_up(*span, ids, *concern),
+            MongoOp::Server => MongoAnswer::Server(self.process),
+            MongoOp::Sync => self.majority_answer(MongoAnswer::Done),
             MongoOp::Receipts(partition, minutes) => {
                 self.has_missed_receipts |= self.is_stale;
                 let seen = self.seen();
@@ -109,8 +118,13 @@ impl Mongo {
         }
     }
 
-    /// A fail-over: the new primary has what a majority had, and `more` of what came after.
+    /// A fail-over, or a kill of a server of its own: what was safe is there, and `more` of what came
+    /// after.
     pub fn step_down(&mut self, more: usize) {
+        if let Some(process) = &mut self.process {
+            *process += 1;
+            self.builds.clear();
+        }
         let kept = (self.majority + more).min(self.log.len());
         self.back_to(kept);
         self.has_majority(kept);
@@ -136,6 +150,8 @@ impl Mongo {
         let data = &self.data;
         for entry in self.log.drain(kept..) {
             match entry {
+                // There is no deposed primary that could show it.
+                _ if self.process.is_some() => {}
                 Entry::Put(key, document) => {
                     self.ghosts.insert(key, document);
                 }
@@ -160,7 +176,7 @@ impl Mongo {
         (self.is_alone, self.is_stepping_down, self.is_stale) = (false, false, false);
     }
 
-    /// Writes only the primary has.
+    /// Writes only the primary has, or that are not synced.
     pub fn at_risk(&self) -> usize {
         self.log.len() - self.majority
     }
@@ -213,7 +229,9 @@ impl Mongo {
     }
 
     fn seen(&mut self) -> usize {
-        if std::mem::take(&mut self.is_stale) {
+        if self.process.is_some() {
+            self.log.len()
+        } else if std::mem::take(&mut self.is_stale) {
             self.majority.saturating_sub(6)
         } else {
             self.majority

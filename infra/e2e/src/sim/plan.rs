@@ -103,6 +103,8 @@ pub struct Plan {
     pub entries_max: usize,
     /// MongoDB refuses events of the type `bad`.
     pub has_validator: bool,
+    /// MongoDB is a server of its own.
+    pub is_standalone: bool,
     /// Servers' and parties' clocks are off by up to this many ms.
     pub skew_ms: u64,
     /// Spans, where there are any but the undated one.
@@ -125,6 +127,7 @@ impl Plan {
         events_max: 0,
         entries_max: usize::MAX,
         has_validator: true,
+        is_standalone: false,
         skew_ms: 0,
         waits: None,
         mix: Mix {
@@ -144,6 +147,11 @@ impl Plan {
         steps: 0,
         steps_after_night: 0,
     };
+
+    fn is_standalone(seed: u64) -> bool {
+        // A number of its own, so that the rest of a plan is what it was before.
+        Rng::new(seed.rotate_left(16) ^ 0x2545_f491).permille(400)
+    }
 
     /// The plan of `seed`.
     pub fn of(seed: u64) -> Self {
@@ -193,6 +201,7 @@ impl Plan {
             events_max: 20 + rng.below(100),
             entries_max: if rng.permille(200) { 14 } else { usize::MAX },
             has_validator: rng.permille(500),
+            is_standalone: Self::is_standalone(seed),
             skew_ms: if rng.permille(500) { 3_000 } else { 0 },
             mix,
             steps: 300 + rng.index(700),

@@ -4,6 +4,7 @@
 mod bulk;
 mod decide;
 mod housekeeper;
+mod proof;
 mod reconcile;
 mod store;
 
@@ -11,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use evp_processor::written::Id;
 use evp_shared::stream::EntryId;
 
 use self::store::Known;
@@ -59,6 +61,8 @@ pub struct Processor {
     left_overs: Cell<bool>,
     queue: RefCell<VecDeque<Delivery>>,
     known: Known,
+    /// Events it has worked on.
+    seen: RefCell<BTreeSet<Id>>,
 }
 
 impl Processor {
@@ -75,6 +79,7 @@ impl Processor {
             left_overs: Cell::new(true),
             queue: RefCell::default(),
             known: Known::default(),
+            seen: RefCell::default(),
         })
     }
 

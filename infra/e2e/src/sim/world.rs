@@ -156,7 +156,7 @@ impl World {
     pub fn new(seed: u64, plan: Plan, defect: Option<Defect>, is_traced: bool) -> Self {
         let mut redis = Redis::new(plan.partitions, defect);
         redis.entries_max = plan.entries_max;
-        let mut mongo = Mongo::new(defect);
+        let mut mongo = Mongo::new(plan.is_standalone, defect);
         mongo.has_validator = plan.has_validator;
         mongo.build_ms = plan.waits.map_or(0, |waits| waits.build_ms);
         Self {

@@ -94,7 +94,7 @@ impl Both {
 #[tokio::test]
 async fn the_model_makes_and_drops_collections_as_mongodb_does() {
     let mongo = TestMongo::new().await;
-    let model = Mongo::new(None);
+    let model = Mongo::new(false, None);
     let mut both = Both { model, mongo };
     for _ in 0..2 {
         let create = MongoOp::Span(SpanOp::Create(SPAN));
@@ -120,7 +120,7 @@ async fn the_model_makes_and_drops_collections_as_mongodb_does() {
 #[tokio::test]
 async fn the_model_keeps_rows_and_marks_as_mongodb_does() {
     let mongo = TestMongo::new().await;
-    let model = Mongo::new(None);
+    let model = Mongo::new(false, None);
     let mut both = Both { model, mongo };
     let row = Row {
         uuid: 7,

@@ -507,7 +507,7 @@ async fn the_model_refuses_what_mongodb_refuses() {
     let create = bson::doc! { "create": "events", "validator": validator };
     database.run_command(create).await.unwrap();
     let inserter = Inserter::new(database, Duration::from_secs(10), 4);
-    let mut model = Mongo::new(None);
+    let mut model = Mongo::new(false, None);
     model.has_validator = true;
     let words = |written: &[Written]| -> Vec<String> {
         let word = |one: &Written| match one {

@@ -15,6 +15,11 @@ const FORGETFUL: Plan = Plan {
     ..Plan::QUIET
 };
 
+const STANDALONE: Plan = Plan {
+    is_standalone: true,
+    ..Plan::QUIET
+};
+
 pub(crate) fn shows(defect: Defect, history: fn(Option<Defect>) -> Result<(), Failure>) {
     if let Err(failure) = history(None) {
         panic!("{failure}");
@@ -102,6 +107,23 @@ fn a_life_with_a_lower_number_is_a_life() {
         sim.send(0, &[&[(1, "click")]]);
         sim.until("accepted", |world| world.is_accepted(1));
         sim.wait(15_000);
+        sim.settle_down()
+    });
+}
+
+#[test]
+fn a_receipt_that_is_not_synced_yet_is_none() {
+    shows(Defect::ReadWithoutSync, |defect| {
+        let mut sim = Sim::scripted(STANDALONE, defect);
+        sim.rule(Kind::Insert, Fate::HoldReply);
+        sim.send(0, &[&[(1, "click")]]);
+        sim.until("stored", |world| world.stored()[0] == 1);
+        sim.world_mut().mongo.is_alone = true;
+        sim.release();
+        // Its receipt is written, it is delivered again, and its receipt is there.
+        sim.wait(5_000);
+        assert_eq!(sim.world().mongo.at_risk(), 1);
+        sim.world_mut().mongo.restart(0);
         sim.settle_down()
     });
 }

@@ -23,10 +23,17 @@ pub(super) fn is_stored(world: &World, id: &Id) -> bool {
     world.mongo.data().event(span, id).is_some()
 }
 
-/// Events that a receipt names as expired.
+/// Events that a receipt names as expired, and does not count: one that is twice in a frame may have
+/// been stored before it expired.
 pub(super) fn expired(world: &World) -> BTreeSet<(FrameId, Id)> {
-    let named = named(world).filter(|(.., named)| *named == As::Expired);
-    named.map(|(frame, id, _)| (frame, id)).collect()
+    let all = |wanted| {
+        let these = named(world).filter(move |(.., named)| *named == wanted);
+        these.map(|(frame, id, _)| (frame, id))
+    };
+    let counted: BTreeSet<(FrameId, Id)> = all(As::Counted).collect();
+    all(As::Expired)
+        .filter(|one| !counted.contains(one))
+        .collect()
 }
 
 /// Events below `gone` that a receipt names, and dead letters that were purged.

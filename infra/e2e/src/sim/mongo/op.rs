@@ -154,6 +154,10 @@ pub enum MongoOp {
     Find(Vec<Key>, ReadConcern),
     /// Events by `_id`.
     LookUp(Span, Vec<Id>, ReadConcern),
+    /// hello.
+    Server,
+    /// A write that changes nothing, with write concern majority.
+    Sync,
     /// The receipts of a partition whose frames were received in these minutes.
     Receipts(u16, std::ops::Range<u64>),
     /// About spans.
@@ -186,6 +190,8 @@ pub enum MongoAnswer {
     LookedUp(BTreeMap<Id, StoredFacts>),
     /// Receipts.
     Receipts(Vec<Settle>),
+    /// The number of the process, of a server of its own.
+    Server(Option<u64>),
     /// Rows and marks, and `$$NOW`.
     Meta(Meta, u64),
     /// Collections of spans.

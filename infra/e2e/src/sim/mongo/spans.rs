@@ -76,9 +76,13 @@ impl Mongo {
         }
     }
 
-    /// Killed and started again: what was being built is not.
-    pub fn restart(&mut self) {
+    /// A member is killed and starts again, or the server of its own, with `more` of what was not
+    /// synced: what was being built is not.
+    pub fn restart(&mut self, more: usize) {
         self.builds.clear();
+        if self.process.is_some() {
+            self.step_down(more);
+        }
     }
 
     /// Makes the collection of `span`, as an insert into a missing one does as well.

@@ -110,7 +110,15 @@ impl Processor {
         let ids: Vec<FrameId> = frames
             .filter_map(|one| Some(one.entry.frame.as_ref()?.id))
             .collect();
-        self.find_receipts(ids).await
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let since = self.server().await?;
+        let found = self.find_receipts(ids).await?;
+        if !found.is_empty() {
+            self.make_sure(since).await?;
+        }
+        Ok(found)
     }
 
     async fn find_receipts(&self, ids: Vec<FrameId>) -> Result<HashMap<FrameId, Settle>, Failure> {

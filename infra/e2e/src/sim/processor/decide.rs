@@ -27,7 +27,13 @@ pub(super) enum Said {
 
 impl Processor {
     /// `None` when nothing can be said yet: the frame stays pending.
-    pub(super) async fn decide(&self, frame: &Frame, said: &[Said]) -> Result<Outcome, Failure> {
+    /// `found` is what was looked up before the insert.
+    pub(super) async fn decide(
+        &self,
+        frame: &Frame,
+        said: &[Said],
+        found: &HashMap<Id, StoredFacts>,
+    ) -> Result<Outcome, Failure> {
         let is_partly_enough = self.has(Defect::AckPartlyStored);
         if said.contains(&Said::Nothing) && !is_partly_enough {
             return Ok(None);
@@ -47,9 +53,10 @@ impl Processor {
                 Said::Nothing => {}
             }
         }
-        let mut stored = self
-            .look_up(to_look_up(&events, &written), &written)
-            .await?;
+        let mut ids = to_look_up(&events, &written);
+        ids.retain(|id| !found.contains_key(id));
+        let mut stored = self.look_up(ids, &written).await?;
+        stored.extend(found.clone());
         let Classified::Done {
             counts,
             duplicates,
@@ -72,14 +79,13 @@ impl Processor {
         let named = name(frame, (&events, &written), (&stored, &dead));
         let counted = counted.iter().filter_map(|index| events.get(*index));
         let oldest_ms = counted.filter_map(|event| time_of(&event.id)).min();
-        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let receipt = Receipt {
             settle: Settle {
                 frame: frame.id,
                 receipt_at_ms: 0,
                 counts,
                 duplicates,
-                dead_letters: count(letters.len()),
+                dead_letters: u32::try_from(letters.len()).unwrap_or(u32::MAX),
                 expired,
             },
             oldest_ms,

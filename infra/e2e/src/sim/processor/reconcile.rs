@@ -75,7 +75,10 @@ impl Processor {
             if buckets.get(&minute).copied().unwrap_or(0) >= owed {
                 continue;
             }
+            let since = self.server().await.map_err(|_| Stopped::Failed)?;
             let settles = self.receipts(partition, minute..minute + 1).await?;
+            let sure = self.make_sure(since).await;
+            sure.map_err(|_| Stopped::Failed)?;
             let life = self.lives.borrow()[usize::from(partition)];
             let op = CommitOp {
                 partition,

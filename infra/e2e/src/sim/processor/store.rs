@@ -1,7 +1,7 @@
 //! The events of a bulk, span by span: one insert each, with the UUID of the span's row.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use evp_processor::written::{Id, StoredFacts, Written};
@@ -46,18 +46,36 @@ impl Processor {
         &self,
         fresh: &[(&Delivery, Rc<Frame>)],
     ) -> Result<Vec<Outcome>, Failure> {
-        let mut spans: BTreeMap<Span, Vec<(usize, StoredFacts)>> = BTreeMap::new();
-        let events = fresh.iter().flat_map(|(_, frame)| {
-            let stored = |event: &_| stored_as(event, frame);
-            frame.events.iter().map(stored).collect::<Vec<_>>()
-        });
+        let mut parts: BTreeMap<(bool, Span), Vec<(usize, StoredFacts)>> = BTreeMap::new();
         let mut said = Vec::new();
-        for (at, facts) in events.enumerate() {
-            let span = self.span_of(&facts.event.id);
-            spans.entry(span).or_default().push((at, facts));
-            said.push(Said::Nothing);
+        for (one, frame) in fresh {
+            for event in &frame.events {
+                let was_seen = !self.seen.borrow_mut().insert(event.id);
+                let part = (was_seen || one.is_redelivered, self.span_of(&event.id));
+                let document = (said.len(), stored_as(event, frame));
+                parts.entry(part).or_default().push(document);
+                said.push(Said::Nothing);
+            }
         }
-        for (span, documents) in spans {
+        let mut found = HashMap::new();
+        for ((is_suspect, span), mut documents) in parts {
+            if is_suspect && !self.is_gone(span, self.known.gone_ms()) {
+                let ids = documents.iter().map(|(_, facts)| facts.event.id).collect();
+                let Ok(there) = self.look_up_first(span, ids).await else {
+                    continue;
+                };
+                documents.retain(|(at, facts)| {
+                    let is_there = there.contains_key(&facts.event.id);
+                    if is_there {
+                        said[*at] = Said::Written(Written::DuplicateKey);
+                    }
+                    !is_there
+                });
+                found.extend(there);
+            }
+            if documents.is_empty() {
+                continue;
+            }
             let (places, documents): (Vec<usize>, Vec<StoredFacts>) = documents.into_iter().unzip();
             // The commands of other spans have answers of their own.
             let Ok(answers) = self.store_in(span, documents).await else {
@@ -72,13 +90,36 @@ impl Processor {
         for (_, frame) in fresh {
             let (own, after) = rest.split_at(frame.events.len());
             rest = after;
-            outcomes.push(self.decide(frame, own).await?);
+            outcomes.push(self.decide(frame, own, &found).await?);
         }
         Ok(outcomes)
     }
 
     pub(super) fn span_of(&self, id: &Id) -> Span {
         Span::of(id, self.world.borrow().unit_ms())
+    }
+
+    /// What is stored under `ids` and stays.
+    async fn look_up_first(
+        &self,
+        span: Span,
+        ids: Vec<Id>,
+    ) -> Result<HashMap<Id, StoredFacts>, Failure> {
+        let concern = if self.has(Defect::LocalLookUpFirst) {
+            ReadConcern::Local
+        } else {
+            ReadConcern::Majority
+        };
+        let since = self.server().await?;
+        let found: HashMap<Id, StoredFacts> =
+            match self.mongo(MongoOp::LookUp(span, ids, concern)).await {
+                Some(MongoAnswer::LookedUp(found)) => found.into_iter().collect(),
+                _ => return Err(Failure::Store),
+            };
+        if !found.is_empty() {
+            self.make_sure(since).await?;
+        }
+        Ok(found)
     }
 
     async fn store_in(
