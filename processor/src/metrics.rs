@@ -15,7 +15,7 @@ metric_table! {
             [outcome] stored, duplicate, dead_lettered, expired;
         histogram "evp_processor_bulk_events" "Events per bulk." [] bulk_events;
         counter "evp_processor_suspects_total"
-            "Events inserted apart from others because they may be stored already." [] suspects;
+            "Events looked up first, or inserted apart, because they may be stored already." [] suspects;
         histogram "evp_processor_bulk_duration_seconds" "Seconds a bulk spends in a stage."
             [stage] insert, receipt, commit;
         counter "evp_processor_dead_letters_total" "Dead letters by reason."

@@ -156,7 +156,8 @@ impl Pipeline {
     ) -> Result<(Vec<OpenEntry>, Vec<OpenEntry>), StoreFailure> {
         let redelivered = frames.iter().filter(|entry| entry.redelivered);
         let redelivered: Vec<FrameId> = redelivered.map(|entry| entry.frame.header.id).collect();
-        let found = self.inserter.find_receipts(&redelivered).await?;
+        let read = || self.inserter.find_receipts(&redelivered);
+        let found = self.inserter.sure(read).await?;
         let (mut fresh, mut settled) = (Vec::with_capacity(frames.len()), Vec::new());
         for entry in frames {
             let receipt = found.get(&entry.frame.header.id);
@@ -193,6 +194,7 @@ impl Pipeline {
         self.metrics.bulk_events.record(as_f64(events));
 
         let mut open = Vec::with_capacity(entries.len());
+        let mut found = std::mem::take(&mut stored.found);
         let mut ids = Vec::new();
         for (entry, written) in entries.iter().zip(stored.frames()) {
             let Some((written, oldest_ms)) = written else {
@@ -200,10 +202,11 @@ impl Pipeline {
                 continue;
             };
             let facts = facts_to_decide(entry, written)?;
-            ids.extend(to_look_up(&facts, written));
+            let unknown = to_look_up(&facts, written).into_iter();
+            ids.extend(unknown.filter(|id| !found.contains_key(id)));
             open.push((entry, written, oldest_ms, facts));
         }
-        let found = self.events.look_up(&ids).await?;
+        found.extend(self.events.look_up(&ids).await?);
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut open = open.into_iter().peekable();
         for entry in entries {

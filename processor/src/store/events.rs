@@ -1,20 +1,21 @@
 //! Events into their spans: a bulk's documents go with one command per span and one more for its
-//! suspects, a few at a time.
+//! suspects, a few at a time. Those that were seen before are looked up first.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evp_shared::clock::Clock;
+use evp_shared::document::canonical_id;
 use evp_shared::frame::FrameId;
 use futures::StreamExt as _;
 use futures::stream;
 use parking_lot::Mutex;
 
 use crate::store::insert::{Inserter, StoreFailure};
-use crate::store::parts::{Part, Stored, ToStore, sort};
+use crate::store::parts::{Answer, Part, Stored, Suspicion, ToStore, sort};
 use crate::store::spans::{Known, Layout, Spans};
 use crate::store::suspects::Seen;
-use crate::written::Written;
+use crate::written::{Id, Written};
 
 /// Commands of one bulk at once. Source: four inserts at once keep MongoDB busy, more only queue.
 pub const COMMANDS_AT_ONCE: usize = 4;
@@ -96,7 +97,7 @@ impl Events {
         part: &'p Part<'d>,
         isolate: bool,
         stop: &AtomicBool,
-    ) -> (&'p Part<'d>, Option<Result<Vec<Written>, StoreFailure>>) {
+    ) -> (&'p Part<'d>, Option<Result<Answer, StoreFailure>>) {
         if stop.load(Ordering::Relaxed) {
             return (part, None);
         }
@@ -112,18 +113,47 @@ impl Events {
         (part, Some(answer))
     }
 
-    async fn try_part(&self, part: &Part<'_>, isolate: bool) -> Result<Vec<Written>, StoreFailure> {
+    async fn try_part(&self, part: &Part<'_>, isolate: bool) -> Result<Answer, StoreFailure> {
         let Some(known) = self.spans.place(&part.span).await? else {
-            return Ok(vec![Written::Expired; part.documents.len()]);
+            return Ok(vec![Written::Expired; part.documents.len()].into());
         };
         self.spans.note_days(&known, part.timestamps_ms()).await?;
         let answer = if isolate {
-            self.isolate(&known, &part.documents).await
+            self.isolate(&known, &part.documents)
+                .await
+                .map(Answer::from)
+        } else if part.suspicion == Suspicion::Seen {
+            self.insert_missing(&known, &part.documents).await
         } else {
-            self.inserter.insert(known.target(), &part.documents).await
+            let written = self.inserter.insert(known.target(), &part.documents).await;
+            written.map(Answer::from)
         };
         self.forget_what_is_old(&known, &answer);
         answer
+    }
+
+    /// Inserts what of `documents` is not there: to find one costs a third of what its refusal does.
+    async fn insert_missing(
+        &self,
+        known: &Known,
+        documents: &[&[u8]],
+    ) -> Result<Answer, StoreFailure> {
+        let ids: Option<Vec<Id>> = documents.iter().map(|one| canonical_id(one)).collect();
+        let ids = ids.ok_or(StoreFailure::Protocol)?;
+        let find = || self.find_in(known.target().name, &ids);
+        let found = self.inserter.sure(find).await?;
+        let missing = ids.iter().zip(documents);
+        let missing = missing.filter(|(id, _)| !found.contains_key(*id));
+        let missing: Vec<&[u8]> = missing.map(|(_, document)| *document).collect();
+        let written = self.inserter.insert(known.target(), &missing).await?;
+        let mut written = written.into_iter();
+        let each = ids.iter().map(|id| {
+            let is_found = found.contains_key(id).then_some(Written::DuplicateKey);
+            is_found.or_else(|| written.next())
+        });
+        let written: Option<Vec<Written>> = each.collect();
+        let written = written.ok_or(StoreFailure::Protocol)?;
+        Ok(Answer { written, found })
     }
 
     /// Forgets the row of a span whose collection is another one.

@@ -6,6 +6,8 @@
 //! command runs in a task of its own, and a missed deadline means *unknown*: the documents may be
 //! stored or not.
 
+mod proof;
+
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +17,10 @@ use evp_shared::store::code_of;
 use evp_shared::store::spans::ANOTHER_COLLECTION;
 use mongodb::Database;
 use mongodb::error::{Error as MongoError, ErrorKind};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use self::proof::Server;
 use crate::written::Written;
 
 /// MongoDB's code for a key that is there already.
@@ -69,6 +73,9 @@ pub enum StoreFailure {
     /// The dead letters could not be measured.
     #[error("dead letters not measured")]
     DeadLetters(#[source] Box<evp_shared::dead_letters::DeadLetterError>),
+    /// What a server of its own showed may have gone when it was killed.
+    #[error("mongodb was started anew between a read and what follows from it")]
+    Restarted,
     /// A span went while it was being made.
     #[error("the span {0} went while it was being made")]
     NoSpan(String),
@@ -118,6 +125,8 @@ pub struct Inserter {
     database: Database,
     deadline: Duration,
     unanswered: Arc<Semaphore>,
+    /// Who answered last.
+    server: Arc<Mutex<Option<Server>>>,
 }
 
 impl Inserter {
@@ -127,6 +136,7 @@ impl Inserter {
             database,
             deadline,
             unanswered: Arc::new(Semaphore::new(unanswered_max)),
+            server: Arc::default(),
         }
     }
 

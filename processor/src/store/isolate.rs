@@ -78,6 +78,7 @@ impl StoreFailure {
             | Self::WriteConcern(_)
             | Self::NoSpan(_)
             | Self::DeadLetters(_)
+            | Self::Restarted
             | Self::DeadLettersFull { .. } => false,
         }
     }

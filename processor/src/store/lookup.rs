@@ -41,6 +41,22 @@ impl Events {
         Ok(found)
     }
 
+    /// The same of `ids` that all belong in `span`, with one query at a time.
+    ///
+    /// # Errors
+    /// [`StoreFailure`].
+    pub(super) async fn find_in(
+        &self,
+        span: &str,
+        ids: &[Id],
+    ) -> Result<HashMap<Id, StoredFacts>, StoreFailure> {
+        let mut found = HashMap::new();
+        for part in ids.chunks(IDS_MAX) {
+            found.extend(self.look_up_in(span.to_owned(), part).await?);
+        }
+        Ok(found)
+    }
+
     async fn look_up_in(
         &self,
         span: String,

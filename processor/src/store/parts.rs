@@ -3,6 +3,8 @@
 //! Hot path: per event one look at its id, its timestamp and, where its client gave it an id, the
 //! filters; nothing is allocated for one, and dates are reckoned once per span.
 
+use std::collections::HashMap;
+
 use evp_shared::document::{canonical_id, has_event_id, timestamp_ms};
 use evp_shared::event::span::Span;
 use evp_shared::frame::OpenFrame;
@@ -10,7 +12,7 @@ use evp_shared::frame::OpenFrame;
 use crate::store::insert::StoreFailure;
 use crate::store::spans::Layout;
 use crate::store::suspects::Seen;
-use crate::written::{Id, Written};
+use crate::written::{Id, StoredFacts, Written};
 
 /// An event whose own time is this much older than its frame's is probably sent again. It needs no
 /// memory, and is seen whichever processor had it first.
@@ -25,13 +27,24 @@ pub struct ToStore<'b> {
     pub redelivered: bool,
 }
 
+/// Why a document may be stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Suspicion {
+    /// It may not.
+    None,
+    /// It is late: mostly for the first time.
+    Late,
+    /// It, or its frame, was seen: mostly it is there.
+    Seen,
+}
+
 /// Documents of one command.
 #[derive(Debug)]
 pub(super) struct Part<'d> {
     /// Where they go.
     pub span: Span,
-    /// Whether they may be stored already.
-    pub is_suspect: bool,
+    /// Why they may be stored already.
+    pub suspicion: Suspicion,
     /// The documents.
     pub documents: Vec<&'d [u8]>,
     /// Their places in the bulk.
@@ -54,10 +67,30 @@ pub struct Stored {
     frames: Vec<StoredFrame>,
     /// How many went apart from the others, as they may be stored already.
     pub suspects: usize,
+    /// What was found before the insert, of those that were not inserted for it.
+    pub found: HashMap<Id, StoredFacts>,
     /// Commands it took.
     pub commands: usize,
     /// What the first command said that failed.
     pub failure: Option<StoreFailure>,
+}
+
+/// What the commands of a part said.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// Of each document.
+    pub written: Vec<Written>,
+    /// Those of [`Stored::found`].
+    pub found: HashMap<Id, StoredFacts>,
+}
+
+impl From<Vec<Written>> for Answer {
+    fn from(written: Vec<Written>) -> Self {
+        Self {
+            written,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,13 +120,10 @@ impl Stored {
     }
 
     /// Takes what a command said of the documents of `part`; `None` where it was not sent.
-    pub(super) fn take(
-        &mut self,
-        part: &Part<'_>,
-        answer: Option<Result<Vec<Written>, StoreFailure>>,
-    ) {
+    pub(super) fn take(&mut self, part: &Part<'_>, answer: Option<Result<Answer, StoreFailure>>) {
         match answer {
-            Some(Ok(written)) => {
+            Some(Ok(Answer { written, found })) => {
+                self.found.extend(found);
                 for (at, one) in part.at.iter().zip(written) {
                     if let Some(place) = self.written.get_mut(*at) {
                         *place = one;
@@ -147,11 +177,17 @@ pub(super) fn sort<'d>(
             if time_ms.is_some_and(|ms| ms < gone_ms) {
                 *stored.written.get_mut(at).ok_or(StoreFailure::Protocol)? = Written::Expired;
             } else {
-                let is_suspect = was_seen || frame_was_seen || is_late || *redelivered;
-                let part = parts.of((time_ms, is_suspect), layout, events - at);
+                let suspicion = if was_seen || frame_was_seen || *redelivered {
+                    Suspicion::Seen
+                } else if is_late {
+                    Suspicion::Late
+                } else {
+                    Suspicion::None
+                };
+                let part = parts.of((time_ms, suspicion), layout, events - at);
                 part.documents.push(document);
                 part.at.push(at);
-                stored.suspects += usize::from(is_suspect);
+                stored.suspects += usize::from(suspicion != Suspicion::None);
             }
             at += 1;
         }
@@ -162,7 +198,7 @@ pub(super) fn sort<'d>(
         });
     }
     // The suspects last: a document of this bulk that they repeat is then rather there before them.
-    parts.all.sort_by_key(|part| part.is_suspect);
+    parts.all.sort_by_key(|part| part.suspicion);
     stored.commands = parts.all.len();
     Ok((parts.all, stored))
 }
@@ -179,19 +215,19 @@ pub fn oldest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 #[derive(Default)]
 struct Parts<'d> {
     all: Vec<Part<'d>>,
-    /// The last one used, of those that are not suspect and of those that are: nearly always the next.
-    last: [usize; 2],
+    /// The last one used, by suspicion: nearly always the next.
+    last: [usize; 3],
 }
 
 impl<'d> Parts<'d> {
     fn of(
         &mut self,
-        (time_ms, is_suspect): (Option<u64>, bool),
+        (time_ms, suspicion): (Option<u64>, Suspicion),
         layout: &Layout,
         room: usize,
     ) -> &mut Part<'d> {
-        let is_it = |part: &Part<'_>| part.is_suspect == is_suspect && part.span.contains(time_ms);
-        let last = &mut self.last[usize::from(is_suspect)];
+        let is_it = |part: &Part<'_>| part.suspicion == suspicion && part.span.contains(time_ms);
+        let last = &mut self.last[suspicion as usize];
         if !self.all.get(*last).is_some_and(is_it) {
             let found = self.all.iter().position(is_it);
             *last = found.unwrap_or(self.all.len());
@@ -201,7 +237,7 @@ impl<'d> Parts<'d> {
             let room = if self.all.is_empty() { room } else { 0 };
             self.all.push(Part {
                 span: layout.span_of(time_ms),
-                is_suspect,
+                suspicion,
                 documents: Vec::with_capacity(room),
                 at: Vec::with_capacity(room),
             });

@@ -90,8 +90,10 @@ impl Verifier {
     /// [`BulkFailure`]; repeating is harmless.
     pub async fn settle(&self, partition: u16, minute: u64) -> Result<u64, BulkFailure> {
         let seconds = seconds_of(Step::Minute, minute..minute + 1);
-        let receipts = self.inserter.receipts_of_seconds(partition, seconds);
-        let done = self.committer.settle(partition, receipts.await?).await?;
+        let inserter = &self.inserter;
+        let read = || inserter.receipts_of_seconds(partition, seconds.clone());
+        let receipts = inserter.sure(read).await?;
+        let done = self.committer.settle(partition, receipts).await?;
         Ok(done.counted)
     }
 

@@ -19,6 +19,7 @@ mod isolate;
 mod membership;
 mod once;
 mod process;
+mod proof;
 mod redelivery;
 mod redis_forgets;
 mod sketches;

@@ -1,8 +1,9 @@
 //! Each event is stored once and counted once.
 
+use bson::{Document, doc};
 use evp_shared::service::Left;
 
-use crate::harness::World;
+use crate::harness::{SPAN, World};
 
 #[tokio::test]
 async fn appended_events_are_stored_counted_and_acknowledged() {
@@ -34,6 +35,38 @@ async fn an_event_of_two_frames_is_one_new_and_one_duplicate() {
     world.settled().await;
     world.assert_counts(&[("click", 3)]).await;
     assert_eq!(world.stream.totals(0).await.unwrap().duplicate_events, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_is_looked_up_and_not_inserted() {
+    let world = World::new().await;
+    let events = [("a", "click"), ("b", "click"), ("c", "view")];
+    world.append(&[world.frame(1, &events)]).await;
+    let running = world.start("p");
+    world.settled().await;
+    let database = world.mongo.database();
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    world.append(&[world.frame(2, &events)]).await;
+    world.settled().await;
+    world.assert_counts(&[("click", 2), ("view", 1)]).await;
+    assert_eq!(world.stream.totals(0).await.unwrap().duplicate_events, 3);
+    let of_events = async |op: &str| {
+        let of = doc! { "op": op, "ns": format!("{}.{SPAN}", database.name()) };
+        let profile = database.collection::<Document>("system.profile");
+        profile.count_documents(of).await.unwrap()
+    };
+    assert_eq!(
+        (of_events("query").await, of_events("insert").await),
+        (1, 0)
+    );
+    // One that is new among them is inserted, as are the others where none is there.
+    world
+        .append(&[world.frame(3, &[("a", "click"), ("d", "click")])])
+        .await;
+    world.settled().await;
+    world.assert_counts(&[("click", 3), ("view", 1)]).await;
+    assert_eq!(of_events("insert").await, 1);
     running.stop().await;
 }
 

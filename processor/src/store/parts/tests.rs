@@ -36,10 +36,10 @@ fn sorted<'d>(frames: &[ToStore<'d>], gone_ms: u64) -> (Vec<Part<'d>>, Stored) {
 }
 
 /// Name, suspicion and places of each part.
-fn shape(parts: &[Part<'_>]) -> Vec<(String, bool, Vec<usize>)> {
+fn shape(parts: &[Part<'_>]) -> Vec<(String, Suspicion, Vec<usize>)> {
     let parts = parts.iter();
     parts
-        .map(|part| (part.span.to_string(), part.is_suspect, part.at.clone()))
+        .map(|part| (part.span.to_string(), part.suspicion, part.at.clone()))
         .collect()
 }
 
@@ -49,7 +49,11 @@ fn what_comes_in_time_and_for_the_first_time_is_one_part() {
     let frames = [frame(1, &events), frame(2, &[("d", NOW_MS)])];
     let frames = to_store(&frames, false);
     let (parts, stored) = sorted(&frames, 0);
-    let expected = ("events_20261129".to_owned(), false, vec![0, 1, 2, 3]);
+    let expected = (
+        "events_20261129".to_owned(),
+        Suspicion::None,
+        vec![0, 1, 2, 3],
+    );
     assert_eq!(shape(&parts), [expected]);
     assert_eq!(stored.suspects, 0);
     let oldest_ms: Vec<_> = stored.frames().map(|frame| frame.unwrap().1).collect();
@@ -64,16 +68,17 @@ fn suspects_go_apart_and_last() {
     let (parts, stored) = sorted(&frames, 0);
     let name = "events_20261129".to_owned();
     let expected = [
-        (name.clone(), false, vec![1, 4]),
-        (name, true, vec![0, 2, 3]),
+        (name.clone(), Suspicion::None, vec![1, 4]),
+        (name.clone(), Suspicion::Late, vec![0]),
+        (name, Suspicion::Seen, vec![2, 3]),
     ];
     assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 3));
-    assert_eq!(stored.commands, 2);
+    assert_eq!(stored.commands, 3);
 
     let again = [frame(3, &[("d", NOW_MS)])];
     let again = to_store(&again, true);
     let (parts, _) = sorted(&again, 0);
-    assert!(parts.iter().all(|part| part.is_suspect));
+    assert!(parts.iter().all(|part| part.suspicion == Suspicion::Seen));
 }
 
 #[test]
@@ -96,8 +101,8 @@ fn ids_that_the_server_made_are_suspected_by_their_frame() {
     let (parts, stored) = sorted(&frames, 0);
     let name = "events_20261129".to_owned();
     let expected = [
-        (name.clone(), false, vec![0, 1, 4, 5, 6]),
-        (name, true, vec![2, 3, 7]),
+        (name.clone(), Suspicion::None, vec![0, 1, 4, 5, 6]),
+        (name, Suspicion::Seen, vec![2, 3, 7]),
     ];
     assert_eq!((shape(&parts), stored.suspects), (expected.to_vec(), 3));
 }
@@ -115,9 +120,9 @@ fn a_part_per_span_and_none_below_the_mark() {
     let frames = to_store(&frames, false);
     let (parts, stored) = sorted(&frames, DAY_MS);
     let expected = [
-        ("events_20261129".to_owned(), false, vec![0, 3]),
-        ("events_20261130".to_owned(), false, vec![1]),
-        ("events_2026".to_owned(), true, vec![2]),
+        ("events_20261129".to_owned(), Suspicion::None, vec![0, 3]),
+        ("events_20261130".to_owned(), Suspicion::None, vec![1]),
+        ("events_2026".to_owned(), Suspicion::Late, vec![2]),
     ];
     assert_eq!(shape(&parts), expected);
     let (written, _) = stored.frames().next().unwrap().unwrap();
@@ -134,7 +139,7 @@ fn a_command_that_fails_stops_the_frames_with_a_document_of_it_and_no_other() {
     let frames = to_store(&frames, false);
     let (parts, mut stored) = sorted(&frames, 0);
     let answer = vec![Written::Inserted, Written::DuplicateKey];
-    stored.take(&parts[0], Some(Ok(answer)));
+    stored.take(&parts[0], Some(Ok(answer.into())));
     stored.take(&parts[1], Some(Err(StoreFailure::Stuck)));
     let written: Vec<_> = stored.frames().map(|one| Some(one?.0.to_vec())).collect();
     assert_eq!(written, [None, Some(vec![Written::DuplicateKey]), None]);
