@@ -91,8 +91,8 @@ impl Header {
         let mongod = match self.mongod.as_str() {
             "given" => String::new(),
             _ => format!(
-                " (standalone and journaled unless said, {} GB cache, half of the cores evict, a \
-                 checkpoint every 15 s)",
+                " (standalone and journaled unless said, {} GB cache, half of the cores evict, from \
+                 100 MB on, a checkpoint every 15 s)",
                 self.mongo_cache_gb
             ),
         };

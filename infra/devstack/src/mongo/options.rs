@@ -9,6 +9,9 @@ pub(super) const REPLICA_SET: &str = "evp";
 /// What mongod takes by itself.
 const EVICTION_THREADS_MAX: usize = 4;
 
+/// Changed pages in its cache from which on it writes them without a checkpoint.
+const DIRTY_MB: f32 = 100.0;
+
 /// Seconds between checkpoints. mongod's own minute gathers so many pages that inserts wait for it.
 const CHECKPOINT_SECONDS: &str = "15";
 
@@ -50,7 +53,7 @@ impl MongoOptions {
         ServiceSpec::new("mongod", binary)
             .options(["--bind_ip", "127.0.0.1", "--port", &port, "--dbpath", &data])
             .options(["--wiredTigerCacheSizeGB", &cache, "--nounixsocket"])
-            .options(["--wiredTigerEngineConfigString", &eviction()])
+            .options(["--wiredTigerEngineConfigString", &eviction(self.cache_gb)])
             .options(["--syncdelay", CHECKPOINT_SECONDS])
             // It costs CPU and disk every second, and nobody reads it here.
             .options(["--setParameter", "diagnosticDataCollectionEnabled=false"])
@@ -68,14 +71,16 @@ impl MongoOptions {
 /// When WiredTiger writes pages out of its cache by itself, and with how many threads.
 ///
 /// Half of the cores may do it: mongod's own four threads take both cores of a small machine in
-/// bursts, and every insert waits for a tenth of a second and more. They start at 10 % of the cache
-/// in new documents instead of at 2.5 %: until then a page is written once, by the checkpoint.
-fn eviction() -> String {
+/// bursts, and every insert waits for a tenth of a second and more. They start at so many bytes, not at a
+/// share of the cache: what has gathered there is written by the checkpoint at once, while inserts wait.
+fn eviction(cache_gb: f32) -> String {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = (cores / 2).clamp(1, EVICTION_THREADS_MAX);
+    // Of a small cache a tenth.
+    let dirty_mb = DIRTY_MB.min(cache_gb * 100.0);
     format!(
         "eviction=(threads_min={threads},threads_max={threads}),\
-         eviction_dirty_target=10,eviction_dirty_trigger=20,\
-         eviction_updates_target=10,eviction_updates_trigger=18"
+         eviction_dirty_target={dirty_mb:.0}MB,eviction_dirty_trigger=20,\
+         eviction_updates_target={dirty_mb:.0}MB,eviction_updates_trigger=18"
     )
 }
