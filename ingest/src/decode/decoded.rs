@@ -110,22 +110,25 @@ impl RejectedEvent {
     }
 }
 
+/// What an answer says of one input event, accepted or rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputIds {
+    /// Its canonical id; `None` where it was rejected, the id of the first one where it is a duplicate
+    /// inside its request.
+    pub id: Option<CanonicalId>,
+    /// Where its `eventId` is found.
+    pub event_id: EventIdOf,
+}
+
 /// The events of one request.
-///
-/// # Invariant
-/// `ids` and `event_ids` have an element for each event of the request: those of `batch`, and the
-/// rejected ones.
 #[derive(Debug)]
 pub struct DecodedRequest {
     /// The accepted events.
     pub batch: EventBatch,
     /// Whether one event was sent, or a list.
     pub shape: Shape,
-    /// The canonical id of every input event; `None` where it was rejected, the id of the first
-    /// one where it is a duplicate inside this request.
-    pub ids: Vec<Option<CanonicalId>>,
-    /// Where the `eventId` of every input event is found.
-    pub event_ids: Vec<EventIdOf>,
+    /// The ids of every input event: those of `batch`, and the rejected ones.
+    pub ids: Vec<InputIds>,
     /// The rejected events, in order; see [`keep_rejected`](Self::keep_rejected).
     pub rejected: Vec<RejectedEvent>,
     /// How many of `rejected` are duplicates inside this request.
@@ -150,7 +153,6 @@ impl DecodedRequest {
             + room(&batch.types)
             + types
             + room(&self.ids)
-            + room(&self.event_ids)
             + room(&self.rejected)
             + rejected
     }

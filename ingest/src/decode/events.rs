@@ -12,7 +12,9 @@ use evp_shared::outcome::RejectReason;
 use simd_json::Node;
 
 use super::time;
-use crate::decode::decoded::{DecodeContext, DecodedRequest, EventIdOf, RejectedEvent, Shape};
+use crate::decode::decoded::{
+    DecodeContext, DecodedRequest, EventIdOf, InputIds, RejectedEvent, Shape,
+};
 
 /// What a document has and its JSON does not: a single event shall not grow its buffer.
 const FIRST_DOCUMENT_EXTRA: usize = 128;
@@ -54,7 +56,6 @@ impl<'a> EventSink<'a> {
             batch,
             shape: Shape::Many,
             ids: Vec::new(),
-            event_ids: Vec::new(),
             rejected: Vec::new(),
             duplicates: 0,
         };
@@ -84,7 +85,6 @@ impl<'a> EventSink<'a> {
         }
         self.request.shape = shape;
         self.request.ids.reserve(events);
-        self.request.event_ids.reserve(events);
         self.request.batch.events.reserve(events);
         Ok(())
     }
@@ -140,8 +140,7 @@ impl<'a> EventSink<'a> {
         self.request
             .rejected
             .push(RejectedEvent { index, rejection });
-        self.request.ids.push(id);
-        self.request.event_ids.push(event_id);
+        self.request.ids.push(InputIds { id, event_id });
     }
 
     fn accept(&mut self, nodes: &[Node<'_>]) -> Result<(), Rejection> {
@@ -190,8 +189,8 @@ impl<'a> EventSink<'a> {
         if self.request.shape == Shape::Many && event.event_id.is_some() {
             self.scratch.first_of.insert(id, self.request.ids.len());
         }
-        self.request.ids.push(Some(id));
-        self.request.event_ids.push(event_id);
+        let id = Some(id);
+        self.request.ids.push(InputIds { id, event_id });
         Ok(())
     }
 
@@ -222,12 +221,8 @@ impl<'a> EventSink<'a> {
             message: format!("event {first} of this request is the same event and was taken")
                 .into(),
         };
-        let event_id = self
-            .request
-            .event_ids
-            .get(first)
-            .copied()
-            .unwrap_or(EventIdOf::Nothing);
+        let first = self.request.ids.get(first);
+        let event_id = first.map_or(EventIdOf::Nothing, |first| first.event_id);
         self.push_rejected(rejection, Some(id), event_id);
     }
 

@@ -74,9 +74,9 @@ fn accepted_body(request: &DecodedRequest, ids: Ids) -> Bytes {
     out.extend_from_slice(b"]");
     if ids == Ids::Listed {
         out.extend_from_slice(b",\"ids\":[");
-        for (at, id) in request.ids.iter().enumerate() {
+        for (at, ids) in request.ids.iter().enumerate() {
             out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
-            match id {
+            match ids.id {
                 Some(id) => {
                     out.extend_from_slice(id.encode(&mut [0; 36]).as_bytes());
                     out.extend_from_slice(b"\"");
@@ -98,7 +98,7 @@ fn accepted_body(request: &DecodedRequest, ids: Ids) -> Bytes {
 
 /// What only the answer to a single event has.
 fn single(out: &mut BytesMut, request: &DecodedRequest) {
-    if let Some(Some(id)) = request.ids.first() {
+    if let Some(id) = request.ids.first().and_then(|first| first.id) {
         out.extend_from_slice(b",\"id\":\"");
         out.extend_from_slice(id.encode(&mut [0; 36]).as_bytes());
         out.extend_from_slice(b"\"");
@@ -116,7 +116,7 @@ fn event_id<'r>(
     index: usize,
     buffer: &'r mut [u8; 36],
 ) -> Option<&'r str> {
-    match request.event_ids.get(index)? {
+    match &request.ids.get(index)?.event_id {
         EventIdOf::Nothing => None,
         EventIdOf::Made(made) => Some(made.encode(buffer)),
         EventIdOf::Document(at) => document::event_id(request.batch.document(usize::from(*at))?),
@@ -161,7 +161,7 @@ pub(crate) fn all_rejected(request: &DecodedRequest) -> Answer {
 /// Answers a request that may be stored or not: with the ids given here, sending it again is
 /// harmless.
 pub(crate) fn not_confirmed(request: &DecodedRequest, wait: Duration) -> Answer {
-    let ids = (0..request.event_ids.len())
+    let ids = (0..request.ids.len())
         .map(|index| event_id(request, index, &mut [0; 36]).map_or(Value::Null, Value::from));
     Problem::from(RejectReason::NotConfirmed)
         .with("eventIds", ids.collect::<Vec<_>>())
@@ -278,7 +278,7 @@ mod tests {
                 {"index": 2, "code": "unknown_field", "field": "x\"\n",
                  "message": RejectReason::UnknownField.message()},
             ],
-            "ids": [request.ids[0].unwrap().to_string(), null, null],
+            "ids": [request.ids[0].id.unwrap().to_string(), null, null],
         });
         assert_eq!(json(&request, Ids::Listed), expected);
         let without = json(&request, Ids::LeftOut);
