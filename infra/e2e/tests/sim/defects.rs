@@ -3,7 +3,7 @@
 use evp_e2e::sim::Failure;
 use evp_e2e::sim::defect::Defect;
 
-use crate::found::reconcile_fails;
+use crate::found::{killed_between_find_and_sync, reconcile_fails};
 use crate::histories::{
     answer_of_an_older_life, entry_id_used_again_after_delete, receipt_that_a_read_missed,
 };
@@ -23,6 +23,7 @@ fn find(defect: Defect) -> Option<Failure> {
         Defect::SameLifeAfterDelete => entry_id_used_again_after_delete(Some(defect)).err(),
         Defect::NoReceiptReadBack => receipt_that_a_read_missed(Some(defect)).err(),
         Defect::CutTriedOnce => reconcile_fails(Some(defect)).err(),
+        Defect::SyncOfAnyProcess => killed_between_find_and_sync(Some(defect)).err(),
         // These need a server that is wrong in just one place.
         Defect::MismatchIsExpired | Defect::RowNeverReadAgain => {
             mongodb_comes_from_an_old_copy(Some(defect)).err()

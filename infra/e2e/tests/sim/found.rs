@@ -127,3 +127,23 @@ fn a_receipt_that_is_not_synced_yet_is_none() {
         sim.settle_down()
     });
 }
+
+#[test]
+fn what_another_process_synced_is_not_what_was_found() {
+    shows(Defect::SyncOfAnyProcess, killed_between_find_and_sync);
+}
+
+pub(crate) fn killed_between_find_and_sync(defect: Option<Defect>) -> Result<(), Failure> {
+    let mut sim = Sim::scripted(STANDALONE, defect);
+    sim.world_mut().mongo.is_alone = true;
+    sim.send(0, &[&[(1, "click")]]);
+    sim.until("stored, not synced", |world| world.mongo.at_risk() == 1);
+    // It is delivered again: its receipt is looked for, then its event.
+    sim.rule(Kind::LookUp, Fate::Repeat);
+    sim.rule(Kind::LookUp, Fate::HoldReply);
+    sim.wait(3_000);
+    assert!(sim.is_held(), "the event is found");
+    sim.world_mut().mongo.restart(0);
+    sim.release();
+    sim.settle_down()
+}
