@@ -117,9 +117,10 @@ evp_shared::config_section! {
         /// sixth, for more CPU).
         codec["ingest.frame.codec"]: Codec = "lz4";
         /// Appends under way at once; while fewer are, a request is appended at once, else it joins
-        /// a growing frame. Higher makes frames smaller. With many partitions raise it to their
-        /// number.
-        in_flight: usize = "2", "1"..="64";
+        /// a growing frame. What Redis receives during one sync of its log, it syncs together: more
+        /// of them need fewer syncs. Higher makes frames smaller. With many partitions raise it to
+        /// their number.
+        in_flight: usize = "4", "1"..="64";
         /// Longest time a request waits for its append before it is answered 503. Higher rides out
         /// longer pauses of Redis and holds more in memory meanwhile.
         deadline: Duration = "5s", "100ms"..="60s";
