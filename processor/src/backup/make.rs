@@ -41,6 +41,8 @@ pub struct Backup<'a> {
     pub mongo_dir: Option<PathBuf>,
     /// How long mongod may be locked.
     pub lock_limit: Duration,
+    /// Percent of the disk of `to` that have to stay free.
+    pub min_free: u8,
     /// The backup before.
     pub base: Option<PathBuf>,
     /// The folder, which is not there.
@@ -69,7 +71,7 @@ impl Backup<'_> {
             base: self.base.as_ref().map(|base| base.join(MONGO)),
         };
         private_folder(&self.to)?;
-        ensure_room(&mirror)?;
+        ensure_room(&mirror, self.min_free)?;
         copy(&mirror).await.context("mongod's files")?;
         Save::possible(self.redis).await?;
 
@@ -186,14 +188,15 @@ impl Backup<'_> {
     }
 }
 
-/// Whether what is to be copied leaves a tenth of the disk: it may be that of mongod or of Redis.
-fn ensure_room(mirror: &Mirror) -> anyhow::Result<()> {
+/// Whether what is to be copied leaves `min_free` percent of the disk.
+fn ensure_room(mirror: &Mirror, min_free: u8) -> anyhow::Result<()> {
     let bytes = mirror.bytes_to_copy()?;
     let disk = rustix::fs::statvfs(mirror.to.parent().context("a folder")?)?;
     let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
     ensure!(
-        bytes + all / 10 <= free,
-        "there is no room: {} MB are to be copied, and of {} MB that are free a tenth of the disk stays",
+        bytes + all / 100 * u64::from(min_free) <= free,
+        "there is no room: {} MB are to be copied, {} MB are free, and {min_free} percent of the disk stay free: \
+         say --min-free for less",
         bytes / 1_000_000,
         free / 1_000_000
     );

@@ -28,6 +28,9 @@ pub struct Arguments {
     /// How long mongod may take no writes
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = Duration::parse)]
     pub lock_limit: Duration,
+    /// Percent of the folder's disk that have to stay free: it may be that of mongod or of Redis
+    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub min_free: u8,
     /// Where mongod's data directory lies, if not where mongod says
     #[arg(long, value_name = "DIR")]
     pub mongo_dir: Option<PathBuf>,
@@ -71,6 +74,7 @@ async fn run(
         redis_dir: asked.redis_dir.clone(),
         mongo_dir: asked.mongo_dir.clone(),
         lock_limit: asked.lock_limit,
+        min_free: asked.min_free,
         base: folder::backups(&asked.dir).pop().map(|(_, folder)| folder),
         to: to.clone(),
     };

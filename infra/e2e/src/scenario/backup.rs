@@ -81,12 +81,12 @@ async fn backed_up(system: &System, place: &Path, events: u32) -> Result<(Journa
     let at = |eighths| u64::from(events) * eighths / 8;
     let faults = async {
         progress.reached(at(1)).await?;
+        refused(system, place).await?;
         killed(system, place, &mut progress).await?;
         unlocked(system, place).await?;
         progress.reached(at(5)).await?;
         let before = producer.journal();
-        let args = ["backup", &place.display().to_string()];
-        let mut backup = system.processors[0].begin(&args)?;
+        let mut backup = begin_backup(&system.processors[0], place, 0)?;
         progress.goes_on(at(1)).await?;
         let status = backup.wait().await?;
         let said = fs::read_to_string(system.processors[0].command_log())?;
@@ -96,6 +96,16 @@ async fn backed_up(system: &System, place: &Path, events: u32) -> Result<(Journa
     };
     let (before, ()) = tokio::try_join!(faults, producer.run())?;
     Ok((producer.journal(), before))
+}
+
+/// A disk that would be fuller than it may.
+async fn refused(system: &System, place: &Path) -> Result<()> {
+    let mut backup = begin_backup(&system.processors[0], place, 100)?;
+    let status = backup.wait().await?;
+    let said = fs::read_to_string(system.processors[0].command_log())?;
+    ensure!(status.code() == Some(1), "{status}: {said}");
+    ensure!(said.contains("there is no room"), "{said}");
+    Ok(())
 }
 
 /// A backup is killed while it has mongod locked: what it held is given back, and storing goes on.
@@ -141,10 +151,9 @@ async fn slow_saves(system: &System, each: Duration) -> Result<()> {
 }
 
 async fn caught_at_the_lock(system: &System, place: &Path) -> Result<Service> {
-    let args = ["backup", &place.display().to_string()];
     // It may have come to its end all the same, on a machine that is busy.
     for _ in 0..TRIES {
-        let mut backup = system.processors[0].begin(&args)?;
+        let mut backup = begin_backup(&system.processors[0], place, 0)?;
         let locked = until("mongod is locked", async || is_locked(system).await);
         let caught = tokio::select! {
             _ = backup.wait() => false,
@@ -154,7 +163,8 @@ async fn caught_at_the_lock(system: &System, place: &Path) -> Result<Service> {
             return Ok(backup);
         }
     }
-    bail!("no backup was caught while it had mongod locked")
+    let said = fs::read_to_string(system.processors[0].command_log())?;
+    bail!("no backup was caught while it had mongod locked, the last one said: {said}")
 }
 
 async fn is_locked(system: &System) -> bool {
@@ -201,6 +211,12 @@ async fn both_lost(system: &mut System, backup: &Path) -> Result<()> {
     let status = restore.wait().await?;
     ensure!(status.success(), "{status}: {}", fs::read_to_string(log)?);
     Ok(())
+}
+
+/// With 0 for `min_free`, in percent, it does not matter how full the machine's disk is.
+fn begin_backup(node: &Node, place: &Path, min_free: u8) -> Result<Service> {
+    let (place, min_free) = (place.display().to_string(), min_free.to_string());
+    node.begin(&["backup", &place, "--min-free", &min_free])
 }
 
 fn begin_restore(node: &Node, backup: &Path, more: &[&str]) -> Result<Service> {
