@@ -20,10 +20,9 @@ use crate::append::partition::Partition;
 use crate::error::RunError;
 use crate::http::context::InForce;
 
-/// Pace of probes while Redis is away.
-const PROBE_EVERY: Duration = Duration::from_millis(200);
-/// Pace of load reports.
-const POLL_EVERY: Duration = Duration::from_secs(1);
+/// Pace of rounds: of probes while Redis is away, and of looks at the load. What comes between two looks is taken
+/// whatever the backlog.
+const ROUND_EVERY: Duration = Duration::from_millis(200);
 /// An idle partition is greeted this often: its life stays known, and its absence is noticed.
 const IDLE_MAX: Duration = Duration::from_secs(3);
 /// A busy one is greeted this often: what it promises and what is said of storage are looked at
@@ -85,7 +84,7 @@ impl Keeper {
         let over = async {
             shutdown.triggered().await;
             while appender.partitions.iter().any(Partition::owes_replay) {
-                tokio::time::sleep(PROBE_EVERY).await;
+                tokio::time::sleep(ROUND_EVERY).await;
             }
         };
         tokio::select! {
@@ -97,17 +96,12 @@ impl Keeper {
     async fn rounds(&mut self) -> Result<Infallible, RunError> {
         // Or the first round would warn of a Redis that is only being connected to.
         drop(connected(self.appender.target.stream.client(), QUESTION_MAX).await);
-        let mut polled: Option<Instant> = None;
         loop {
             self.greet_where_due().await?;
-            let now = self.appender.clock.now();
-            if polled.is_none_or(|polled| now - polled >= POLL_EVERY) {
-                polled = Some(now);
-                self.poll().await;
-                self.report_overload();
-            }
+            self.poll().await;
+            self.report_overload();
             self.beat.beat();
-            tokio::time::sleep(PROBE_EVERY).await;
+            tokio::time::sleep(ROUND_EVERY).await;
         }
     }
 
@@ -251,11 +245,12 @@ impl Drained {
         reason = "a rate: rounded, and never negative"
     )]
     fn per_second(&mut self, acknowledged: i64, now: Instant) -> u64 {
-        const WEIGHT: f64 = 0.2;
+        /// What is older counts little.
+        const SECONDS: f64 = 5.0;
         if let Some((before, then)) = self.last {
             let seconds = now.saturating_duration_since(then).as_secs_f64().max(0.001);
             let rate = (acknowledged - before).max(0) as f64 / seconds;
-            self.per_second += WEIGHT * (rate - self.per_second);
+            self.per_second += (seconds / SECONDS).min(1.0) * (rate - self.per_second);
         }
         self.last = Some((acknowledged, now));
         self.per_second.round() as u64
@@ -349,14 +344,16 @@ mod tests {
         );
         let mut acknowledged = 1_000_000;
         let mut rate = 0;
-        for _ in 0..40 {
-            clock.advance(Duration::from_secs(1));
-            acknowledged += 500;
-            rate = drained.per_second(acknowledged, clock.now());
+        for (rounds, apart_ms, events) in [(40, 1_000, 500), (300, 200, 200)] {
+            for _ in 0..rounds {
+                clock.advance(Duration::from_millis(apart_ms));
+                acknowledged += events;
+                rate = drained.per_second(acknowledged, clock.now());
+            }
+            assert_eq!(rate, events.unsigned_abs() * 1_000 / apart_ms);
         }
-        assert_eq!(rate, 500);
         // A Redis that forgot its totals drains nothing, rather than backwards.
         clock.advance(Duration::from_secs(1));
-        assert_eq!(drained.per_second(0, clock.now()), 400);
+        assert_eq!(drained.per_second(0, clock.now()), 800);
     }
 }

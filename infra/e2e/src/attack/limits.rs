@@ -22,8 +22,7 @@ const LONGER: u32 = 5;
 const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn flood(size: Size) -> Result<String> {
-    // Little drains. A quarter of what may wait is more than comes within a second, which is how often
-    // ingest asks.
+    // Little drains. A quarter of what may wait is more than comes between two looks of ingest at the backlog.
     let gate = Gate::start(&[
         ("EVP__INGEST__ADMISSION__BACKLOG_EVENTS", "2000000"),
         // Room for several of its frames: a bulk for each event of the small one would be what is measured.
