@@ -140,7 +140,7 @@ evp_shared::config_section! {
         /// takes both.
         in_flight_bytes: usize as ByteSize = "64MiB", "1MiB"..="16GiB" => reloads;
         /// Events appended and not yet stored, over all partitions; beyond it requests are answered
-        /// 503. It is looked at five times a second: what comes meanwhile is taken.
+        /// 503. Looked at up to five times a second: what comes meanwhile is taken.
         backlog_events: u64 = "20000000", "1"..="100000000000" => reloads;
         /// Their bytes, uncompressed; beyond it requests are answered 503.
         backlog_bytes: u64 as ByteSize = "8GiB", "1MiB"..="1024GiB" => reloads;

@@ -20,7 +20,7 @@ use crate::append::partition::Partition;
 use crate::error::RunError;
 use crate::http::context::InForce;
 
-/// Pace of rounds: of probes while Redis is away, and of looks at the load. What comes between two looks is taken
+/// Pause between rounds: of probes while Redis is away, and of looks at the load. What comes between two looks is taken
 /// whatever the backlog.
 const ROUND_EVERY: Duration = Duration::from_millis(200);
 /// An idle partition is greeted this often: its life stays known, and its absence is noticed.
@@ -245,12 +245,12 @@ impl Drained {
         reason = "a rate: rounded, and never negative"
     )]
     fn per_second(&mut self, acknowledged: i64, now: Instant) -> u64 {
-        /// What is older counts little.
-        const SECONDS: f64 = 5.0;
+        /// Time constant of the mean: what is ten seconds old counts a seventh.
+        const MEMORY_S: f64 = 5.0;
         if let Some((before, then)) = self.last {
             let seconds = now.saturating_duration_since(then).as_secs_f64().max(0.001);
             let rate = (acknowledged - before).max(0) as f64 / seconds;
-            self.per_second += (seconds / SECONDS).min(1.0) * (rate - self.per_second);
+            self.per_second += (seconds / MEMORY_S).min(1.0) * (rate - self.per_second);
         }
         self.last = Some((acknowledged, now));
         self.per_second.round() as u64
@@ -353,7 +353,9 @@ mod tests {
             assert_eq!(rate, events.unsigned_abs() * 1_000 / apart_ms);
         }
         // A Redis that forgot its totals drains nothing, rather than backwards.
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(drained.per_second(0, clock.now()), 800);
+        clock.advance(Duration::from_millis(200));
+        assert_eq!(drained.per_second(0, clock.now()), 960);
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(drained.per_second(5_000, clock.now()), 500);
     }
 }
